@@ -1,0 +1,59 @@
+package key
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"golang.org/x/crypto/nacl/box"
+)
+
+const nonceLen = 24
+
+// BoxOverhead is how much longer a sealed message is than the message: a 24-byte nonce in front and a 16-byte tag.
+const BoxOverhead = nonceLen + box.Overhead
+
+const redactedBox = "box:(secret)"
+
+// Box seals and opens messages between two keys (NaCl crypto_box: X25519, XSalsa20, Poly1305). Both ends compute the
+// same Box. It may be used by several goroutines at once.
+type Box struct{ shared [Len]byte }
+
+// Box computes what k and peer share. It costs one X25519 multiplication.
+func (k Private) Box(peer Public) Box {
+	var b Box
+	box.Precompute(&b.shared, (*[Len]byte)(&peer), &k.raw)
+	return b
+}
+
+// Seal returns a new buffer with a random nonce followed by the sealed message.
+func (b *Box) Seal(msg []byte) []byte {
+	var nonce [nonceLen]byte
+	rand.Read(nonce[:]) // never fails: crypto/rand ends the program instead
+	return b.seal(nonce, msg)
+}
+
+func (b *Box) seal(nonce [nonceLen]byte, msg []byte) []byte {
+	sealed := make([]byte, nonceLen, BoxOverhead+len(msg))
+	copy(sealed, nonce[:])
+	return box.SealAfterPrecomputation(sealed, msg, &nonce, &b.shared)
+}
+
+// Open returns the message in a new buffer, or false if sealed was not made by an equal Box or has been changed.
+func (b *Box) Open(sealed []byte) (msg []byte, ok bool) {
+	if len(sealed) < BoxOverhead {
+		return nil, false
+	}
+	nonce := [nonceLen]byte(sealed)
+	return box.OpenAfterPrecomputation(nil, sealed[nonceLen:], &nonce, &b.shared)
+}
+
+// String returns a placeholder.
+func (b Box) String() string { return redactedBox }
+
+// Format prints a placeholder for every verb.
+func (b Box) Format(f fmt.State, verb rune) { io.WriteString(f, redactedBox) }
+
+// LogValue returns a placeholder.
+func (b Box) LogValue() slog.Value { return slog.StringValue(redactedBox) }
