@@ -1,0 +1,13 @@
+// Command detour runs and checks DERP relays: one program, one noun a
+// subcommand. It prints answers on standard output and everything else on
+// standard error.
+//
+// Exit status: 0 fine, 1 checked and bad (or the work failed), 2 wrong usage,
+// 3 could not check.
+package main
+
+import "os"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// run executes one command line and returns the exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+
+	started := false
+	root := newRootCommand()
+	markStart(root, &started)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !started {
+		err = usagef("%w", err) // cobra refused the line before any command ran
+	}
+	if err != nil {
+		printError(stderr, cmd, err)
+	}
+	return exitStatus(err)
+}
+
+func newRootCommand() *cobra.Command {
+	root := newGroup("detour", "Relay packets for Tailscale and Headscale networks")
+	root.Long = "Detour runs DERP relays and checks them from the outside."
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.AddCommand(
+		newKeyCommand(),
+		newVersionCommand(),
+	)
+	return root
+}
+
+// newGroup makes a command that only holds others: alone it prints its help, and
+// a word it does not know is an error, not help with status 0.
+func newGroup(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		DisableFlagsInUseLine: true,
+	}
+}
+
+// markStart makes every command of the tree record that it was reached, which
+// tells its errors from cobra's own about flags and arguments.
+func markStart(cmd *cobra.Command, started *bool) {
+	if inner := cmd.RunE; inner != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*started = true
+			return inner(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		markStart(sub, started)
+	}
+}
+
+// printError prints one line: which command, what is wrong, and for a wrong
+// command line where to read on. Multi-line texts of libraries are folded.
+func printError(w io.Writer, cmd *cobra.Command, err error) {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if exitStatus(err) == exitUsage {
+		text += fmt.Sprintf(" (see %q)", cmd.CommandPath()+" --help")
+	}
+	fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), text)
+}
