@@ -1,0 +1,81 @@
+package netio
+
+import (
+	"io"
+	"net"
+
+	"github.com/detour-relay/detour/relay"
+)
+
+// waitingRead is the buffer a blocking stream holds while it waits, and piece
+// the most it writes at a time, so that a writer sees progress.
+const (
+	waitingRead = 4 << 10
+	piece       = 16 << 10
+)
+
+// Blocking returns a stream over any net.Conn, which it owns from now on.
+// buffered are bytes that were already read from c; they are copied.
+//
+// Reads hold a small buffer while they wait, and a flush that may not wait
+// sends nothing. c.Close must not wait for the peer.
+func Blocking(c net.Conn, buffered []byte) relay.Stream {
+	return newBlocking(c, c, buffered)
+}
+
+func newBlocking(c net.Conn, closer io.Closer, buffered []byte) relay.Stream {
+	s := &blocking{conn: c, closer: closer}
+	s.in.preload(buffered)
+	return s
+}
+
+type blocking struct {
+	conn   net.Conn
+	closer io.Closer // ends conn without waiting: its transport, if it has one
+	out    staged
+
+	// Owned by the reader.
+	in    inbox
+	first [waitingRead]byte
+}
+
+func (s *blocking) ReadBursts(handle func([]byte) (int, error)) error {
+	if err := s.in.deliver(handle); err != nil {
+		return err
+	}
+	for {
+		s.in.rest()
+		n, err := s.conn.Read(s.first[:])
+		if n > 0 {
+			room := s.in.room()
+			if len(room) < n {
+				return ErrBurstTooLong
+			}
+			s.in.add(copy(room, s.first[:n]))
+			if err := s.in.deliver(handle); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *blocking) Write(p []byte) (int, error) { return s.out.Write(p) }
+
+func (s *blocking) Flush(wait bool) (done bool, err error) {
+	s.out.flushing.Lock()
+	defer s.out.flushing.Unlock()
+	if !s.out.loadLocked() {
+		return true, nil
+	}
+	if !wait {
+		return false, nil
+	}
+	n, err := s.conn.Write(s.out.going[:min(len(s.out.going), piece)])
+	s.out.sentLocked(n)
+	return err == nil && !s.out.loadLocked(), err
+}
+
+func (s *blocking) Close() error { return s.closer.Close() }

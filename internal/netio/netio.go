@@ -1,0 +1,51 @@
+// Package netio carries one peer's bytes between the relay engine and the
+// network in bursts: everything a readiness of the socket yields is handed over
+// in one piece, and everything the engine staged leaves in one write.
+//
+// # Words
+//
+//   - burst: the bytes one readiness of a socket yielded, at most [BurstSize]
+//     of them from the network, behind what the last burst left unused.
+//   - chunk: the pooled buffer a burst is read into. A conn that waits holds none.
+//   - staged: bytes written by the engine and not yet handed to the socket.
+//
+// # Streams
+//
+// [TCP] and [TLS] work on non-blocking sockets of Unix systems; elsewhere, and
+// for any other net.Conn, they fall back to [Blocking], which behaves the same
+// and is slower. All of them satisfy relay.Stream.
+//
+// # Limits
+//
+// An unused rest larger than the chunk leaves no room to read into and ends the
+// stream with [ErrBurstTooLong]; the engine's largest frame is smaller.
+package netio
+
+import (
+	"errors"
+	"sync"
+)
+
+const (
+	// BurstSize is how many bytes one read takes from a socket at the most. It
+	// bounds how long the first packet of a burst waits for the last.
+	BurstSize = 64 << 10
+
+	// restSize is the room for an incomplete frame in front of a burst: the
+	// largest frame of the protocol (65,600 bytes and a header) and some slack.
+	restSize = 66 << 10
+
+	chunkSize = restSize + BurstSize
+)
+
+// ErrBurstTooLong reports that the handler of bursts left more unused than a
+// chunk holds.
+var ErrBurstTooLong = errors.New("netio: unused rest of a burst fills the whole chunk")
+
+// A Handler works through a burst and reports how many of its bytes it used.
+// The burst is the handler's until it returns.
+type Handler = func(burst []byte) (used int, err error)
+
+type chunk [chunkSize]byte
+
+var chunks = sync.Pool{New: func() any { return new(chunk) }}

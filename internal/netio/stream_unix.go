@@ -1,0 +1,131 @@
+//go:build unix
+
+package netio
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+
+	"github.com/detour-relay/detour/relay"
+)
+
+// TCP returns a stream over a plain TCP conn, which the stream owns from now
+// on. buffered are bytes that were already read from c; they are copied.
+func TCP(c net.Conn, buffered []byte) (relay.Stream, error) {
+	tc, ok := c.(*net.TCPConn)
+	if !ok {
+		return Blocking(c, buffered), nil
+	}
+	sock, err := newSocket(tc)
+	if err != nil {
+		return nil, err
+	}
+	sock.in.preload(buffered)
+	return &tcpStream{sock: sock}, nil
+}
+
+// TLS returns a stream over c, a TLS conn whose handshake is done and whose
+// transport is w. It owns both from now on. buffered are plaintext bytes that
+// were already read from c; they are copied.
+func TLS(c *tls.Conn, w *Wire, buffered []byte) (relay.Stream, error) {
+	tc, ok := w.Conn.(*net.TCPConn)
+	if !ok {
+		return newBlocking(c, w.Conn, buffered), nil
+	}
+	sock, err := newSocket(tc)
+	if err != nil {
+		return nil, err
+	}
+	s := &tlsStream{sock: sock, conn: c, wire: w}
+	s.plain.preload(buffered)
+	w.takeOver(&sock.out)
+	return s, nil
+}
+
+type tcpStream struct {
+	sock   *socket
+	handle Handler // owned by the reader
+}
+
+func (s *tcpStream) ReadBursts(handle func([]byte) (int, error)) error {
+	s.handle = handle
+	return s.sock.read(s.take)
+}
+
+func (s *tcpStream) take(in *inbox) error { return in.deliver(s.handle) }
+
+func (s *tcpStream) Write(p []byte) (int, error) { return s.sock.out.Write(p) }
+
+func (s *tcpStream) Flush(wait bool) (bool, error) { return s.sock.flush(wait) }
+
+func (s *tcpStream) Close() error { return s.sock.close() }
+
+// tlsStream runs crypto/tls over memory: ciphertext bursts go in, staged
+// records come out, and the system calls are the socket's alone.
+type tlsStream struct {
+	sock *socket
+	conn *tls.Conn
+	wire *Wire
+
+	// Owned by the reader.
+	plain  inbox
+	handle Handler
+}
+
+func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
+	s.handle = handle
+	return s.sock.read(s.decrypt)
+}
+
+// decrypt opens every complete record of the burst and delivers the plaintext.
+func (s *tlsStream) decrypt(cipher *inbox) error {
+	s.wire.feed(cipher.held())
+	err := s.open()
+	cipher.drop()
+	if err == nil {
+		err = s.sock.flushAnswers()
+	}
+	return err
+}
+
+func (s *tlsStream) open() error {
+	for {
+		room := s.plain.room()
+		if len(room) == 0 {
+			return ErrBurstTooLong
+		}
+		n, err := s.conn.Read(room)
+		s.plain.add(n)
+		if err == nil && s.plain.n < BurstSize {
+			continue
+		}
+		if handleErr := s.plain.deliver(s.handle); handleErr != nil {
+			return handleErr
+		}
+		if errors.Is(err, errDry) {
+			s.plain.rest()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *tlsStream) Write(p []byte) (int, error) { return s.conn.Write(p) }
+
+func (s *tlsStream) Flush(wait bool) (bool, error) { return s.sock.flush(wait) }
+
+func (s *tlsStream) Close() error { return s.sock.close() }
+
+// flushAnswers sends what the TLS layer staged while it read (alerts, answers
+// to key updates), unless somebody is sending anyway.
+func (s *socket) flushAnswers() error {
+	if s.out.empty() || !s.out.flushing.TryLock() {
+		return nil
+	}
+	_, err := s.flushLocked(false)
+	s.out.flushing.Unlock()
+	return err
+}

@@ -1,0 +1,79 @@
+package netio
+
+import (
+	"net"
+	"time"
+)
+
+// A Wire is the transport to put under tls.Server. It passes bytes through
+// until [TLS] takes it over; from then on the TLS conn reads from the burst at
+// hand and writes into the stage, and makes no system call.
+type Wire struct {
+	net.Conn
+
+	out   *staged // set once, by takeOver
+	burst []byte  // ciphertext not yet read; owned by the reader
+}
+
+// NewWire returns a wire over c.
+func NewWire(c net.Conn) *Wire { return &Wire{Conn: c} }
+
+func (w *Wire) takeOver(out *staged) { w.out = out }
+
+// feed makes burst what the TLS conn reads next. The bytes are used until a
+// read reports errDry.
+func (w *Wire) feed(burst []byte) { w.burst = burst }
+
+// Read reads from the network or, once taken over, from the burst at hand.
+func (w *Wire) Read(p []byte) (int, error) {
+	if w.out == nil {
+		return w.Conn.Read(p)
+	}
+	if len(w.burst) == 0 {
+		return 0, errDry
+	}
+	n := copy(p, w.burst)
+	w.burst = w.burst[n:]
+	return n, nil
+}
+
+// Write writes to the network or, once taken over, into the stage.
+func (w *Wire) Write(p []byte) (int, error) {
+	if w.out == nil {
+		return w.Conn.Write(p)
+	}
+	return w.out.Write(p)
+}
+
+// SetDeadline, SetReadDeadline and SetWriteDeadline mean the network only while
+// bytes pass through; afterwards the stream's owner watches the time.
+func (w *Wire) SetDeadline(t time.Time) error {
+	if w.out != nil {
+		return nil
+	}
+	return w.Conn.SetDeadline(t)
+}
+
+func (w *Wire) SetReadDeadline(t time.Time) error {
+	if w.out != nil {
+		return nil
+	}
+	return w.Conn.SetReadDeadline(t)
+}
+
+func (w *Wire) SetWriteDeadline(t time.Time) error {
+	if w.out != nil {
+		return nil
+	}
+	return w.Conn.SetWriteDeadline(t)
+}
+
+// errDry says that the burst at hand is used up. crypto/tls keeps a conn usable
+// after an error that calls itself temporary.
+var errDry error = dryError{}
+
+type dryError struct{}
+
+func (dryError) Error() string   { return "netio: no more bytes in this burst" }
+func (dryError) Timeout() bool   { return true }
+func (dryError) Temporary() bool { return true }

@@ -1,0 +1,120 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// loginTimeout bounds the writing of the greeting, and then once more the
+// arrival of the answer (spec 4).
+const loginTimeout = 10 * time.Second
+
+// login greets the peer, reads who it is and asks whether it may come in. It
+// returns the peer's conn, not yet registered, and the frame that tells the
+// peer so.
+//
+// It works on a goroutine of its own: opening boxes needs a deep stack, which
+// the one that stays with the conn would keep.
+func (s *Server) login(ctx context.Context, stream Stream, from Origin) (c *conn, greeting []byte, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l := login{server: s, stream: stream, from: from}
+		c, greeting, err = l.run(ctx)
+	}()
+	<-done
+	return c, greeting, err
+}
+
+type login struct {
+	server   *Server
+	stream   Stream
+	from     Origin
+	answer   []byte // the ClientInfo frame, as far as it has arrived
+	timedOut atomic.Bool
+}
+
+func (l *login) run(ctx context.Context) (*conn, []byte, error) {
+	peer, info, box, err := l.identify()
+	if err != nil {
+		if l.timedOut.Load() {
+			err = ErrLoginTimeout
+		}
+		return nil, nil, err
+	}
+	c := newConn(l.server, l.stream, l.from, peer, info)
+	if admit := l.server.cfg.Admit; admit != nil && !c.sibling {
+		if err := admit(ctx, Applicant{Peer: peer, Addr: l.from.Addr, Info: info}); err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrNotAdmitted, err)
+		}
+	}
+	return c, derp.AppendServerInfo(nil, &box, derp.ServerInfo{Version: derp.ProtocolVersion}), nil
+}
+
+// identify exchanges greeting and answer within their times.
+func (l *login) identify() (peer key.Public, info derp.ClientInfo, box key.Box, err error) {
+	expire := time.AfterFunc(loginTimeout, func() {
+		l.timedOut.Store(true)
+		l.stream.Close()
+	})
+	defer expire.Stop()
+	if err := l.greet(); err != nil {
+		return peer, info, box, err
+	}
+	expire.Reset(loginTimeout)
+	if err := l.stream.ReadBursts(l.read); !errors.Is(err, errAnswered) {
+		return peer, info, box, err
+	}
+	return l.open()
+}
+
+func (l *login) greet() error {
+	_, err := l.stream.Write(derp.AppendServerKey(nil, l.server.public))
+	for done := false; err == nil && !done; {
+		done, err = l.stream.Flush(true)
+	}
+	return asWriteError(err)
+}
+
+// errAnswered ends the reading of the answer when it is complete.
+var errAnswered = errors.New("relay: answer complete")
+
+// read collects exactly one frame, which must be ClientInfo.
+func (l *login) read(burst []byte) (used int, err error) {
+	if len(l.answer) == 0 && len(burst) < derp.HeaderLen {
+		return 0, nil
+	}
+	if len(l.answer) == 0 {
+		used = derp.HeaderLen
+		l.answer = append(l.answer, burst[:used]...)
+	}
+	t, n := derp.ParseHeader(l.answer)
+	if t != derp.FrameClientInfo || n < derp.MinClientInfo || n > derp.MaxClientInfo {
+		return used, fmt.Errorf("%w: first frame is %v of %d bytes", ErrBadLogin, t, n)
+	}
+	more := min(derp.HeaderLen+n-len(l.answer), len(burst)-used)
+	l.answer = append(l.answer, burst[used:used+more]...)
+	if len(l.answer) == derp.HeaderLen+n {
+		err = errAnswered
+	}
+	return used + more, err
+}
+
+// open opens the box in the answer, which proves the peer's key.
+func (l *login) open() (peer key.Public, info derp.ClientInfo, box key.Box, err error) {
+	peer, sealed, err := derp.ParseClientInfo(l.answer[derp.HeaderLen:])
+	if err == nil {
+		box = l.server.cfg.Key.Box(peer)
+		info, err = derp.OpenClientInfo(sealed, &box)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrBadLogin, err)
+	}
+	return peer, info, box, err
+}

@@ -1,0 +1,84 @@
+package relay
+
+import "sync/atomic"
+
+// counters are added to once per burst or batch, not per packet.
+//
+// At rest this sum holds, for each kind and for bytes as well as packets:
+// received = sent + dropped + queued.
+type counters struct {
+	accepts       atomic.Uint64
+	conns         atomic.Int64
+	homes         atomic.Int64
+	notIdeal      atomic.Int64
+	dupKeys       atomic.Int64
+	dupConns      atomic.Int64
+	dupConnsTotal atomic.Uint64
+	homeMovesIn   atomic.Uint64
+	homeMovesOut  atomic.Uint64
+
+	packetsIn   [packetKinds]atomic.Uint64
+	bytesIn     [packetKinds]atomic.Uint64
+	forwardedIn atomic.Uint64
+	packetsOut  [packetKinds]atomic.Uint64
+	bytesOut    [packetKinds]atomic.Uint64
+	dropped     [dropReasons][packetKinds]atomic.Uint64
+	bytesLost   [dropReasons][packetKinds]atomic.Uint64
+
+	pings, pongs  atomic.Uint64
+	keepAlives    atomic.Uint64
+	peerGone      [2]atomic.Uint64 // by derp.Reason
+	unknownFrames atomic.Uint64
+	closed        [endReasons]atomic.Uint64
+}
+
+func (n *counters) received(w *work) {
+	for k, packets := range w.packets {
+		if packets > 0 {
+			n.packetsIn[k].Add(uint64(packets))
+			n.bytesIn[k].Add(uint64(w.bytes[k]))
+		}
+	}
+	if w.forwarded > 0 {
+		n.forwardedIn.Add(uint64(w.forwarded))
+	}
+}
+
+// written counts a batch as sent, or as dropped if writing failed.
+func (n *counters) written(b *batch, err error) {
+	for k, packets := range b.packets {
+		switch {
+		case packets == 0:
+		case err != nil:
+			n.drop(DropWriteError, PacketKind(k), packets, b.bytes[k])
+		default:
+			n.packetsOut[k].Add(uint64(packets))
+			n.bytesOut[k].Add(uint64(b.bytes[k]))
+		}
+	}
+}
+
+func (n *counters) drop(r DropReason, k PacketKind, packets, bytes int) {
+	n.dropped[r][k].Add(uint64(packets))
+	n.bytesLost[r][k].Add(uint64(bytes))
+}
+
+// registered counts a conn in (by +1) or out (by -1).
+func (n *counters) registered(c *conn, by int64) {
+	n.conns.Add(by)
+	if c.notIdeal {
+		n.notIdeal.Add(by)
+	}
+}
+
+// homeChanged counts a conn whose home flag changed; settled ones have moved.
+func (n *counters) homeChanged(home, settled bool) {
+	by, moves := int64(1), &n.homeMovesIn
+	if !home {
+		by, moves = -1, &n.homeMovesOut
+	}
+	n.homes.Add(by)
+	if settled {
+		moves.Add(1)
+	}
+}

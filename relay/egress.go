@@ -1,0 +1,107 @@
+package relay
+
+// Egress writes what outboxes hold.
+//
+//  1. The reader that filled an outbox calls flush at the end of its burst. The
+//     first to come holds the write side; others only push and leave, because
+//     the holder looks again before it lets go.
+//  2. The holder takes a batch, stages it and flushes without waiting.
+//  3. If the stream is full, a writer of its own is started. It waits for the
+//     stream, drains the outbox and ends. Until then readers only push, and the
+//     outbox drops by its rule.
+
+// maxRounds is how many batches a reader writes for others' packets before it
+// passes the write side on, so that it gets back to reading.
+const maxRounds = 4
+
+// flush writes the outbox, unless somebody is at it already.
+func (o *outbox) flush() {
+	o.mu.Lock()
+	if o.writing || o.closed {
+		o.mu.Unlock()
+		return
+	}
+	o.writing = true
+	o.mu.Unlock()
+	o.write()
+}
+
+// write empties the outbox as far as the stream takes it at once. The caller
+// holds the write side, and has passed it on when write returns.
+func (o *outbox) write() {
+	for range maxRounds {
+		more, done, err := o.writeBatch(false)
+		switch {
+		case err != nil:
+			o.owner.close(err)
+			return
+		case !done:
+			o.startDraining()
+			return
+		case !more:
+			return
+		}
+	}
+	o.startDraining()
+}
+
+// writeBatch takes one batch and hands it to the stream. more is false if there
+// was none, and then the write side is released. done is false if the stream is
+// full.
+func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
+	var b batch
+	o.mu.Lock()
+	if !o.takeLocked(&b, o.owner.server.now()) {
+		o.writing = false
+		o.blockedAt.Store(0)
+		o.mu.Unlock()
+		return false, true, nil
+	}
+	o.mu.Unlock()
+	done, err = o.send(&b, wait)
+	o.count.written(&b, err)
+	b.release()
+	return true, done, err
+}
+
+func (o *outbox) send(b *batch, wait bool) (done bool, err error) {
+	stream := o.owner.stream
+	for _, s := range b.segments[:b.n] {
+		if _, err := stream.Write(s.buf[s.start:s.end]); err != nil {
+			return false, asWriteError(err)
+		}
+	}
+	done, err = stream.Flush(wait)
+	return done, asWriteError(err)
+}
+
+// startDraining passes the write side to a goroutine that may wait.
+func (o *outbox) startDraining() {
+	s := o.owner.server
+	o.blockedAt.Store(s.now())
+	s.pulse.watch(o)
+	s.running.Add(1)
+	go o.drain()
+}
+
+// drainBlocked waits for the stream, empties the outbox and releases the write
+// side.
+func (o *outbox) drainBlocked() {
+	s := o.owner.server
+	defer s.running.Done()
+	for more, done := true, false; more; {
+		var err error
+		if done {
+			more, done, err = o.writeBatch(true)
+		} else {
+			done, err = o.owner.stream.Flush(true)
+		}
+		if err != nil {
+			o.owner.close(asWriteError(err))
+			return
+		}
+		if more {
+			o.blockedAt.Store(s.now())
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package relay
+
+import (
+	"errors"
+	"io"
+)
+
+// An EndReason says why a conn ended.
+type EndReason uint8
+
+// The reasons.
+const (
+	EndEOF           EndReason = iota // the peer left
+	EndReadError                      // the transport failed, or was closed from outside
+	EndWriteError                     // the transport failed on writing
+	EndWriteTimeout                   // the peer took no bytes for too long
+	EndBadFrame                       // a frame of impossible length
+	EndNotPrivileged                  // a frame that only siblings may send
+	EndOverrun                        // a sibling left too many control frames unread
+	EndLoginTimeout                   // the login was not complete in time
+	EndBadLogin                       // the login was malformed, or its box did not open
+	EndNotAdmitted                    // the admission callback said no
+	EndClosePeer                      // a sibling had the peer closed
+	EndShutdown                       // the relay shut down
+	endReasons
+)
+
+var endNames = [endReasons]string{
+	"eof", "read_error", "write_error", "write_timeout", "bad_frame", "not_privileged", "overrun",
+	"login_timeout", "bad_login", "not_admitted", "close_peer", "shutdown",
+}
+
+func (r EndReason) String() string { return endNames[r] }
+
+// Errors that Serve returns, to be told apart with errors.Is.
+var (
+	// ErrWriteTimeout: the peer took no bytes for Config.WriteTimeout.
+	ErrWriteTimeout = errors.New("relay: the peer takes no bytes")
+	// ErrBadFrame: a frame of a length that its type cannot have.
+	ErrBadFrame = errors.New("relay: frame of impossible length")
+	// ErrNotPrivileged: a frame that only a conn with the mesh key may send.
+	ErrNotPrivileged = errors.New("relay: frame needs the mesh key")
+	// ErrOverrun: a sibling that watches does not read what it asked for.
+	ErrOverrun = errors.New("relay: too many control frames wait")
+	// ErrLoginTimeout: no complete login in time.
+	ErrLoginTimeout = errors.New("relay: login took too long")
+	// ErrBadLogin: the login was malformed, or its box did not open.
+	ErrBadLogin = errors.New("relay: bad login")
+	// ErrNotAdmitted wraps what the admission callback returned.
+	ErrNotAdmitted = errors.New("relay: not admitted")
+	// ErrClosePeer: a sibling sent ClosePeer for this key.
+	ErrClosePeer = errors.New("relay: closed on a sibling's request")
+
+	errWrite = errors.New("relay: write failed")
+)
+
+// reasonOf maps the error that ended a conn to what is counted.
+func reasonOf(err error) EndReason {
+	for _, e := range []struct {
+		err    error
+		reason EndReason
+	}{
+		{io.EOF, EndEOF}, {errWrite, EndWriteError}, {ErrWriteTimeout, EndWriteTimeout},
+		{ErrBadFrame, EndBadFrame}, {ErrNotPrivileged, EndNotPrivileged}, {ErrOverrun, EndOverrun},
+		{ErrLoginTimeout, EndLoginTimeout}, {ErrBadLogin, EndBadLogin}, {ErrNotAdmitted, EndNotAdmitted},
+		{ErrClosePeer, EndClosePeer}, {ErrShutdown, EndShutdown},
+	} {
+		if errors.Is(err, e.err) {
+			return e.reason
+		}
+	}
+	return EndReadError
+}
+
+// asWriteError marks an error of the transport as one of writing.
+func asWriteError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &writeError{err}
+}
+
+type writeError struct{ err error }
+
+func (e *writeError) Error() string   { return errWrite.Error() + ": " + e.err.Error() }
+func (e *writeError) Unwrap() []error { return []error{errWrite, e.err} }

@@ -1,0 +1,164 @@
+package relay
+
+import (
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// Ingress takes a burst apart.
+//
+//  1. ingest walks over the frames of the burst, as far as they are complete.
+//  2. A packet's destination is looked up: in the few destinations that the
+//     conn remembers, else in the table (routes.go).
+//  3. The packet is pushed into the outbox found (outbox.go), or dropped.
+//  4. At the end, counters are added up once and every outbox that was touched
+//     is flushed once (egress.go).
+
+// ingest relays a burst. It is the handler of the conn's stream.
+func (c *conn) ingest(burst []byte) (used int, err error) {
+	w := work{now: c.server.now()}
+	if c.duplicate.Load() && len(burst) >= derp.HeaderLen {
+		c.server.routes.activate(c)
+	}
+	for more := true; more && err == nil; {
+		var n int
+		n, err = c.frame(burst[used:], &w)
+		used += n
+		more = n > 0
+	}
+	c.server.count.received(&w)
+	w.flush()
+	return used, err
+}
+
+// work is what one burst did.
+type work struct {
+	now            int64
+	packets, bytes [packetKinds]int
+	forwarded      int // of packets, those that a sibling forwarded
+
+	touched [16]*outbox
+	n       int
+}
+
+// touch notes that out is to be flushed at the end of the burst.
+func (w *work) touch(out *outbox) {
+	for i := w.n - 1; i >= 0; i-- {
+		if w.touched[i] == out {
+			return
+		}
+	}
+	if w.n == len(w.touched) {
+		w.flush()
+	}
+	w.touched[w.n] = out
+	w.n++
+}
+
+func (w *work) flush() {
+	for _, out := range w.touched[:w.n] {
+		out.flush()
+	}
+	w.n = 0
+}
+
+// frame handles the frame at the front of p and returns its length; 0 if it is
+// not complete. Lengths are checked before the payload has arrived.
+func (c *conn) frame(p []byte, w *work) (n int, err error) {
+	if c.skip > 0 {
+		n = min(c.skip, len(p))
+		c.skip -= n
+		return n, nil
+	}
+	if len(p) < derp.HeaderLen {
+		return 0, nil
+	}
+	t, size := derp.ParseHeader(p)
+	if t != derp.FrameSendPacket {
+		return c.otherFrame(t, size, p, w)
+	}
+	if size < derp.KeyLen || size > derp.KeyLen+derp.MaxPacket {
+		return 0, badFrame(t, size)
+	}
+	end := derp.HeaderLen + size
+	if len(p) < end {
+		return 0, nil
+	}
+	dst := (*key.Public)(p[derp.HeaderLen:])
+	c.sendPacket(dst, p[derp.HeaderLen+derp.KeyLen:end], w)
+	return end, nil
+}
+
+// sendPacket relays a packet of this conn's peer.
+func (c *conn) sendPacket(dst *key.Public, packet []byte, w *work) {
+	k := kindOf(packet)
+	w.packets[k]++
+	w.bytes[k] += len(packet)
+	out := c.remembered(dst)
+	if out == nil {
+		if out = c.lookup(dst, packet, w); out == nil {
+			return
+		}
+	}
+	out.push(&c.key, packet, k, w.now)
+	w.touch(out)
+}
+
+func kindOf(packet []byte) PacketKind {
+	if derp.IsDisco(packet) {
+		return Disco
+	}
+	return Other
+}
+
+// destinations is how many destinations a conn remembers.
+const destinations = 4
+
+// A destination is a route that the conn has sent to, and the outbox that it
+// led to then.
+type destination struct {
+	route *route
+	out   *outbox
+}
+
+// remembered returns the outbox for dst if the conn has sent to it before and
+// nothing has changed since; otherwise nil.
+func (c *conn) remembered(dst *key.Public) *outbox {
+	d := &c.dests[dst[0]%destinations]
+	if d.route == nil || d.route.key != *dst || d.route.active.Load() != d.out {
+		return nil
+	}
+	return d.out
+}
+
+// lookup finds the outbox for dst in the table and remembers it. Without one the
+// packet is dropped.
+func (c *conn) lookup(dst *key.Public, packet []byte, w *work) *outbox {
+	route := c.server.routes.lookup(dst)
+	if route == nil {
+		c.unknownDest(*dst, packet, DropUnknownDest, w)
+		return nil
+	}
+	out := route.active.Load()
+	if out == nil {
+		c.server.count.drop(DropDupClient, kindOf(packet), 1, len(packet))
+		return nil
+	}
+	out.owner.hears(c.route)
+	c.dests[dst[0]%destinations] = destination{route, out}
+	return out
+}
+
+// unknownDest drops a packet for a key that nobody has and, if it is a disco
+// packet, says so within limits (spec 5.6).
+func (c *conn) unknownDest(dst key.Public, packet []byte, reason DropReason, w *work) {
+	k := kindOf(packet)
+	c.server.count.drop(reason, k, 1, len(packet))
+	if k != Disco || !c.notHere.allow(w.now) {
+		return
+	}
+	if c.out.pushControl(derp.AppendPeerGone(nil, dst, derp.ReasonNotHere), c.controlLimit()) {
+		c.server.count.peerGone[derp.ReasonNotHere].Add(1)
+		w.touch(&c.out)
+	}
+}

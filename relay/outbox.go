@@ -1,0 +1,175 @@
+package relay
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// An outbox is the bounded queue of frames towards one conn, in the order
+//
+//	control frames · disco packets · other packets
+//
+// where a batch takes at most one segment of disco packets before the others
+// have their turn. push copies a packet in as a finished frame; take hands out
+// whole segments of frames, ready to be written.
+type outbox struct {
+	// Set once.
+	owner *conn
+	limit int   // bytes of frames in each of disco and other
+	age   int64 // nanoseconds a packet may wait; 0: no limit
+	count *counters
+	drain func() // egress.go: o.drainBlocked, made once
+
+	mu         sync.Mutex
+	control    queue // guarded by mu, as all below
+	disco      queue
+	other      queue
+	pongQueued bool
+	writing    bool // somebody holds the write side
+	closed     bool
+
+	blockedAt atomic.Int64 // when the stream last took nothing; 0: it is not full
+	swept     atomic.Bool  // the pulse looks after this blocked outbox
+}
+
+const recvOverhead = derp.HeaderLen + derp.KeyLen
+
+// push queues packet as a RecvPacket frame from src, dropping what has waited
+// longest to make room. The packet is the caller's again on return.
+func (o *outbox) push(src *key.Public, packet []byte, k PacketKind, now int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	q := &o.other
+	if k == Disco {
+		q = &o.disco
+	}
+	size := recvOverhead + len(packet)
+	if o.closed {
+		o.count.drop(DropGoneDisconnected, k, 1, len(packet))
+		return
+	}
+	for q.bytes+size > o.limit {
+		if q.frames == 0 {
+			o.count.drop(DropQueueTail, k, 1, len(packet))
+			return
+		}
+		o.count.drop(DropQueueHead, k, 1, q.dropOldest()-recvOverhead)
+	}
+	frame := q.extend(size, now)
+	derp.PutHeader(frame, derp.FrameRecvPacket, derp.KeyLen+len(packet))
+	copy(frame[derp.HeaderLen:], src[:])
+	copy(frame[recvOverhead:], packet)
+}
+
+// pushControl queues a control frame. It reports false when the conn takes none
+// any more: it is closed, or more than limit bytes of them wait already.
+func (o *outbox) pushControl(frame []byte, limit int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.control.bytes+len(frame) > limit {
+		return false
+	}
+	copy(o.control.extend(len(frame), 0), frame)
+	return true
+}
+
+// pushPong queues a Pong, unless one is waiting already.
+func (o *outbox) pushPong(data [derp.PingLen]byte) bool {
+	var room [derp.HeaderLen + derp.PingLen]byte
+	frame := derp.AppendPong(room[:0], data)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.pongQueued {
+		return false
+	}
+	o.pongQueued = true
+	copy(o.control.extend(len(frame), 0), frame)
+	return true
+}
+
+// A batch is what one round of egress writes. Its segments belong to the writer.
+type batch struct {
+	segments       [batchSegments]*segment
+	n              int // segments
+	size           int // bytes of frames
+	packets, bytes [packetKinds]int
+}
+
+const (
+	batchSegments   = 4
+	controlPerBatch = 2
+	batchBytes      = batchSegments * segmentSize
+)
+
+// takeLocked moves the next frames into b, dropping packets that waited too
+// long. It reports false if there is nothing to write.
+func (o *outbox) takeLocked(b *batch, now int64) bool {
+	for b.n < controlPerBatch && o.control.head != nil {
+		b.add(o.control.takeSegment())
+		o.pongQueued = false
+	}
+	o.dropStaleLocked(&o.disco, Disco, now)
+	o.dropStaleLocked(&o.other, Other, now)
+	if o.disco.head != nil {
+		b.addPackets(o.disco.takeSegment(), Disco)
+	}
+	for b.n < batchSegments && b.size < batchBytes && o.other.head != nil {
+		b.addPackets(o.other.takeSegment(), Other)
+	}
+	return b.n > 0
+}
+
+// dropStaleLocked drops the segments whose newest packet is too old.
+func (o *outbox) dropStaleLocked(q *queue, k PacketKind, now int64) {
+	for o.age > 0 && q.head != nil && q.head.newest < now-o.age {
+		s := q.takeSegment()
+		o.count.drop(DropQueueAge, k, s.frames, s.size()-s.frames*recvOverhead)
+		s.release()
+	}
+}
+
+// close drops every queued packet; nothing is queued afterwards.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	for s := o.control.takeSegment(); s != nil; s = o.control.takeSegment() {
+		s.release()
+	}
+	for k, q := range [packetKinds]*queue{Disco: &o.disco, Other: &o.other} {
+		for s := q.takeSegment(); s != nil; s = q.takeSegment() {
+			o.count.drop(DropGoneDisconnected, PacketKind(k), s.frames, s.size()-s.frames*recvOverhead)
+			s.release()
+		}
+	}
+}
+
+// queued returns how many packets wait.
+func (o *outbox) queued() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.disco.frames + o.other.frames
+}
+
+func (b *batch) add(s *segment) {
+	b.segments[b.n] = s
+	b.n++
+	b.size += s.size()
+}
+
+func (b *batch) addPackets(s *segment, k PacketKind) {
+	b.add(s)
+	b.packets[k] += s.frames
+	b.bytes[k] += s.size() - s.frames*recvOverhead
+}
+
+// release gives the segments back.
+func (b *batch) release() {
+	for _, s := range b.segments[:b.n] {
+		s.release()
+	}
+	*b = batch{}
+}

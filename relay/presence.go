@@ -1,0 +1,74 @@
+package relay
+
+import (
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// Watchers are siblings that asked which peers we have: they get a PeerPresent
+// for every conn and a PeerGone for every key that leaves (spec 6.3).
+
+// watch tells c of every key with an active conn, and of all changes from then
+// on.
+func (r *routes) watch(c *conn) {
+	r.mu.Lock()
+	r.table.Load().each(func(rt *route) {
+		if out := rt.active.Load(); out != nil {
+			c.pushPresence(derp.AppendPeerPresent(nil, out.owner.presence()))
+		}
+	})
+	r.watchers[c] = struct{}{}
+	r.mu.Unlock()
+	c.out.flush()
+}
+
+// announceLocked tells the watchers of a new conn and returns them.
+func (r *routes) announceLocked(c *conn) (told []*conn) {
+	if len(r.watchers) == 0 {
+		return nil
+	}
+	return r.broadcastLocked(derp.AppendPeerPresent(nil, c.presence()))
+}
+
+// announceGoneLocked tells the watchers that a key has left and returns them.
+func (r *routes) announceGoneLocked(gone key.Public) (told []*conn) {
+	if len(r.watchers) == 0 {
+		return nil
+	}
+	told = r.broadcastLocked(derp.AppendPeerGone(nil, gone, derp.ReasonDisconnected))
+	r.count.peerGone[derp.ReasonDisconnected].Add(uint64(len(told)))
+	return told
+}
+
+func (r *routes) broadcastLocked(frame []byte) (told []*conn) {
+	for w := range r.watchers {
+		w.pushPresence(frame)
+		told = append(told, w)
+	}
+	return told
+}
+
+// pushPresence queues a frame that must not be lost: a watcher that leaves too
+// many unread is closed, and starts afresh.
+func (c *conn) pushPresence(frame []byte) {
+	if !c.out.pushControl(frame, siblingControlLimit) {
+		c.close(ErrOverrun)
+	}
+}
+
+func (c *conn) presence() derp.Presence {
+	p := derp.Presence{Key: c.key, Addr: c.addr}
+	if c.sibling {
+		p.Flags |= derp.PresenceMesh
+	}
+	if c.prober {
+		p.Flags |= derp.PresenceProber
+	}
+	if c.notIdeal {
+		p.Flags |= derp.PresenceNotIdeal
+	}
+	if p.Flags == 0 {
+		p.Flags = derp.PresenceRegular
+	}
+	return p
+}

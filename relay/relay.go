@@ -1,0 +1,251 @@
+// Package relay is the engine of a DERP server: it logs peers in and passes
+// their packets on by public key.
+//
+// # Words
+//
+//   - packet: an opaque payload; frame: the unit on the wire that carries it.
+//   - peer: a key that talks to us; conn: one connection of a peer.
+//   - route: where packets for a key go now.
+//   - outbox: the bounded queue towards one conn.
+//   - burst: what one readiness of a socket yields.
+//   - drop: a packet given up, always with a [DropReason].
+//
+// # A packet's way
+//
+// ingress.go takes a burst apart into frames and asks routes.go where the
+// packet goes; outbox.go queues it; at the end of the burst egress.go writes
+// every touched outbox once. The sender's reader does all of it, so no
+// goroutine is woken on the way and reading is paced by writing.
+//
+// # Limits
+//
+// A conn's outbox is bounded by bytes and by age; what waited longest is
+// dropped first. A conn that takes no bytes for Config.WriteTimeout is closed.
+// The engine imports no network code: it is handed a [Stream] per conn.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// A Stream is one peer's byte stream in the shape the engine needs. Package
+// internal/netio implements it for plain TCP, TLS and any other net.Conn.
+type Stream interface {
+	// ReadBursts waits for input without holding a buffer and hands each burst
+	// to handle, which says how many bytes it used; the rest stands at the front
+	// of the next burst. It returns handle's error as it is, io.EOF at the end
+	// of the stream, or the transport's error. After an error of handle it can
+	// be called again and begins with the rest.
+	ReadBursts(handle func(burst []byte) (used int, err error)) error
+
+	// Write stages p, which is the caller's again on return.
+	Write(p []byte) (int, error)
+
+	// Flush sends what is staged. Without wait it sends what the transport takes
+	// at once, and done is false if something is left. With wait it returns when
+	// at least something was sent.
+	Flush(wait bool) (done bool, err error)
+
+	// Close makes every pending and later call fail. It never waits, and may be
+	// called from any goroutine, also from within handle.
+	Close() error
+}
+
+// An Origin says where a conn comes from.
+type Origin struct {
+	Addr     netip.AddrPort // the peer's address; zero if unknown
+	NotIdeal bool           // the peer said that this is not its ideal node
+}
+
+// An Applicant is a peer that has proven its key and waits for admission.
+type Applicant struct {
+	Peer key.Public
+	Addr netip.AddrPort // zero if unknown
+	Info derp.ClientInfo
+}
+
+// Config is what a [Server] is made from. Zero fields mean the default.
+type Config struct {
+	// Key is the relay's identity. Required.
+	Key key.Private
+
+	// MeshKeys are the secrets that make a conn a sibling's. None means that
+	// nobody is privileged. Several are all valid, for rotation.
+	MeshKeys []key.Mesh
+
+	// Admit decides whether a peer may come in; nil admits everybody. Siblings
+	// are not asked about. The context ends with the conn.
+	Admit func(context.Context, Applicant) error
+
+	// OutboxBytes bounds the packets queued towards one conn, counted as frames
+	// (default 512 KiB, at least one largest frame).
+	OutboxBytes int
+
+	// OutboxAge is how long a packet may wait in an outbox (default 500 ms;
+	// negative means no limit).
+	OutboxAge time.Duration
+
+	// WriteTimeout is how long a conn may take no bytes while some wait for it
+	// (default 2 s, the reference's; negative means no limit). Conns of
+	// siblings have 30 s.
+	WriteTimeout time.Duration
+
+	// Logger receives one line per conn at debug level; nil discards them.
+	Logger *slog.Logger
+}
+
+const (
+	defaultOutboxBytes  = 512 << 10
+	defaultOutboxAge    = 500 * time.Millisecond
+	defaultWriteTimeout = 2 * time.Second
+	siblingWriteTimeout = 30 * time.Second
+)
+
+// ErrShutdown is returned by Serve once Shutdown has begun.
+var ErrShutdown = errors.New("relay: shut down")
+
+// A Server is one relay.
+type Server struct {
+	// Set once.
+	cfg    Config
+	public key.Public
+	born   time.Time
+
+	routes routes
+	pulse  pulse
+	count  counters
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	closing bool
+	logins  map[Stream]struct{} // streams whose peer is not logged in yet
+	running sync.WaitGroup      // Serve calls and the writers they started
+}
+
+// New returns a relay, or an error that names the field that is wrong.
+func New(cfg Config) (*Server, error) {
+	if cfg.Key.IsZero() {
+		return nil, errors.New("relay: Config.Key is missing")
+	}
+	for i, k := range cfg.MeshKeys {
+		if k.IsZero() {
+			return nil, fmt.Errorf("relay: Config.MeshKeys[%d] is all zeros, which means no mesh key", i)
+		}
+	}
+	if cfg.OutboxBytes == 0 {
+		cfg.OutboxBytes = defaultOutboxBytes
+	}
+	if cfg.OutboxBytes < 0 {
+		return nil, fmt.Errorf("relay: Config.OutboxBytes is %d, but must hold a frame", cfg.OutboxBytes)
+	}
+	if cfg.OutboxAge == 0 {
+		cfg.OutboxAge = defaultOutboxAge
+	}
+	if cfg.WriteTimeout == 0 {
+		cfg.WriteTimeout = defaultWriteTimeout
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		cfg:    cfg,
+		public: cfg.Key.Public(),
+		born:   time.Now(),
+		logins: make(map[Stream]struct{}),
+	}
+	s.routes.init(&s.count)
+	s.pulse.init(s)
+	return s, nil
+}
+
+// PublicKey returns the key that peers know this relay by.
+func (s *Server) PublicKey() key.Public { return s.public }
+
+// Serve logs the peer behind stream in and relays its packets until the stream
+// ends, ctx is done or Shutdown is called. It owns stream and has closed it when
+// it returns. Bytes staged on stream before the call go out in front of the
+// greeting. The error says why the conn ended; io.EOF is a peer that left.
+func (s *Server) Serve(ctx context.Context, stream Stream, from Origin) error {
+	defer stream.Close()
+	if !s.enter(stream) {
+		return ErrShutdown
+	}
+	defer s.running.Done()
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, func() { stream.Close() })()
+	}
+	s.count.accepts.Add(1)
+	c, greeting, err := s.login(ctx, stream, from)
+	if err != nil {
+		s.entered(stream)
+		return s.ended(from, key.Public{}, err)
+	}
+	c.begin(greeting)
+	s.entered(stream)
+	return s.ended(from, c.key, c.serve())
+}
+
+// Shutdown closes every conn and waits until all of them are gone, or until ctx
+// is done. Serve calls that come later return [ErrShutdown].
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for stream := range s.logins {
+		stream.Close()
+	}
+	s.mu.Unlock()
+	s.routes.each(func(c *conn) { c.close(ErrShutdown) })
+
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		s.pulse.stop()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("relay: shutdown: %w", ctx.Err())
+	}
+}
+
+// enter counts a Serve call in, unless the relay is closing.
+func (s *Server) enter(stream Stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.running.Add(1)
+	s.logins[stream] = struct{}{}
+	s.pulse.start()
+	return true
+}
+
+// entered ends the login phase of stream.
+func (s *Server) entered(stream Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.logins, stream)
+}
+
+// now is the time since the relay was made, in nanoseconds.
+func (s *Server) now() int64 { return int64(time.Since(s.born)) }
+
+// ended counts and logs the end of a conn, and returns err.
+func (s *Server) ended(from Origin, peer key.Public, err error) error {
+	reason := reasonOf(err)
+	s.count.closed[reason].Add(1)
+	s.cfg.Logger.Debug("conn ended", "peer", peer.Short(), "addr", from.Addr, "reason", reason.String(), "err", err)
+	return err
+}
