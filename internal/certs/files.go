@@ -1,0 +1,150 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pollEvery is how often the files are read. Reading two small files is cheap,
+// and comparing what they hold is the one way that also sees a swapped symbolic
+// link and a file rewritten within the clock's grain.
+const pollEvery = 5 * time.Second
+
+// FilesConfig says where the pair is.
+type FilesConfig struct {
+	CertFile string // PEM: the leaf, then the intermediates
+	KeyFile  string // PEM: the private key of the leaf
+	Host     string // name or address the leaf must be valid for; empty: any
+	Logger   *slog.Logger
+}
+
+// Files is a pair that is read from two files, and read again when they change.
+type Files struct {
+	config  FilesConfig
+	current atomic.Pointer[tls.Certificate]
+
+	mu      sync.Mutex // held over a reload; guards the rest
+	served  pairFiles  // what current was made from
+	refused pairFiles  // what the last failed reload saw
+	looks   int        // how often in a row it saw that; 0: the last one did not fail
+}
+
+// OpenFiles loads the pair. A pair that cannot be used is an error; one that is
+// out of date is served with a warning, because a relay with it is still of use
+// to peers that do not verify.
+func OpenFiles(config FilesConfig) (*Files, error) {
+	f := &Files{config: config}
+	read, err := f.read()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := read.parse()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkName(pair.Leaf, config.Host); err != nil {
+		return nil, fmt.Errorf("certificate file %s: %w", config.CertFile, err)
+	}
+	if err := checkLeaf(pair.Leaf, "", time.Now()); err != nil {
+		config.Logger.Warn("peers will refuse the certificate", "file", config.CertFile, "reason", err)
+	}
+	f.served = read
+	f.current.Store(pair)
+	return f, nil
+}
+
+// Current implements Source.
+func (f *Files) Current() *tls.Certificate { return f.current.Load() }
+
+// Watch reads the files every few seconds and takes over a new pair.
+func (f *Files) Watch(ctx context.Context) {
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			f.poll()
+		}
+	}
+}
+
+// reportAt is the look at the same unusable pair that is reported. Two files
+// cannot change in one instant, so the first look proves nothing.
+const reportAt = 2
+
+// Reload reads the files now. If they hold nothing usable, the pair in use stays
+// and the error, which the caller reports, says which file is to blame and why.
+func (f *Files) Reload() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seen, err := f.reloadLocked()
+	if err != nil {
+		f.refused, f.looks = seen, reportAt
+	}
+	return err
+}
+
+// poll reloads, and reports an unusable pair once.
+func (f *Files) poll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seen, err := f.reloadLocked()
+	if err == nil {
+		f.refused, f.looks = pairFiles{}, 0
+		return
+	}
+	if !seen.equal(f.refused) {
+		f.refused, f.looks = seen, 0
+	}
+	f.looks++
+	if f.looks == reportAt {
+		f.config.Logger.Error("the new certificate cannot be used; the old one stays", "reason", err)
+	}
+}
+
+// reloadLocked returns what it saw in the files.
+func (f *Files) reloadLocked() (seen pairFiles, err error) {
+	seen, err = f.read()
+	if err != nil || seen.equal(f.served) {
+		return seen, err
+	}
+	pair, err := seen.parse()
+	if err != nil {
+		return seen, err
+	}
+	if err := checkLeaf(pair.Leaf, f.config.Host, time.Now()); err != nil {
+		return seen, fmt.Errorf("certificate file %s: %w", f.config.CertFile, err)
+	}
+	f.served = seen
+	f.current.Store(pair)
+	f.config.Logger.Info("certificate reloaded", "file", f.config.CertFile, "expires", day(pair.Leaf.NotAfter))
+	return seen, nil
+}
+
+// read reads both files.
+func (f *Files) read() (pairFiles, error) {
+	cert, certErr := os.ReadFile(f.config.CertFile)
+	key, keyErr := os.ReadFile(f.config.KeyFile)
+	read := pairFiles{f.config.CertFile, f.config.KeyFile, cert, key}
+	switch {
+	case certErr != nil:
+		return read, fmt.Errorf("certificate file: %w", certErr)
+	case keyErr != nil:
+		return read, fmt.Errorf("key file: %w", keyErr)
+	}
+	return read, nil
+}
+
+// equal compares what the files held; their names are always the same.
+func (f pairFiles) equal(g pairFiles) bool {
+	return bytes.Equal(f.cert, g.cert) && bytes.Equal(f.key, g.key)
+}
