@@ -30,7 +30,7 @@ const (
 	FrameRestarting    FrameType = 0x15 // S to C: when to reconnect, how long to try
 )
 
-var frameNames = map[FrameType]string{
+var frameNames = [...]string{
 	FrameServerKey: "ServerKey", FrameClientInfo: "ClientInfo", FrameServerInfo: "ServerInfo",
 	FrameSendPacket: "SendPacket", FrameRecvPacket: "RecvPacket", FrameForwardPacket: "ForwardPacket",
 	FrameKeepAlive: "KeepAlive", FrameNotePreferred: "NotePreferred",
@@ -41,8 +41,8 @@ var frameNames = map[FrameType]string{
 
 // String returns the usual name of t, or its number if it is unknown.
 func (t FrameType) String() string {
-	if name, ok := frameNames[t]; ok {
-		return name
+	if int(t) < len(frameNames) && frameNames[t] != "" {
+		return frameNames[t]
 	}
 	return fmt.Sprintf("frame 0x%02x", byte(t))
 }

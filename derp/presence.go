@@ -159,7 +159,9 @@ func ParseWatchConns(payload []byte) error {
 }
 
 // AppendClosePeer appends the request to close all connections of a peer.
-func AppendClosePeer(b []byte, peer key.Public) []byte { return appendKeyed(b, FrameClosePeer, &peer, nil) }
+func AppendClosePeer(b []byte, peer key.Public) []byte {
+	return appendKeyed(b, FrameClosePeer, &peer, nil)
+}
 
 // ParseClosePeer reads the payload of a ClosePeer frame.
 func ParseClosePeer(payload []byte) (peer key.Public, err error) {
