@@ -1,0 +1,60 @@
+# The few words of this project. CI calls the same ones (.ci/run).
+
+FUZZTIME ?= 10s
+
+# The systems besides Linux on this machine's processor that everything must compile for.
+CROSS = darwin/arm64 windows/amd64 linux/arm64
+
+STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
+
+.DEFAULT_GOAL := help
+.PHONY: help run test race fuzz bench interop lint build cross ci
+
+help: ## list these words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## start a relay for development: plain HTTP on 127.0.0.1:3340, its key in memory
+	go run ./cmd/detour relay --dev
+
+test: ## run the tests and guards of the product (needs git, Go and make only)
+	go test ./...
+
+race: ## run them under the race detector (needs a C compiler)
+	go test -race ./...
+
+fuzz: ## fuzz each target for FUZZTIME (10s), beginning with its seeds
+	@for file in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$file); do \
+			echo "fuzz $$target in $$file for $(FUZZTIME)"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+		done; \
+	done
+
+bench: ## measure the relay beside derper, several minutes; writes bench-results/ and docs/performance.md
+	cd test/interop && go run ./bench
+
+interop: ## test against Tailscale's own code both ways, real nodes included (Linux; see test/interop/tailnet)
+	cd test/interop && go test -count=1 $$(cd test/interop && go list ./... | grep -v /tailnet$$)
+	cd test/interop && go test -count=1 -v -timeout 10m ./tailnet
+
+lint: ## check format, vet, staticcheck and the import rules
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(STATICCHECK) ./...
+	go test ./internal/archtest
+	cd test/interop && go vet ./...
+	cd test/interop && $(STATICCHECK) ./...
+
+build: ## compile the program for this machine into bin/
+	go build -o bin/ ./cmd/detour
+
+cross: ## compile everything, tests included, for the other systems
+	@for system in $(CROSS); do \
+		echo "compile for $$system"; \
+		GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./... || exit 1; \
+		GOOS=$${system%/*} GOARCH=$${system#*/} go build ./... || exit 1; \
+	done
+
+ci: ## do all that CI does
+	.ci/run
