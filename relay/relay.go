@@ -83,7 +83,7 @@ type Config struct {
 	MeshKeys []key.Mesh
 
 	// Admit decides whether a peer may come in; nil admits everybody. Siblings
-	// are not asked about. The context ends with the conn.
+	// are not asked about. The context ends with that of Serve and on Shutdown.
 	Admit func(context.Context, Applicant) error
 
 	// OutboxBytes bounds the packets queued towards one conn, counted as frames
@@ -127,8 +127,8 @@ type Server struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	closing bool
-	logins  map[Stream]struct{} // streams whose peer is not logged in yet
-	running sync.WaitGroup      // Serve calls and the writers they started
+	logins  map[Stream]context.CancelFunc // of conns whose peer is not logged in yet
+	running sync.WaitGroup                // Serve calls and the writers they started
 }
 
 // New returns a relay, or an error that names the field that is wrong.
@@ -160,7 +160,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:    cfg,
 		public: cfg.Key.Public(),
 		born:   time.Now(),
-		logins: make(map[Stream]struct{}),
+		logins: make(map[Stream]context.CancelFunc),
 	}
 	s.routes.init(&s.count)
 	s.pulse.init(s)
@@ -175,16 +175,19 @@ func (s *Server) PublicKey() key.Public { return s.public }
 // it returns. Bytes staged on stream before the call go out in front of the
 // greeting. The error says why the conn ended; io.EOF is a peer that left.
 func (s *Server) Serve(ctx context.Context, stream Stream, from Origin) error {
-	defer stream.Close()
-	if !s.enter(stream) {
-		return ErrShutdown
-	}
-	defer s.running.Done()
 	if ctx.Done() != nil {
 		defer context.AfterFunc(ctx, func() { stream.Close() })()
 	}
+	asking, cancel := context.WithCancel(ctx)
+	if !s.enter(stream, cancel) {
+		cancel()
+		stream.Close()
+		return ErrShutdown
+	}
+	defer s.running.Done()
+	defer stream.Close()
 	s.count.accepts.Add(1)
-	c, greeting, err := s.login(ctx, stream, from)
+	c, greeting, err := s.login(asking, stream, from)
 	if err != nil {
 		s.entered(stream)
 		return s.ended(from, key.Public{}, err)
@@ -199,7 +202,8 @@ func (s *Server) Serve(ctx context.Context, stream Stream, from Origin) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
-	for stream := range s.logins {
+	for stream, cancel := range s.logins {
+		cancel()
 		stream.Close()
 	}
 	s.mu.Unlock()
@@ -207,8 +211,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 	done := make(chan struct{})
 	go func() {
+		s.pulse.stop() // first: it may start writers, which running counts
 		s.running.Wait()
-		s.pulse.stop()
 		close(done)
 	}()
 	select {
@@ -220,14 +224,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // enter counts a Serve call in, unless the relay is closing.
-func (s *Server) enter(stream Stream) bool {
+func (s *Server) enter(stream Stream, cancel context.CancelFunc) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
 		return false
 	}
 	s.running.Add(1)
-	s.logins[stream] = struct{}{}
+	s.logins[stream] = cancel
 	s.pulse.start()
 	return true
 }
@@ -236,6 +240,7 @@ func (s *Server) enter(stream Stream) bool {
 func (s *Server) entered(stream Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.logins[stream]()
 	delete(s.logins, stream)
 }
 
