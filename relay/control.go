@@ -10,11 +10,11 @@ import (
 // otherFrame handles every frame but SendPacket, with the lengths and rights of
 // spec 3.4. It returns the frame's length; 0 if it is not complete.
 func (c *conn) otherFrame(t derp.FrameType, size int, p []byte, w *work) (n int, err error) {
-	handle, err := c.handlerOf(t, size)
+	known, err := c.check(t, size)
 	if err != nil {
 		return 0, err
 	}
-	if handle == nil {
+	if !known {
 		c.server.count.unknownFrames.Add(1)
 		c.skip = size
 		return derp.HeaderLen, nil
@@ -23,37 +23,50 @@ func (c *conn) otherFrame(t derp.FrameType, size int, p []byte, w *work) (n int,
 	if len(p) < end {
 		return 0, nil
 	}
-	return end, handle(c, p[derp.HeaderLen:end], w)
+	return end, c.control(t, p[derp.HeaderLen:end], w)
 }
 
-type frameHandler = func(c *conn, payload []byte, w *work) error
-
-// handlerOf returns what to do with a frame once it has arrived: nil to skip it.
-func (c *conn) handlerOf(t derp.FrameType, size int) (frameHandler, error) {
-	var handle frameHandler
-	legal, privileged := true, false
+// check tells from its header whether a frame is one for us, and fails if its
+// length is impossible or the peer may not send it.
+func (c *conn) check(t derp.FrameType, size int) (known bool, err error) {
+	known, legal, privileged := true, false, false
 	switch t {
 	case derp.FrameForwardPacket:
-		handle, privileged = (*conn).forwardPacket, true
-		legal = size >= 2*derp.KeyLen && size <= 2*derp.KeyLen+derp.MaxPacket
+		legal, privileged = size >= 2*derp.KeyLen && size <= 2*derp.KeyLen+derp.MaxPacket, true
 	case derp.FrameNotePreferred:
-		handle, legal = (*conn).notePreferred, size == 1
+		legal = size == 1
 	case derp.FrameWatchConns:
-		handle, legal, privileged = (*conn).watchConns, size == 0, true
+		legal, privileged = size == 0, true
 	case derp.FrameClosePeer:
-		handle, legal, privileged = (*conn).closePeer, size == derp.KeyLen, true
+		legal, privileged = size == derp.KeyLen, true
 	case derp.FramePing:
-		handle, legal = (*conn).ping, size >= derp.PingLen && size <= derp.MaxPing
+		legal = size >= derp.PingLen && size <= derp.MaxPing
 	default:
-		legal = size <= derp.MaxFrameToServer
+		known, legal = false, size <= derp.MaxFrameToServer
 	}
 	if !legal {
-		return nil, badFrame(t, size)
+		return false, badFrame(t, size)
 	}
 	if privileged && !c.sibling {
-		return nil, fmt.Errorf("%w: %v", ErrNotPrivileged, t)
+		return false, fmt.Errorf("%w: %v", ErrNotPrivileged, t)
 	}
-	return handle, nil
+	return known, nil
+}
+
+func (c *conn) control(t derp.FrameType, payload []byte, w *work) error {
+	switch t {
+	case derp.FrameForwardPacket:
+		return c.forwardPacket(payload, w)
+	case derp.FrameNotePreferred:
+		return c.notePreferred(payload)
+	case derp.FrameWatchConns:
+		return c.watchConns()
+	case derp.FrameClosePeer:
+		return c.closePeer(payload)
+	case derp.FramePing:
+		return c.ping(payload, w)
+	}
+	return badFrame(t, len(payload))
 }
 
 func badFrame(t derp.FrameType, size int) error {
@@ -74,7 +87,7 @@ func (c *conn) ping(payload []byte, w *work) error {
 	return nil
 }
 
-func (c *conn) notePreferred(payload []byte, _ *work) error {
+func (c *conn) notePreferred(payload []byte) error {
 	home, err := derp.ParseNotePreferred(payload)
 	if err != nil {
 		return err
@@ -109,14 +122,14 @@ func (c *conn) forwardPacket(payload []byte, w *work) error {
 	return nil
 }
 
-func (c *conn) watchConns([]byte, *work) error {
+func (c *conn) watchConns() error {
 	if c.key != c.server.public {
 		c.server.routes.watch(c)
 	}
 	return nil
 }
 
-func (c *conn) closePeer(payload []byte, _ *work) error {
+func (c *conn) closePeer(payload []byte) error {
 	peer, err := derp.ParseClosePeer(payload)
 	if err != nil {
 		return err

@@ -91,12 +91,12 @@ func (s *socket) doneReading(err error) error {
 // readable reads and delivers until the socket is dry (false: call again when
 // it is readable) or the stream is over (true).
 func (s *socket) readable(fd uintptr) bool {
-	for first := true; ; first = false {
+	for bursts := 0; ; bursts++ {
 		if s.closed.Load() {
 			return true
 		}
-		if !first {
-			// The socket did not run dry: let quiet peers have their turn.
+		if bursts > 1 {
+			// The socket does not run dry: let quiet peers have their turn.
 			runtime.Gosched()
 		}
 		room := s.in.room()
