@@ -27,6 +27,7 @@ type conn struct {
 	// Owned by the reader.
 	dests   [destinations]destination // ingress.go
 	skip    int                       // bytes of an ignored frame still to come
+	begun   int                       // length of the incomplete frame in front of the next burst
 	home    bool                      // the peer said that this relay is its home
 	notHere limiter                   // of PeerGone(not here)
 

@@ -17,7 +17,7 @@ import (
 // ingest relays a burst. It is the handler of the conn's stream.
 func (c *conn) ingest(burst []byte) (used int, err error) {
 	w := work{now: c.server.now()}
-	if c.duplicate.Load() && len(burst) >= derp.HeaderLen {
+	if c.duplicate.Load() && c.bringsHeader(burst) {
 		c.server.routes.activate(c)
 	}
 	for more := true; more && err == nil; {
@@ -26,9 +26,26 @@ func (c *conn) ingest(burst []byte) (used int, err error) {
 		used += n
 		more = n > 0
 	}
+	c.begun = frameLen(burst[used:])
 	c.server.count.received(&w)
 	w.flush()
 	return used, err
+}
+
+// bringsHeader reports whether burst completes the header of a frame. Only that
+// makes a duplicate active, not the rest of a frame that began before.
+func (c *conn) bringsHeader(burst []byte) bool {
+	return len(burst) >= c.skip+c.begun+derp.HeaderLen
+}
+
+// frameLen returns the length of the frame at the front of p; 0 if its header is
+// not complete.
+func frameLen(p []byte) int {
+	if len(p) < derp.HeaderLen {
+		return 0
+	}
+	_, size := derp.ParseHeader(p)
+	return derp.HeaderLen + size
 }
 
 // work is what one burst did.
