@@ -1,0 +1,118 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/detour-relay/detour/internal/netio"
+)
+
+// An accept that fails is tried again after a pause that doubles up to the
+// longest one: what the machine lacks (descriptors, memory) comes back.
+const (
+	shortestPause = 5 * time.Millisecond
+	longestPause  = time.Second
+)
+
+// listen binds the address of a complete configuration. Multipath TCP stays
+// off, because it does not combine with the user timeout (spec 1.1); sockets
+// inherit the user timeout from the listener.
+func listen(config Config) (net.Listener, error) {
+	lc := net.ListenConfig{
+		KeepAlive: -1, // off, unless KeepAliveConfig is set
+		Control: func(_, _ string, c syscall.RawConn) error {
+			if config.UserTimeout < 0 {
+				return nil
+			}
+			return setUserTimeout(c, config.UserTimeout)
+		},
+	}
+	if config.KeepAlive > 0 {
+		lc.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: config.KeepAlive}
+	}
+	lc.SetMultipathTCP(false)
+	listener, err := lc.Listen(context.Background(), "tcp", config.Listen)
+	if errors.Is(err, syscall.EACCES) {
+		return nil, fmt.Errorf("edge: %w: ports below 1024 need a privilege (root or CAP_NET_BIND_SERVICE), or choose a higher port", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("edge: %w", err)
+	}
+	return listener, nil
+}
+
+// acceptAll accepts until the listener is closed. Nothing else ends it.
+func (s *Server) acceptAll() {
+	limit := newBucket(s.config.AcceptPerSecond, s.config.AcceptBurst, time.Now())
+	var pause time.Duration
+	for {
+		c, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			s.count.acceptErrors.Add(1)
+			if pause == 0 {
+				s.config.Logger.Warn("cannot accept connections; trying again", "reason", err)
+			}
+			pause = min(max(2*pause, shortestPause), longestPause)
+			s.rest(pause)
+			continue
+		}
+		pause = 0
+		s.count.accepted.Add(1)
+		if !limit.take(time.Now()) {
+			s.count.rejected.Add(1)
+			closeNow(c)
+			continue
+		}
+		s.admit(c)
+	}
+}
+
+// rest waits for d, or until accepting ends.
+func (s *Server) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.stopped:
+	}
+}
+
+// admit makes an accepted connection a pending one and sends it on its way.
+func (s *Server) admit(c net.Conn) {
+	if s.config.TLS == nil {
+		if s.pending.add(c, c) {
+			s.handOver(c)
+		}
+		return
+	}
+	t := tls.Server(netio.NewWire(c), s.config.TLS)
+	if !s.pending.add(t, c) {
+		return
+	}
+	if !s.enter() {
+		s.pending.remove(t)
+		closeNow(c)
+		return
+	}
+	go s.secure(t)
+}
+
+// closeNow closes a connection that gets no answer, and leaves nothing of it in
+// the kernel: there is no wait for what was sent.
+func closeNow(c net.Conn) {
+	if w, ok := c.(*netio.Wire); ok {
+		c = w.Conn
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetLinger(0) // an error means that it is closed already
+	}
+	c.Close()
+}

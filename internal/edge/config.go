@@ -1,0 +1,130 @@
+package edge
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/detour-relay/detour/relay"
+)
+
+const (
+	defaultMaxPending       = 8192
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultPendingTimeout   = 30 * time.Second
+	defaultKeepAlive        = 10 * time.Minute
+	defaultUserTimeout      = 15 * time.Second
+
+	// maxHeader bounds the head of a request. A DERP client sends some 200 bytes.
+	maxHeader = 16 << 10
+)
+
+// Config is what a [Server] is made from. Zero fields mean the default.
+type Config struct {
+	// Relay takes the connections over once they are upgraded. Required.
+	Relay *relay.Server
+
+	// Listen is the address to bind, "host:port". An empty host means every
+	// address of the machine, port 0 any free port.
+	Listen string
+
+	// TLS says how to secure connections; nil means that they are plain.
+	TLS *tls.Config
+
+	// Home is what paths without a meaning answer: empty for a small page,
+	// "blank" for an empty one, or a URL to redirect to.
+	Home string
+
+	// AcceptPerSecond limits new connections; those above are closed at once. 0
+	// means no limit. AcceptBurst may come at once (default: one second's worth).
+	AcceptPerSecond float64
+	AcceptBurst     int
+
+	// MaxPending bounds the connections that are not upgraded yet (default
+	// 8192). One that stalls in the TLS handshake holds about 30 KB.
+	MaxPending int
+
+	// HandshakeTimeout bounds the TLS handshake and, again, the head of a request
+	// (default 10 s). PendingTimeout bounds the time from accepting a connection
+	// to its upgrade, whatever it does (default 30 s).
+	HandshakeTimeout time.Duration
+	PendingTimeout   time.Duration
+
+	// KeepAlive is the idle time after which TCP asks whether the peer is still
+	// there (default 10 min). UserTimeout is how long sent bytes may stay
+	// unacknowledged (default 15 s, Linux only). Negative means off.
+	KeepAlive   time.Duration
+	UserTimeout time.Duration
+
+	// Logger gets life-cycle lines, and connections at debug level; nil discards.
+	Logger *slog.Logger
+}
+
+// complete checks the configuration and fills in the defaults.
+func (c Config) complete() (Config, error) {
+	if c.Relay == nil {
+		return c, errors.New("edge: Config.Relay is missing")
+	}
+	if err := CheckListen(c.Listen); err != nil {
+		return c, fmt.Errorf("edge: Config.Listen %w", err)
+	}
+	if err := CheckHome(c.Home); err != nil {
+		return c, fmt.Errorf("edge: Config.Home %w", err)
+	}
+	if !(c.AcceptPerSecond >= 0) || math.IsInf(c.AcceptPerSecond, 0) {
+		return c, fmt.Errorf("edge: Config.AcceptPerSecond %v: want a number of connections, or 0 for no limit", c.AcceptPerSecond)
+	}
+	if c.AcceptBurst < 0 || c.MaxPending < 0 || c.HandshakeTimeout < 0 || c.PendingTimeout < 0 {
+		return c, errors.New("edge: Config.AcceptBurst, MaxPending, HandshakeTimeout and PendingTimeout cannot be negative")
+	}
+	if c.AcceptBurst == 0 {
+		c.AcceptBurst = int(max(1, math.Ceil(min(c.AcceptPerSecond, math.MaxInt32))))
+	}
+	orDefault(&c.MaxPending, defaultMaxPending)
+	orDefault(&c.HandshakeTimeout, defaultHandshakeTimeout)
+	orDefault(&c.PendingTimeout, defaultPendingTimeout)
+	orDefault(&c.KeepAlive, defaultKeepAlive)
+	orDefault(&c.UserTimeout, defaultUserTimeout)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// CheckListen says what is wrong with a listen address.
+func CheckListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q: want host:port, such as 127.0.0.1:3340, or :443 for every address", address)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+		return fmt.Errorf("%q: no such port: want a number from 0 to 65535", address)
+	}
+	return nil
+}
+
+// CheckHome says what is wrong with the choice of a home page.
+func CheckHome(home string) error {
+	if home == "" || home == homeBlank {
+		return nil
+	}
+	if strings.HasPrefix(home, "http://") || strings.HasPrefix(home, "https://") {
+		if u, err := url.Parse(home); err == nil && u.Host != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf(`%q: want nothing for the default page, "blank", or a URL that begins with http:// or https://`, home)
+}

@@ -1,0 +1,86 @@
+package edge
+
+import "sync/atomic"
+
+// counters are the numbers behind a Snapshot.
+type counters struct {
+	accepted     atomic.Uint64
+	acceptErrors atomic.Uint64
+	rejected     atomic.Uint64
+	evicted      atomic.Uint64
+	expired      atomic.Uint64
+
+	tls12    atomic.Uint64
+	tls13    atomic.Uint64
+	failures [failures]atomic.Uint64
+
+	classic   atomic.Uint64
+	fastStart atomic.Uint64
+	webSocket atomic.Uint64
+	refused   atomic.Uint64
+	serving   atomic.Int64
+}
+
+// A Snapshot is the state of a server at one moment. Unless it says "now", a
+// field counts from the start.
+//
+// On a TLS listener, once no handshake is under way:
+//
+//	Accepted = Rejected + TLS12 + TLS13 + the sum of Handshakes
+type Snapshot struct {
+	Accepted     uint64 // connections taken from the listener
+	AcceptErrors uint64 // attempts that failed: no descriptors, no memory
+	Rejected     uint64 // closed at once, over the accept limit
+
+	Pending int    // not upgraded, now
+	Evicted uint64 // closed as the oldest of too many pending ones
+	Expired uint64 // closed because they were pending for too long
+
+	TLS12      uint64 // handshakes completed, by version
+	TLS13      uint64
+	Handshakes HandshakeFailures
+
+	Classic   uint64 // upgrades answered with 101
+	FastStart uint64 // upgrades without an answer in HTTP
+	WebSocket uint64 // upgrades to WebSocket
+	Refused   uint64 // requests to /derp that were no upgrade
+	Serving   int    // conns in the relay, now
+}
+
+// HandshakeFailures are TLS handshakes that came to nothing, by reason.
+type HandshakeFailures struct {
+	Timeout  uint64 // too slow
+	Left     uint64 // the peer closed the connection
+	NotTLS   uint64 // the peer spoke something else
+	Alert    uint64 // the peer refused us: a wrong pin, an unknown authority
+	Mismatch uint64 // no common version, cipher or protocol, or garbage
+	Cut      uint64 // evicted, expired or shut down
+}
+
+// Snapshot returns the numbers now.
+func (s *Server) Snapshot() Snapshot {
+	c := &s.count
+	return Snapshot{
+		Accepted:     c.accepted.Load(),
+		AcceptErrors: c.acceptErrors.Load(),
+		Rejected:     c.rejected.Load(),
+		Pending:      s.pending.len(),
+		Evicted:      c.evicted.Load(),
+		Expired:      c.expired.Load(),
+		TLS12:        c.tls12.Load(),
+		TLS13:        c.tls13.Load(),
+		Handshakes: HandshakeFailures{
+			Timeout:  c.failures[failureTimeout].Load(),
+			Left:     c.failures[failureLeft].Load(),
+			NotTLS:   c.failures[failureNotTLS].Load(),
+			Alert:    c.failures[failureAlert].Load(),
+			Mismatch: c.failures[failureMismatch].Load(),
+			Cut:      c.failures[failureCut].Load(),
+		},
+		Classic:   c.classic.Load(),
+		FastStart: c.fastStart.Load(),
+		WebSocket: c.webSocket.Load(),
+		Refused:   c.refused.Load(),
+		Serving:   int(c.serving.Load()),
+	}
+}

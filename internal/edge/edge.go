@@ -1,0 +1,221 @@
+// Package edge takes connections from the network to the relay: it accepts them,
+// completes TLS and HTTP, answers what is not DERP itself, and hands the bytes
+// behind an upgrade to relay.Serve.
+//
+// # Words
+//
+//   - pending: accepted and not upgraded yet. What is slow is pending for long.
+//   - upgrade: the moment a connection stops being HTTP (spec 1.4, 1.5, 1.7).
+//   - evicted, expired: a pending connection closed because there were too many
+//     of them, or because its time was over.
+//
+// # A connection's way
+//
+// accept.go takes it and counts it as pending; handshake.go completes TLS; then
+// net/http reads the request and routes.go answers it; upgrade.go or
+// websocket.go takes it away from net/http. From there on it belongs to a fresh
+// goroutine in relay.Serve, and nothing of net/http stays reachable from it.
+//
+// # Limits
+//
+// Pending connections are bounded in number and time. When the bound is
+// reached, the oldest gives way: whoever stalls loses, and a handshake that
+// moves is never behind one that does not. Connections the relay has taken over
+// are not bounded here. Only HTTP/1.1 is spoken, because DERP cannot be
+// upgraded to from HTTP/2.
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/detour-relay/detour/relay"
+)
+
+// A Server is one listener of a relay.
+type Server struct {
+	// Set once.
+	config   Config
+	home     http.Handler
+	reply    []byte // the whole answer to a classic upgrade
+	listener net.Listener
+	http     *http.Server
+
+	pending pending
+	count   counters
+	ready   chan net.Conn // from the accept side to net/http
+	stopped chan struct{} // closed when accepting ends
+	stop    sync.Once
+
+	mu      sync.Mutex
+	closing bool           // guarded by mu: nothing may enter any more
+	inside  sync.WaitGroup // handshakes, requests and served conns; Add only under mu
+}
+
+// Listen checks the configuration and binds the address. Connections wait until
+// Serve is called.
+func Listen(config Config) (*Server, error) {
+	config, err := config.complete()
+	if err != nil {
+		return nil, err
+	}
+	listener, err := listen(config)
+	if err != nil {
+		return nil, err
+	}
+	return newServer(config, listener), nil
+}
+
+// newServer expects a complete configuration.
+func newServer(config Config, listener net.Listener) *Server {
+	s := &Server{
+		config:   config,
+		home:     newHome(config.Home),
+		reply:    switchingReply(config.Relay.PublicKey()),
+		listener: listener,
+		ready:    make(chan net.Conn),
+		stopped:  make(chan struct{}),
+	}
+	s.pending.init(config.MaxPending, config.PendingTimeout, &s.count)
+	s.http = &http.Server{
+		Handler:           http.HandlerFunc(s.route),
+		ReadHeaderTimeout: config.HandshakeTimeout,
+		ReadTimeout:       config.PendingTimeout,
+		WriteTimeout:      config.PendingTimeout,
+		IdleTimeout:       config.PendingTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
+		Protocols:         new(http.Protocols),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				s.pending.remove(c)
+			}
+		},
+	}
+	s.http.Protocols.SetHTTP1(true)
+	return s
+}
+
+// Addr returns the address the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Serve accepts connections until ctx is done or Shutdown is called; then it
+// stops listening and returns nil. What was accepted before goes on.
+func (s *Server) Serve(ctx context.Context) error {
+	defer context.AfterFunc(ctx, s.stopAccepting)()
+	var accepting sync.WaitGroup
+	accepting.Go(s.acceptAll)
+	err := s.http.Serve(readyListener{s})
+	s.stopAccepting()
+	accepting.Wait()
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("edge: %w", err)
+}
+
+func (s *Server) stopAccepting() {
+	s.stop.Do(func() {
+		close(s.stopped)
+		s.listener.Close()
+	})
+}
+
+// Shutdown stops accepting, closes what is pending and waits until everything
+// that came through this server is gone, or until ctx is done. Connections the
+// relay has taken over end with the relay's own Shutdown, which comes first.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopAccepting()
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.pending.close()
+
+	gone := make(chan struct{})
+	go func() {
+		s.inside.Wait()
+		close(gone)
+	}()
+	err := s.http.Shutdown(ctx)
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("edge: shutdown: %w", err)
+	}
+	return nil
+}
+
+// enter is called before work on a connection begins. It reports false once
+// Shutdown has begun; after true, the work ends with inside.Done.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.inside.Add(1)
+	return true
+}
+
+// serve is all that a connection keeps of this package: the goroutine it lives
+// in starts here, with a fresh stack.
+func (s *Server) serve(stream relay.Stream, from relay.Origin) {
+	defer s.inside.Done()
+	s.count.serving.Add(1)
+	defer s.count.serving.Add(-1)
+	// The relay logs how the conn ended; there is nothing to add here. A context
+	// that can end would cost every idle conn its registration.
+	_ = s.config.Relay.Serve(context.Background(), stream, from)
+}
+
+// start gives a connection that was upgraded to the relay.
+func (s *Server) start(stream relay.Stream, from relay.Origin) {
+	if !s.enter() {
+		stream.Close()
+		return
+	}
+	go s.serve(stream, from)
+}
+
+// readyListener is the listener net/http sees: its connections have been
+// accepted, counted and secured already.
+type readyListener struct{ *Server }
+
+func (l readyListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.ready:
+		return c, nil
+	case <-l.stopped:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l readyListener) Close() error { return nil }
+
+// handOver gives a connection to net/http.
+func (s *Server) handOver(c net.Conn) {
+	select {
+	case s.ready <- c:
+	case <-s.stopped:
+		if s.pending.remove(c) {
+			closeNow(transport(c))
+		}
+	}
+}
+
+// transport returns the TCP connection under c.
+func transport(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c
+}

@@ -1,0 +1,93 @@
+package edge
+
+import (
+	"io"
+	"net/http"
+	"strings"
+)
+
+// route answers one request (spec 1.3). Paths are compared as they are: there
+// is no cleaning and no redirect to a cleaner one.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	if !s.enter() {
+		http.Error(w, "the relay is shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.inside.Done()
+	if r.ProtoMajor != 1 { // the preface of HTTP/2 gets here as a request
+		http.Error(w, "this relay speaks HTTP/1.1", http.StatusHTTPVersionNotSupported)
+		return
+	}
+	if r.Method == http.MethodConnect {
+		http.Error(w, "this relay is no proxy", http.StatusForbidden)
+		return
+	}
+	switch r.URL.Path {
+	case "/derp":
+		s.serveDERP(w, r)
+	case "/derp/probe", "/derp/latency-check":
+		serveProbe(w, r)
+	case "/generate_204":
+		serve204(w, r)
+	case "/bootstrap-dns":
+		serveBootstrapDNS(w)
+	case "/robots.txt":
+		setBrowserHeaders(w)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		io.WriteString(w, "User-agent: *\nDisallow: /\n")
+	default:
+		setBrowserHeaders(w)
+		s.home.ServeHTTP(w, r)
+	}
+}
+
+// serveProbe answers what browsers and probers measure their latency with.
+func serveProbe(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "use GET or HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+}
+
+// serve204 lets clients find out whether a captive portal is in the way: only
+// the relay itself can echo the challenge (spec 1.9).
+func serve204(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-cache, no-store, must-revalidate, no-transform, max-age=0")
+	if challenge := r.Header.Get("X-Tailscale-Challenge"); isChallenge(challenge) {
+		w.Header().Set("X-Tailscale-Response", "response "+challenge)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// isChallenge reports whether a challenge may be echoed: 1 to 64 harmless bytes.
+func isChallenge(challenge string) bool {
+	if challenge == "" || len(challenge) > 64 {
+		return false
+	}
+	for _, c := range []byte(challenge) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && !strings.ContainsRune(".-_:", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+// serveBootstrapDNS answers as a relay that publishes no names (spec 1.10).
+func serveBootstrapDNS(w http.ResponseWriter) {
+	setBrowserHeaders(w)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Connection", "close")
+}
+
+// setBrowserHeaders adds what protects people who open the relay in a browser.
+// The DERP, probe and 204 answers go without (spec 1.3).
+func setBrowserHeaders(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'self'; block-all-mixed-content; object-src 'none'")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+}

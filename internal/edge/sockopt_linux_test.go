@@ -1,0 +1,50 @@
+package edge
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Accepted sockets have the options of the configuration, and no multipath TCP.
+func TestSocketOptions(t *testing.T) {
+	r := testRelay(t)
+	for name, c := range map[string]struct {
+		config                   Config
+		keepAlive, idle, timeout int // seconds, and milliseconds
+	}{
+		"default": {Config{Relay: r}, 1, 600, 15000},
+		"chosen":  {Config{Relay: r, KeepAlive: 90 * time.Second, UserTimeout: 2500 * time.Millisecond}, 1, 90, 2500},
+		"off":     {Config{Relay: r, KeepAlive: -1, UserTimeout: -1}, 0, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.config.Listen = "127.0.0.1:0"
+			listener := must(listen(must(c.config.complete())(t)))(t)
+			defer listener.Close()
+			far := must(net.Dial("tcp", listener.Addr().String()))(t)
+			defer far.Close()
+			near := must(listener.Accept())(t)
+			defer near.Close()
+
+			get := func(level, option int) (value int) {
+				raw := must(near.(*net.TCPConn).SyscallConn())(t)
+				raw.Control(func(fd uintptr) { value = must(unix.GetsockoptInt(int(fd), level, option))(t) })
+				return value
+			}
+			if got := get(unix.SOL_SOCKET, unix.SO_KEEPALIVE); got != c.keepAlive {
+				t.Errorf("SO_KEEPALIVE %d, want %d", got, c.keepAlive)
+			}
+			if c.idle != 0 && get(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE) != c.idle {
+				t.Errorf("TCP_KEEPIDLE %d, want %d", get(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE), c.idle)
+			}
+			if got := get(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); got != c.timeout {
+				t.Errorf("TCP_USER_TIMEOUT %d, want %d", got, c.timeout)
+			}
+			if got := get(unix.SOL_SOCKET, unix.SO_PROTOCOL); got != unix.IPPROTO_TCP {
+				t.Errorf("protocol %d, want TCP", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,123 @@
+package edge
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
+)
+
+// serveDERP upgrades a request to DERP. Neither the method nor the Connection
+// header matters (spec 1.4).
+func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
+	switch strings.ToLower(r.Header.Get("Upgrade")) {
+	case "derp":
+		s.upgrade(w, r)
+	case "websocket":
+		if wantsWebSocket(r) {
+			s.upgradeWebSocket(w, r)
+		} else {
+			s.upgrade(w, r) // an old spelling of the same
+		}
+	default:
+		s.count.refused.Add(1)
+		refuseUpgrade(w, r)
+	}
+}
+
+// upgrade takes the connection away from net/http, with the bytes it had read
+// ahead (often the peer's login), and gives it to the relay. The answer is only
+// staged, so that it leaves in one segment with the relay's greeting.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
+	fastStart := r.Header.Get("Derp-Fast-Start") == "1"
+	notIdeal := r.Header.Get("Ideal-Node") != ""
+
+	conn, buffered, err := takeOver(w)
+	if err != nil {
+		http.Error(w, "this connection cannot be taken over", http.StatusInternalServerError)
+		return
+	}
+	if !s.pending.remove(conn) {
+		return // closed in this very moment: evicted or expired
+	}
+	stream, err := newStream(conn, buffered)
+	if err != nil {
+		s.config.Logger.Warn("cannot take a connection over", "conn", conn.RemoteAddr(), "reason", err)
+		closeNow(transport(conn))
+		return
+	}
+	from := relay.Origin{Addr: peerAddr(conn), NotIdeal: notIdeal}
+	if fastStart {
+		s.count.fastStart.Add(1)
+	} else {
+		s.count.classic.Add(1)
+		stream.Write(s.reply) // staging fails only on a closed stream, which Serve reports
+	}
+	s.start(stream, from)
+}
+
+// takeOver detaches a connection from net/http. buffered belongs to net/http
+// and is valid until the handler returns.
+func takeOver(w http.ResponseWriter) (conn net.Conn, buffered []byte, err error) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	buffered, err = rw.Reader.Peek(rw.Reader.Buffered())
+	return conn, buffered, err
+}
+
+// newStream turns a connection into what the relay reads and writes.
+func newStream(conn net.Conn, buffered []byte) (relay.Stream, error) {
+	t, ok := conn.(*tls.Conn)
+	if !ok {
+		return netio.TCP(conn, buffered)
+	}
+	wire, ok := t.NetConn().(*netio.Wire)
+	if !ok {
+		return nil, fmt.Errorf("TLS over %T instead of a wire", t.NetConn())
+	}
+	return netio.TLS(t, wire, buffered)
+}
+
+// peerAddr returns where a connection comes from. IPv4 is IPv4, also on a
+// listener for both.
+func peerAddr(conn net.Conn) netip.AddrPort {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	addr := tcp.AddrPort()
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+}
+
+// switchingReply is the answer to a classic upgrade, byte for byte (spec 1.4).
+func switchingReply(public key.Public) []byte {
+	return []byte("HTTP/1.1 101 Switching Protocols\r\n" +
+		"Upgrade: DERP\r\n" +
+		"Connection: Upgrade\r\n" +
+		"Derp-Version: " + strconv.Itoa(derp.ProtocolVersion) + "\r\n" +
+		"Derp-Public-Key: " + public.Hex() + "\r\n" +
+		"\r\n")
+}
+
+// refuseUpgrade says which header is missing or wrong, because the usual cause
+// is a proxy in between that removed or rewrote it.
+func refuseUpgrade(w http.ResponseWriter, r *http.Request) {
+	found := "this request has no Upgrade header"
+	if got := r.Header.Values("Upgrade"); len(got) > 0 {
+		found = fmt.Sprintf("this request has Upgrade: %.100q", strings.Join(got, ", "))
+	}
+	w.Header().Set("Upgrade", "DERP")
+	w.Header().Set("Connection", "Upgrade")
+	http.Error(w, found+`; a DERP connection needs "Upgrade: DERP", or "Upgrade: websocket" and `+
+		`"Sec-WebSocket-Protocol: derp". If the peer sent it, a proxy on the way removed or changed it.`, http.StatusUpgradeRequired)
+}
