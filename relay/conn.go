@@ -102,7 +102,9 @@ func (c *conn) serve() error {
 	c.server.routes.remove(c)
 	c.out.close()
 	c.forgetHeard()
-	c.setHome(false)
+	if c.home {
+		c.server.count.homeChanged(false, false) // to leave is not to move
+	}
 	return *c.ended.Load()
 }
 

@@ -20,6 +20,7 @@ type Peer struct {
 	Conn net.Conn // for what Send cannot say
 	Key  key.Private
 
+	public key.Public // of Key
 	who    Who
 	relay  *Relay
 	reader sync.Once
@@ -33,7 +34,7 @@ type Peer struct {
 }
 
 // Public returns the peer's public key.
-func (p *Peer) Public() key.Public { return p.Key.Public() }
+func (p *Peer) Public() key.Public { return p.public }
 
 // Login waits for the greeting, says who the peer is and waits for the relay's
 // answer. Then the peer begins to read, unless it is deaf.

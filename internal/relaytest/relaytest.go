@@ -103,8 +103,10 @@ func (r *Relay) Dial(who Who) *Peer {
 // end.
 func (r *Relay) DialOver(who Who, near net.Conn, stream relay.Stream) *Peer {
 	r.t.Helper()
-	p := &Peer{Conn: near, Key: Key(who.Name), who: who, relay: r, served: make(chan struct{})}
-	r.Public(who.Name)
+	p := &Peer{
+		Conn: near, Key: Key(who.Name), public: r.Public(who.Name),
+		who: who, relay: r, served: make(chan struct{}),
+	}
 	r.mu.Lock()
 	r.peers = append(r.peers, p)
 	r.mu.Unlock()
