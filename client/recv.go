@@ -1,0 +1,172 @@
+package client
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// Recv waits for the next message. A packet is put into buf, which is the caller's again with the return; 64 KiB hold
+// every packet a peer can send. After ErrBufferSize the same packet is returned to the next call with a larger buffer; any
+// other error has closed the connection.
+//
+// The first message is of kind MessageServerInfo. Frames that are malformed or of unknown type are skipped and counted.
+func (c *Conn) Recv(buf []byte) (Message, error) {
+	if err := c.ended(); err != nil {
+		return Message{}, err
+	}
+	for {
+		msg, taken, err := c.recvFrame(buf)
+		c.sock.restart = true
+		if err != nil || taken {
+			return msg, err
+		}
+	}
+}
+
+// recvFrame reads one frame. taken is false if it is not for the caller.
+func (c *Conn) recvFrame(buf []byte) (msg Message, taken bool, err error) {
+	if err := c.in.need(derp.HeaderLen); err != nil {
+		return msg, false, c.fail(err)
+	}
+	t, n := derp.ParseHeader(c.in.buffered())
+	if n > derp.MaxFrameToClient {
+		return msg, false, c.fail(c.tooLong(t, n))
+	}
+	c.greeted = true
+	if t == derp.FrameRecvPacket && n >= derp.KeyLen {
+		return c.recvPacket(n-derp.KeyLen, buf)
+	}
+	if !known(t) {
+		c.stats.skipped.Add(1)
+		return msg, false, c.failIf(c.in.skip(derp.HeaderLen + n))
+	}
+	if err := c.in.need(derp.HeaderLen + n); err != nil {
+		return msg, false, c.fail(err)
+	}
+	msg, taken, err = c.recvControl(t, c.in.buffered()[derp.HeaderLen:derp.HeaderLen+n])
+	c.in.discard(derp.HeaderLen + n)
+	return msg, taken, err
+}
+
+func (c *Conn) failIf(err error) error {
+	if err != nil {
+		return c.fail(err)
+	}
+	return nil
+}
+
+// recvPacket reads a RecvPacket frame with a packet of n bytes. A packet that does not fit into buf is not touched.
+func (c *Conn) recvPacket(n int, buf []byte) (msg Message, taken bool, err error) {
+	if n > len(buf) {
+		return msg, false, fmt.Errorf("%w: packet %d bytes, buffer %d", ErrBufferSize, n, len(buf))
+	}
+	if err := c.in.need(packetFrameLen); err != nil {
+		return msg, false, c.fail(err)
+	}
+	frame := c.in.buffered()
+	msg.Kind = MessagePacket
+	msg.Peer = key.Public(frame[derp.HeaderLen:])
+	msg.Packet = buf[:n:n]
+	have := copy(msg.Packet, frame[packetFrameLen:])
+	c.in.discard(packetFrameLen + have)
+	if have < n {
+		if _, err := io.ReadFull(&c.in, msg.Packet[have:]); err != nil {
+			return Message{}, false, c.fail(noEOF(err))
+		}
+	}
+	return msg, true, nil
+}
+
+// known reports whether recvControl reads frames of type t; the others need not be buffered.
+func known(t derp.FrameType) bool {
+	switch t {
+	case derp.FrameServerKey, derp.FrameServerInfo, derp.FrameRecvPacket, derp.FrameKeepAlive, derp.FramePeerGone,
+		derp.FramePeerPresent, derp.FramePing, derp.FramePong, derp.FrameHealth, derp.FrameRestarting:
+		return true
+	}
+	return false
+}
+
+func (c *Conn) recvControl(t derp.FrameType, payload []byte) (msg Message, taken bool, err error) {
+	switch t {
+	case derp.FrameServerKey:
+		return msg, false, c.lateServerKey(payload)
+	case derp.FrameServerInfo:
+		return c.serverInfo(payload)
+	case derp.FramePing:
+		var data [derp.PingLen]byte
+		if data, err = derp.ParsePing(payload); err == nil {
+			c.answer(data)
+			return msg, false, nil
+		}
+	case derp.FrameKeepAlive:
+		msg.Kind = MessageKeepAlive
+	case derp.FrameHealth:
+		msg.Kind, msg.Health = MessageHealth, derp.ParseHealth(payload)
+	case derp.FramePeerGone:
+		msg.Kind = MessagePeerGone
+		msg.Peer, msg.Reason, err = derp.ParsePeerGone(payload)
+	case derp.FramePeerPresent:
+		var p derp.Presence
+		p, err = derp.ParsePeerPresent(payload)
+		msg = Message{Kind: MessagePeerPresent, Peer: p.Key, Addr: p.Addr, Flags: p.Flags, AppName: p.AppName}
+	case derp.FrameRestarting:
+		msg.Kind = MessageRestarting
+		msg.ReconnectIn, msg.TryFor, err = derp.ParseRestarting(payload)
+	case derp.FramePong:
+		msg.Kind = MessagePong
+		if msg.Pong, err = derp.ParsePong(payload); err == nil {
+			c.pongArrived(msg.Pong)
+		}
+	default: // a RecvPacket that is too short
+		err = derp.ErrLength
+	}
+	if err != nil {
+		c.stats.skipped.Add(1)
+		return Message{}, false, nil
+	}
+	return msg, true, nil
+}
+
+// lateServerKey skips the greeting that follows a fast start, once it confirms the key from the certificate.
+func (c *Conn) lateServerKey(payload []byte) error {
+	if c.admitted.Load() {
+		return nil
+	}
+	relay, err := derp.ParseServerKey(payload)
+	if err == nil && relay != c.serverKey {
+		return c.fail(fmt.Errorf("%w: greeting says %v, certificate %v", ErrServerKey, relay, c.serverKey))
+	}
+	return nil
+}
+
+func (c *Conn) serverInfo(payload []byte) (msg Message, taken bool, err error) {
+	info, err := derp.OpenServerInfo(payload, &c.box)
+	if err != nil {
+		return msg, false, c.fail(fmt.Errorf("%w: %w", ErrProtocol, err))
+	}
+	c.limit.Store(newBucket(info, time.Now()))
+	c.admitted.Store(true)
+	return Message{Kind: MessageServerInfo, ServerInfo: info}, true, nil
+}
+
+func (c *Conn) answer(data [derp.PingLen]byte) {
+	if !c.push(derp.AppendPong(nil, data)) {
+		c.stats.unanswered.Add(1)
+	}
+}
+
+// tooLong explains a header that announces more than a relay may send. After a fast start it can be an HTTP status.
+func (c *Conn) tooLong(t derp.FrameType, n int) error {
+	if !c.greeted && bytes.HasPrefix(c.in.buffered(), []byte("HTTP/")) {
+		if err := readAnswer(&c.in, c.sock, 0); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: a frame of %d bytes (%v), the limit is %d", ErrProtocol, n, t, derp.MaxFrameToClient)
+}

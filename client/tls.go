@@ -1,0 +1,107 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+func (t *target) startTLS(ctx context.Context, c *Conn) error {
+	c.tls = tls.Client(newReadAhead(c.sock), &tls.Config{
+		ServerName: t.host, // goes out if it is a name, not if it is an IP address
+		MinVersion: tls.VersionTLS12,
+		// Batches are large, and a quiet connection does not need its records small.
+		DynamicRecordSizingDisabled: true,
+		// crypto/tls would verify host only; VerifyConnection verifies all there is to it, and always runs.
+		InsecureSkipVerify: true,
+		VerifyConnection:   t.verify,
+	})
+	c.stream, c.in.src = c.tls, c.tls
+	if err := c.tls.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
+	return nil
+}
+
+// verify decides about the certificates of a relay.
+func (t *target) verify(state tls.ConnectionState) error {
+	switch {
+	case t.InsecureSkipVerify:
+		return nil
+	case t.pin != "":
+		return t.verifyPin(state.PeerCertificates, time.Now())
+	case t.CertName != "":
+		return t.verifyChain(state.PeerCertificates, t.CertName)
+	}
+	return t.verifyChain(state.PeerCertificates, t.host)
+}
+
+// verifyChain verifies the chain, and that the first certificate is for name, which may be an IP address.
+func (t *target) verifyChain(certs []*x509.Certificate, name string) error {
+	intermediates := x509.NewCertPool()
+	for _, cert := range certs[1:] {
+		intermediates.AddCert(cert)
+	}
+	_, err := certs[0].Verify(x509.VerifyOptions{DNSName: name, Roots: t.RootCAs, Intermediates: intermediates})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCertificate, err)
+	}
+	return nil
+}
+
+// verifyPin wants the pinned certificate and, meta certificates aside, no other. It has to be the first, the one whose
+// owner shook hands with us: an attacker can send along the certificates of others.
+func (t *target) verifyPin(certs []*x509.Certificate, now time.Time) error {
+	leaf, others := certs[0], 0
+	for _, cert := range certs[1:] {
+		if !strings.HasPrefix(cert.Subject.CommonName, metaPrefix) {
+			others++
+		}
+	}
+	if others > 0 {
+		return fmt.Errorf("%w: the relay sent %d more certificates, a pinned one has to be alone", ErrPinMismatch, others)
+	}
+	sum := sha256.Sum256(leaf.Raw)
+	if got := hex.EncodeToString(sum[:]); got != t.pin {
+		return fmt.Errorf("%w: it is %s%s, want %s%s", ErrPinMismatch, pinPrefix, got, pinPrefix, t.pin)
+	}
+	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+		return fmt.Errorf("%w: it is valid from %v to %v", ErrCertificate, leaf.NotBefore.UTC(), leaf.NotAfter.UTC())
+	}
+	if _, err := netip.ParseAddr(t.host); err == nil {
+		return nil // no name was sent
+	}
+	if err := leaf.VerifyHostname(t.host); err != nil {
+		return fmt.Errorf("%w: %w", ErrCertificate, err)
+	}
+	return nil
+}
+
+const metaPrefix = "derpkey"
+
+// keyFromCertificates returns the key in the meta certificate, if there is one that allows a fast start: over TLS 1.3,
+// with a protocol version.
+func keyFromCertificates(conn *tls.Conn) (relay key.Public, ok bool) {
+	if conn == nil {
+		return relay, false
+	}
+	state := conn.ConnectionState()
+	if state.Version < tls.VersionTLS13 {
+		return relay, false
+	}
+	for _, cert := range state.PeerCertificates {
+		if relay, ok := derp.ParseMetaCertName(cert.Subject.CommonName); ok && cert.SerialNumber.BitLen() <= 8 {
+			return relay, cert.SerialNumber.Sign() > 0
+		}
+	}
+	return relay, false
+}

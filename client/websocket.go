@@ -1,0 +1,117 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	webSocketProtocol = "derp"
+	// The reference relay closes the connection on a larger message.
+	maxMessage = 32 << 10
+)
+
+// loginWebSocket makes c a WebSocket, waits for the relay's greeting, and sends the login.
+func (t *target) loginWebSocket(ctx context.Context, c *Conn) error {
+	ws, answer, err := websocket.Dial(ctx, t.url.String(), &websocket.DialOptions{
+		HTTPClient:      oneConnClient(c.stream.(net.Conn)),
+		HTTPHeader:      http.Header{"User-Agent": {userAgent}},
+		Subprotocols:    []string{webSocketProtocol},
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return webSocketError(answer, err)
+	}
+	if ws.Subprotocol() != webSocketProtocol {
+		ws.CloseNow()
+		return fmt.Errorf("%w: the WebSocket is not for %q", ErrProtocol, webSocketProtocol)
+	}
+	ws.SetReadLimit(-1) // frames have their own limits
+	stream := &messages{ws: ws}
+	c.ws, c.stream, c.in.src = ws, stream, stream
+	return t.loginGreeted(c)
+}
+
+func webSocketError(answer *http.Response, err error) error {
+	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols {
+		return refusalOf(answer)
+	}
+	if answer != nil {
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	return err
+}
+
+// oneConnClient returns a client for one request over conn.
+func oneConnClient(conn net.Conn) *http.Client {
+	dial := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:            dial,
+			DialTLSContext:         dial,
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxAnswer,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// messages is the byte stream in the messages of a WebSocket. Deadlines are those of the socket below.
+type messages struct {
+	ws      *websocket.Conn
+	message io.Reader // the one being read
+}
+
+var errTextMessage = errors.New("a text message in a stream of binary ones")
+
+func (m *messages) Read(p []byte) (int, error) {
+	for {
+		if m.message == nil {
+			if err := m.next(); err != nil {
+				return 0, err
+			}
+		}
+		n, err := m.message.Read(p)
+		if err == io.EOF {
+			m.message, err = nil, nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+func (m *messages) next() error {
+	kind, message, err := m.ws.Reader(context.Background())
+	switch websocket.CloseStatus(err) {
+	case websocket.StatusNormalClosure, websocket.StatusGoingAway:
+		return io.EOF
+	}
+	if err != nil {
+		return err
+	}
+	if kind != websocket.MessageBinary {
+		return fmt.Errorf("%w: %w", ErrProtocol, errTextMessage)
+	}
+	m.message = message
+	return nil
+}
+
+// Write sends p in as few messages as their size allows; where they begin and end has no meaning.
+func (m *messages) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		n := min(len(rest), maxMessage)
+		if err := m.ws.Write(context.Background(), websocket.MessageBinary, rest[:n]); err != nil {
+			return len(p) - len(rest), err
+		}
+		rest = rest[n:]
+	}
+	return len(p), nil
+}
