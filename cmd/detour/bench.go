@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/internal/load"
+)
+
+type benchFlags struct {
+	targetFlags
+	run       load.Config
+	rate      string
+	pattern   string
+	quietPair bool
+	asJSON    bool
+}
+
+func newBenchCommand() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "bench URL",
+		Short: "Put load on a relay and report what arrives",
+		Long: `Put load on a relay, any that speaks DERP, and report what arrives.
+
+Senders and receivers are peers with new keys in this process. Each packet is
+one TLS record, as Tailscale's clients send them. Every received frame is
+checked for length, source, order and content: what does not arrive is loss;
+what arrives otherwise than it was sent is a broken stream and makes the
+command fail.
+
+Exit status: 0 every stream was whole, 1 a stream was broken or a connection
+was lost, 2 wrong usage, 3 the load could not be put on.`,
+		Example: `  detour bench http://127.0.0.1:3340/derp
+  detour bench --rate 500M --quiet-pair --pid $(pidof detour) --insecure https://127.0.0.1/derp
+  detour bench --pairs 0 --idle 5000 --settle 1m --pid 4711 --insecure https://127.0.0.1/derp`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return bench(cmd, &f, args[0]) },
+	}
+	f.addTo(cmd)
+	return cmd
+}
+
+func (f *benchFlags) addTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	f.add(flags)
+	flags.IntVar(&f.run.Pairs, "pairs", 10, "streams of packets; 0 with --idle: none")
+	flags.StringVar(&f.pattern, "pattern", string(load.Pairs), "who sends to whom: pairs, fanin (all to one) or fanout (one to all)")
+	flags.IntVar(&f.run.Size, "size", load.DefaultSize, "`bytes` of one packet")
+	flags.StringVar(&f.rate, "rate", "max", "payload `bits` per second of all senders together, like 500M; max: as fast as it goes")
+	flags.IntVar(&f.run.Burst, "burst", 0, "packets per write; 0: 1 with a rate, 32 as fast as it goes")
+	flags.IntVar(&f.run.Idle, "idle", 0, "peers that log in and then only stay")
+	flags.DurationVar(&f.run.Settle, "settle", 0, "time from the last idle peer's login until memory is measured")
+	flags.BoolVar(&f.run.Stall, "stall", false, "one more pair, whose receiver never reads")
+	flags.DurationVar(&f.run.Warmup, "warmup", time.Second, "traffic that does not count")
+	flags.DurationVar(&f.run.Duration, "duration", 10*time.Second, "time that is measured")
+	flags.IntVar(&f.run.PID, "pid", 0, "process of the relay, to tell its CPU time and memory (Linux)")
+	flags.BoolVar(&f.quietPair, "quiet-pair", false, "measure the round trips of a quiet pair beside the load, in a process of its own")
+	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
+}
+
+func bench(cmd *cobra.Command, f *benchFlags, relay string) error {
+	cfg, err := f.config(relay)
+	if err != nil {
+		return err
+	}
+	progress := newProgressLine(cmd.ErrOrStderr())
+	cfg.Progress = progress.show
+	var quiet *load.EchoReport
+	if f.quietPair {
+		cfg.Beside = func(ctx context.Context) (err error) {
+			quiet, err = pingBeside(ctx, relay, f.args(), cfg.Duration)
+			return err
+		}
+	}
+	report, err := load.Run(cmd.Context(), cfg)
+	progress.clear()
+	if err != nil {
+		return reachError(err)
+	}
+	report.QuietPair = quiet
+	if f.asJSON {
+		err = json.NewEncoder(cmd.OutOrStdout()).Encode(report)
+	} else {
+		err = printBench(cmd.OutOrStdout(), report)
+	}
+	return errors.Join(err, judgeBench(report))
+}
+
+// config turns the flags into a run, or says which flag is wrong.
+func (f *benchFlags) config(relay string) (load.Config, error) {
+	cfg := f.run
+	var err error
+	if cfg.Dial, err = f.targetFlags.config(relay); err != nil {
+		return cfg, err
+	}
+	cfg.Pattern = load.Pattern(f.pattern)
+	if cfg.Rate, err = parseRate(f.rate); err != nil {
+		return cfg, usagef("--rate: %w", err)
+	}
+	if err := cfg.Check(); err != nil {
+		return cfg, usagef("%w", err)
+	}
+	if f.quietPair && (cfg.Pairs == 0 || cfg.Duration < shortestQuiet) {
+		return cfg, usagef("--quiet-pair needs --pairs and a --duration of at least %v", shortestQuiet)
+	}
+	return cfg, nil
+}
+
+// judgeBench is nil if every stream was whole and every connection stayed.
+func judgeBench(r *load.Report) error {
+	switch {
+	case r.Broken.Frames > 0:
+		return fmt.Errorf("%d frames in %d streams were not what was sent: %s", r.Broken.Frames, r.Broken.Streams, r.Broken.Example)
+	case r.Lost.Count > 0:
+		return fmt.Errorf("%d connections were lost: %s", r.Lost.Count, r.Lost.Example)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/internal/load"
+)
+
+// pingPatience is how long a packet may take before it is told as lost, and how long the command waits
+// for the last ones.
+const pingPatience = 2 * time.Second
+
+type pingFlags struct {
+	targetFlags
+	count    int
+	interval time.Duration
+	size     int
+	asJSON   bool
+}
+
+func newPingCommand() *cobra.Command {
+	var f pingFlags
+	cmd := &cobra.Command{
+		Use:   "ping URL",
+		Short: "Measure round trips through a relay",
+		Long: `Measure round trips through a relay, any that speaks DERP.
+
+Two peers with new keys log in; each packet goes from the first through the
+relay to the second and the same way back. The relay need not know either of
+them, unless it admits only peers it knows.
+
+Exit status: 0 all packets came back, 1 some did not or came back changed,
+2 wrong usage, 3 the peers could not log in.`,
+		Example: `  detour ping http://127.0.0.1:3340/derp
+  detour ping --count 100 --interval 50ms https://relay.example/derp
+  detour ping --cert-name sha256-raw:<hex> https://192.0.2.1/derp`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return ping(cmd, &f, args[0]) },
+	}
+	flags := cmd.Flags()
+	f.add(flags)
+	flags.IntVarP(&f.count, "count", "c", 5, "packets to send; 0: until interrupted")
+	flags.DurationVarP(&f.interval, "interval", "i", time.Second, "time between packets")
+	flags.IntVarP(&f.size, "size", "s", 64, "`bytes` of one packet")
+	flags.BoolVar(&f.asJSON, "json", false, "print the summary as JSON, and nothing else")
+	return cmd
+}
+
+func ping(cmd *cobra.Command, f *pingFlags, relay string) error {
+	switch {
+	case f.count < 0:
+		return usagef("--count %d: want 0 (until interrupted) or more", f.count)
+	case f.interval < time.Millisecond:
+		return usagef("--interval %v: want 1ms or more", f.interval)
+	case f.size < load.MinSize || f.size > load.MaxSize:
+		return usagef("--size %d: want %d to %d bytes", f.size, load.MinSize, load.MaxSize)
+	}
+	dial, err := f.config(relay)
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	cfg := load.EchoConfig{Dial: dial, Count: f.count, Interval: f.interval, Size: f.size, Patience: pingPatience}
+	if !f.asJSON {
+		fmt.Fprintf(out, "%s: packets of %d bytes, there and back\n", relay, f.size)
+		cfg.Each = func(r load.Reply) { printReply(out, r) }
+	}
+	report, err := load.Echo(cmd.Context(), cfg)
+	if err != nil {
+		return reachError(err)
+	}
+	if f.asJSON {
+		err = json.NewEncoder(out).Encode(report)
+	} else {
+		err = printEcho(out, report)
+	}
+	return errors.Join(err, judgeEcho(report))
+}
+
+func printReply(w io.Writer, r load.Reply) {
+	if r.Lost {
+		fmt.Fprintf(w, "seq=%d lost\n", r.Seq)
+		return
+	}
+	fmt.Fprintf(w, "seq=%d time=%s\n", r.Seq, millis(float64(r.Took.Nanoseconds())/1e3))
+}
+
+func printEcho(w io.Writer, r *load.EchoReport) error {
+	_, err := fmt.Fprintf(w, "%d packets sent, %d came back, %.4g%% lost\n", r.Sent, r.Received, r.LossPercent)
+	if t := r.RoundTrip; t != nil {
+		_, err = fmt.Fprintf(w, "round trip min/avg/p99/max = %s / %s / %s / %s\n",
+			millis(t.Min), millis(t.Mean), millis(t.P99), millis(t.Max))
+	}
+	return err
+}
+
+// judgeEcho is nil if all packets came back as they were sent.
+func judgeEcho(r *load.EchoReport) error {
+	switch {
+	case r.Broken.Frames > 0:
+		return fmt.Errorf("%d packets came back changed: %s", r.Broken.Frames, r.Broken.Example)
+	case r.Received == 0:
+		return errors.New("no packet came back: both peers are logged in, so the relay does not pass packets on")
+	case r.Received < r.Sent:
+		return fmt.Errorf("%d of %d packets were lost", r.Sent-r.Received, r.Sent)
+	}
+	return nil
+}
+
+// millis writes microseconds as milliseconds with three digits that mean something.
+func millis(us float64) string {
+	switch ms := us / 1e3; {
+	case ms < 10:
+		return fmt.Sprintf("%.3f ms", ms)
+	case ms < 100:
+		return fmt.Sprintf("%.2f ms", ms)
+	default:
+		return fmt.Sprintf("%.1f ms", ms)
+	}
+}

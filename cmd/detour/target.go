@@ -1,0 +1,110 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/load"
+)
+
+// targetFlags say how to trust the relay that a command is pointed at.
+type targetFlags struct {
+	insecure bool
+	caFile   string
+	certName string
+}
+
+func (f *targetFlags) add(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.insecure, "insecure", false, "accept every certificate")
+	flags.StringVar(&f.caFile, "ca", "", "trust the certificates of this PEM `file` instead of the system's")
+	flags.StringVar(&f.certName, "cert-name", "", "certificate to accept: sha256-raw: and its `pin`, or the name to verify instead of the host")
+}
+
+// args are the flags again, for another process that is pointed at the same relay.
+func (f *targetFlags) args() (args []string) {
+	if f.insecure {
+		args = append(args, "--insecure")
+	}
+	if f.caFile != "" {
+		args = append(args, "--ca", f.caFile)
+	}
+	if f.certName != "" {
+		args = append(args, "--cert-name", f.certName)
+	}
+	return args
+}
+
+// config makes the part of a dial that all peers share.
+func (f *targetFlags) config(relay string) (client.Config, error) {
+	cfg := client.Config{URL: relay, CertName: f.certName, InsecureSkipVerify: f.insecure}
+	u, err := url.Parse(relay)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return cfg, usagef("%q is not the URL of a relay: write something like https://relay.example/derp or http://127.0.0.1:3340/derp", relay)
+	}
+	if f.insecure && f.certName != "" {
+		return cfg, usagef("--insecure and --cert-name contradict each other: leave one out")
+	}
+	if u.Scheme == "http" && (f.insecure || f.certName != "" || f.caFile != "") {
+		return cfg, usagef("%s is without TLS: leave out --insecure, --ca and --cert-name, or write https://", relay)
+	}
+	if f.caFile != "" {
+		cfg.RootCAs, err = readRoots(f.caFile)
+	}
+	return cfg, err
+}
+
+func readRoots(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usagef("--ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, usagef("--ca: %s holds no certificate: want a PEM file with -----BEGIN CERTIFICATE-----", path)
+	}
+	return pool, nil
+}
+
+// reachError turns a failed run into the command's error: with status 3 and a hint if no connection was
+// made, as it is otherwise.
+func reachError(err error) error {
+	if _, ok := errors.AsType[*load.LoginError](err); !ok {
+		return err
+	}
+	if hint := reachHint(err); hint != "" {
+		return unansweredf("%w: %s", err, hint)
+	}
+	return unansweredf("%w", err)
+}
+
+// reachHint says what to do about a connection that could not be made; "" if the error says it itself.
+func reachHint(err error) string {
+	status, _ := errors.AsType[*client.StatusError](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there: is the relay running, and is the port right?"
+	case errors.Is(err, syscall.EMFILE):
+		return "too many connections for one process: raise the limit with ulimit -n"
+	case errors.Is(err, client.ErrPinMismatch):
+		return "compare --cert-name with the pin that the relay prints at start"
+	case errors.Is(err, client.ErrCertificate):
+		return "give its issuer with --ca, its pin with --cert-name, or --insecure for a test"
+	case errors.Is(err, client.ErrAdmissionRefused):
+		return "the relay admits only peers it knows"
+	case errors.Is(err, client.ErrProtocol), errors.Is(err, io.EOF):
+		return "is this the URL of a relay, path included?"
+	case status != nil && status.Redirect != "":
+		return "use the relay's own URL, or leave the network that redirects"
+	case status != nil:
+		return fmt.Sprintf("is this the URL of a relay, path included? It answered %d", status.Code)
+	}
+	return ""
+}
