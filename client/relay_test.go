@@ -39,6 +39,10 @@ type side struct {
 	box  key.Box
 }
 
+func newSide(t *testing.T, private key.Private, conn net.Conn) *side {
+	return &side{t: t, key: private, conn: conn, br: bufio.NewReader(conn)}
+}
+
 // startRelay plays script for every connection. Scripts that fail on a closed connection just end.
 func startRelay(t *testing.T, private key.Private, config *tls.Config, script func(*side)) *testRelay {
 	t.Helper()
@@ -66,7 +70,7 @@ func (r *testRelay) accept(script func(*side)) {
 			if r.tls != nil {
 				conn = tls.Server(conn, r.tls)
 			}
-			script(&side{t: r.t, key: r.key, conn: conn, br: bufio.NewReader(conn)})
+			script(newSide(r.t, r.key, conn))
 		})
 	}
 }
