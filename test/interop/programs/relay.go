@@ -1,0 +1,212 @@
+package programs
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tailscale.com/tailcfg"
+)
+
+// startBudget is how long a relay may take from exec to its first TLS handshake. It covers a loaded two-core machine.
+const startBudget = 30 * time.Second
+
+// Relay is a running relay program.
+type Relay struct {
+	Name string         // "detour" or "derper"
+	Addr netip.AddrPort // where it listens, on 127.0.0.1
+	URL  string         // of its DERP endpoint
+	PID  int
+
+	Certificate *x509.Certificate // its leaf; nil without TLS
+	Pin         string            // "sha256-raw:..." of it, as DERP maps carry it
+	Node        tailcfg.DERPNode  // what a DERP map says of it; with TLS only. Our program's own words.
+
+	cmd  *exec.Cmd
+	log  *tail
+	dead chan struct{} // closed when the process has ended
+}
+
+// Usage is what a relay has used of the machine so far.
+type Usage struct {
+	CPU     time.Duration // user and system time
+	Read    int64         // bytes that read calls returned, from sockets too
+	Written int64         // bytes that write calls took, to sockets too
+}
+
+// StartDetour starts our relay with a self-signed certificate for 127.0.0.1. It ends with the test.
+func StartDetour(t testing.TB) *Relay {
+	t.Helper()
+	r := startDetour(t, "--tls", "self")
+	r.URL = "https://" + r.Addr.String() + "/derp"
+	node, err := r.log.await("map node", r.dead)
+	if err == nil {
+		err = json.Unmarshal([]byte(node), &r.Node)
+	}
+	if err != nil {
+		t.Fatalf("the DERP map node that %s prints: %v", r.Name, err)
+	}
+	r.awaitTLS(t)
+	return r
+}
+
+// StartPlainDetour starts our relay without TLS.
+func StartPlainDetour(t testing.TB) *Relay {
+	t.Helper()
+	r := startDetour(t, "--tls", "off")
+	r.URL = "http://" + r.Addr.String() + "/derp"
+	return r
+}
+
+// startDetour starts our relay on a port that it chooses, and learns the port from its log.
+func startDetour(t testing.TB, args ...string) *Relay {
+	t.Helper()
+	program, err := Detour()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, "detour", program, append([]string{
+		"relay", "--listen", "127.0.0.1:0", "--hostname", "127.0.0.1", "--state-dir", t.TempDir(), "--log-format", "json",
+	}, args...))
+	rest, err := r.log.await(`"msg":"relay started"`, r.dead)
+	if err != nil {
+		t.Fatalf("%s: %v", r.Name, err)
+	}
+	var started struct{ Listen netip.AddrPort }
+	if err := json.Unmarshal([]byte("{"+strings.TrimPrefix(rest, ",")), &started); err != nil {
+		t.Fatalf("%s logged its start as %q: %v", r.Name, rest, err)
+	}
+	r.Addr = started.Listen
+	return r
+}
+
+// StartDerper starts the reference relay with a self-signed certificate for 127.0.0.1, as it makes one itself for an IP
+// address. It ends with the test.
+func StartDerper(t testing.TB) *Relay {
+	t.Helper()
+	program, err := Derper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	addr := freeAddr(t)
+	r := start(t, "derper", program, []string{
+		"-a", addr.String(), "-http-port=-1", "-stun=false", "-c", filepath.Join(dir, "derper.key"),
+		"-certmode=manual", "-certdir", dir, "-hostname=127.0.0.1",
+	})
+	r.Addr, r.URL = addr, "https://"+addr.String()+"/derp"
+	r.awaitTLS(t)
+	r.Node = tailcfg.DERPNode{
+		Name: "900a", RegionID: 900, HostName: "127.0.0.1", IPv4: "127.0.0.1", IPv6: "none",
+		DERPPort: int(addr.Port()), STUNPort: -1, CertName: r.Pin,
+	}
+	return r
+}
+
+// freeAddr returns an address of the loopback interface whose port nobody has right now. derper cannot say which port the
+// system gave it, so it has to be told one.
+func freeAddr(t testing.TB) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// start runs a program whose log lines are kept, and ends it with the test.
+func start(t testing.TB, name, program string, args []string) *Relay {
+	t.Helper()
+	r := &Relay{Name: name, log: newTail(), dead: make(chan struct{})}
+	r.cmd = exec.Command(program, args...)
+	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	endWithParent(r.cmd)
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.PID = r.cmd.Process.Pid
+	go func() {
+		r.cmd.Wait()
+		close(r.dead)
+	}()
+	t.Cleanup(func() {
+		r.cmd.Process.Kill()
+		<-r.dead
+		if t.Failed() {
+			t.Logf("%s %s logged:\n%s", name, strings.Join(args, " "), r.log)
+		}
+	})
+	return r
+}
+
+// Stop asks the relay to end as an operator does and waits until it has. It returns the exit status.
+func (r *Relay) Stop(t testing.TB) int {
+	t.Helper()
+	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatalf("%s: %v", r.Name, err)
+	}
+	select {
+	case <-r.dead:
+		return r.cmd.ProcessState.ExitCode()
+	case <-time.After(startBudget):
+		t.Fatalf("%s did not end within %v of an interrupt", r.Name, startBudget)
+		return -1
+	}
+}
+
+// Log returns what the relay has written so far.
+func (r *Relay) Log() string { return r.log.String() }
+
+// awaitTLS waits until the relay completes a TLS handshake, and notes the pin of the certificate that it showed.
+func (r *Relay) awaitTLS(t testing.TB) {
+	t.Helper()
+	dialer := &tls.Dialer{
+		NetDialer: &net.Dialer{Timeout: time.Second},
+		Config:    &tls.Config{InsecureSkipVerify: true}, // the pin is what this call finds out
+	}
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	late := time.After(startBudget)
+	for {
+		conn, err := dialer.DialContext(t.Context(), "tcp", r.Addr.String())
+		if err == nil {
+			r.Certificate = conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
+			r.Pin = pinOf(r.Certificate)
+			conn.Close()
+			return
+		}
+		select {
+		case <-retry.C:
+		case <-r.dead:
+			t.Fatalf("%s ended before it served: %v", r.Name, r.cmd.ProcessState)
+		case <-late:
+			t.Fatalf("%s at %v did not serve within %v: %v", r.Name, r.Addr, startBudget, err)
+		}
+	}
+}
+
+// VerifyPin is a tls.Config.VerifyConnection that accepts this relay only.
+func (r *Relay) VerifyPin(state tls.ConnectionState) error {
+	if pin := pinOf(state.PeerCertificates[0]); pin != r.Pin {
+		return fmt.Errorf("%s shows certificate %s, want %s", r.Name, pin, r.Pin)
+	}
+	return nil
+}
+
+// pinOf returns the pin of a certificate: the lowercase hex SHA-256 of its DER form.
+func pinOf(certificate *x509.Certificate) string {
+	sum := sha256.Sum256(certificate.Raw)
+	return "sha256-raw:" + hex.EncodeToString(sum[:])
+}
