@@ -1,0 +1,58 @@
+package tailnet
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+const howToRun = "run it with `sudo make interop` on a Linux machine with iproute2 (Debian: apt-get install iproute2)"
+
+// enterNamespace runs this binary with its own arguments in a new network namespace and waits for it. Without root it asks for
+// a user namespace too, in which it is root.
+func enterNamespace(env []string) (status int, err error) {
+	if _, err := exec.LookPath("ip"); err != nil {
+		return 0, fmt.Errorf("the `ip` tool is missing; %s", howToRun)
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	// The death of the thread that starts a process counts as the death of its parent.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("no network namespace (%w); %s", err, howToRun)
+	}
+	if exit := (*exec.ExitError)(nil); errors.As(cmd.Wait(), &exit) {
+		return exit.ExitCode(), nil
+	}
+	return 0, nil
+}
+
+// prepareNetwork gives the new namespace a loopback interface and a veth pair with a default route into it. Both ends stay
+// inside the namespace, so what is sent there goes nowhere. 192.0.2.0/24 is reserved for examples (RFC 5737).
+func prepareNetwork() error {
+	for _, line := range []string{
+		"link set lo up",
+		"link add detour0 type veth peer name detour1",
+		"addr add 192.0.2.1/24 dev detour0",
+		"link set detour0 up",
+		"link set detour1 up",
+		"route add default via 192.0.2.2 dev detour0",
+	} {
+		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %s: %w (%s); %s", line, err, strings.TrimSpace(string(out)), howToRun)
+		}
+	}
+	return nil
+}
