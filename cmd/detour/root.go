@@ -41,6 +41,9 @@ func newRootCommand() *cobra.Command {
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.AddCommand(
+		newRelayCommand(),
+		newPingCommand(),
+		newBenchCommand(),
 		newKeyCommand(),
 		newVersionCommand(),
 	)

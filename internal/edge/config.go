@@ -14,12 +14,16 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
+// Defaults that a program may want to show.
 const (
-	defaultMaxPending       = 8192
+	DefaultMaxPending  = 8192
+	DefaultKeepAlive   = 10 * time.Minute
+	DefaultUserTimeout = 15 * time.Second
+)
+
+const (
 	defaultHandshakeTimeout = 10 * time.Second
 	defaultPendingTimeout   = 30 * time.Second
-	defaultKeepAlive        = 10 * time.Minute
-	defaultUserTimeout      = 15 * time.Second
 
 	// maxHeader bounds the head of a request. A DERP client sends some 200 bytes.
 	maxHeader = 16 << 10
@@ -86,11 +90,11 @@ func (c Config) complete() (Config, error) {
 	if c.AcceptBurst == 0 {
 		c.AcceptBurst = int(max(1, math.Ceil(min(c.AcceptPerSecond, math.MaxInt32))))
 	}
-	orDefault(&c.MaxPending, defaultMaxPending)
+	orDefault(&c.MaxPending, DefaultMaxPending)
 	orDefault(&c.HandshakeTimeout, defaultHandshakeTimeout)
 	orDefault(&c.PendingTimeout, defaultPendingTimeout)
-	orDefault(&c.KeepAlive, defaultKeepAlive)
-	orDefault(&c.UserTimeout, defaultUserTimeout)
+	orDefault(&c.KeepAlive, DefaultKeepAlive)
+	orDefault(&c.UserTimeout, DefaultUserTimeout)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

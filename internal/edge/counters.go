@@ -57,6 +57,9 @@ type HandshakeFailures struct {
 	Cut      uint64 // evicted, expired or shut down
 }
 
+// Conns returns how many conns the relay has from this server now.
+func (s *Server) Conns() int { return int(s.count.serving.Load()) }
+
 // Snapshot returns the numbers now.
 func (s *Server) Snapshot() Snapshot {
 	c := &s.count
@@ -81,6 +84,6 @@ func (s *Server) Snapshot() Snapshot {
 		FastStart: c.fastStart.Load(),
 		WebSocket: c.webSocket.Load(),
 		Refused:   c.refused.Load(),
-		Serving:   int(c.serving.Load()),
+		Serving:   s.Conns(),
 	}
 }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/detour-relay/detour/internal/certs"
+)
+
+// banner is what a relay prints once it is ready: one block for a person, with
+// what is needed next ready to be copied.
+func (p *relayProcess) banner(f *relayFlags) string {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	addr := boundAddr(p.edge.Addr())
+	ping := ""
+
+	fmt.Fprintln(&b, "The relay is ready.")
+	line("listening", "%s (%s)", addr, modeText(f.tls))
+	line("public key", "%s", p.relay.PublicKey())
+	switch source := p.source.(type) {
+	case *certs.Files:
+		line("certificate", "%s, until %s", f.cert, source.Current().Leaf.NotAfter.UTC().Format(time.DateOnly))
+	case *certs.Self:
+		pin, until := source.Pin()
+		ping = "--cert-name " + pin + " "
+		line("certificate", "self-signed for %s, until %s", f.hostname, until.UTC().Format(time.DateOnly))
+		line("pin", "%s", pin)
+		if next, from, ok := source.NextPin(); ok {
+			line("next pin", "%s, from %s", next, from.UTC().Format(time.DateOnly))
+		}
+		line("map node", "%s", certs.NewMapNode(f.hostname, pin, addr.Port()))
+	}
+	if p.pprof != nil {
+		line("profiles", "http://%s/debug/pprof/", p.pprof.listener.Addr())
+	}
+	line("try it", "detour ping %s%s", ping, p.url(f, addr))
+	return b.String()
+}
+
+func modeText(mode string) string {
+	switch mode {
+	case tlsFiles:
+		return "TLS, certificate from files"
+	case tlsSelf:
+		return "TLS, self-signed certificate"
+	}
+	return "plain HTTP"
+}
+
+// url is where a peer finds the relay, as far as the relay can know it.
+func (p *relayProcess) url(f *relayFlags, addr netip.AddrPort) string {
+	host, scheme, usual := f.hostname, "https", uint16(443)
+	if p.source == nil {
+		scheme, usual = "http", 80
+	} else if host == "" {
+		host = nameOf(p.source.Current().Leaf)
+	}
+	if host == "" {
+		host = addr.Addr().String()
+		if addr.Addr().IsUnspecified() {
+			host = "127.0.0.1"
+		}
+	}
+	if addr.Port() != usual {
+		return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(addr.Port()))) + "/derp"
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return scheme + "://" + host + "/derp"
+}
+
+// nameOf returns a name the certificate is valid for; "" if it has none that
+// can be dialled.
+func nameOf(leaf *x509.Certificate) string {
+	for _, name := range leaf.DNSNames {
+		if !strings.HasPrefix(name, "*") {
+			return name
+		}
+	}
+	if len(leaf.IPAddresses) > 0 {
+		return leaf.IPAddresses[0].String()
+	}
+	return ""
+}
+
+// boundAddr returns the address of a TCP listener.
+func boundAddr(addr net.Addr) netip.AddrPort {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		bound := tcp.AddrPort()
+		return netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())
+	}
+	return netip.AddrPort{}
+}

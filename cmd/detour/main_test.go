@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+// TestMain makes the program available to the scripts in testdata, and fails on
+// goroutines that the other tests leave behind.
+func TestMain(m *testing.M) {
+	testscript.Main(leakCheck{m}, map[string]func(){"detour": main})
+}
+
+type leakCheck struct{ m *testing.M }
+
+func (c leakCheck) Run() int {
+	status := c.m.Run()
+	if err := goleak.Find(); err != nil && status == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return status
+}
+
+// patience bounds every wait of a script for something that must happen.
+const patience = 20 * time.Second
+
+// Besides the usual commands, scripts have:
+//
+//	fails STATUS REGEXP ARG...  run detour, which must end with the status, one
+//	                            line on stderr that matches, and no stdout
+//	up ARG...                   start "detour relay" and wait until it is ready;
+//	                            sets URL, ADDR and PIN, writes relay.out and relay.err
+//	logged REGEXP               wait until the relay's log has a matching line
+//	signal NAME                 send HUP, TERM or INT to the relay
+//	down                        wait for the relay, which must end with status 0
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Values[runningRelay{}] = new(runningRelay)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"fails": fails, "up": up, "logged": logged, "signal": sendSignal, "down": down,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+func fails(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: fails STATUS REGEXP ARG...")
+	}
+	err := ts.Exec("detour", args[2:]...)
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || strconv.Itoa(exit.ExitCode()) != args[0] {
+		ts.Fatalf("ended with %v, want status %s", err, args[0])
+	}
+	stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
+	if stdout != "" || strings.Count(stderr, "\n") != 1 {
+		ts.Fatalf("want one line on stderr and nothing on stdout")
+	}
+	if !regexp.MustCompile(args[1]).MatchString(strings.TrimSpace(stderr)) {
+		ts.Fatalf("stderr does not match %s", args[1])
+	}
+}
+
+// runningRelay is the relay of a script, if it has one.
+type runningRelay struct {
+	cmd  *exec.Cmd
+	done chan error // gets the result of Wait
+}
+
+func relayOf(ts *testscript.TestScript) *runningRelay {
+	return ts.Value(runningRelay{}).(*runningRelay)
+}
+
+func up(ts *testscript.TestScript, neg bool, args []string) {
+	r := relayOf(ts)
+	if neg || r.cmd != nil {
+		ts.Fatalf("usage: up ARG..., once before each down")
+	}
+	cmd := exec.Command("detour", append([]string{"relay"}, args...)...)
+	cmd.Dir = ts.Getenv("WORK")
+	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "XDG_STATE_HOME=", "STATE_DIRECTORY="+ts.Getenv("STATE_DIRECTORY"))
+	stderr, err := os.Create(ts.MkAbs("relay.err"))
+	ts.Check(err)
+	defer stderr.Close()
+	cmd.Stderr = stderr
+	stdout, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	stuck := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	banner, url := readBanner(bufio.NewScanner(stdout))
+	stuck.Stop()
+
+	r.cmd, r.done = cmd, make(chan error, 1)
+	go func() { r.done <- cmd.Wait() }()
+	ts.Defer(func() {
+		if r.cmd == cmd {
+			cmd.Process.Kill()
+			<-r.done
+		}
+	})
+	ts.Check(os.WriteFile(ts.MkAbs("relay.out"), []byte(banner), 0o600))
+	if url == "" {
+		ts.Fatalf("the relay is not ready: %s%s", banner, ts.ReadFile("relay.err"))
+	}
+	ts.Setenv("URL", url)
+	ts.Setenv("ADDR", regexp.MustCompile(`listening +(\S+)`).FindStringSubmatch(banner)[1])
+	ts.Setenv("PIN", regexp.MustCompile(`sha256-raw:\w+`).FindString(banner))
+}
+
+// readBanner reads up to the line that has the URL.
+func readBanner(lines *bufio.Scanner) (banner, url string) {
+	for lines.Scan() {
+		banner += lines.Text() + "\n"
+		if strings.Contains(lines.Text(), "detour ping") {
+			words := strings.Fields(lines.Text())
+			return banner, words[len(words)-1]
+		}
+	}
+	return banner, ""
+}
+
+func logged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: logged REGEXP")
+	}
+	want := regexp.MustCompile(args[0])
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		text, err := os.ReadFile(filepath.Clean(ts.MkAbs("relay.err")))
+		ts.Check(err)
+		for line := range bytes.Lines(text) {
+			if want.Match(line) {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no log line matches %s:\n%s", args[0], text)
+		}
+	}
+}
+
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
+	r := relayOf(ts)
+	if neg || len(args) != 1 || signals[args[0]] == 0 || r.cmd == nil {
+		ts.Fatalf("usage: signal HUP|TERM|INT, after up")
+	}
+	ts.Check(r.cmd.Process.Signal(signals[args[0]]))
+}
+
+func down(ts *testscript.TestScript, neg bool, args []string) {
+	r := relayOf(ts)
+	if neg || len(args) != 0 || r.cmd == nil {
+		ts.Fatalf("usage: down, after up")
+	}
+	cmd := r.cmd
+	stuck := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	defer stuck.Stop()
+	err := <-r.done
+	r.cmd = nil
+	if err != nil {
+		ts.Fatalf("the relay ended with %v:\n%s", err, ts.ReadFile("relay.err"))
+	}
+}

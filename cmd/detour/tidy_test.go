@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// tidied plays a relay under a clock of its own: each step sets the number of
+// conns and the packets a second and lets time pass. It returns when memory was
+// given back, in seconds from the start.
+func tidied(t *testing.T, steps []tidyStepTest) (at []int) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var mu sync.Mutex
+		var conns, rate, before int
+		since := began
+		m := memoryTidier{
+			conns: func() int {
+				mu.Lock()
+				defer mu.Unlock()
+				return conns
+			},
+			packets: func() uint64 {
+				mu.Lock()
+				defer mu.Unlock()
+				return uint64(before + rate*int(time.Since(since)/time.Second))
+			},
+			free: func() { at = append(at, int(time.Since(began)/time.Second)) },
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go m.run(ctx)
+		time.Sleep(time.Second) // steps stay clear of looks
+		for _, s := range steps {
+			mu.Lock()
+			before += rate * int(time.Since(since)/time.Second)
+			conns, rate, since = s.conns, s.rate, time.Now()
+			mu.Unlock()
+			time.Sleep(s.wait)
+		}
+		synctest.Wait()
+	})
+	return at
+}
+
+type tidyStepTest struct {
+	conns, rate int
+	wait        time.Duration
+}
+
+func TestMemoryTidier(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps []tidyStepTest
+		want  []int
+	}{
+		"nothing happens":         {[]tidyStepTest{{0, 0, time.Hour}}, nil},
+		"few conns":               {[]tidyStepTest{{50, 0, time.Hour}}, nil},
+		"busy without conns":      {[]tidyStepTest{{0, 1e6, time.Hour}}, nil},
+		"a rush":                  {[]tidyStepTest{{0, 0, time.Minute}, {5000, 0, time.Hour}}, []int{70, 100}},
+		"a small change after":    {[]tidyStepTest{{5000, 0, time.Hour}, {5300, 0, time.Hour}}, []int{10, 40}},
+		"they leave":              {[]tidyStepTest{{5000, 0, time.Hour}, {0, 0, time.Hour}}, []int{10, 40, 3610, 3640}},
+		"traffic at once":         {[]tidyStepTest{{5000, 1e5, time.Hour}}, nil},
+		"traffic between":         {[]tidyStepTest{{5000, 0, 20 * time.Second}, {5000, 1e5, time.Minute}, {5000, 0, time.Hour}}, []int{10, 90}},
+		"little traffic":          {[]tidyStepTest{{5000, 1000, time.Hour}}, []int{10, 40}},
+		"another rush in the gap": {[]tidyStepTest{{1000, 0, 17 * time.Second}, {9000, 0, time.Hour}}, []int{10, 40, 70}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := tidied(t, c.steps)
+			if len(got) != len(c.want) {
+				t.Fatalf("gave memory back at %v s, want %v", got, c.want)
+			}
+			for i := range got {
+				if got[i] != c.want[i] {
+					t.Errorf("gave memory back at %v s, want %v", got, c.want)
+				}
+			}
+		})
+	}
+}
+
+// While conns keep coming there is nothing to give back yet.
+func TestMemoryTidierWaitsForTheRushToEnd(t *testing.T) {
+	var steps []tidyStepTest
+	for i := range 20 {
+		steps = append(steps, tidyStepTest{conns: 500 * (i + 1), wait: tidyLook})
+	}
+	steps = append(steps, tidyStepTest{conns: 10000, wait: time.Hour})
+	got := tidied(t, steps)
+	if len(got) != 2 || got[0] < 100 {
+		t.Errorf("gave memory back at %v s, want twice, after the rush of 100 s", got)
+	}
+}
