@@ -1,0 +1,132 @@
+// Command bench measures our relay beside the reference derper: same machine, same run, in turns. It
+// prints one table, writes one JSON file, and puts the latest table into docs/performance.md.
+//
+//	cd test/interop && go run ./bench                         # everything, about a quarter of an hour
+//	cd test/interop && go run ./bench -rounds 1 -seconds 4    # a quick look, about five minutes
+//	cd test/interop && go run ./bench -only goodput,loss -doc ""
+//
+// The words: a measurement is one load put on one relay in one round (measurements.go); a row is one line
+// of the table, computed from the medians of measurements (rows.go). Relays are processes of their own,
+// started anew for each measurement, with TLS 1.3 and a certificate for 127.0.0.1; the load comes from
+// `detour bench`, which treats every relay alike.
+//
+// Limits: relay and generator share the machine, so only ratios of one run mean something. It needs Linux
+// for CPU times and memory, and the download row needs root (see the package tailnet).
+//
+// Exit status: 0 every row that was measured reached its mark, 1 one did not, 2 wrong usage, 3 the
+// benchmark could not be made.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	rounds  int
+	seconds int
+	only    string
+	out     string
+	doc     string
+	root    string
+
+	download string
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each measurement is made; rows show medians")
+	flag.IntVar(&o.seconds, "seconds", 8, "length of one measurement")
+	flag.StringVar(&o.only, "only", "", "comma list of rows (a beginning of their names is enough); empty: all")
+	flag.StringVar(&o.out, "out", "bench-results", "directory for the JSON file, below the repository's root; empty: none")
+	flag.StringVar(&o.doc, "doc", "docs/performance.md", "document whose table is replaced, below the repository's root; empty: none")
+	flag.StringVar(&o.root, "root", "../..", "root of the repository")
+	flag.StringVar(&o.download, "download", "", "JSON `file` of an earlier download between tsnet nodes; empty: the download is made now")
+	flag.Parse()
+	if flag.NArg() > 0 || o.rounds < 1 || o.seconds < 2 {
+		fmt.Fprintln(os.Stderr, "bench: want no arguments, -rounds of 1 or more and -seconds of 2 or more; see -help")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	reached, err := run(ctx, o)
+	stop()
+	switch {
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(3)
+	case !reached:
+		os.Exit(1)
+	}
+}
+
+// run makes the whole benchmark and says whether all rows reached their marks.
+func run(ctx context.Context, o options) (reached bool, err error) {
+	rows, err := choose(allRows(), o.only)
+	if err != nil {
+		return false, err
+	}
+	began := time.Now()
+	stage, err := prepare(ctx, o)
+	if err != nil {
+		return false, err
+	}
+	defer stage.cleanUp()
+	results, err := stage.measureAll(ctx, needs(rows))
+	if err != nil {
+		return false, err
+	}
+	report := newReport(o, rows, results, began)
+	if err := report.print(os.Stdout); err != nil {
+		return false, err
+	}
+	if o.out != "" {
+		if err := report.writeJSON(filepath.Join(o.root, o.out)); err != nil {
+			return false, err
+		}
+	}
+	if o.doc != "" {
+		if err := report.updateDoc(filepath.Join(o.root, o.doc)); err != nil {
+			return false, err
+		}
+	}
+	return report.reached(), nil
+}
+
+// choose picks the rows whose names begin with one of the words.
+func choose(rows []row, words string) (chosen []row, err error) {
+	if words == "" {
+		return rows, nil
+	}
+	for word := range strings.SplitSeq(words, ",") {
+		found := false
+		for _, r := range rows {
+			if strings.HasPrefix(r.name, strings.TrimSpace(word)) {
+				chosen, found = append(chosen, r), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("-only: no row's name begins with %q; the rows are %s", word, names(rows))
+		}
+	}
+	return chosen, nil
+}
+
+func names(rows []row) string {
+	var all []string
+	for _, r := range rows {
+		all = append(all, r.name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// talk tells how far the benchmark is.
+func talk(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format, args...)
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+)
+
+// relayKind is one of the two relays that are compared.
+type relayKind string
+
+const (
+	ours   relayKind = "detour"
+	derper relayKind = "derper"
+)
+
+const (
+	startBudget = 20 * time.Second
+	stopBudget  = 5 * time.Second
+)
+
+// relay is a running relay program.
+type relay struct {
+	url   string
+	pprof string // address of the profiles, ours only
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process has
+	log   bytes.Buffer  // readable once it has ended
+	once  sync.Once
+}
+
+// start runs a relay and waits until it answers. The caller stops it.
+func (s *stage) start(ctx context.Context, kind relayKind) (*relay, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	r := &relay{url: "https://" + addr + "/derp", ended: make(chan struct{})}
+	switch kind {
+	case ours:
+		if r.pprof, err = freeAddr(); err != nil {
+			return nil, err
+		}
+		r.cmd = exec.Command(s.detour, "relay", "--listen", addr, "--hostname", host, "--tls", "files",
+			"--cert", s.path(certFile), "--key", s.path(keyFile), "--state-dir", s.dir, "--pprof", r.pprof)
+	case derper:
+		r.cmd = exec.Command(s.derper, "-a", addr, "-hostname", host, "-certmode", "manual", "-certdir", s.dir,
+			"-stun=false", "-http-port", "-1", "-c", s.path("derper.json"))
+	}
+	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
+	if err := r.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", kind, err)
+	}
+	go func() {
+		r.cmd.Wait() // how it ended shows in what it logged
+		close(r.ended)
+	}()
+	if err := r.await(ctx, addr); err != nil {
+		r.stop()
+		return nil, fmt.Errorf("%s: %w; it logged: %s", kind, err, r.log.String())
+	}
+	return r, nil
+}
+
+func (r *relay) pid() int { return r.cmd.Process.Pid }
+
+// await waits until the relay answers requests.
+func (r *relay) await(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startBudget, fmt.Errorf("no answer within %v", startBudget))
+	defer cancel()
+	web := &http.Client{Transport: &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the certificate is of our own making
+		DisableKeepAlives: true,
+	}}
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+addr+"/derp/probe", nil)
+		if err != nil {
+			return err
+		}
+		if response, err := web.Do(request); err == nil {
+			response.Body.Close()
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.ended:
+			return fmt.Errorf("it ended before it answered: %v", r.cmd.ProcessState)
+		case <-retry.C:
+		}
+	}
+}
+
+// stop ends the relay, first as an operator does, then by force.
+func (r *relay) stop() {
+	r.once.Do(func() {
+		r.cmd.Process.Signal(os.Interrupt)
+		select {
+		case <-r.ended:
+		case <-time.After(stopBudget):
+			r.cmd.Process.Kill()
+			<-r.ended
+		}
+	})
+}
+
+// freeAddr is an address of the loopback interface that nobody uses at the moment. derper cannot say which
+// port the system gave it, so it has to be told one.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp4", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/detour-relay/detour/internal/load"
+)
+
+// needed is what a row, or several, has to have measured.
+type needed struct {
+	loads                   []string // names of measurements
+	inGo, profile, download bool
+}
+
+func needs(rows []row) (all needed) {
+	for _, r := range rows {
+		all.loads = append(all.loads, r.needs.loads...)
+		all.inGo = all.inGo || r.needs.inGo
+		all.profile = all.profile || r.needs.profile
+		all.download = all.download || r.needs.download
+	}
+	return all
+}
+
+// row is one line of the table.
+type row struct {
+	name  string
+	text  string
+	unit  string
+	mark  mark
+	needs needed
+	// figures computes ours and derper's; derper's may be nil where there is nothing to compare with.
+	figures func(*results) (ours, derper *float64)
+	missing string // the name in results.Missing that explains why there are no figures
+}
+
+// mark is what a row must reach: a limit on our figure, or on its ratio to derper's.
+type mark struct {
+	limit   float64
+	atLeast bool // else at most
+	ratio   bool // of ours to derper's
+	below   bool // the limit itself is not good enough
+	none    bool // the row is for information
+}
+
+func (m mark) text(unit string) string {
+	if m.none {
+		return "-"
+	}
+	sign := "<="
+	switch {
+	case m.atLeast:
+		sign = ">="
+	case m.below:
+		sign = "<"
+	}
+	if m.ratio {
+		return fmt.Sprintf("%s %g x derper", sign, m.limit)
+	}
+	if unit == "" {
+		return fmt.Sprintf("%s %g", sign, m.limit)
+	}
+	return fmt.Sprintf("%s %g %s", sign, m.limit, unit)
+}
+
+func (m mark) reached(figure float64) bool {
+	switch {
+	case m.atLeast:
+		return figure >= m.limit
+	case m.below:
+		return figure < m.limit
+	}
+	return figure <= m.limit
+}
+
+// allRows is the table, in its order.
+func allRows() []row {
+	rows := []row{
+		loadRow("goodput", "goodput, 10 pairs, as fast as it goes", "Mbit/s", mark{limit: 20, atLeast: true, ratio: true}, "max", goodput),
+		loadRow("loss", "missing at 2 Gbit/s offered, 10 pairs", "%", mark{limit: 0.1}, "2g", missing),
+		scaleRow(),
+		loadRow("cpu-1g", "CPU per delivered packet, 1 Gbit/s, 16 packets per write", "us", mark{limit: 0.35, ratio: true}, "1g-16", cpu),
+		loadRow("cpu-500m", "CPU per delivered packet, 500 Mbit/s, 1 packet per write", "us", mark{limit: 0.65, ratio: true}, "500m-1", cpu),
+	}
+	for _, rate := range quietRates {
+		text := fmt.Sprintf("RTT of a quiet pair beside %d Mbit/s, ", rate)
+		rows = append(rows,
+			loadRow(fmt.Sprintf("rtt-%d-p50", rate), text+"p50", "us", mark{limit: 0.7, ratio: true}, quietName(rate), quietP50),
+			loadRow(fmt.Sprintf("rtt-%d-p99", rate), text+"p99", "us", mark{limit: 0.5, ratio: true}, quietName(rate), quietP99))
+	}
+	return append(rows,
+		loadRow("memory", fmt.Sprintf("resident memory per idle TLS peer, %d peers", idlePeers), "KB", mark{limit: 14}, "idle", kilobytesPerPeer),
+		goRow("lookup-repeated", "lookup of the destination of the packet before", "ns", mark{limit: 5}, lookupRepeated, "ns/op"),
+		goRow("lookup-table", "lookup of another destination", "ns", mark{limit: 30}, lookupTable, "ns/op"),
+		goRow("lookup-repeated-allocs", "allocations of the first lookup", "", mark{}, lookupRepeated, "allocs/op"),
+		goRow("lookup-table-allocs", "allocations of the second lookup", "", mark{}, lookupTable, "allocs/op"),
+		goRow("allocs", "allocations per relayed packet, engine and TLS", "", mark{}, relayTLS, "allocs/packet"),
+		stallRow(),
+		stallMemoryRow(),
+		downloadRow(),
+		wholeRow(),
+		shareRow(),
+		loadRow("fanin", "goodput, 10 senders to one receiver, as fast as it goes", "Mbit/s", mark{none: true}, "fanin", goodput),
+	)
+}
+
+// The figures of one report.
+
+func goodput(r *load.Report) float64 { return r.Packets.GoodputMbitPerS }
+func missing(r *load.Report) float64 { return r.Packets.MissingPercent }
+
+func cpu(r *load.Report) float64              { return r.Relay.CPUPerPacketUS }
+func peak(r *load.Report) float64             { return float64(r.Relay.ResidentPeak) / (1 << 20) }
+func kilobytesPerPeer(r *load.Report) float64 { return r.Idle.BytesPerPeer / (1 << 10) }
+
+func quietP50(r *load.Report) float64 { return r.QuietPair.RoundTrip.P50 }
+func quietP99(r *load.Report) float64 { return r.QuietPair.RoundTrip.P99 }
+
+// median is the median over the rounds, nil if there was none.
+func (r *results) median(name string, kind relayKind, figure func(*load.Report) float64) *float64 {
+	found := r.find(name, kind)
+	if found == nil {
+		return nil
+	}
+	var all []float64
+	for _, report := range found.Reports {
+		all = append(all, figure(report))
+	}
+	return middle(all)
+}
+
+func middle(all []float64) *float64 {
+	if len(all) == 0 {
+		return nil
+	}
+	slices.Sort(all)
+	m := all[len(all)/2]
+	if len(all)%2 == 0 {
+		m = (m + all[len(all)/2-1]) / 2
+	}
+	return &m
+}
+
+// loadRow compares one figure of one measurement.
+func loadRow(name, text, unit string, m mark, measurement string, figure func(*load.Report) float64) row {
+	return row{
+		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{measurement}},
+		figures: func(r *results) (*float64, *float64) {
+			return r.median(measurement, ours, figure), r.median(measurement, derper, figure)
+		},
+	}
+}
+
+// quotientRow is about how one measurement's figure compares with another's of the same relay.
+func quotientRow(name, text, unit string, m mark, over, under string, figure func(*load.Report) float64, combine func(over, under float64) float64) row {
+	of := func(r *results, kind relayKind) *float64 {
+		a, b := r.median(over, kind, figure), r.median(under, kind, figure)
+		if a == nil || b == nil || *b == 0 {
+			return nil
+		}
+		c := combine(*a, *b)
+		return &c
+	}
+	return row{
+		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{over, under}},
+		figures: func(r *results) (*float64, *float64) { return of(r, ours), of(r, derper) },
+	}
+}
+
+func scaleRow() row {
+	return quotientRow("scale", "goodput with 100 pairs / with 10 pairs, as fast as it goes", "", mark{limit: 0.85, atLeast: true},
+		"max-100", "max", goodput, func(a, b float64) float64 { return a / b })
+}
+
+func stallRow() row {
+	return quotientRow("stall", "goodput that 9 pairs lose beside a receiver that never reads", "%", mark{limit: 5, below: true},
+		"nine-stalled", "nine", goodput, func(a, b float64) float64 { return 100 * (1 - a/b) })
+}
+
+// stallMemoryLimit is what the stalled receiver may add to the relay's resident size at most: its outbox and
+// room for the garbage collector to be late with it.
+const stallMemoryLimit = 16
+
+func stallMemoryRow() row {
+	return quotientRow("stall-memory", "resident memory that a receiver that never reads adds", "MB", mark{limit: stallMemoryLimit},
+		"nine-stalled", "nine", peak, func(a, b float64) float64 { return a - b })
+}
+
+// wholeRow counts what must never happen, over everything that was measured.
+func wholeRow() row {
+	count := func(r *results, kind relayKind) *float64 {
+		sum := 0.0
+		for _, one := range r.Loads {
+			if one.Relay != string(kind) {
+				continue
+			}
+			for _, report := range one.Reports {
+				sum += float64(report.Broken.Streams + report.Lost.Count)
+				if q := report.QuietPair; q != nil {
+					sum += float64(q.Broken.Streams)
+				}
+			}
+		}
+		if len(r.Loads) == 0 {
+			return nil
+		}
+		return &sum
+	}
+	return row{
+		name: "whole", text: "streams broken, reordered or cut off, in all measurements", mark: mark{limit: 0},
+		figures: func(r *results) (*float64, *float64) { return count(r, ours), count(r, derper) },
+	}
+}
