@@ -57,9 +57,11 @@ func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 		o.mu.Unlock()
 		return false, true, nil
 	}
+	o.inHand.Store(int64(b.packets[Disco] + b.packets[Other]))
 	o.mu.Unlock()
 	done, err = o.send(&b, wait)
 	o.count.written(&b, err)
+	o.inHand.Store(0)
 	b.release()
 	return true, done, err
 }

@@ -31,6 +31,7 @@ type outbox struct {
 	writing    bool // somebody holds the write side
 	closed     bool
 
+	inHand    atomic.Int64 // packets taken and not yet counted as sent or dropped
 	blockedAt atomic.Int64 // when the stream last took nothing; 0: it is not full
 	swept     atomic.Bool  // the pulse looks after this blocked outbox
 }
@@ -51,6 +52,7 @@ func (o *outbox) push(src *key.Public, packet []byte, k PacketKind, now int64) {
 		o.count.drop(DropGoneDisconnected, k, 1, len(packet))
 		return
 	}
+	o.dropStaleLocked(q, k, now)
 	for q.bytes+size > o.limit {
 		if q.frames == 0 {
 			o.count.drop(DropQueueTail, k, 1, len(packet))
@@ -58,7 +60,7 @@ func (o *outbox) push(src *key.Public, packet []byte, k PacketKind, now int64) {
 		}
 		o.count.drop(DropQueueHead, k, 1, q.dropOldest()-recvOverhead)
 	}
-	frame := q.extend(size, now)
+	frame := q.extend(size, now, o.age/4)
 	derp.PutHeader(frame, derp.FrameRecvPacket, derp.KeyLen+len(packet))
 	copy(frame[derp.HeaderLen:], src[:])
 	copy(frame[recvOverhead:], packet)
@@ -72,7 +74,7 @@ func (o *outbox) pushControl(frame []byte, limit int) bool {
 	if o.closed || o.control.bytes+len(frame) > limit {
 		return false
 	}
-	copy(o.control.extend(len(frame), 0), frame)
+	copy(o.control.extend(len(frame), 0, 0), frame)
 	return true
 }
 
@@ -86,7 +88,7 @@ func (o *outbox) pushPong(data [derp.PingLen]byte) bool {
 		return false
 	}
 	o.pongQueued = true
-	copy(o.control.extend(len(frame), 0), frame)
+	copy(o.control.extend(len(frame), 0, 0), frame)
 	return true
 }
 
@@ -116,13 +118,14 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 	if o.disco.head != nil {
 		b.addPackets(o.disco.takeSegment(), Disco)
 	}
-	for b.n < batchSegments && b.size < batchBytes && o.other.head != nil {
+	for turn := 0; o.other.head != nil && b.n < batchSegments && (turn == 0 || b.size < batchBytes); turn++ {
 		b.addPackets(o.other.takeSegment(), Other)
 	}
 	return b.n > 0
 }
 
-// dropStaleLocked drops the segments whose newest packet is too old.
+// dropStaleLocked drops the segments whose newest packet is too old. As a segment
+// spans a quarter of the age at most, no packet waits longer than 5/4 of it.
 func (o *outbox) dropStaleLocked(q *queue, k PacketKind, now int64) {
 	for o.age > 0 && q.head != nil && q.head.newest < now-o.age {
 		s := q.takeSegment()
@@ -147,11 +150,11 @@ func (o *outbox) close() {
 	}
 }
 
-// queued returns how many packets wait.
+// queued returns how many packets wait, here or in the hands of the writer.
 func (o *outbox) queued() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.disco.frames + o.other.frames
+	return o.disco.frames + o.other.frames + int(o.inHand.Load())
 }
 
 func (b *batch) add(s *segment) {

@@ -114,7 +114,8 @@ func (p *pulse) remove(c *conn) {
 }
 
 func (p *pulse) linkLocked(c *conn) {
-	slot := (p.slot + keepAliveTicks + rand.IntN(keepAliveJitter)) % wheelSlots
+	// The current tick has begun already, so it does not count.
+	slot := (p.slot + 1 + keepAliveTicks + rand.IntN(keepAliveJitter)) % wheelSlots
 	head := p.slots[slot]
 	c.beat = pulseEntry{next: head, slot: slot, in: true}
 	if head != nil {

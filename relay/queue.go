@@ -16,7 +16,8 @@ type segment struct {
 	next       *segment
 	start, end int // buf[start:end] are the frames
 	frames     int
-	newest     int64 // when the last frame was queued
+	oldest     int64 // when the first frame was queued
+	newest     int64 // and when the last was
 	buf        []byte
 }
 
@@ -57,11 +58,13 @@ type queue struct {
 }
 
 // extend makes room for a frame of size bytes at the tail, for the caller to
-// fill before anything else happens to the queue.
-func (q *queue) extend(size int, now int64) []byte {
+// fill before anything else happens to the queue. Frames queued more than span
+// nanoseconds apart do not share a segment, unless span is 0.
+func (q *queue) extend(size int, now, span int64) []byte {
 	s := q.tail
-	if s == nil || s.end+size > len(s.buf) {
+	if s == nil || s.end+size > len(s.buf) || span > 0 && now-s.oldest > span {
 		s = newSegment(size)
+		s.oldest = now
 		if q.tail == nil {
 			q.head = s
 		} else {

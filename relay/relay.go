@@ -244,8 +244,9 @@ func (s *Server) entered(stream Stream) {
 	delete(s.logins, stream)
 }
 
-// now is the time since the relay was made, in nanoseconds.
-func (s *Server) now() int64 { return int64(time.Since(s.born)) }
+// now is the time since the relay was made, in nanoseconds. It is never 0, which
+// means "not" in places.
+func (s *Server) now() int64 { return 1 + int64(time.Since(s.born)) }
 
 // ended counts and logs the end of a conn, and returns err.
 func (s *Server) ended(from Origin, peer key.Public, err error) error {

@@ -1,0 +1,78 @@
+package relay_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/relaytest"
+	"github.com/detour-relay/detour/relay"
+)
+
+func TestKeepAliveEveryMinuteOrSo(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		const peers, hours = 40, 1
+		since := map[*relaytest.Peer]time.Time{}
+		for n := range peers {
+			time.Sleep(137 * time.Millisecond) // not in step with any tick
+			p := r.Join(fmt.Sprint("peer ", n))
+			since[p] = time.Now()
+		}
+		time.Sleep(hours * time.Hour)
+		gaps := map[time.Duration]bool{}
+		sent := 0
+		for p, last := range since {
+			frames, eof := p.Frames()
+			if eof || len(frames) < hours*55 {
+				t.Fatalf("%d frames in %d h, eof %v", len(frames), hours, eof)
+			}
+			for _, f := range frames {
+				gap := f.At.Sub(last)
+				if f.Type != derp.FrameKeepAlive || gap < 60*time.Second || gap > 65*time.Second {
+					t.Errorf("%v %v after the last one", f.Type, gap)
+				}
+				gaps[gap.Round(500*time.Millisecond)] = true
+				last = f.At
+				sent++
+			}
+		}
+		if len(gaps) < 5 {
+			t.Errorf("only %d different gaps: no jitter", len(gaps))
+		}
+		if n := r.Snapshot().KeepAlives; n != uint64(sent) {
+			t.Errorf("%d KeepAlives counted, %d arrived", n, sent)
+		}
+	})
+}
+
+// Other traffic does not put it off.
+func TestKeepAliveComesRegardless(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		alice := r.Join("alice")
+		keepAlives := 0
+		for range 200 {
+			alice.SendPacket(alice.Public(), "memo")
+			time.Sleep(time.Second)
+			frames, _ := alice.Frames()
+			for _, f := range frames {
+				if f.Type == derp.FrameKeepAlive {
+					keepAlives++
+				}
+			}
+		}
+		if keepAlives != 3 {
+			t.Errorf("%d KeepAlives in 200 s, want 3", keepAlives)
+		}
+	})
+}
+
+func TestInactiveDuplicatesAreKeptAlive(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		x1, x2 := r.Join("dup"), r.Join("dup")
+		time.Sleep(66 * time.Second)
+		for _, x := range []*relaytest.Peer{x1, x2} {
+			same(t, "after a minute", "a duplicate", withoutHealth(x.Got()), []string{"KeepAlive"})
+		}
+	})
+}
