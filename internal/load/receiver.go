@@ -2,6 +2,7 @@ package load
 
 import (
 	"errors"
+	"runtime"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -20,6 +21,11 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(shortestLatency, longestLatency, latencyDigits)
 }
 
+// yieldEvery is how many packets a receiver takes before it lets others run. Where input never ends it
+// would keep its core for the scheduler's whole slice, 10 ms, and with hundreds of peers the last of them
+// would wait so long that the relay takes it for dead.
+const yieldEvery = 64
+
 // receiver checks every frame one peer gets.
 type receiver struct {
 	conn      *client.Conn
@@ -31,13 +37,16 @@ type receiver struct {
 // run receives until the connection ends and returns why it did.
 func (r *receiver) run() error {
 	buf := make([]byte, derp.MaxPacket)
-	for {
+	for n := 1; ; n++ {
 		m, err := r.conn.Recv(buf)
 		if err != nil {
 			return err
 		}
 		if m.Kind == client.MessagePacket {
 			r.take(m)
+		}
+		if n%yieldEvery == 0 {
+			runtime.Gosched()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -118,6 +119,7 @@ func (s *sender) flood() error {
 		if err := s.write(s.streams, len(s.packets)); err != nil {
 			return err
 		}
+		runtime.Gosched() // see yieldEvery
 	}
 }
 
