@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"tailscale.com/derp"
 	"tailscale.com/types/key"
@@ -150,6 +151,30 @@ func TestTheirNotePreferred(t *testing.T) {
 		a.ping(t)
 	}
 	exchange(t, a, a)
+}
+
+// An operator's stop ends every conn and the program, whoever is connected.
+func TestOurRelayStopsUnderTheirClients(t *testing.T) {
+	relay := programs.StartDetour(t)
+	var peers []*theirPeer
+	for name, dial := range map[string]theirDial{
+		"fast": byRegion(tls.VersionTLS13), "classic": byRegion(tls.VersionTLS12), "websocket": byWebSocket,
+	} {
+		peers = append(peers, newTheirPeer(t, relay, dial, name, key.NewNode()))
+	}
+	if status := relay.Stop(t); status != 0 {
+		t.Errorf("the relay ended with status %d, want 0", status)
+	}
+	for _, p := range peers {
+		select {
+		case m, ok := <-p.got:
+			if ok {
+				t.Errorf("%s received %s from a relay that stopped", p.name, show(m))
+			}
+		case <-time.After(patience):
+			t.Errorf("%s has not noticed that the relay is gone", p.name)
+		}
+	}
 }
 
 // Many peers log in at once and pass packets around a ring, each waiting for its own before the next, so that no queue has a

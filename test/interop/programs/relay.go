@@ -166,9 +166,6 @@ func (r *Relay) Stop(t testing.TB) int {
 	}
 }
 
-// Log returns what the relay has written so far.
-func (r *Relay) Log() string { return r.log.String() }
-
 // awaitTLS waits until the relay completes a TLS handshake, and notes the pin of the certificate that it showed.
 func (r *Relay) awaitTLS(t testing.TB) {
 	t.Helper()

@@ -3,6 +3,7 @@ package tailnet
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -10,33 +11,39 @@ import (
 	"syscall"
 )
 
-const howToRun = "run it with `sudo make interop` on a Linux machine with iproute2 (Debian: apt-get install iproute2)"
+const howToRun = "run `sudo make interop` on a Linux machine with iproute2 (Debian: apt-get install iproute2)"
 
-// enterNamespace runs this binary with its own arguments in a new network namespace and waits for it. Without root it asks for
-// a user namespace too, in which it is root.
+// enterNamespace runs this binary with its own arguments in a new network namespace and waits for it. Who may not make one
+// is tried with a user namespace around it, in which he is root.
 func enterNamespace(env []string) (status int, err error) {
 	if _, err := exec.LookPath("ip"); err != nil {
 		return 0, fmt.Errorf("the `ip` tool is missing; %s", howToRun)
 	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
 	// The death of the thread that starts a process counts as the death of its parent.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := cmd.Start(); err != nil {
+	cmd, err := startInNamespace(env, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET})
+	if errors.Is(err, fs.ErrPermission) {
+		cmd, err = startInNamespace(env, &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWNET | syscall.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		})
+	}
+	if err != nil {
 		return 0, fmt.Errorf("no network namespace (%w); %s", err, howToRun)
 	}
-	if exit := (*exec.ExitError)(nil); errors.As(cmd.Wait(), &exit) {
-		return exit.ExitCode(), nil
-	}
-	return 0, nil
+	cmd.Wait() // how it ended is in the state
+	return cmd.ProcessState.ExitCode(), nil
+}
+
+func startInNamespace(env []string, attributes *syscall.SysProcAttr) (*exec.Cmd, error) {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	attributes.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr = attributes
+	return cmd, cmd.Start()
 }
 
 // prepareNetwork gives the new namespace a loopback interface and a veth pair with a default route into it. Both ends stay
