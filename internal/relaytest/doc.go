@@ -15,5 +15,5 @@
 //
 // When a test ends, its relays are shut down. That must end every goroutine,
 // leave the gauges at zero and the sums of relay.Snapshot intact; a peer fails
-// its test if a frame is cut off or longer than peers accept.
+// its test if a frame is longer than peers accept.
 package relaytest
