@@ -15,21 +15,25 @@ import (
 // arrival of the answer (spec 4).
 const loginTimeout = 10 * time.Second
 
-// login greets the peer, reads who it is and asks whether it may come in. It
-// returns the peer's conn, not yet registered, and the frame that tells the
-// peer so.
+// accept greets the peer, reads who it is, asks whether it may come in and
+// registers its conn.
 //
-// It works on a goroutine of its own: opening boxes needs a deep stack, which
-// the one that stays with the conn would keep.
-func (s *Server) login(ctx context.Context, stream Stream, from Origin) (c *conn, greeting []byte, err error) {
+// It works on a goroutine of its own: cryptography needs a deep stack, which the
+// goroutine that stays with the conn would keep.
+func (s *Server) accept(ctx context.Context, stream Stream, from Origin) (c *conn, err error) {
+	s.count.accepts.Add(1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer s.entered(stream)
 		l := login{server: s, stream: stream, from: from}
-		c, greeting, err = l.run(ctx)
+		var greeting []byte
+		if c, greeting, err = l.run(ctx); err == nil {
+			c.begin(greeting)
+		}
 	}()
 	<-done
-	return c, greeting, err
+	return c, err
 }
 
 type login struct {

@@ -178,22 +178,17 @@ func (s *Server) Serve(ctx context.Context, stream Stream, from Origin) error {
 	if ctx.Done() != nil {
 		defer context.AfterFunc(ctx, func() { stream.Close() })()
 	}
-	asking, cancel := context.WithCancel(ctx)
-	if !s.enter(stream, cancel) {
-		cancel()
-		stream.Close()
+	defer stream.Close()
+	asking, answered := context.WithCancel(ctx)
+	if !s.enter(stream, answered) {
+		answered()
 		return ErrShutdown
 	}
 	defer s.running.Done()
-	defer stream.Close()
-	s.count.accepts.Add(1)
-	c, greeting, err := s.login(asking, stream, from)
+	c, err := s.accept(asking, stream, from)
 	if err != nil {
-		s.entered(stream)
 		return s.ended(from, key.Public{}, err)
 	}
-	c.begin(greeting)
-	s.entered(stream)
 	return s.ended(from, c.key, c.serve())
 }
 

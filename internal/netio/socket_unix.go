@@ -3,6 +3,8 @@
 package netio
 
 import (
+	"cmp"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -29,13 +31,18 @@ type socket struct {
 	in     inbox
 	take   func(*inbox) error // works through what arrived
 	err    error              // why reading ended
+	bursts uint               // read so far
+	first  [1]byte            // what ended an idle time
 	onRead func(fd uintptr) bool
+	onIdle func(fd uintptr) bool
 
 	// Guarded by out.flushing.
 	sendErr  error
 	progress bool
 	onSend   func(fd uintptr) bool
 	onWait   func(fd uintptr) bool
+
+	working sync.WaitGroup // owned by the caller of read
 
 	mu      sync.Mutex
 	reading bool        // guarded by mu: a reader is at work and will close
@@ -51,11 +58,16 @@ func newSocket(conn *net.TCPConn) (*socket, error) {
 		return nil, err
 	}
 	s := &socket{conn: conn, raw: raw}
-	s.onRead, s.onSend, s.onWait = s.readable, s.send, s.sendSome
+	s.onRead, s.onIdle = s.readable, s.arrived
+	s.onSend, s.onWait = s.send, s.sendSome
 	return s, nil
 }
 
 // read runs take over every burst until it fails or the socket ends.
+//
+// A conn that is idle waits here, on a stack that never held more than this.
+// Work on bursts needs a deep one, so it runs on a goroutine that ends when the
+// conn has been idle for a while.
 func (s *socket) read(take func(*inbox) error) error {
 	s.mu.Lock()
 	if s.closed.Load() {
@@ -65,14 +77,73 @@ func (s *socket) read(take func(*inbox) error) error {
 	s.reading = true
 	s.mu.Unlock()
 
-	s.take = take
-	s.err = take(&s.in) // what was read before comes first
-	if s.err == nil {
-		if err := s.raw.Read(s.onRead); err != nil {
-			s.err = err
+	s.take, s.err = take, nil
+	for first := s.first[:0]; s.err == nil; first = s.first[:] {
+		s.working.Add(1)
+		go s.work(first)
+		s.working.Wait()
+		if s.err == nil {
+			s.err = cmp.Or(s.raw.Read(s.onIdle), s.err)
 		}
 	}
 	return s.doneReading(s.err)
+}
+
+// idleAfter is how long a conn without input keeps its working goroutine.
+const idleAfter = 5 * time.Second
+
+// work takes what has arrived already, which ends with first, and then every
+// burst until the stream is over or nothing has come for idleAfter.
+func (s *socket) work(first []byte) {
+	defer s.working.Done()
+	s.in.preload(first)
+	s.err = s.take(&s.in)
+	for s.err == nil {
+		bursts := s.bursts
+		if !s.wakeAfter(idleAfter) {
+			s.err = net.ErrClosed
+			return
+		}
+		err := s.raw.Read(s.onRead)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			s.err = cmp.Or(s.err, err)
+		} else if s.bursts == bursts {
+			s.wakeAfter(0)
+			return
+		}
+	}
+}
+
+// wakeAfter bounds the next wait for input; 0 means not at all. It reports false
+// if the stream is closed.
+func (s *socket) wakeAfter(d time.Duration) bool {
+	var at time.Time
+	if d > 0 {
+		at = time.Now().Add(d)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.closed.Load() && s.conn.SetReadDeadline(at) == nil
+}
+
+// arrived waits for the first byte after an idle time. It is all that runs on
+// the stack of an idle conn, so it takes no chunk.
+func (s *socket) arrived(fd uintptr) bool {
+	n, err := retry(syscall.Read, fd, s.first[:])
+	if err == syscall.EAGAIN {
+		return false
+	}
+	if err != nil || n == 0 {
+		s.err = readError(err)
+	}
+	return true
+}
+
+func readError(err error) error {
+	if err == nil {
+		return io.EOF
+	}
+	return os.NewSyscallError("read", err)
 }
 
 // doneReading closes the descriptor if somebody asked for it meanwhile.
@@ -105,19 +176,17 @@ func (s *socket) readable(fd uintptr) bool {
 			return true
 		}
 		n, err := retry(syscall.Read, fd, room)
-		switch {
-		case err == syscall.EAGAIN:
+		if err == syscall.EAGAIN {
 			s.in.rest()
 			return false
-		case err != nil:
-			s.err = os.NewSyscallError("read", err)
-		case n == 0:
-			s.err = io.EOF
-		default:
-			s.in.add(n)
-			s.err = s.take(&s.in)
 		}
-		if s.err != nil {
+		if err != nil || n == 0 {
+			s.err = readError(err)
+			return true
+		}
+		s.in.add(n)
+		s.bursts++
+		if s.err = s.take(&s.in); s.err != nil {
 			return true
 		}
 	}
