@@ -80,8 +80,11 @@ func bench(cmd *cobra.Command, f *benchFlags, relay string) error {
 	}
 	report, err := load.Run(cmd.Context(), cfg)
 	progress.clear()
+	if errors.Is(err, load.ErrNothingArrives) {
+		return err
+	}
 	if err != nil {
-		return reachError(err)
+		return withHint(err)
 	}
 	report.QuietPair = quiet
 	if f.asJSON {

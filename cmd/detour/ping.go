@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/load"
 )
 
@@ -68,12 +69,17 @@ func ping(cmd *cobra.Command, f *pingFlags, relay string) error {
 	out := cmd.OutOrStdout()
 	cfg := load.EchoConfig{Dial: dial, Count: f.count, Interval: f.interval, Size: f.size, Patience: pingPatience}
 	if !f.asJSON {
-		fmt.Fprintf(out, "%s: packets of %d bytes, there and back\n", relay, f.size)
+		cfg.Ready = func(c *client.Conn) {
+			fmt.Fprintf(out, "relay %s at %s: %d bytes there and back\n", c.ServerKey(), c.RemoteAddr(), f.size)
+		}
 		cfg.Each = func(r load.Reply) { printReply(out, r) }
 	}
 	report, err := load.Echo(cmd.Context(), cfg)
+	if _, ok := errors.AsType[*load.LoginError](err); ok {
+		return withHint(err)
+	}
 	if err != nil {
-		return reachError(err)
+		return err
 	}
 	if f.asJSON {
 		err = json.NewEncoder(out).Encode(report)

@@ -1,18 +1,20 @@
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
 
 	"github.com/detour-relay/detour/client"
-	"github.com/detour-relay/detour/internal/load"
 )
 
 // targetFlags say how to trust the relay that a command is pointed at.
@@ -55,6 +57,9 @@ func (f *targetFlags) config(relay string) (client.Config, error) {
 	if u.Scheme == "http" && (f.insecure || f.certName != "" || f.caFile != "") {
 		return cfg, usagef("%s is without TLS: leave out --insecure, --ca and --cert-name, or write https://", relay)
 	}
+	if pin, pinned := strings.CutPrefix(f.certName, "sha256-raw:"); pinned && (len(pin) != 64 || strings.Trim(pin, "0123456789abcdef") != "") {
+		return cfg, usagef("--cert-name %q: want sha256-raw: and 64 lowercase hex digits, as the relay prints it at start", f.certName)
+	}
 	if f.caFile != "" {
 		cfg.RootCAs, err = readRoots(f.caFile)
 	}
@@ -73,22 +78,18 @@ func readRoots(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// reachError turns a failed run into the command's error: with status 3 and a hint if no connection was
-// made, as it is otherwise.
-func reachError(err error) error {
-	if _, ok := errors.AsType[*load.LoginError](err); !ok {
-		return err
-	}
-	if hint := reachHint(err); hint != "" {
-		return unansweredf("%w: %s", err, hint)
-	}
-	return unansweredf("%w", err)
-}
-
 // reachHint says what to do about a connection that could not be made; "" if the error says it itself.
 func reachHint(err error) string {
-	status, _ := errors.AsType[*client.StatusError](err)
+	if status, ok := errors.AsType[*client.StatusError](err); ok {
+		return statusHint(status)
+	}
+	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
+	_, noName := errors.AsType[*net.DNSError](err)
 	switch {
+	case noName:
+		return "is the host name right?"
+	case noTLS:
+		return "what listens there does not speak TLS: write http://, or check the port"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there: is the relay running, and is the port right?"
 	case errors.Is(err, syscall.EMFILE):
@@ -101,10 +102,28 @@ func reachHint(err error) string {
 		return "the relay admits only peers it knows"
 	case errors.Is(err, client.ErrProtocol), errors.Is(err, io.EOF):
 		return "is this the URL of a relay, path included?"
-	case status != nil && status.Redirect != "":
-		return "use the relay's own URL, or leave the network that redirects"
-	case status != nil:
-		return fmt.Sprintf("is this the URL of a relay, path included? It answered %d", status.Code)
 	}
 	return ""
+}
+
+func statusHint(status *client.StatusError) string {
+	switch {
+	case status.Proxy:
+		return "see HTTPS_PROXY and NO_PROXY in the environment"
+	case status.Redirect != "":
+		return "use the relay's own URL, or leave the network that redirects"
+	case status.Code == http.StatusBadRequest:
+		return "is this the URL of a relay, and not a TLS port asked in plain HTTP?"
+	case status.Code == http.StatusForbidden:
+		return "the relay, or something before it, refuses us"
+	}
+	return "is this the URL of a relay, path included?"
+}
+
+// withHint is an error with status 3, for what could not be reached, and with a hint where there is one.
+func withHint(err error) error {
+	if hint := reachHint(err); hint != "" {
+		return unansweredf("%w: %s", err, hint)
+	}
+	return unansweredf("%w", err)
 }

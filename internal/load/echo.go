@@ -20,6 +20,8 @@ type EchoConfig struct {
 	Size     int           // bytes of one packet
 	Patience time.Duration // a packet that is not back after so long is told as lost
 
+	// Ready, if set, is called with the first peer's connection once both are logged in.
+	Ready func(*client.Conn)
 	// Each, if set, hears of every packet that came back or is lost, from one goroutine.
 	Each func(Reply)
 }
@@ -81,6 +83,9 @@ func Echo(ctx context.Context, cfg EchoConfig) (*EchoReport, error) {
 	peers, err := loginAll(ctx, cfg.Dial, 2, func(int) {})
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Ready != nil {
+		cfg.Ready(peers[0].conn)
 	}
 	e := newEcho(cfg, peers[0], peers[1])
 	var work sync.WaitGroup

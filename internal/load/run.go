@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -17,6 +18,9 @@ const (
 	drainQuiet    = 300 * time.Millisecond // nothing arrived for so long: what is missing is lost
 	longestDrain  = 10 * time.Second
 )
+
+// ErrNothingArrives says that peers are logged in, but that not even single packets come through the relay.
+var ErrNothingArrives = errors.New("the relay does not pass packets on")
 
 // run is one run in progress.
 type run struct {
@@ -47,6 +51,9 @@ type run struct {
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
+		return nil, err
+	}
+	if _, err := watch(cfg.PID); err != nil {
 		return nil, err
 	}
 	r := &run{cfg: cfg, stage: stage{clock: clock{time.Now()}}, gone: map[*client.Conn]bool{}}
@@ -122,7 +129,7 @@ func (r *run) hello(ctx context.Context) error {
 	close(errs)
 	for err := range errs {
 		if err != nil {
-			return fmt.Errorf("before the load, packet by packet: %w", err)
+			return fmt.Errorf("%w: %w", ErrNothingArrives, err)
 		}
 	}
 	return nil
