@@ -1,0 +1,175 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/relaytest"
+	"github.com/detour-relay/detour/relay"
+)
+
+// drops provokes each drop by its reason.
+var drops = map[string]func(r *relaytest.Relay){
+	"unknown_dest": func(r *relaytest.Relay) { r.Join("alice").SendPacket(r.Public("nobody"), "hi") },
+	"unknown_dest_on_fwd": func(r *relaytest.Relay) {
+		sibling := r.JoinAs(relaytest.Who{Name: "mesh-peer", Mesh: true})
+		sibling.Send(derp.AppendForwardPacket(nil, r.Public("far"), r.Public("nobody"), nil))
+	},
+	"gone_disconnected": func(r *relaytest.Relay) { fillDeaf(r, 10).Close() },
+	"queue_head":        func(r *relaytest.Relay) { fillDeaf(r, 100) },
+	"queue_tail": func(r *relaytest.Relay) {
+		alice := r.Join("alice")
+		alice.Send(derp.AppendSendPacket(nil, alice.Public(), make([]byte, 9000)))
+	},
+	"queue_age": func(r *relaytest.Relay) {
+		deaf := fillDeaf(r, 10)
+		time.Sleep(time.Second)
+		deaf.Listen()
+	},
+	"write_error": func(r *relaytest.Relay) {
+		p, cable := joinByCable(r)
+		alice := r.Join("alice")
+		for range 3 { // the first one is on its way
+			alice.SendPacket(p.Public(), "hi")
+			synctest.Wait()
+		}
+		cable.writeErr = errors.New("cable cut")
+		p.Listen()
+	},
+	// With the one policy there is for duplicates, a key with conns always has an
+	// active one, so this reason is provoked from inside (contest_test.go).
+	"dup_client": nil,
+}
+
+// fillDeaf sends packets of 100 bytes to a peer that takes nothing.
+func fillDeaf(r *relaytest.Relay, packets int) *relaytest.Peer {
+	deaf := r.JoinAs(relaytest.Who{Name: "deaf", Deaf: true})
+	alice := r.Join("alice")
+	for range packets {
+		alice.Send(derp.AppendSendPacket(nil, deaf.Public(), make([]byte, 100)))
+		synctest.Wait()
+	}
+	return deaf
+}
+
+// joinByCable logs a deaf peer in over a conn that can be cut.
+func joinByCable(r *relaytest.Relay) (*relaytest.Peer, *cable) {
+	near, far := net.Pipe()
+	c := &cable{Conn: far}
+	p := r.DialOver(relaytest.Who{Name: "p", Deaf: true}, near, netio.Blocking(c, nil))
+	p.Login()
+	synctest.Wait()
+	return p, c
+}
+
+func TestEveryDropIsCounted(t *testing.T) {
+	for reason, provoke := range drops {
+		if provoke == nil {
+			continue
+		}
+		t.Run(reason, func(t *testing.T) {
+			inBubble(t, relay.Config{OutboxBytes: 8 << 10}, func(t *testing.T, r *relaytest.Relay) {
+				provoke(r)
+				synctest.Wait()
+				r.CheckSums()
+				s := r.Snapshot()
+				if s.Dropped[reason].Other.Packets == 0 {
+					t.Errorf("not counted: %+v", s.Dropped)
+				}
+				if got, want := keys(s.Dropped), keys(drops); !slices.Equal(got, want) {
+					t.Errorf("reasons are %q, provoked are %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+// ends provokes the end of a conn for each reason.
+var ends = map[string]func(r *relaytest.Relay){
+	"eof": func(r *relaytest.Relay) { r.Join("alice").Close() },
+	"read_error": func(r *relaytest.Relay) {
+		p, cable := joinByCable(r)
+		cable.readErr = errors.New("cable cut")
+		p.Send(ping("ABCDEFGH"))
+	},
+	"write_error": drops["write_error"],
+	"write_timeout": func(r *relaytest.Relay) {
+		fillDeaf(r, 1)
+		time.Sleep(5 * time.Second)
+	},
+	"bad_frame":      func(r *relaytest.Relay) { r.Join("alice").Send(derp.AppendHeader(nil, derp.FramePing, 0)) },
+	"not_privileged": func(r *relaytest.Relay) { r.Join("alice").Send(derp.AppendWatchConns(nil)) },
+	"overrun":        overrun,
+	"login_timeout": func(r *relaytest.Relay) {
+		r.Dial(relaytest.Who{Name: "alice"})
+		time.Sleep(10 * time.Second)
+	},
+	"bad_login": func(r *relaytest.Relay) {
+		p := r.Dial(relaytest.Who{Name: "alice"})
+		p.ExpectGreeting()
+		p.Send(ping("ABCDEFGH"))
+	},
+	"not_admitted": func(r *relaytest.Relay) {
+		p := r.Dial(relaytest.Who{Name: "nobody"})
+		p.ExpectGreeting()
+		p.Send(regular(p))
+	},
+	"close_peer": func(r *relaytest.Relay) {
+		alice := r.Join("alice")
+		r.JoinAs(relaytest.Who{Name: "mesh-peer", Mesh: true}).Send(derp.AppendClosePeer(nil, alice.Public()))
+	},
+	"shutdown": func(r *relaytest.Relay) {
+		r.Join("alice")
+		r.Shutdown(context.Background())
+	},
+}
+
+// overrun has a sibling ask for the presence of everybody again and again,
+// without reading any of it.
+func overrun(r *relaytest.Relay) {
+	for n := range 30 {
+		r.Join(fmt.Sprint("peer ", n))
+	}
+	watcher := r.JoinAs(relaytest.Who{Name: "watcher", Mesh: true, Deaf: true})
+	asking := slices.Repeat(derp.AppendWatchConns(nil), 1000)
+	for watcher.IsServed() {
+		watcher.Conn.Write(asking)
+	}
+}
+
+func TestEveryEndIsCounted(t *testing.T) {
+	cfg := relay.Config{
+		Admit: func(_ context.Context, a relay.Applicant) error {
+			if a.Peer == relaytest.Key("nobody").Public() {
+				return errors.New("no")
+			}
+			return nil
+		},
+	}
+	for reason, provoke := range ends {
+		t.Run(reason, func(t *testing.T) {
+			inBubble(t, cfg, func(t *testing.T, r *relaytest.Relay) {
+				provoke(r)
+				synctest.Wait()
+				s := r.Snapshot()
+				if s.Ended[reason] != 1 {
+					t.Errorf("counted %d times: %+v", s.Ended[reason], s.Ended)
+				}
+				if got, want := keys(s.Ended), keys(ends); !slices.Equal(got, want) {
+					t.Errorf("reasons are %q, provoked are %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
