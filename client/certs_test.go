@@ -23,12 +23,12 @@ import (
 
 // authority issues certificates for one test.
 type authority struct {
-	t    *testing.T
+	t    testing.TB
 	cert *x509.Certificate
 	key  crypto.Signer
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	a := &authority{t: t, key: newECDSA(t)}
 	template := certTemplate()
@@ -38,7 +38,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-func newECDSA(t *testing.T) crypto.Signer {
+func newECDSA(t testing.TB) crypto.Signer {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -55,7 +55,7 @@ func certTemplate() *x509.Certificate {
 	return &x509.Certificate{SerialNumber: serial, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 }
 
-func create(t *testing.T, template, parent *x509.Certificate, public crypto.PublicKey, signer crypto.Signer) []byte {
+func create(t testing.TB, template, parent *x509.Certificate, public crypto.PublicKey, signer crypto.Signer) []byte {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, signer)
 	if err != nil {
@@ -64,7 +64,7 @@ func create(t *testing.T, template, parent *x509.Certificate, public crypto.Publ
 	return der
 }
 
-func parse(t *testing.T, der []byte) *x509.Certificate {
+func parse(t testing.TB, der []byte) *x509.Certificate {
 	t.Helper()
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -101,7 +101,7 @@ func (a *authority) issueFrom(change func(*x509.Certificate)) tls.Certificate {
 }
 
 // metaCert makes the certificate in which a relay shows its key.
-func metaCert(t *testing.T, relay key.Public, serial int64) []byte {
+func metaCert(t testing.TB, relay key.Public, serial int64) []byte {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 
 // testRelay listens on loopback and plays a script for each connection, in frames.
 type testRelay struct {
-	t        *testing.T
+	t        testing.TB
 	key      key.Private
 	listener net.Listener
 	tls      *tls.Config // nil: plain
@@ -31,7 +31,7 @@ type testRelay struct {
 
 // side is the relay's side of one connection.
 type side struct {
-	t    *testing.T
+	t    testing.TB
 	key  key.Private
 	conn net.Conn
 	br   *bufio.Reader
@@ -39,12 +39,12 @@ type side struct {
 	box  key.Box
 }
 
-func newSide(t *testing.T, private key.Private, conn net.Conn) *side {
+func newSide(t testing.TB, private key.Private, conn net.Conn) *side {
 	return &side{t: t, key: private, conn: conn, br: bufio.NewReader(conn)}
 }
 
 // startRelay plays script for every connection. Scripts that fail on a closed connection just end.
-func startRelay(t *testing.T, private key.Private, config *tls.Config, script func(*side)) *testRelay {
+func startRelay(t testing.TB, private key.Private, config *tls.Config, script func(*side)) *testRelay {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -93,7 +93,7 @@ func (r *testRelay) connections() int {
 }
 
 // config returns a Config that reaches the relay whatever the host in the URL is.
-func (r *testRelay) config(t *testing.T, rawURL string) Config {
+func (r *testRelay) config(t testing.TB, rawURL string) Config {
 	cfg := Config{URL: rawURL, Key: key.NewPrivate(), Proxy: noProxy}
 	cfg.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, r.listener.Addr().String())
@@ -213,7 +213,7 @@ func (s *side) echo() {
 }
 
 // dial connects and has the connection closed at the end of the test.
-func dial(t *testing.T, cfg Config) *Conn {
+func dial(t testing.TB, cfg Config) *Conn {
 	t.Helper()
 	c, err := Dial(t.Context(), cfg)
 	if err != nil {
@@ -224,7 +224,7 @@ func dial(t *testing.T, cfg Config) *Conn {
 }
 
 // recv receives a message of a certain kind.
-func recv(t *testing.T, c *Conn, want MessageKind) Message {
+func recv(t testing.TB, c *Conn, want MessageKind) Message {
 	t.Helper()
 	msg, err := c.Recv(make([]byte, derp.MaxPacket))
 	if err != nil {
@@ -237,7 +237,7 @@ func recv(t *testing.T, c *Conn, want MessageKind) Message {
 }
 
 // admitted is dial and the receipt of ServerInfo.
-func admitted(t *testing.T, cfg Config) *Conn {
+func admitted(t testing.TB, cfg Config) *Conn {
 	t.Helper()
 	c := dial(t, cfg)
 	recv(t, c, MessageServerInfo)
@@ -245,7 +245,7 @@ func admitted(t *testing.T, cfg Config) *Conn {
 }
 
 // within fails the test if f does not return soon.
-func within(t *testing.T, what string, f func()) {
+func within(t testing.TB, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() {

@@ -1,0 +1,194 @@
+package client
+
+import (
+	"bytes"
+	"crypto/tls"
+	"net"
+	"testing"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+const packetLen = 1400
+
+// costRelay starts a relay that does after once the login is over. version is that of TLS, and 0 for none.
+func costRelay(t testing.TB, version uint16, after func(*side)) Config {
+	t.Helper()
+	private := key.NewPrivate()
+	script := func(s *side) {
+		if s.admit() {
+			after(s)
+		}
+	}
+	if version == 0 {
+		return startRelay(t, private, nil, script).config(t, "http://relay.example.com")
+	}
+	a := newAuthority(t)
+	server := serverTLS(a.issue("relay.example.com"))
+	server.MaxVersion, server.DynamicRecordSizingDisabled = version, true
+	cfg := startRelay(t, private, server, script).config(t, "https://relay.example.com")
+	cfg.RootCAs = a.pool()
+	return cfg
+}
+
+// sink forgets everything without allocating: also TLS, so it does not even decrypt.
+func (s *side) sink() {
+	conn := s.conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	buf := make([]byte, 256<<10)
+	for {
+		if _, err := conn.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// flood sends packets without end and without allocating, so many with each write and TLS record.
+func flood(perWrite int) func(*side) {
+	burst := bytes.Repeat(derp.AppendRecvPacket(nil, key.Public{1}, make([]byte, packetLen)), perWrite)
+	return func(s *side) {
+		for s.write(burst) {
+		}
+	}
+}
+
+// costs are the ways of which the cost is known.
+var costs = []struct {
+	name    string
+	version uint16
+	records bool
+}{
+	{"plain", 0, false},
+	{"TLS 1.2", tls.VersionTLS12, false},
+	{"TLS 1.3", tls.VersionTLS13, false},
+	{"TLS 1.3, one record per packet", tls.VersionTLS13, true},
+}
+
+func batchOf(n int) []Packet {
+	batch := make([]Packet, n)
+	for i := range batch {
+		batch[i] = Packet{Peer: key.Public{1}, Data: make([]byte, packetLen)}
+	}
+	return batch
+}
+
+func TestSendingDoesNotAllocate(t *testing.T) {
+	for _, c := range costs {
+		cfg := costRelay(t, c.version, (*side).sink)
+		cfg.RecordPerPacket = c.records
+		conn := admitted(t, cfg)
+		batch := batchOf(40)
+		packet := batch[0].Data
+		if n := testing.AllocsPerRun(300, func() {
+			if conn.SendBatch(batch) != nil || conn.Send(key.Public{1}, packet) != nil {
+				t.Error("sending failed")
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations for a batch and a packet, want 0", c.name, n)
+		}
+		conn.Close()
+	}
+}
+
+// Nothing of ours; crypto/tls allocates for each time that it wants more input, which is at most twice for a record.
+func TestReceivingDoesNotAllocate(t *testing.T) {
+	const perRun = 100
+	for _, c := range costs {
+		cfg := costRelay(t, c.version, flood(1))
+		conn := admitted(t, cfg)
+		buf := make([]byte, derp.MaxPacket)
+		limit := 0.0
+		if c.version != 0 {
+			limit = 2 * perRun
+		}
+		if n := testing.AllocsPerRun(50, func() {
+			for range perRun {
+				if msg, err := conn.Recv(buf); err != nil || len(msg.Packet) != packetLen {
+					t.Fatal(msg.Kind, err)
+				}
+			}
+		}); n > limit {
+			t.Errorf("%s: %v allocations for %d packets, want at most %v", c.name, n, perRun, limit)
+		}
+		conn.Close()
+	}
+}
+
+// A quiet connection keeps no large buffer, and a busy one has it for as long as it is busy.
+func TestInputBufferFollowsTraffic(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	in := &inbuf{src: ours}
+	write := func(n, times int) {
+		go func() {
+			for range times {
+				theirs.Write(make([]byte, n))
+			}
+		}()
+		if err := in.skip(n * times); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(step string, want int) {
+		t.Helper()
+		if len(in.buf) != want {
+			t.Errorf("%s: buffer of %d bytes, want %d", step, len(in.buf), want)
+		}
+	}
+	check("before", 0)
+	write(5, 3)
+	check("quiet", smallInput)
+	write(2*largeInput, 2)
+	check("busy", largeInput)
+	write(5, quietReads/2)
+	check("not yet quiet", largeInput)
+	write(largeInput, 2)
+	write(5, quietReads+1)
+	check("quiet again", smallInput)
+	go theirs.Write(make([]byte, 3*largeInput))
+	if err := in.need(3 * largeInput); err != nil || len(in.buffered()) < 3*largeInput {
+		t.Errorf("%d bytes, %v", len(in.buffered()), err)
+	}
+	in.discard(3 * largeInput)
+	write(5, 1)
+	check("after a huge frame", largeInput)
+}
+
+func BenchmarkSendBatch(b *testing.B) {
+	for _, c := range costs {
+		b.Run(c.name, func(b *testing.B) {
+			cfg := costRelay(b, c.version, (*side).sink)
+			cfg.RecordPerPacket = c.records
+			conn, batch := admitted(b, cfg), batchOf(40)
+			b.SetBytes(packetLen)
+			b.ReportAllocs()
+			for n := 0; n < b.N; n += len(batch) {
+				if err := conn.SendBatch(batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkRecv(b *testing.B) {
+	for _, c := range costs {
+		b.Run(c.name, func(b *testing.B) {
+			perWrite := 40
+			if c.records {
+				perWrite = 1
+			}
+			conn, buf := admitted(b, costRelay(b, c.version, flood(perWrite))), make([]byte, derp.MaxPacket)
+			b.SetBytes(packetLen)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := conn.Recv(buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
