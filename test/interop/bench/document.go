@@ -27,6 +27,22 @@ func (r *report) updateDoc(path string) error {
 	return os.WriteFile(path, []byte(replaced), 0o644)
 }
 
+// checkDoc says whether the document is there and has a place for the table.
+func checkDoc(o options) error {
+	path := o.docPath()
+	if path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if _, err := replaceBetween(string(text), ""); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
 func replaceBetween(text, table string) (string, error) {
 	before, rest, found := strings.Cut(text, docBegin)
 	_, after, ended := strings.Cut(rest, docEnd)

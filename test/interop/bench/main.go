@@ -3,7 +3,7 @@
 //
 //	cd test/interop && go run ./bench                         # everything, about a quarter of an hour
 //	cd test/interop && go run ./bench -rounds 1 -seconds 4    # a quick look, about five minutes
-//	cd test/interop && go run ./bench -only goodput,loss -doc ""
+//	cd test/interop && go run ./bench -only goodput,loss      # some rows; the document stays as it is
 //
 // The words: a measurement is one load put on one relay in one round (measurements.go); a row is one line
 // of the table, computed from the medians of measurements (rows.go). Relays are processes of their own,
@@ -13,7 +13,7 @@
 // Limits: relay and generator share the machine, so only ratios of one run mean something. It needs Linux
 // for CPU times and memory, and the download row needs root (see the package tailnet).
 //
-// Exit status: 0 every row that was measured reached its mark, 1 one did not, 2 wrong usage, 3 the
+// Exit status: 0 every row reached its mark, 1 one did not, 2 wrong usage, 3 the
 // benchmark could not be made.
 package main
 
@@ -40,13 +40,21 @@ type options struct {
 	download string
 }
 
+// docPath is the document to update, empty if none: one with some of the rows would mislead.
+func (o options) docPath() string {
+	if o.doc == "" || o.only != "" {
+		return ""
+	}
+	return filepath.Join(o.root, o.doc)
+}
+
 func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each measurement is made; rows show medians")
 	flag.IntVar(&o.seconds, "seconds", 8, "length of one measurement")
 	flag.StringVar(&o.only, "only", "", "comma list of rows (a beginning of their names is enough); empty: all")
 	flag.StringVar(&o.out, "out", "bench-results", "directory for the JSON file, below the repository's root; empty: none")
-	flag.StringVar(&o.doc, "doc", "docs/performance.md", "document whose table is replaced, below the repository's root; empty: none")
+	flag.StringVar(&o.doc, "doc", "docs/performance.md", "document whose table is replaced, below the repository's root, if all rows are measured; empty: none")
 	flag.StringVar(&o.root, "root", "../..", "root of the repository")
 	flag.StringVar(&o.download, "download", "", "JSON `file` of an earlier download between tsnet nodes; empty: the download is made now")
 	flag.Parse()
@@ -72,6 +80,9 @@ func run(ctx context.Context, o options) (reached bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if err := checkDoc(o); err != nil {
+		return false, err // now, not when everything is measured
+	}
 	began := time.Now()
 	stage, err := prepare(ctx, o)
 	if err != nil {
@@ -91,8 +102,8 @@ func run(ctx context.Context, o options) (reached bool, err error) {
 			return false, err
 		}
 	}
-	if o.doc != "" {
-		if err := report.updateDoc(filepath.Join(o.root, o.doc)); err != nil {
+	if doc := o.docPath(); doc != "" {
+		if err := report.updateDoc(doc); err != nil {
 			return false, err
 		}
 	}

@@ -82,10 +82,10 @@ func (row row) line(r *results) line {
 	return l
 }
 
-// reached says whether every row that was measured reached its mark.
+// reached says whether every row reached its mark; one that could not be measured has not.
 func (r *report) reached() bool {
 	for _, l := range r.Rows {
-		if l.Status == statusMissed {
+		if l.Status == statusMissed || l.Status == statusNotMeasured {
 			return false
 		}
 	}

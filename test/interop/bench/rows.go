@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/detour-relay/detour/internal/load"
@@ -105,17 +106,41 @@ func allRows() []row {
 	)
 }
 
-// The figures of one report.
+// The figures of one report; NaN where it has none.
 
 func goodput(r *load.Report) float64 { return r.Packets.GoodputMbitPerS }
 func missing(r *load.Report) float64 { return r.Packets.MissingPercent }
 
-func cpu(r *load.Report) float64              { return r.Relay.CPUPerPacketUS }
-func peak(r *load.Report) float64             { return float64(r.Relay.ResidentPeak) / (1 << 20) }
-func kilobytesPerPeer(r *load.Report) float64 { return r.Idle.BytesPerPeer / (1 << 10) }
+func cpu(r *load.Report) float64 {
+	if r.Relay == nil {
+		return math.NaN()
+	}
+	return r.Relay.CPUPerPacketUS
+}
 
-func quietP50(r *load.Report) float64 { return r.QuietPair.RoundTrip.P50 }
-func quietP99(r *load.Report) float64 { return r.QuietPair.RoundTrip.P99 }
+func peak(r *load.Report) float64 {
+	if r.Relay == nil {
+		return math.NaN()
+	}
+	return float64(r.Relay.ResidentPeak) / (1 << 20)
+}
+
+func kilobytesPerPeer(r *load.Report) float64 {
+	if r.Idle == nil || r.Idle.ResidentAfter == 0 {
+		return math.NaN()
+	}
+	return r.Idle.BytesPerPeer / (1 << 10)
+}
+
+func quietP50(r *load.Report) float64 { return quiet(r).P50 }
+func quietP99(r *load.Report) float64 { return quiet(r).P99 }
+
+func quiet(r *load.Report) load.RoundTrip {
+	if r.QuietPair == nil || r.QuietPair.RoundTrip == nil {
+		return load.RoundTrip{P50: math.NaN(), P99: math.NaN()}
+	}
+	return *r.QuietPair.RoundTrip
+}
 
 // median is the median over the rounds, nil if there was none.
 func (r *results) median(name string, kind relayKind, figure func(*load.Report) float64) *float64 {
@@ -125,7 +150,9 @@ func (r *results) median(name string, kind relayKind, figure func(*load.Report) 
 	}
 	var all []float64
 	for _, report := range found.Reports {
-		all = append(all, figure(report))
+		if f := figure(report); !math.IsNaN(f) {
+			all = append(all, f)
+		}
 	}
 	return middle(all)
 }
@@ -145,7 +172,7 @@ func middle(all []float64) *float64 {
 // loadRow compares one figure of one measurement.
 func loadRow(name, text, unit string, m mark, measurement string, figure func(*load.Report) float64) row {
 	return row{
-		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{measurement}},
+		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{measurement}}, missing: measurement,
 		figures: func(r *results) (*float64, *float64) {
 			return r.median(measurement, ours, figure), r.median(measurement, derper, figure)
 		},
@@ -163,7 +190,7 @@ func quotientRow(name, text, unit string, m mark, over, under string, figure fun
 		return &c
 	}
 	return row{
-		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{over, under}},
+		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{over, under}}, missing: over,
 		figures: func(r *results) (*float64, *float64) { return of(r, ours), of(r, derper) },
 	}
 }

@@ -108,8 +108,13 @@ func (s *stage) measureLoads(ctx context.Context, names []string, r *results) er
 			}
 			for _, kind := range relays {
 				report, err := s.measure(ctx, m, kind)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
 				if err != nil {
-					return fmt.Errorf("%s, %s: %w", m.name, kind, err)
+					r.Missing[m.name] = fmt.Errorf("%s: %w", kind, err)
+					talk("round %d of %d  %-14s %-7s not measured: %v\n", round+1, m.rounds(s.options), m.name, kind, err)
+					continue
 				}
 				r.add(m.name, kind, report)
 				talk("round %d of %d  %-14s %-7s %s\n", round+1, m.rounds(s.options), m.name, kind, glance(report))
