@@ -8,7 +8,7 @@ CROSS = darwin/arm64 windows/amd64 linux/arm64
 STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help run test race fuzz bench interop lint build cross ci
+.PHONY: help run test race fuzz bench interop lint build cross pgo ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ cross: ## compile everything, tests included, for the other systems
 		GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./... || exit 1; \
 		GOOS=$${system%/*} GOARCH=$${system#*/} go build ./... || exit 1; \
 	done
+
+pgo: ## profile the program anew into cmd/detour/default.pgo, about a minute
+	tools/pgo.sh
 
 ci: ## do all that CI does
 	.ci/run
