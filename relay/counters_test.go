@@ -3,7 +3,6 @@ package relay_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -108,7 +107,7 @@ var ends = map[string]func(r *relaytest.Relay){
 	},
 	"bad_frame":      func(r *relaytest.Relay) { r.Join("alice").Send(derp.AppendHeader(nil, derp.FramePing, 0)) },
 	"not_privileged": func(r *relaytest.Relay) { r.Join("alice").Send(derp.AppendWatchConns(nil)) },
-	"overrun":        overrun,
+	"overrun":        nil, // takes 64 MB to provoke, so it is done from inside (presence_test.go)
 	"login_timeout": func(r *relaytest.Relay) {
 		r.Dial(relaytest.Who{Name: "alice"})
 		time.Sleep(10 * time.Second)
@@ -133,19 +132,6 @@ var ends = map[string]func(r *relaytest.Relay){
 	},
 }
 
-// overrun has a sibling ask for the presence of everybody again and again,
-// without reading any of it.
-func overrun(r *relaytest.Relay) {
-	for n := range 30 {
-		r.Join(fmt.Sprint("peer ", n))
-	}
-	watcher := r.JoinAs(relaytest.Who{Name: "watcher", Mesh: true, Deaf: true})
-	asking := slices.Repeat(derp.AppendWatchConns(nil), 1000)
-	for watcher.IsServed() {
-		watcher.Conn.Write(asking)
-	}
-}
-
 func TestEveryEndIsCounted(t *testing.T) {
 	cfg := relay.Config{
 		Admit: func(_ context.Context, a relay.Applicant) error {
@@ -156,6 +142,9 @@ func TestEveryEndIsCounted(t *testing.T) {
 		},
 	}
 	for reason, provoke := range ends {
+		if provoke == nil {
+			continue
+		}
 		t.Run(reason, func(t *testing.T) {
 			inBubble(t, cfg, func(t *testing.T, r *relaytest.Relay) {
 				provoke(r)

@@ -23,13 +23,13 @@ type outbox struct {
 	count *counters
 	drain func() // egress.go: o.drainBlocked, made once
 
-	mu         sync.Mutex
-	control    queue // guarded by mu, as all below
-	disco      queue
-	other      queue
-	pongQueued bool
-	writing    bool // somebody holds the write side
-	closed     bool
+	mu      sync.Mutex
+	control queue // guarded by mu, as all below
+	disco   queue
+	other   queue
+	pongIn  *segment // the segment of control with a Pong; nil if none waits
+	writing bool     // somebody holds the write side
+	closed  bool
 
 	inHand    atomic.Int64 // packets taken and not yet counted as sent or dropped
 	blockedAt atomic.Int64 // when the stream last took nothing; 0: it is not full
@@ -53,11 +53,11 @@ func (o *outbox) push(src *key.Public, packet []byte, k PacketKind, now int64) {
 		return
 	}
 	o.dropStaleLocked(q, k, now)
+	if size > o.limit {
+		o.count.drop(DropQueueTail, k, 1, len(packet))
+		return
+	}
 	for q.bytes+size > o.limit {
-		if q.frames == 0 {
-			o.count.drop(DropQueueTail, k, 1, len(packet))
-			return
-		}
 		o.count.drop(DropQueueHead, k, 1, q.dropOldest()-recvOverhead)
 	}
 	frame := q.extend(size, now, o.age/4)
@@ -84,11 +84,11 @@ func (o *outbox) pushPong(data [derp.PingLen]byte) bool {
 	frame := derp.AppendPong(room[:0], data)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed || o.pongQueued {
+	if o.closed || o.pongIn != nil {
 		return false
 	}
-	o.pongQueued = true
 	copy(o.control.extend(len(frame), 0, 0), frame)
+	o.pongIn = o.control.tail
 	return true
 }
 
@@ -110,8 +110,11 @@ const (
 // long. It reports false if there is nothing to write.
 func (o *outbox) takeLocked(b *batch, now int64) bool {
 	for b.n < controlPerBatch && o.control.head != nil {
-		b.add(o.control.takeSegment())
-		o.pongQueued = false
+		s := o.control.takeSegment()
+		if s == o.pongIn {
+			o.pongIn = nil
+		}
+		b.add(s)
 	}
 	o.dropStaleLocked(&o.disco, Disco, now)
 	o.dropStaleLocked(&o.other, Other, now)
