@@ -75,48 +75,6 @@ func batchOf(n int) []Packet {
 	return batch
 }
 
-func TestSendingDoesNotAllocate(t *testing.T) {
-	for _, c := range costs {
-		cfg := costRelay(t, c.version, (*side).sink)
-		cfg.RecordPerPacket = c.records
-		conn := admitted(t, cfg)
-		batch := batchOf(40)
-		packet := batch[0].Data
-		if n := testing.AllocsPerRun(300, func() {
-			if conn.SendBatch(batch) != nil || conn.Send(key.Public{1}, packet) != nil {
-				t.Error("sending failed")
-			}
-		}); n != 0 {
-			t.Errorf("%s: %v allocations for a batch and a packet, want 0", c.name, n)
-		}
-		conn.Close()
-	}
-}
-
-// Nothing of ours; crypto/tls allocates for each time that it wants more input, which is at most twice for a record.
-func TestReceivingDoesNotAllocate(t *testing.T) {
-	const perRun = 100
-	for _, c := range costs {
-		cfg := costRelay(t, c.version, flood(1))
-		conn := admitted(t, cfg)
-		buf := make([]byte, derp.MaxPacket)
-		limit := 0.0
-		if c.version != 0 {
-			limit = 2 * perRun
-		}
-		if n := testing.AllocsPerRun(50, func() {
-			for range perRun {
-				if msg, err := conn.Recv(buf); err != nil || len(msg.Packet) != packetLen {
-					t.Fatal(msg.Kind, err)
-				}
-			}
-		}); n > limit {
-			t.Errorf("%s: %v allocations for %d packets, want at most %v", c.name, n, perRun, limit)
-		}
-		conn.Close()
-	}
-}
-
 // A quiet connection keeps no large buffer, and a busy one has it for as long as it is busy.
 func TestInputBufferFollowsTraffic(t *testing.T) {
 	ours, theirs := net.Pipe()
