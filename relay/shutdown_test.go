@@ -145,7 +145,7 @@ func TestShutdownOutOfTime(t *testing.T) {
 
 // Conns come, talk and go while the relay shuts down.
 func TestShutdownInTheMiddleOfEverything(t *testing.T) {
-	for round := range 12 {
+	for round := range 8 {
 		inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
 			names := []string{"a", "b", "c", "a"}
 			for _, name := range names {

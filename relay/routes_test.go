@@ -1,0 +1,147 @@
+package relay
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/detour-relay/detour/key"
+)
+
+func newRoutes() *routes {
+	r := new(routes)
+	r.init(new(counters))
+	return r
+}
+
+func (r *routes) insert(rt *route) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.insertLocked(rt)
+}
+
+func (r *routes) delete(rt *route) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.deleteLocked(rt)
+}
+
+func TestRoutesAgainstMap(t *testing.T) {
+	for seed := range uint64(10) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		r, model := newRoutes(), map[key.Public]*route{}
+		keys := 1 << (4 + seed)
+		for range 20_000 {
+			k := numbered(random.IntN(keys))
+			if got := r.lookup(&k); got != model[k] {
+				t.Fatalf("lookup of %v: %p, want %p", k, got, model[k])
+			}
+			switch known := model[k]; {
+			case known == nil && random.IntN(3) > 0:
+				model[k] = &route{key: k}
+				r.insert(model[k])
+			case known != nil && random.IntN(3) == 0:
+				r.delete(known)
+				r.delete(known) // again has no effect
+				delete(model, k)
+			}
+		}
+		checkTable(t, r, model)
+		for k, rt := range model {
+			r.delete(rt)
+			delete(model, k)
+		}
+		checkTable(t, r, model)
+	}
+}
+
+// checkTable wants every route of the model in the table once, and no other.
+func checkTable(t *testing.T, r *routes, model map[key.Public]*route) {
+	t.Helper()
+	seen := map[*route]bool{}
+	r.table.Load().each(func(rt *route) {
+		if seen[rt] || model[rt.key] != rt {
+			t.Errorf("route %v is in the table twice or wrongly", rt.key)
+		}
+		seen[rt] = true
+	})
+	if len(seen) != len(model) || r.known != len(model) {
+		t.Errorf("%d routes in the table, %d counted, want %d", len(seen), r.known, len(model))
+	}
+}
+
+// Chains stay short however many keys there are.
+func TestRoutesTableGrows(t *testing.T) {
+	r := newRoutes()
+	for n := range 20_000 {
+		r.insert(&route{key: numbered(n)})
+	}
+	longest, chains := 0, r.table.Load().chains
+	for i := range chains {
+		n := 0
+		for e := chains[i].Load(); e != nil; e = e.next.Load() {
+			n++
+		}
+		longest = max(longest, n)
+	}
+	if len(chains) < 20_000 || longest > 12 {
+		t.Errorf("%d chains, the longest of %d keys", len(chains), longest)
+	}
+}
+
+// Readers always find what stays, never what was not there, and what comes and
+// goes only as itself, while the table changes and grows.
+func TestLookupDuringChanges(t *testing.T) {
+	r := newRoutes()
+	const stays, comes = 100, 3000
+	var staying [stays]*route
+	for n := range staying {
+		staying[n] = &route{key: numbered(n)}
+		r.insert(staying[n])
+	}
+	var stop atomic.Bool
+	var readers sync.WaitGroup
+	for id := range 2 {
+		random := rand.New(rand.NewPCG(uint64(id), 3))
+		readers.Go(func() {
+			for turn := 0; !stop.Load(); turn++ {
+				if turn%100 == 0 {
+					runtime.Gosched()
+				}
+				n := random.IntN(stays + 2*comes)
+				k := numbered(n)
+				rt := r.lookup(&k)
+				switch {
+				case n < stays && rt != staying[n]:
+					t.Errorf("key %d is not found", n)
+					return
+				case n >= stays+comes && rt != nil:
+					t.Errorf("key %d is found, but never was there", n)
+					return
+				case rt != nil && rt.key != k:
+					t.Errorf("key %d leads to another", n)
+					return
+				}
+			}
+		})
+	}
+	random := rand.New(rand.NewPCG(9, 9))
+	var coming [comes]*route
+	for range 20_000 {
+		n := random.IntN(comes)
+		if rt := coming[n]; rt != nil {
+			r.delete(rt)
+			coming[n] = nil
+		} else {
+			coming[n] = &route{key: numbered(stays + n)}
+			r.insert(coming[n])
+		}
+		if random.IntN(1000) == 0 {
+			runtime.Gosched()
+		}
+	}
+	stop.Store(true)
+	readers.Wait()
+}
