@@ -137,11 +137,11 @@ func (t *target) parsePin() error {
 	return nil
 }
 
-// validHost reports whether host can go into a request line: an IP address, or letters, digits, dots, hyphens and
-// underscores.
+// validHost reports whether host can go into a request: an IP address without a zone (which may contain anything), or
+// letters, digits, dots, hyphens and underscores.
 func validHost(host string) bool {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Zone() == ""
 	}
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 	return host != "" && len(host) <= 253 && strings.Trim(host, allowed) == ""

@@ -47,7 +47,6 @@ type budgetError struct{}
 
 func (budgetError) Error() string        { return fmt.Sprintf("took longer than %v", connectBudget) }
 func (budgetError) Is(target error) bool { return target == context.DeadlineExceeded }
-func (budgetError) Timeout() bool        { return true }
 
 var errBudget error = budgetError{}
 

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -344,6 +345,46 @@ func TestRateLimit(t *testing.T) {
 			}
 			check("other frames", 9, 5)
 		})
+	}
+}
+
+// A stream that ends inside of a frame, whatever the frame, is not at its end.
+func TestStreamCutOff(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"header":  {6, 0},
+		"packet":  append(derp.AppendHeader(nil, derp.FrameRecvPacket, 132), make([]byte, 131)...),
+		"source":  append(derp.AppendHeader(nil, derp.FrameRecvPacket, 132), make([]byte, 31)...),
+		"control": append(derp.AppendHeader(nil, derp.FrameHealth, 5), "text"...),
+		"unknown": append(derp.AppendHeader(nil, 0x70, 5), "text"...),
+	} {
+		relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {
+			s.admit()
+			s.write(frame)
+		})
+		c := admitted(t, relay.config(t, "http://relay.example.com"))
+		if _, err := c.Recv(make([]byte, 100)); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: %v, want io.ErrUnexpectedEOF", name, err)
+		}
+	}
+}
+
+// Once we are admitted, a greeting means nothing any more.
+func TestGreetingOutOfPlace(t *testing.T) {
+	relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {
+		s.admit()
+		s.write(derp.AppendKeepAlive(derp.AppendServerKey(nil, key.NewPrivate().Public())))
+		s.drain()
+	})
+	recv(t, admitted(t, relay.config(t, "http://relay.example.com")), MessageKeepAlive)
+}
+
+func TestMessageKinds(t *testing.T) {
+	seen := map[string]bool{}
+	for kind := MessagePacket; kind <= MessagePong; kind++ {
+		seen[kind.String()] = true
+	}
+	if len(seen) != int(MessagePong) || seen[MessageKind(0).String()] || seen[(MessagePong+1).String()] {
+		t.Errorf("kinds do not have names of their own: %v", seen)
 	}
 }
 
