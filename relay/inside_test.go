@@ -39,6 +39,23 @@ func join(s *Server, k key.Public) (*conn, *sink) {
 	return c, stream
 }
 
+// peersOf returns the keys of n peers that are in.
+func peersOf(s *Server, n int) (peers []key.Public) {
+	for i := range n {
+		k := numbered(1000 + i)
+		join(s, k)
+		peers = append(peers, k)
+	}
+	return peers
+}
+
+func burstTo(peers []key.Public, frames, size int) (burst []byte) {
+	for i := range frames {
+		burst = derp.AppendSendPacket(burst, peers[i%len(peers)], make([]byte, size))
+	}
+	return burst
+}
+
 // leave undoes what join did, as the end of Serve does.
 func leave(c *conn) {
 	c.server.routes.remove(c)

@@ -1,0 +1,59 @@
+//go:build !race
+
+package relay
+
+import (
+	"testing"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// The race detector makes sync.Pool forget things at random, so allocations are
+// counted without it.
+
+func TestPacketsAllocateNothing(t *testing.T) {
+	disco := append([]byte("TS💬"), make([]byte, 56)...)
+	for name, c := range map[string]struct {
+		cfg     Config
+		sibling bool
+		burst   func(s *Server) []byte
+	}{
+		"one peer":          {burst: func(s *Server) []byte { return burstTo(peersOf(s, 1), 40, 1400) }},
+		"one packet":        {burst: func(s *Server) []byte { return burstTo(peersOf(s, 1), 1, 1400) }},
+		"100 peers":         {burst: func(s *Server) []byte { return burstTo(peersOf(s, 100), 400, 100) }},
+		"empty packets":     {burst: func(s *Server) []byte { return burstTo(peersOf(s, 3), 500, 0) }},
+		"large packets":     {burst: func(s *Server) []byte { return burstTo(peersOf(s, 2), 2, derp.MaxPacket) }},
+		"nobody":            {burst: func(s *Server) []byte { return burstTo([]key.Public{numbered(1)}, 40, 1400) }},
+		"dropped at a head": {cfg: Config{OutboxBytes: 5000}, burst: func(s *Server) []byte { return burstTo(peersOf(s, 1), 40, 1400) }},
+		"disco": {burst: func(s *Server) (burst []byte) {
+			for range 40 {
+				burst = derp.AppendSendPacket(burst, peersOf(s, 1)[0], disco)
+			}
+			return burst
+		}},
+		"forwarded": {sibling: true, burst: func(s *Server) (burst []byte) {
+			for _, k := range peersOf(s, 30) {
+				burst = derp.AppendForwardPacket(burst, numbered(1), k, make([]byte, 1400))
+			}
+			return burst
+		}},
+		"Pings":          {burst: func(*Server) []byte { return derp.AppendPing(nil, [8]byte{}) }},
+		"unknown frames": {burst: func(*Server) []byte { return append(derp.AppendHeader(nil, 0x99, 100), make([]byte, 100)...) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newTestServer(t, c.cfg)
+			from, _ := join(s, numbered(0))
+			from.sibling = c.sibling
+			burst := c.burst(s)
+			allocs := testing.AllocsPerRun(100, func() {
+				if used, err := from.ingest(burst); used != len(burst) || err != nil {
+					t.Fatalf("used %d of %d bytes: %v", used, len(burst), err)
+				}
+			})
+			if allocs != 0 {
+				t.Errorf("%v allocations per burst", allocs)
+			}
+		})
+	}
+}

@@ -1,0 +1,52 @@
+package relay
+
+import (
+	"testing"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+)
+
+// Everything on a packet's way works while somebody holds the registration
+// mutex: registering, announcing and closing peers stop no packet.
+func TestPacketsPassTheRegistrationMutex(t *testing.T) {
+	s := newTestServer(t, Config{})
+	a, toA := join(s, numbered(1))
+	b, toB := join(s, numbered(2))
+	sibling, toSibling := join(s, numbered(3))
+	sibling.sibling = true
+	disco := append([]byte("TS💬"), make([]byte, 56)...)
+
+	s.routes.mu.Lock()
+	defer s.routes.mu.Unlock()
+	for _, step := range []struct {
+		name  string
+		from  *conn
+		frame []byte
+		to    *sink
+	}{
+		{"first packet of a pair", a, derp.AppendSendPacket(nil, b.key, []byte("1")), toB},
+		{"second packet", a, derp.AppendSendPacket(nil, b.key, []byte("2")), toB},
+		{"first packet back", b, derp.AppendSendPacket(nil, a.key, disco), toA},
+		{"packet to oneself", a, derp.AppendSendPacket(nil, a.key, nil), toA},
+		{"disco packet to nobody", a, derp.AppendSendPacket(nil, numbered(4), disco), toA},
+		{"forwarded packet", sibling, derp.AppendForwardPacket(nil, numbered(5), a.key, nil), toA},
+		{"forwarded packet to nobody", sibling, derp.AppendForwardPacket(nil, numbered(5), numbered(4), disco), toSibling},
+		{"Ping", b, derp.AppendPing(nil, [8]byte{}), toB},
+	} {
+		before := step.to.bytes
+		done := make(chan error)
+		go func() {
+			_, err := step.from.ingest(step.frame)
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if err != nil || step.to.bytes == before {
+				t.Errorf("%s: nothing was written (%v)", step.name, err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s waits for the registration mutex", step.name)
+		}
+	}
+}
