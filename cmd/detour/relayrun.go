@@ -39,6 +39,7 @@ func runRelay(ctx context.Context, f *relayFlags, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	setGCPercent()
 	p, err := startRelay(f, log)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"runtime/debug"
 	"time"
 )
@@ -16,6 +17,22 @@ const (
 	// tidyStep is the change in conns worth a tidying, and at least an eighth.
 	tidyStep = 64
 )
+
+// relayGCPercent is how far the heap of a relay may grow between collections, in
+// percent. Relaying packets allocates nothing, so only logins pay for a lower
+// value than Go's 100; and the less garbage lies between what the conns keep,
+// the fewer pages are held by a few live objects each. Resident memory per idle
+// TLS conn, 5,000 of them a minute after they came, lowest and highest of two to
+// four runs: 14.5 to 14.8 KB at 100, 13.9 to 14.3 at 50, 13.6 to 13.8 at 25. The
+// CPU time of their logins differed less than between runs (1.5 to 2 ms each).
+const relayGCPercent = 25
+
+// setGCPercent chooses the collector's pace, unless the environment does.
+func setGCPercent() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(relayGCPercent)
+	}
+}
 
 // A memoryTidier gives memory back to the system after the number of conns has
 // changed a lot and the relay has become quiet.
