@@ -90,12 +90,11 @@ func (b *inbox) rest() {
 	b.chunk = nil
 }
 
-// drop forgets everything held.
-func (b *inbox) drop() {
-	b.n = 0
-	if b.small != nil {
-		smallRests.Put(b.small)
-		b.small = nil
+// keepLast forgets all but the last n of the bytes held.
+func (b *inbox) keepLast(n int) {
+	if n > 0 {
+		copy(b.chunk[:], b.chunk[b.n-n:b.n])
 	}
+	b.n = n
 	b.rest()
 }

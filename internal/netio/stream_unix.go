@@ -3,6 +3,7 @@
 package netio
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -79,14 +80,12 @@ func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
 }
 
 // decrypt opens every complete record of the burst and delivers the plaintext.
+// If the handler stops it, what is left of the burst stands in front of the next.
 func (s *tlsStream) decrypt(cipher *inbox) error {
 	s.wire.feed(cipher.held())
 	err := s.open()
-	cipher.drop()
-	if err == nil {
-		err = s.sock.flushAnswers()
-	}
-	return err
+	cipher.keepLast(s.wire.unread())
+	return cmp.Or(err, s.sock.flushAnswers()) // an error may leave an alert to be sent
 }
 
 func (s *tlsStream) open() error {

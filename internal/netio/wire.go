@@ -20,9 +20,15 @@ func NewWire(c net.Conn) *Wire { return &Wire{Conn: c} }
 
 func (w *Wire) takeOver(out *staged) { w.out = out }
 
-// feed makes burst what the TLS conn reads next. The bytes are used until a
-// read reports errDry.
+// feed makes burst what the TLS conn reads next, until unread is called.
 func (w *Wire) feed(burst []byte) { w.burst = burst }
+
+// unread takes back what was fed and not read, and returns its length.
+func (w *Wire) unread() int {
+	n := len(w.burst)
+	w.burst = nil
+	return n
+}
 
 // Read reads from the network or, once taken over, from the burst at hand.
 func (w *Wire) Read(p []byte) (int, error) {

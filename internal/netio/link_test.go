@@ -1,0 +1,217 @@
+package netio_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/relay"
+)
+
+// A link is a stream under test and the peer at its other end.
+type link struct {
+	stream relay.Stream
+	peer   net.Conn // in plaintext
+	wire   net.Conn // below peer, if that is a TLS conn; else peer itself
+}
+
+// A kind makes links. buffered is what the stream finds read already.
+type kind struct {
+	name   string
+	direct bool // a flush that may not wait sends what the socket takes
+	link   func(t testing.TB, buffered []byte) link
+}
+
+var kinds = []kind{
+	{"TCP", true, func(t testing.TB, buffered []byte) link { return plain(t, buffered, tcpStream) }},
+	{"TLS 1.3", true, func(t testing.TB, buffered []byte) link {
+		return overTLS(t, buffered, tls.VersionTLS13, netio.TLS)
+	}},
+	{"TLS 1.2", true, func(t testing.TB, buffered []byte) link {
+		return overTLS(t, buffered, tls.VersionTLS12, netio.TLS)
+	}},
+	{"blocking TCP", false, func(t testing.TB, buffered []byte) link { return plain(t, buffered, blockingStream) }},
+	{"blocking TLS", false, func(t testing.TB, buffered []byte) link {
+		return overTLS(t, buffered, tls.VersionTLS13, func(c *tls.Conn, _ *netio.Wire, buffered []byte) (relay.Stream, error) {
+			return netio.Blocking(c, buffered), nil
+		})
+	}},
+	{"pipe", false, func(t testing.TB, buffered []byte) link {
+		near, far := net.Pipe()
+		t.Cleanup(func() { near.Close() })
+		return link{stream: netio.Blocking(far, buffered), peer: near, wire: near}
+	}},
+}
+
+// forEachKind runs a test over all kinds of streams, at the same time.
+func forEachKind(t *testing.T, test func(t *testing.T, k kind)) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, k)
+		})
+	}
+}
+
+func tcpStream(c net.Conn, buffered []byte) (relay.Stream, error) { return netio.TCP(c, buffered) }
+
+func blockingStream(c net.Conn, buffered []byte) (relay.Stream, error) {
+	return netio.Blocking(c, buffered), nil
+}
+
+func plain(t testing.TB, buffered []byte, make func(net.Conn, []byte) (relay.Stream, error)) link {
+	t.Helper()
+	server, client := loopback(t)
+	stream, err := make(server, buffered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stream.Close() })
+	return link{stream: stream, peer: client, wire: client}
+}
+
+func overTLS(t testing.TB, buffered []byte, version uint16, make func(*tls.Conn, *netio.Wire, []byte) (relay.Stream, error)) link {
+	t.Helper()
+	return overTLSAs(t, buffered, &tls.Config{MaxVersion: version}, make)
+}
+
+func overTLSAs(t testing.TB, buffered []byte, client *tls.Config, make func(*tls.Conn, *netio.Wire, []byte) (relay.Stream, error)) link {
+	t.Helper()
+	near, far := loopback(t)
+	wire := netio.NewWire(near)
+	server := tls.Server(wire, &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
+	client.InsecureSkipVerify = true // the certificate is the test's own
+	peer := tls.Client(far, client)
+	done := run(server.Handshake)
+	if err := peer.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := wait(t, done); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := make(server, wire, buffered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stream.Close() })
+	return link{stream: stream, peer: peer, wire: far}
+}
+
+// loopback returns both ends of a TCP connection.
+func loopback(t testing.TB) (server, client net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err = net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err = l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); server.Close() })
+	return server, client
+}
+
+var certificateOnce struct {
+	sync.Once
+	tls.Certificate
+}
+
+func certificate(t testing.TB) tls.Certificate {
+	t.Helper()
+	certificateOnce.Do(func() {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certificateOnce.Certificate = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	})
+	return certificateOnce.Certificate
+}
+
+// run calls f on a goroutine of its own.
+func run(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// patience is more than anything here takes, also on a busy machine.
+const patience = 30 * time.Second
+
+// wait returns what run's function returned, which must be soon.
+func wait(t testing.TB, done <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		t.Fatal("nothing returns")
+		return nil
+	}
+}
+
+// send stages p and flushes until all of it is sent.
+func send(s relay.Stream, p []byte) error {
+	if _, err := s.Write(p); err != nil {
+		return err
+	}
+	for {
+		if done, err := s.Flush(true); done || err != nil {
+			return err
+		}
+	}
+}
+
+// collect reads bursts until n bytes have come, and uses them all.
+func collect(s relay.Stream, n int) ([]byte, error) {
+	var got []byte
+	err := s.ReadBursts(func(burst []byte) (int, error) {
+		got = append(got, burst...)
+		if len(got) >= n {
+			return len(burst), io.EOF
+		}
+		return len(burst), nil
+	})
+	if err == io.EOF && len(got) >= n {
+		err = nil
+	}
+	return got, err
+}
+
+func noise(n int) []byte {
+	p := make([]byte, n)
+	rand.Read(p)
+	return p
+}
+
+func wantSame(t *testing.T, what string, got, want []byte) {
+	t.Helper()
+	if !bytes.Equal(got, want) {
+		at := 0
+		for at < min(len(got), len(want)) && got[at] == want[at] {
+			at++
+		}
+		t.Errorf("%s: %d bytes, want %d; they differ from byte %d on", what, len(got), len(want), at)
+	}
+}
