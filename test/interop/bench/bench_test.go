@@ -163,7 +163,7 @@ func TestEveryRowNeedsMeasurementsThatExist(t *testing.T) {
 		}
 	}
 	if _, err := choose(allRows(), "goodput,nonsense"); err == nil {
-		t.Error("-only accepts a row that does not exist")
+		t.Error("-rows accepts a row that does not exist")
 	}
 }
 

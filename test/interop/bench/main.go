@@ -3,7 +3,7 @@
 //
 //	cd test/interop && go run ./bench                         # everything, about a quarter of an hour
 //	cd test/interop && go run ./bench -rounds 1 -seconds 4    # a quick look, about five minutes
-//	cd test/interop && go run ./bench -only goodput,loss      # some rows; the document stays as it is
+//	cd test/interop && go run ./bench -rows goodput,loss      # some rows; the document stays as it is
 //
 // The words: a measurement is one load put on one relay in one round (measurements.go); a row is one line
 // of the table, computed from the medians of measurements (rows.go). Relays are processes of their own,
@@ -32,7 +32,7 @@ import (
 type options struct {
 	rounds  int
 	seconds int
-	only    string
+	rows    string // names, or beginnings of them; empty: all
 	out     string
 	doc     string
 	root    string
@@ -42,7 +42,7 @@ type options struct {
 
 // docPath is the document to update, empty if none: one with some of the rows would mislead.
 func (o options) docPath() string {
-	if o.doc == "" || o.only != "" {
+	if o.doc == "" || o.rows != "" {
 		return ""
 	}
 	return filepath.Join(o.root, o.doc)
@@ -52,7 +52,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each measurement is made; rows show medians")
 	flag.IntVar(&o.seconds, "seconds", 8, "length of one measurement")
-	flag.StringVar(&o.only, "only", "", "comma list of rows (a beginning of their names is enough); empty: all")
+	flag.StringVar(&o.rows, "rows", "", "comma list of rows (a beginning of their names is enough); empty: all")
 	flag.StringVar(&o.out, "out", "bench-results", "directory for the JSON file, below the repository's root; empty: none")
 	flag.StringVar(&o.doc, "doc", "docs/performance.md", "document whose table is replaced, below the repository's root, if all rows are measured; empty: none")
 	flag.StringVar(&o.root, "root", "../..", "root of the repository")
@@ -76,7 +76,7 @@ func main() {
 
 // run makes the whole benchmark and says whether all rows reached their marks.
 func run(ctx context.Context, o options) (reached bool, err error) {
-	rows, err := choose(allRows(), o.only)
+	rows, err := choose(allRows(), o.rows)
 	if err != nil {
 		return false, err
 	}
@@ -123,7 +123,7 @@ func choose(rows []row, words string) (chosen []row, err error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("-only: no row's name begins with %q; the rows are %s", word, names(rows))
+			return nil, fmt.Errorf("-rows: no row's name begins with %q; the rows are %s", word, names(rows))
 		}
 	}
 	return chosen, nil

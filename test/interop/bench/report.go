@@ -58,7 +58,7 @@ func newReport(o options, rows []row, r *results, began time.Time) *report {
 func (row row) line(r *results) line {
 	l := line{Name: row.name, Text: row.text, Must: row.mark.text(row.unit), Unit: row.unit, Status: statusNotMeasured}
 	l.Ours, l.Derper = row.figures(r)
-	if l.Ours != nil && l.Derper != nil && *l.Derper != 0 {
+	if l.Ours != nil && l.Derper != nil && *l.Derper != 0 && !row.apart {
 		ratio := *l.Ours / *l.Derper
 		l.Ratio = &ratio
 	}

@@ -34,6 +34,7 @@ type row struct {
 	// figures computes ours and derper's; derper's may be nil where there is nothing to compare with.
 	figures func(*results) (ours, derper *float64)
 	missing string // the name in results.Missing that explains why there are no figures
+	apart   bool   // the figures are compared with the mark only; their ratio says nothing
 }
 
 // mark is what a row must reach: a limit on our figure, or on its ratio to derper's.
@@ -172,7 +173,7 @@ func middle(all []float64) *float64 {
 // loadRow compares one figure of one measurement.
 func loadRow(name, text, unit string, m mark, measurement string, figure func(*load.Report) float64) row {
 	return row{
-		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{measurement}}, missing: measurement,
+		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{measurement}}, missing: measurement, apart: unit == "%",
 		figures: func(r *results) (*float64, *float64) {
 			return r.median(measurement, ours, figure), r.median(measurement, derper, figure)
 		},
@@ -190,7 +191,7 @@ func quotientRow(name, text, unit string, m mark, over, under string, figure fun
 		return &c
 	}
 	return row{
-		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{over, under}}, missing: over,
+		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{over, under}}, missing: over, apart: true,
 		figures: func(r *results) (*float64, *float64) { return of(r, ours), of(r, derper) },
 	}
 }
@@ -235,7 +236,7 @@ func wholeRow() row {
 		return &sum
 	}
 	return row{
-		name: "whole", text: "streams broken, reordered or cut off, in all measurements", mark: mark{limit: 0},
+		name: "whole", text: "streams broken, reordered or cut off, in all measurements", mark: mark{limit: 0}, apart: true,
 		figures: func(r *results) (*float64, *float64) { return count(r, ours), count(r, derper) },
 	}
 }
