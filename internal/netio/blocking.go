@@ -3,6 +3,7 @@ package netio
 import (
 	"io"
 	"net"
+	"sync/atomic"
 
 	"github.com/detour-relay/detour/relay"
 )
@@ -33,6 +34,7 @@ type blocking struct {
 	conn   net.Conn
 	closer io.Closer // ends conn without waiting: its transport, if it has one
 	out    staged
+	closed atomic.Bool
 
 	// Owned by the reader.
 	in    inbox
@@ -40,7 +42,7 @@ type blocking struct {
 }
 
 func (s *blocking) ReadBursts(handle func([]byte) (int, error)) error {
-	if err := s.in.deliver(handle); err != nil {
+	if err := s.deliver(handle); err != nil {
 		return err
 	}
 	for {
@@ -52,7 +54,7 @@ func (s *blocking) ReadBursts(handle func([]byte) (int, error)) error {
 				return ErrBurstTooLong
 			}
 			s.in.add(copy(room, s.first[:n]))
-			if err := s.in.deliver(handle); err != nil {
+			if err := s.deliver(handle); err != nil {
 				return err
 			}
 		}
@@ -60,6 +62,15 @@ func (s *blocking) ReadBursts(handle func([]byte) (int, error)) error {
 			return err
 		}
 	}
+}
+
+// deliver is that of the inbox, until the stream is closed: a TLS conn may have
+// plaintext left then.
+func (s *blocking) deliver(handle Handler) error {
+	if s.closed.Load() {
+		return net.ErrClosed
+	}
+	return s.in.deliver(handle)
 }
 
 func (s *blocking) Write(p []byte) (int, error) { return s.out.Write(p) }
@@ -78,4 +89,7 @@ func (s *blocking) Flush(wait bool) (done bool, err error) {
 	return err == nil && !s.out.loadLocked(), err
 }
 
-func (s *blocking) Close() error { return s.closer.Close() }
+func (s *blocking) Close() error {
+	s.closed.Store(true)
+	return s.closer.Close()
+}

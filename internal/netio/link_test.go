@@ -7,10 +7,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"io"
 	"math/big"
+	mrand "math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,9 +202,14 @@ func collect(s relay.Stream, n int) ([]byte, error) {
 	return got, err
 }
 
+var noises atomic.Uint64
+
+// noise returns n bytes that are different each time.
 func noise(n int) []byte {
+	var seed [32]byte
+	binary.LittleEndian.PutUint64(seed[:], noises.Add(1))
 	p := make([]byte, n)
-	rand.Read(p)
+	mrand.NewChaCha8(seed).Read(p)
 	return p
 }
 

@@ -215,6 +215,7 @@ func (s *socket) flushLocked(wait bool) (done bool, err error) {
 		if len(s.out.going) > 0 {
 			return false, nil
 		}
+		wait = false // something was sent
 	}
 	return true, nil
 }

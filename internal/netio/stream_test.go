@@ -38,7 +38,7 @@ func TestEcho(t *testing.T) {
 		written := run(func() error {
 			for turn, rest := uint64(0), sent; len(rest) > 0; turn++ { // sometimes small pieces, sometimes large ones
 				n := min(len(rest), 1<<20)
-				if err := dribble(l.peer, rest[:n], rand.New(rand.NewPCG(turn, 0)), 1<<(4+4*(turn%4))); err != nil {
+				if err := dribble(l.peer, rest[:n], rand.New(rand.NewPCG(turn, 0)), 1<<(6+3*(turn%4))); err != nil {
 					return err
 				}
 				rest = rest[n:]
