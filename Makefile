@@ -23,12 +23,7 @@ race: ## run them under the race detector (needs a C compiler)
 	go test -race ./...
 
 fuzz: ## fuzz each target for FUZZTIME (10s), beginning with its seeds
-	@for file in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
-		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$file); do \
-			echo "fuzz $$target in $$file for $(FUZZTIME)"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
-		done; \
-	done
+	tools/fuzz $(FUZZTIME)
 
 bench: ## measure the relay beside derper, several minutes; writes bench-results/ and docs/performance.md
 	cd test/interop && go run ./bench
