@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -154,14 +154,14 @@ func start(t testing.TB, name, program string, args []string) *Relay {
 // Stop asks the relay to end as an operator does and waits until it has. It returns the exit status.
 func (r *Relay) Stop(t testing.TB) int {
 	t.Helper()
-	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("%s: %v", r.Name, err)
 	}
 	select {
 	case <-r.dead:
 		return r.cmd.ProcessState.ExitCode()
 	case <-time.After(startBudget):
-		t.Fatalf("%s did not end within %v of an interrupt", r.Name, startBudget)
+		t.Fatalf("%s did not end within %v of SIGTERM", r.Name, startBudget)
 		return -1
 	}
 }
