@@ -51,7 +51,7 @@ type Config struct {
 	AcceptBurst     int
 
 	// MaxPending bounds the connections that are not upgraded yet (default
-	// 8192). One that stalls in the TLS handshake holds about 30 KB.
+	// 8192). One that stalls in the TLS handshake holds 8 to 27 KB.
 	MaxPending int
 
 	// HandshakeTimeout bounds the TLS handshake and, again, the head of a request

@@ -76,6 +76,37 @@ func TestUpgradedConnsAreNotEvicted(t *testing.T) {
 	p.wantServed(t, c)
 }
 
+// The deadlines of the handshake and of net/http end with the upgrade.
+func TestUpgradedConnsOutliveTheTimeouts(t *testing.T) {
+	v := testVectors(t).HTTP
+	config := Config{Relay: testRelay(t), HandshakeTimeout: 200 * time.Millisecond, PendingTimeout: 400 * time.Millisecond}
+	plain := start(t, config)
+	config.TLS = selfTLS(t)
+	secure := start(t, config)
+	for s, c := range map[*Server]io.ReadWriter{
+		plain:  dial(t, plain),
+		secure: dialTLS(t, secure, tls.VersionTLS13),
+	} {
+		p := newPeer(vectorKey(t, "server").Public())
+		send(t, c, slices.Concat([]byte(v.FastStart.Request), p.clientInfo()))
+		wantBytes(t, c, v.ReplyFastStart)
+
+		// A connection that came later and keeps asking has outlived its time.
+		later := stall(t, s, 1, "")[0]
+		io.ReadAll(later)
+		probe := []byte("GET /derp/probe HTTP/1.1\r\nHost: x\r\n\r\n")
+		for busy := dial(t, plain); ; {
+			if _, err := busy.Write(probe); err != nil {
+				break
+			}
+			if _, err := busy.Read(make([]byte, 4096)); err != nil {
+				break
+			}
+		}
+		p.wantServed(t, c)
+	}
+}
+
 func TestTimeoutsOfHandshakeAndHead(t *testing.T) {
 	config := Config{HandshakeTimeout: 50 * time.Millisecond, PendingTimeout: time.Hour}
 	r := testRelay(t)
