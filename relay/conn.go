@@ -25,11 +25,11 @@ type conn struct {
 	out outbox
 
 	// Owned by the reader.
-	dests   [destinations]destination // ingress.go
-	skip    int                       // bytes of an ignored frame still to come
-	begun   int                       // length of the incomplete frame in front of the next burst
-	home    bool                      // the peer said that this relay is its home
-	notHere limiter                   // of PeerGone(not here)
+	dests   []destination // ingress.go; a power of two, or none
+	skip    int           // bytes of an ignored frame still to come
+	begun   int           // length of the incomplete frame in front of the next burst
+	home    bool          // the peer said that this relay is its home
+	notHere limiter       // of PeerGone(not here)
 
 	duplicate atomic.Bool // its key has other conns; set under routes.mu
 	route     *route      // of its own key; set once, at registration

@@ -53,7 +53,7 @@ func (r *routes) leaveLocked(rt *route, c *conn) (told []*conn) {
 		r.count.dupConns.Add(-1)
 		winner.duplicate.Store(false)
 		winner.pushHealth("")
-		rt.active.Store(&winner.out)
+		rt.lead(&winner.out)
 		return []*conn{winner}
 	}
 	if rt.active.Load() != &c.out {
@@ -63,7 +63,7 @@ func (r *routes) leaveLocked(rt *route, c *conn) (told []*conn) {
 	if n := len(rt.contest.senders); n > 0 {
 		next = &rt.contest.senders[n-1].out
 	}
-	rt.active.Store(next)
+	rt.lead(next)
 	return nil
 }
 
@@ -78,5 +78,5 @@ func (r *routes) activate(c *conn) {
 	if s := rt.contest.senders; len(s) == 0 || s[len(s)-1] != c {
 		rt.contest.senders = append(slices.DeleteFunc(s, func(o *conn) bool { return o == c }), c)
 	}
-	rt.active.Store(&c.out)
+	rt.lead(&c.out)
 }

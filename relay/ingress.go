@@ -128,24 +128,50 @@ func kindOf(packet []byte) PacketKind {
 	return Other
 }
 
-// destinations is how many destinations a conn remembers.
-const destinations = 4
+// destinations is how many destinations a conn remembers: at first, and with
+// traffic to many peers.
+const (
+	fewDestinations  = 4
+	manyDestinations = 256
+)
 
-// A destination is a route that the conn has sent to, and the outbox that it
-// led to then.
+// A destination is a route that the conn has sent to, and which of its turns it
+// was. It keeps nothing of a conn alive that has ended.
 type destination struct {
 	route *route
-	out   *outbox
+	turn  uint32
 }
 
 // remembered returns the outbox for dst if the conn has sent to it before and
 // nothing has changed since; otherwise nil.
 func (c *conn) remembered(dst *key.Public) *outbox {
-	d := &c.dests[dst[0]%destinations]
-	if d.route == nil || d.route.key != *dst || d.route.active.Load() != d.out {
+	if len(c.dests) == 0 {
 		return nil
 	}
-	return d.out
+	d := &c.dests[int(dst[0])&(len(c.dests)-1)]
+	if d.route == nil || !same(&d.route.key, dst) || d.route.turn.Load() != d.turn {
+		return nil
+	}
+	return d.route.active.Load()
+}
+
+// remember notes a destination. If it would push out another one that is still
+// good, there is room for more first.
+func (c *conn) remember(d destination) {
+	if c.dests == nil {
+		c.dests = make([]destination, fewDestinations)
+	}
+	old := c.dests[int(d.route.key[0])&(len(c.dests)-1)]
+	if old.route != nil && old.route != d.route && old.route.active.Load() != nil && len(c.dests) < manyDestinations {
+		before := c.dests
+		c.dests = make([]destination, 2*len(before))
+		for _, old := range before {
+			if old.route != nil {
+				c.dests[int(old.route.key[0])&(len(c.dests)-1)] = old
+			}
+		}
+	}
+	c.dests[int(d.route.key[0])&(len(c.dests)-1)] = d
 }
 
 // lookup finds the outbox for dst in the table and remembers it. Without one the
@@ -156,13 +182,14 @@ func (c *conn) lookup(dst *key.Public, packet []byte, w *work) *outbox {
 		c.unknownDest(*dst, packet, DropUnknownDest, w)
 		return nil
 	}
+	turn := route.turn.Load()
 	out := route.active.Load()
 	if out == nil {
 		c.server.count.drop(DropDupClient, kindOf(packet), 1, len(packet))
 		return nil
 	}
 	out.owner.hears(c.route)
-	c.dests[dst[0]%destinations] = destination{route, out}
+	c.remember(destination{route, turn})
 	return out
 }
 

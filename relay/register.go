@@ -18,7 +18,7 @@ func (r *routes) add(c *conn) {
 	c.route = rt
 	rt.conns = append(rt.conns, c)
 	told := r.joinLocked(rt, c)
-	rt.active.Store(&c.out)
+	rt.lead(&c.out)
 	r.count.registered(c, 1)
 	told = append(told, r.announceLocked(c)...)
 	r.mu.Unlock()
@@ -37,7 +37,7 @@ func (r *routes) remove(c *conn) {
 	if len(rt.conns) > 0 {
 		told = r.leaveLocked(rt, c)
 	} else {
-		rt.active.Store(nil)
+		rt.lead(nil)
 		r.deleteLocked(rt)
 		told = r.announceGoneLocked(rt.key)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"github.com/detour-relay/detour/key"
 )
@@ -72,22 +73,35 @@ func checkTable(t *testing.T, r *routes, model map[key.Public]*route) {
 	}
 }
 
-// Chains stay short however many keys there are.
+// Probes stay short however many keys there are, and however many have left.
 func TestRoutesTableGrows(t *testing.T) {
 	r := newRoutes()
+	var kept []*route
 	for n := range 20_000 {
-		r.insert(&route{key: numbered(n)})
-	}
-	longest, chains := 0, r.table.Load().chains
-	for i := range chains {
-		n := 0
-		for e := chains[i].Load(); e != nil; e = e.next.Load() {
-			n++
+		rt := &route{key: numbered(n)}
+		r.insert(rt)
+		if kept = append(kept, rt); n%2 == 1 {
+			r.delete(kept[0])
+			kept = kept[1:]
 		}
-		longest = max(longest, n)
 	}
-	if len(chains) < 20_000 || longest > 12 {
-		t.Errorf("%d chains, the longest of %d keys", len(chains), longest)
+	longest, slots := 0, r.table.Load().slots
+	for _, rt := range kept {
+		probes := 1
+		for i := r.first(&rt.key); slots[i&uint64(len(slots)-1)].Load() != rt; i++ {
+			probes++
+		}
+		longest = max(longest, probes)
+	}
+	if len(slots) < tableSpace*len(kept) || longest > 12 {
+		t.Errorf("%d slots for %d keys, the longest probe is %d", len(slots), len(kept), longest)
+	}
+}
+
+// What a lookup reads of a route lies in one cache line.
+func TestRouteIsAligned(t *testing.T) {
+	if size := unsafe.Sizeof(route{}); size != 128 {
+		t.Errorf("a route has %d bytes, want 128", size)
 	}
 }
 
