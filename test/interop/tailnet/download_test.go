@@ -18,7 +18,7 @@ import (
 
 const (
 	downloadBytes = 100_000_000
-	rounds        = 3
+	rounds        = 5
 )
 
 // TestDownload lets one node download from the other, through our relay and through derper in turn. Each download must arrive
