@@ -45,7 +45,7 @@ type routes struct {
 
 // A table is a hash table with open addressing. Readers probe it without a lock:
 // a slot that has been taken is never empty again, so no probe ends too early.
-// It is at most a quarter full, because a probe that misses costs a cache line.
+// It is at most half full, because a probe that misses costs a cache line.
 type table struct {
 	slots []atomic.Pointer[route] // a power of two
 	taken int                     // guarded by routes.mu: slots that are not empty
@@ -53,7 +53,7 @@ type table struct {
 
 const (
 	smallestTable = 256
-	tableSpace    = 4 // slots for each key, at least
+	tableSpace    = 2 // slots for each key, at least
 )
 
 // removed marks a slot whose route has left.
