@@ -83,10 +83,11 @@ func TestUpgradedConnsOutliveTheTimeouts(t *testing.T) {
 	plain := start(t, config)
 	config.TLS = selfTLS(t)
 	secure := start(t, config)
-	for s, c := range map[*Server]io.ReadWriter{
-		plain:  dial(t, plain),
-		secure: dialTLS(t, secure, tls.VersionTLS13),
+	for s, connect := range map[*Server]func() io.ReadWriter{
+		plain:  func() io.ReadWriter { return dial(t, plain) },
+		secure: func() io.ReadWriter { return dialTLS(t, secure, tls.VersionTLS13) },
 	} {
+		c := connect()
 		p := newPeer(vectorKey(t, "server").Public())
 		send(t, c, slices.Concat([]byte(v.FastStart.Request), p.clientInfo()))
 		wantBytes(t, c, v.ReplyFastStart)
