@@ -25,7 +25,7 @@ type conn struct {
 	out outbox
 
 	// Owned by the reader.
-	dests   []destination // ingress.go; a power of two, or none
+	dests   []destination // ingress.go; a power of two
 	skip    int           // bytes of an ignored frame still to come
 	begun   int           // length of the incomplete frame in front of the next burst
 	home    bool          // the peer said that this relay is its home
@@ -48,6 +48,7 @@ func newConn(s *Server, stream Stream, from Origin, peer key.Public, info derp.C
 		sibling:  s.isMeshKey(info.MeshKey),
 		prober:   info.IsProber,
 		notIdeal: from.NotIdeal,
+		dests:    noDestinations(fewDestinations),
 	}
 	c.out = outbox{
 		owner: c,

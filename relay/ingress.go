@@ -145,33 +145,40 @@ type destination struct {
 // remembered returns the outbox for dst if the conn has sent to it before and
 // nothing has changed since; otherwise nil.
 func (c *conn) remembered(dst *key.Public) *outbox {
-	if len(c.dests) == 0 {
-		return nil
-	}
-	d := &c.dests[int(dst[0])&(len(c.dests)-1)]
-	if d.route == nil || !same(&d.route.key, dst) || d.route.turn.Load() != d.turn {
+	d := c.place(dst)
+	if d.route.turn.Load() != d.turn || !same(&d.route.key, dst) {
 		return nil
 	}
 	return d.route.active.Load()
 }
 
+// place returns where dst is remembered, if it is.
+func (c *conn) place(dst *key.Public) *destination {
+	return &c.dests[uint(dst[0])&uint(len(c.dests)-1)]
+}
+
 // remember notes a destination. If it would push out another one that is still
 // good, there is room for more first.
 func (c *conn) remember(d destination) {
-	if c.dests == nil {
-		c.dests = make([]destination, fewDestinations)
-	}
-	old := c.dests[int(d.route.key[0])&(len(c.dests)-1)]
-	if old.route != nil && old.route != d.route && old.route.active.Load() != nil && len(c.dests) < manyDestinations {
+	old := c.place(&d.route.key).route
+	if old != d.route && old.active.Load() != nil && len(c.dests) < manyDestinations {
 		before := c.dests
-		c.dests = make([]destination, 2*len(before))
-		for _, old := range before {
-			if old.route != nil {
-				c.dests[int(old.route.key[0])&(len(c.dests)-1)] = old
-			}
+		c.dests = noDestinations(2 * len(before))
+		for _, b := range before {
+			*c.place(&b.route.key) = b
 		}
 	}
-	c.dests[int(d.route.key[0])&(len(c.dests)-1)] = d
+	*c.place(&d.route.key) = d
+}
+
+// noDestinations makes places for n destinations. A place that is free has the
+// route of no key, which leads nowhere.
+func noDestinations(n int) []destination {
+	dests := make([]destination, n)
+	for i := range dests {
+		dests[i].route = removed
+	}
+	return dests
 }
 
 // lookup finds the outbox for dst in the table and remembers it. Without one the

@@ -2,7 +2,8 @@ package relay
 
 import (
 	"encoding/binary"
-	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 
@@ -34,7 +35,7 @@ func (rt *route) lead(out *outbox) {
 // routes knows the route of every key. lookup takes no lock; everything that
 // changes takes mu, the registration mutex.
 type routes struct {
-	seed  maphash.Seed          // set once
+	seed  [2]uint64             // set once
 	count *counters             // set once
 	table atomic.Pointer[table] // replaced when it fills up
 
@@ -56,21 +57,27 @@ const (
 	tableSpace    = 2 // slots for each key, at least
 )
 
-// removed marks a slot whose route has left.
+// removed marks a slot whose route has left. It is the route of no key and leads
+// nowhere.
 var removed = new(route)
 
 func newTable(slots int) *table { return &table{slots: make([]atomic.Pointer[route], slots)} }
 
 func (r *routes) init(count *counters) {
-	r.seed = maphash.MakeSeed()
+	r.seed = [2]uint64{rand.Uint64(), rand.Uint64()}
 	r.count = count
 	r.watchers = make(map[*conn]struct{})
 	r.table.Store(newTable(smallestTable))
 }
 
-// first returns the slot where probing for k begins. The seed keeps peers from
-// choosing keys that collide.
-func (r *routes) first(k *key.Public) uint64 { return maphash.Bytes(r.seed, k[:]) }
+// first returns the slot where probing for k begins. Public keys are as good as
+// random and cannot be chosen, only searched for, so two words of them are
+// enough; the seed keeps peers from searching for keys that collide.
+func (r *routes) first(k *key.Public) uint64 {
+	le := binary.LittleEndian
+	hi, lo := bits.Mul64(le.Uint64(k[0:])^r.seed[0], le.Uint64(k[8:])^r.seed[1])
+	return hi ^ lo
+}
 
 // lookup returns the route of k, or nil if k has no conn.
 func (r *routes) lookup(k *key.Public) *route {

@@ -93,7 +93,7 @@ func TestRoutesTableGrows(t *testing.T) {
 		}
 		longest = max(longest, probes)
 	}
-	if len(slots) < tableSpace*len(kept) || longest > 12 {
+	if len(slots) < tableSpace*len(kept) || longest > 32 {
 		t.Errorf("%d slots for %d keys, the longest probe is %d", len(slots), len(kept), longest)
 	}
 }
