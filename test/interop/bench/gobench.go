@@ -18,7 +18,7 @@ const (
 )
 
 // goPackages are where these are looked for, below the repository's root.
-var goPackages = []string{"./relay", "./internal/netio", "./internal/edge"}
+var goPackages = []string{"./relay", "./cmd/detour"}
 
 // benchmark is one result line of go test -bench, repeated as often as it was run.
 type benchmark struct {

@@ -1,0 +1,83 @@
+//go:build !race
+
+// The race detector makes sync.Pool forget things on purpose, which allocates.
+
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os/exec"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// A relay in this process under load from another one, over TLS 1.3 with a
+// record per packet: what it allocates per packet, engine, edge and crypto/tls
+// together. The program is built with default.pgo, and so is this test; see
+// docs/decisions/0003-profile-guided-build.md.
+func TestRelayAllocatesNothingPerPacket(t *testing.T) {
+	perPacket, packets := allocationsPerPacket(t, 2*time.Second)
+	t.Logf("%.5f allocations per packet, %d packets", perPacket, packets)
+	if packets < 1000 {
+		t.Fatalf("only %d packets were relayed", packets)
+	}
+	// Pools that a garbage collection emptied are filled again, timers fire: that
+	// is a few hundred allocations in all, whatever the number of packets.
+	if limit := 0.01 + 1000/float64(packets); perPacket > limit {
+		t.Errorf("%.3f allocations per packet, want none", perPacket)
+	}
+}
+
+// BenchmarkRelayTLS reports the same for the table in docs/performance.md.
+func BenchmarkRelayTLS(b *testing.B) {
+	for b.Loop() {
+		perPacket, packets := allocationsPerPacket(b, 3*time.Second)
+		b.ReportMetric(perPacket, "allocs/packet")
+		b.ReportMetric(float64(packets), "packets")
+	}
+}
+
+func allocationsPerPacket(tb testing.TB, window time.Duration) (float64, uint64) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	p, err := startRelay(&relayFlags{tls: tlsSelf, hostname: "127.0.0.1", stateDir: tb.TempDir(), listen: "127.0.0.1:0"},
+		slog.New(slog.DiscardHandler))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- p.edge.Serve(ctx) }()
+	defer func() {
+		if err := p.stop(); err != nil {
+			tb.Error(err)
+		}
+		<-served
+	}()
+
+	load := exec.CommandContext(ctx, "detour", "bench", "--insecure", "--rate", "200M", "--burst", "8",
+		"--duration", (window + 2*time.Second).String(), "https://"+p.edge.Addr().String()+"/derp")
+	load.Stdout, load.Stderr = io.Discard, io.Discard
+	if err := load.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	defer load.Wait()
+
+	for p.packets() < 20_000 { // logins, pools and stacks are behind us
+		select {
+		case <-ctx.Done():
+			tb.Fatal("the load did not come up")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	var before, after runtime.MemStats
+	sent := p.relay.Snapshot().Sent.Other.Packets
+	runtime.ReadMemStats(&before)
+	time.Sleep(window)
+	runtime.ReadMemStats(&after)
+	sent = p.relay.Snapshot().Sent.Other.Packets - sent
+	return float64(after.Mallocs-before.Mallocs) / float64(max(1, sent)), sent
+}
