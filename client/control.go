@@ -51,8 +51,9 @@ func (c *Conn) writeControls() {
 // wait waits for the writer of a connection that has ended.
 func (c *controls) wait() {
 	c.mu.Lock() // whoever is in push either sees that the connection has ended or has started its writer by now
+	writers := &c.writers
 	c.mu.Unlock()
-	c.writers.Wait()
+	writers.Wait()
 }
 
 func (c *Conn) takeControls() []byte {

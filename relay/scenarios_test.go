@@ -40,10 +40,6 @@ func disco(text string) []byte {
 	return packet
 }
 
-func sendDisco(p *relaytest.Peer, dst *relaytest.Peer, text string) {
-	p.Send(derp.AppendSendPacket(nil, dst.Public(), disco(text)))
-}
-
 // step calls the action of a step, which must exist.
 func step(t *testing.T, s relaytest.Step, actions map[string]func()) {
 	t.Helper()
