@@ -47,8 +47,8 @@ build: ## compile the program for this machine into bin/
 cross: ## compile everything, tests included, for the other systems
 	@for system in $(CROSS); do \
 		echo "compile for $$system"; \
-		GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./... || exit 1; \
-		GOOS=$${system%/*} GOARCH=$${system#*/} go build ./... || exit 1; \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./... || exit 1; \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go build ./... || exit 1; \
 	done
 
 pgo: ## profile the program anew into cmd/detour/default.pgo, about a minute
