@@ -48,7 +48,7 @@ func isClosed(t *testing.T, s relay.Stream) {
 
 func TestCloseBeforeReading(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		l.stream.Close()
 		hangsUp(t, l.peer)
 		isClosed(t, l.stream)
@@ -57,7 +57,7 @@ func TestCloseBeforeReading(t *testing.T) {
 
 func TestCloseWithinTheHandler(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		bursts := 0
 		reading := run(func() error {
 			return l.stream.ReadBursts(func(burst []byte) (int, error) {
@@ -82,7 +82,7 @@ func TestCloseWithinTheHandler(t *testing.T) {
 
 func TestCloseWhileReadingWaits(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		came := make(chan error, 1)
 		reading := run(func() error {
 			return l.stream.ReadBursts(func(burst []byte) (int, error) {
@@ -108,7 +108,7 @@ func TestCloseWhileReadingWaits(t *testing.T) {
 func TestCloseWhileAFlushWaits(t *testing.T) {
 	for _, reads := range []bool{false, true} { // with and without a reader at work
 		forEachKind(t, func(t *testing.T, k kind) {
-			l := k.link(t, nil)
+			l := k.dial(t, nil)
 			var reading <-chan error
 			if reads {
 				reading = run(func() error { return l.stream.ReadBursts(unused) })
@@ -144,7 +144,7 @@ func TestCloseWhileAFlushWaits(t *testing.T) {
 func TestCloseFromEverywhereAtOnce(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
 		for range 20 {
-			l := k.link(t, nil)
+			l := k.dial(t, nil)
 			reading := run(func() error {
 				return l.stream.ReadBursts(func(burst []byte) (int, error) { return len(burst), send(l.stream, burst) })
 			})
@@ -175,7 +175,7 @@ func TestCloseFromEverywhereAtOnce(t *testing.T) {
 // A peer that leaves is an io.EOF, after all that it sent.
 func TestPeerThatLeaves(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		var got []byte
 		reading := run(func() error {
 			return l.stream.ReadBursts(func(burst []byte) (int, error) {
@@ -199,7 +199,7 @@ func TestPeerThatLeaves(t *testing.T) {
 // A peer that vanishes behind a TLS conn leaves no close_notify.
 func TestTransportThatLeaves(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		reading := run(func() error { return l.stream.ReadBursts(unused) })
 		l.wire.Close()
 		if err := wait(t, reading); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -211,7 +211,7 @@ func TestTransportThatLeaves(t *testing.T) {
 // A reset ends reading and sending with an error.
 func TestPeerThatResets(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		tcp, ok := l.wire.(*net.TCPConn)
 		if !ok {
 			l.wire.Close() // a pipe has no other end than this
@@ -233,7 +233,7 @@ func TestPeerThatResets(t *testing.T) {
 // A flush with nothing staged has nothing to wait for.
 func TestFlushOfNothing(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		for _, mayWait := range []bool{false, true} {
 			if done, err := l.stream.Flush(mayWait); !done || err != nil {
 				t.Errorf("flush of nothing: %v, %v", done, err)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// moreThanSocketsTake is what the buffers of two sockets do not hold.
+// moreThanSocketsTake is what two sockets do not hold as long as nobody reads.
 const moreThanSocketsTake = 16 << 20
 
 // fill sends noise until the stream takes no more, without waiting, and stages
@@ -44,7 +44,7 @@ func fill(t *testing.T, l link) (sent []byte) {
 // progress as soon as the peer reads, and in the end all of it arrives.
 func TestPeerThatReadsLate(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		sent := fill(t, l)
 		if !k.direct && len(sent) > 60_000+moreThanSocketsTake {
 			t.Error("a blocking stream sends while it may not wait")
@@ -81,7 +81,7 @@ func TestPeerThatReadsLate(t *testing.T) {
 // so a slow peer is told from a dead one.
 func TestFlushReturnsWithProgress(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		left := len(fill(t, l))
 		flushes := 0
 		for done := false; !done; flushes++ {
@@ -100,7 +100,7 @@ func TestFlushReturnsWithProgress(t *testing.T) {
 					returned = true
 				case <-time.After(time.Millisecond): // it waits, or has just returned: read a little
 					l.peer.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
-					n, err := l.peer.Read(make([]byte, min(left, 100_000)))
+					n, err := l.peer.Read(make([]byte, min(left, 50_000)))
 					if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 						t.Fatal(err)
 					}
@@ -111,7 +111,7 @@ func TestFlushReturnsWithProgress(t *testing.T) {
 		if flushes < 2 {
 			t.Errorf("all was sent in %d flushes", flushes)
 		}
-		l.peer.SetReadDeadline(time.Time{})
+		l.peer.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.ReadFull(l.peer, make([]byte, left)); err != nil {
 			t.Error(err)
 		}
@@ -122,7 +122,7 @@ func TestFlushReturnsWithProgress(t *testing.T) {
 // order behind what a waiting flush sends.
 func TestStagingWhileAFlushWaits(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		sent := fill(t, l)
 		flushed := make(chan error, 1)
 		go func() {

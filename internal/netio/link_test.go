@@ -56,7 +56,17 @@ var kinds = []kind{
 	}},
 }
 
-// forEachKind runs a test over all kinds of streams, at the same time.
+// dial makes a link whose peer does not wait for ever.
+func (k kind) dial(t testing.TB, buffered []byte) link {
+	t.Helper()
+	l := k.link(t, buffered)
+	if err := l.peer.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// forEachKind runs a test over all kinds of streams, two or so at a time.
 func forEachKind(t *testing.T, test func(t *testing.T, k kind)) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
@@ -85,19 +95,27 @@ func plain(t testing.TB, buffered []byte, make func(net.Conn, []byte) (relay.Str
 
 func overTLS(t testing.TB, buffered []byte, version uint16, make func(*tls.Conn, *netio.Wire, []byte) (relay.Stream, error)) link {
 	t.Helper()
-	return overTLSAs(t, buffered, &tls.Config{MaxVersion: version}, make)
+	return overTLSThrough(t, buffered, &tls.Config{MaxVersion: version}, make, func(c net.Conn) net.Conn { return c })
 }
 
-func overTLSAs(t testing.TB, buffered []byte, client *tls.Config, make func(*tls.Conn, *netio.Wire, []byte) (relay.Stream, error)) link {
+// overTLSThrough is overTLS with a conn of the test's own below the peer's TLS.
+func overTLSThrough(t testing.TB, buffered []byte, client *tls.Config,
+	make func(*tls.Conn, *netio.Wire, []byte) (relay.Stream, error), below func(net.Conn) net.Conn) link {
 	t.Helper()
 	near, far := loopback(t)
 	wire := netio.NewWire(near)
 	server := tls.Server(wire, &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
 	client.InsecureSkipVerify = true // the certificate is the test's own
-	peer := tls.Client(far, client)
+	transport := below(far)
+	peer := tls.Client(transport, client)
 	done := run(server.Handshake)
 	if err := peer.Handshake(); err != nil {
 		t.Fatal(err)
+	}
+	if c, ok := transport.(*corked); ok {
+		if err := c.flush(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := wait(t, done); err != nil {
 		t.Fatal(err)

@@ -31,6 +31,9 @@ type staged struct {
 
 // Write stages p. It never fails.
 func (s *staged) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil // no buffer for nothing
+	}
 	s.mu.Lock()
 	if s.next == nil {
 		s.next = outputs.Get().(*output)
@@ -41,14 +44,14 @@ func (s *staged) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Empty reports whether nothing is staged since the last flush began.
+// empty reports whether nothing is staged since the last flush began.
 func (s *staged) empty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.bytes) == 0
 }
 
-// load makes what is staged the bytes to send, if the last ones are all gone,
+// loadLocked makes what is staged the bytes to send, if the last ones are all gone,
 // and reports whether there is anything to send. It needs flushing held.
 func (s *staged) loadLocked() bool {
 	if len(s.going) > 0 {

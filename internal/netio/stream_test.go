@@ -28,7 +28,7 @@ func dribble(w io.Writer, p []byte, random *rand.Rand, most int) error {
 // What goes out and comes back is the same, however it is cut.
 func TestEcho(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		echo := run(func() error {
 			return l.stream.ReadBursts(func(burst []byte) (int, error) {
 				return len(burst), send(l.stream, burst)
@@ -63,7 +63,7 @@ func TestEcho(t *testing.T) {
 // Both directions are used at once, by goroutines that know nothing of another.
 func TestBothWays(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		in, out := noise(echoSize/2), noise(echoSize/2)
 		sending := run(func() error {
 			random := rand.New(rand.NewPCG(1, 1))
@@ -129,7 +129,7 @@ func TestRestStaysInFront(t *testing.T) {
 		sizes = append(sizes, []int{0, 1, random.IntN(100), random.IntN(5000), random.IntN(20_000), 65_600}[random.IntN(6)])
 	}
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		done := errors.New("all blocks came")
 		next := 0
 		reading := run(func() error {
@@ -153,7 +153,7 @@ func TestRestStaysInFront(t *testing.T) {
 // A handler may give up at any burst; reading goes on where it was.
 func TestReadingAgain(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		sent := noise(2 << 20)
 		writing := run(func() error { return dribble(l.peer, sent, rand.New(rand.NewPCG(5, 5)), 100_000) })
 		random := rand.New(rand.NewPCG(6, 6))
@@ -191,7 +191,7 @@ func TestReadingAgain(t *testing.T) {
 // The rest comes first when reading begins again, without any new input.
 func TestReadingAgainBeginsWithTheRest(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		enough := errors.New("enough")
 		sent := noise(20_000)
 		writing := run(func() error { _, err := l.peer.Write(sent); return err })
@@ -223,7 +223,7 @@ func TestBufferedBytesComeFirst(t *testing.T) {
 	for _, size := range []int{1, 100, 4096, 5000, 70_000} {
 		forEachKind(t, func(t *testing.T, k kind) {
 			buffered, sent := noise(size), noise(3000)
-			l := k.link(t, buffered)
+			l := k.dial(t, buffered)
 			want := slices.Concat(buffered, sent)
 			clear(buffered) // they are the caller's again
 			writing := run(func() error { _, err := l.peer.Write(sent); return err })
@@ -242,7 +242,7 @@ func TestBufferedBytesComeFirst(t *testing.T) {
 // Buffered bytes are handed out without any input from the network.
 func TestBufferedBytesDoNotWait(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, []byte("early"))
+		l := k.dial(t, []byte("early"))
 		reading := run(func() error {
 			got, err := collect(l.stream, 5)
 			wantSame(t, "input", got, []byte("early"))
@@ -257,7 +257,7 @@ func TestBufferedBytesDoNotWait(t *testing.T) {
 // A handler that uses nothing ends the stream before it costs much.
 func TestHandlerThatUsesNothing(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		most := 0
 		reading := run(func() error {
 			return l.stream.ReadBursts(func(burst []byte) (int, error) {
@@ -280,7 +280,7 @@ func TestHandlerThatUsesNothing(t *testing.T) {
 // A burst is bounded, so that the first packet of a long one does not wait.
 func TestBurstsAreBounded(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
-		l := k.link(t, nil)
+		l := k.dial(t, nil)
 		sent := noise(4 << 20)
 		writing := run(func() error { _, err := l.peer.Write(sent); return err })
 		got, most := 0, 0

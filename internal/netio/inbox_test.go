@@ -1,0 +1,95 @@
+package netio
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"testing"
+)
+
+// An inbox against a plain slice of bytes, under random operations.
+func TestInboxAgainstSlice(t *testing.T) {
+	for seed := range uint64(15) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var in inbox
+		var model []byte
+		next := byte(0)
+		for range 500 {
+			switch random.IntN(4) {
+			case 0, 1:
+				room := in.room()
+				if len(room) > BurstSize || len(model) <= restSize && len(room) != BurstSize {
+					t.Fatalf("room of %d bytes with a rest of %d", len(room), len(model))
+				}
+				n := random.IntN(len(room) + 1)
+				for i := range n {
+					room[i] = next
+					next++
+				}
+				in.add(n)
+				model = append(model, room[:n]...)
+			case 2:
+				model = deliverSome(t, random, &in, model)
+			case 3:
+				in.rest()
+				checkRest(t, &in, len(model))
+			}
+			if in.n != len(model) {
+				t.Fatalf("%d bytes held, want %d", in.n, len(model))
+			}
+		}
+		if !bytes.Equal(in.held(), model) {
+			t.Fatal("other bytes are held")
+		}
+		keep := random.IntN(len(model) + 1)
+		in.keepLast(keep)
+		checkRest(t, &in, keep)
+		if !bytes.Equal(in.held(), model[len(model)-keep:]) {
+			t.Fatal("other bytes were kept")
+		}
+	}
+}
+
+var errPause = errors.New("pause")
+
+func deliverSome(t *testing.T, random *rand.Rand, in *inbox, model []byte) []byte {
+	t.Helper()
+	used, called := 0, false
+	want := error(nil)
+	if random.IntN(2) == 0 {
+		want = errPause
+	}
+	err := in.deliver(func(burst []byte) (int, error) {
+		called = true
+		if !bytes.Equal(burst, model) {
+			t.Fatalf("burst of %d bytes, want the %d held", len(burst), len(model))
+		}
+		used = random.IntN(len(burst) + 1)
+		return used, want
+	})
+	if called != (len(model) > 0) || called && err != want || !called && err != nil {
+		t.Fatalf("handler called: %v, with %d bytes; error %v", called, len(model), err)
+	}
+	return model[used:]
+}
+
+// checkRest wants an inbox that waits to hold what it must, and no more.
+func checkRest(t *testing.T, in *inbox, n int) {
+	t.Helper()
+	hasChunk, hasSmall := in.chunk != nil, in.small != nil
+	if hasChunk != (n > smallRest) || hasSmall != (n > 0 && n <= smallRest) {
+		t.Fatalf("while waiting with %d bytes: chunk %v, small rest %v", n, hasChunk, hasSmall)
+	}
+}
+
+func TestPreload(t *testing.T) {
+	for _, n := range []int{0, 1, smallRest, smallRest + 1, BurstSize + 1, chunkSize} {
+		p := bytes.Repeat([]byte{7}, n)
+		var in inbox
+		in.preload(p)
+		checkRest(t, &in, n)
+		if !bytes.Equal(in.held(), p) {
+			t.Errorf("of %d bytes, %d are held", n, in.n)
+		}
+	}
+}
