@@ -13,7 +13,7 @@ import (
 )
 
 type benchFlags struct {
-	targetFlags
+	targetPair
 	run       load.Config
 	rate      string
 	pattern   string
@@ -24,7 +24,7 @@ type benchFlags struct {
 func newBenchCommand() *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
-		Use:   "bench URL",
+		Use:   "bench URL [RECEIVERS-URL]",
 		Short: "Put load on a relay and report what arrives",
 		Long: `Put load on a relay, any that speaks DERP, and report what arrives.
 
@@ -34,13 +34,17 @@ checked for length, source, order and content: what does not arrive is loss;
 what arrives otherwise than it was sent is a broken stream and makes the
 command fail.
 
+With a second URL, receivers log in there. Packets then cross the link between
+the two relays, which must be meshed; idle peers and --pid are of the first.
+
 Exit status: 0 every stream was whole, 1 a stream was broken or a connection
 was lost, 2 wrong usage, 3 the load could not be put on.`,
 		Example: `  detour bench http://127.0.0.1:3340/derp
   detour bench --rate 500M --quiet-pair --pid $(pidof detour) --insecure https://127.0.0.1/derp
+  detour bench --rate 500M http://127.0.0.1:3340/derp http://127.0.0.1:3341/derp
   detour bench --pairs 0 --idle 5000 --settle 1m --pid 4711 --insecure https://127.0.0.1/derp`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return bench(cmd, &f, args[0]) },
+		Args: oneOrTwo,
+		RunE: func(cmd *cobra.Command, args []string) error { return bench(cmd, &f, args) },
 	}
 	f.addTo(cmd)
 	return cmd
@@ -64,8 +68,8 @@ func (f *benchFlags) addTo(cmd *cobra.Command) {
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 }
 
-func bench(cmd *cobra.Command, f *benchFlags, relay string) error {
-	cfg, err := f.config(relay)
+func bench(cmd *cobra.Command, f *benchFlags, relays []string) error {
+	cfg, err := f.config(relays)
 	if err != nil {
 		return err
 	}
@@ -74,13 +78,13 @@ func bench(cmd *cobra.Command, f *benchFlags, relay string) error {
 	var quiet *load.EchoReport
 	if f.quietPair {
 		cfg.Beside = func(ctx context.Context) (err error) {
-			quiet, err = pingBeside(ctx, relay, f.args(), cfg.Duration)
+			quiet, err = pingBeside(ctx, relays, f.args(), cfg.Duration)
 			return err
 		}
 	}
 	report, err := load.Run(cmd.Context(), cfg)
 	progress.clear()
-	if errors.Is(err, load.ErrNothingArrives) {
+	if errors.Is(err, load.ErrNothingArrives) || errors.Is(err, load.ErrNotMeshed) {
 		return err
 	}
 	if err != nil {
@@ -96,10 +100,10 @@ func bench(cmd *cobra.Command, f *benchFlags, relay string) error {
 }
 
 // config turns the flags into a run, or says which flag is wrong.
-func (f *benchFlags) config(relay string) (load.Config, error) {
+func (f *benchFlags) config(relays []string) (load.Config, error) {
 	cfg := f.run
 	var err error
-	if cfg.Dial, err = f.targetFlags.config(relay); err != nil {
+	if cfg.Dial, cfg.Far, err = f.configs(relays); err != nil {
 		return cfg, err
 	}
 	cfg.Pattern = load.Pattern(f.pattern)

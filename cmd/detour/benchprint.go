@@ -12,7 +12,11 @@ import (
 // printBench writes the report as a table for people.
 func printBench(out io.Writer, r *load.Report) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(w, "%s\n\n", r.URL)
+	fmt.Fprintf(w, "%s\n", r.URL)
+	if r.FarURL != "" {
+		fmt.Fprintf(w, "receivers at %s\n", r.FarURL)
+	}
+	fmt.Fprintln(w)
 	if i := r.Idle; i != nil {
 		printIdle(w, i)
 	}

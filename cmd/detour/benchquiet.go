@@ -19,16 +19,16 @@ const (
 	shortestQuiet = 2 * quietMargin
 )
 
-// pingBeside runs this program's ping against the relay in a process of its own, whose scheduler and
+// pingBeside runs this program's ping against the relays of the load in a process of its own, whose scheduler and
 // garbage collector have nothing to do with the load, for a little less than d.
-func pingBeside(ctx context.Context, relay string, trust []string, d time.Duration) (*load.EchoReport, error) {
+func pingBeside(ctx context.Context, relays []string, trust []string, d time.Duration) (*load.EchoReport, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	count := max(1, int((d-quietMargin)/quietInterval))
 	args := append([]string{"ping", "--json", "--interval", quietInterval.String(), "--count", fmt.Sprint(count)}, trust...)
-	cmd := exec.CommandContext(ctx, self, append(args, relay)...)
+	cmd := exec.CommandContext(ctx, self, append(args, relays...)...)
 	cmd.Args[0] = os.Args[0]
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

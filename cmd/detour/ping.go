@@ -18,7 +18,7 @@ import (
 const pingPatience = 2 * time.Second
 
 type pingFlags struct {
-	targetFlags
+	targetPair
 	count    int
 	interval time.Duration
 	size     int
@@ -28,21 +28,25 @@ type pingFlags struct {
 func newPingCommand() *cobra.Command {
 	var f pingFlags
 	cmd := &cobra.Command{
-		Use:   "ping URL",
-		Short: "Measure round trips through a relay",
+		Use:   "ping URL [URL2]",
+		Short: "Measure round trips through a relay, or through two of a region",
 		Long: `Measure round trips through a relay, any that speaks DERP.
 
 Two peers with new keys log in; each packet goes from the first through the
 relay to the second and the same way back. The relay need not know either of
 them, unless it admits only peers it knows.
 
+With a second URL, the second peer logs in there. Packets then cross the link
+between the two relays, which must be meshed.
+
 Exit status: 0 all packets came back, 1 some did not or came back changed,
 2 wrong usage, 3 the peers could not log in.`,
 		Example: `  detour ping http://127.0.0.1:3340/derp
   detour ping --count 100 --interval 50ms https://relay.example/derp
-  detour ping --cert-name sha256-raw:<hex> https://192.0.2.1/derp`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return ping(cmd, &f, args[0]) },
+  detour ping --cert-name sha256-raw:<hex> https://192.0.2.1/derp
+  detour ping http://127.0.0.1:3340/derp http://127.0.0.1:3341/derp`,
+		Args: oneOrTwo,
+		RunE: func(cmd *cobra.Command, args []string) error { return ping(cmd, &f, args) },
 	}
 	flags := cmd.Flags()
 	f.add(flags)
@@ -53,7 +57,7 @@ Exit status: 0 all packets came back, 1 some did not or came back changed,
 	return cmd
 }
 
-func ping(cmd *cobra.Command, f *pingFlags, relay string) error {
+func ping(cmd *cobra.Command, f *pingFlags, relays []string) error {
 	switch {
 	case f.count < 0:
 		return usagef("--count %d: want 0 (until interrupted) or more", f.count)
@@ -62,16 +66,14 @@ func ping(cmd *cobra.Command, f *pingFlags, relay string) error {
 	case f.size < load.MinSize || f.size > load.MaxSize:
 		return usagef("--size %d: want %d to %d bytes", f.size, load.MinSize, load.MaxSize)
 	}
-	dial, err := f.config(relay)
+	near, far, err := f.configs(relays)
 	if err != nil {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	cfg := load.EchoConfig{Dial: dial, Count: f.count, Interval: f.interval, Size: f.size, Patience: pingPatience}
+	cfg := load.EchoConfig{Dial: near, Far: far, Count: f.count, Interval: f.interval, Size: f.size, Patience: pingPatience}
 	if !f.asJSON {
-		cfg.Ready = func(c *client.Conn) {
-			fmt.Fprintf(out, "relay %s at %s: %d bytes there and back\n", c.ServerKey(), c.RemoteAddr(), f.size)
-		}
+		cfg.Ready = func(near, far *client.Conn) { printRelays(out, near, far, len(relays) == 2, f.size) }
 		cfg.Each = func(r load.Reply) { printReply(out, r) }
 	}
 	report, err := load.Echo(cmd.Context(), cfg)
@@ -87,6 +89,14 @@ func ping(cmd *cobra.Command, f *pingFlags, relay string) error {
 		err = printEcho(out, report)
 	}
 	return errors.Join(err, judgeEcho(report))
+}
+
+func printRelays(w io.Writer, near, far *client.Conn, two bool, size int) {
+	fmt.Fprintf(w, "relay %s at %s", near.ServerKey(), near.RemoteAddr())
+	if two {
+		fmt.Fprintf(w, "\n  and %s at %s", far.ServerKey(), far.RemoteAddr())
+	}
+	fmt.Fprintf(w, ": %d bytes there and back\n", size)
 }
 
 func printReply(w io.Writer, r load.Reply) {

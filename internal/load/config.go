@@ -22,6 +22,7 @@ const (
 // Config is one run.
 type Config struct {
 	Dial    client.Config // the relay and how to trust it; every peer gets a key of its own
+	Far     client.Config // the receivers' relay, if its URL is set: a sibling of the other, where all else is
 	Pattern Pattern       // default Pairs
 	Pairs   int           // streams of packets; 0 is allowed with Idle
 	Size    int           // bytes of one packet; 0: DefaultSize

@@ -9,6 +9,8 @@
 // pace.go, receiver.go takes them back, check.go judges them, tally.go sums up into the Report. Echo,
 // in echo.go, is the small sibling of Run: single packets there and back.
 //
+// A run with a second relay has its receivers there; both relays are siblings, and packets cross their mesh.
+//
 // Limits: senders and receivers live in one process, so that one clock times them. They share the
 // machine with the relay whenever that runs on it too; the report's own_process says how much they took.
 // Reading another process's CPU time and memory works on Linux only.

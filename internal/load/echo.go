@@ -12,16 +12,18 @@ import (
 	"github.com/detour-relay/detour/derp"
 )
 
-// EchoConfig asks for round trips: A -> relay -> B -> relay -> A.
+// EchoConfig asks for round trips: A -> relay -> B -> relay -> A, or with a second relay
+// A -> relay -> sibling -> B -> sibling -> relay -> A.
 type EchoConfig struct {
 	Dial     client.Config // the relay and how to trust it; both peers get keys of their own
+	Far      client.Config // B's relay, if its URL is set
 	Count    int           // packets to send; 0: until ctx ends
 	Interval time.Duration
 	Size     int           // bytes of one packet
 	Patience time.Duration // a packet that is not back after so long is told as lost
 
-	// Ready, if set, is called with the first peer's connection once both are logged in.
-	Ready func(*client.Conn)
+	// Ready, if set, is called with both peers' connections once they reach each other.
+	Ready func(near, far *client.Conn)
 	// Each, if set, hears of every packet that came back or is lost, from one goroutine.
 	Each func(Reply)
 }
@@ -36,6 +38,7 @@ type Reply struct {
 // EchoReport sums up the round trips. Its JSON form is stable: fields are added, never renamed.
 type EchoReport struct {
 	URL         string     `json:"url"`
+	FarURL      string     `json:"far_url,omitempty"`
 	SizeBytes   int        `json:"size_bytes"`
 	Sent        uint64     `json:"sent"`
 	Received    uint64     `json:"received"`
@@ -69,6 +72,7 @@ type echo struct {
 	packet   []byte
 	waiting  []int64 // when the packets that were neither answered nor told as lost were sent, in order
 	told     uint64  // packets up to this number were answered or told as lost
+	probes   uint64  // sent before the first packet that counts; replies are numbered after them
 	sent     uint64
 	received uint64
 	trips    *hdrhistogram.Histogram
@@ -80,18 +84,20 @@ func Echo(ctx context.Context, cfg EchoConfig) (*EchoReport, error) {
 	if cfg.Size < MinSize || cfg.Size > MaxSize {
 		return nil, fmt.Errorf("packets of %d bytes: want %d to %d", cfg.Size, MinSize, MaxSize)
 	}
-	peers, err := loginAll(ctx, cfg.Dial, 2, func(int) {})
+	peers, err := cfg.login(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if cfg.Ready != nil {
-		cfg.Ready(peers[0].conn)
 	}
 	e := newEcho(cfg, peers[0], peers[1])
 	var work sync.WaitGroup
 	work.Go(func() { e.ended <- e.listen() })
 	work.Go(func() { e.ended <- e.answer() })
-	err = e.trip(ctx)
+	if err = e.meet(ctx); err == nil {
+		if cfg.Ready != nil {
+			cfg.Ready(e.a.conn, e.b.conn)
+		}
+		err = e.trip(ctx)
+	}
 	close(e.over)
 	closeAll(peers)
 	work.Wait()
@@ -99,6 +105,23 @@ func Echo(ctx context.Context, cfg EchoConfig) (*EchoReport, error) {
 		return nil, err
 	}
 	return e.report(), nil
+}
+
+// login logs A and B in.
+func (c EchoConfig) login(ctx context.Context) ([]*peer, error) {
+	if c.Far.URL == "" {
+		return loginAll(ctx, c.Dial, 2, func(int) {})
+	}
+	a, err := loginAll(ctx, c.Dial, 1, func(int) {})
+	if err != nil {
+		return nil, err
+	}
+	b, err := loginAll(ctx, c.Far, 1, func(int) {})
+	if err != nil {
+		closeAll(a)
+		return nil, err
+	}
+	return append(a, b...), nil
 }
 
 func newEcho(cfg EchoConfig, a, b *peer) *echo {
@@ -111,6 +134,35 @@ func newEcho(cfg EchoConfig, a, b *peer) *echo {
 		cfg: cfg, clock: clock{time.Now()}, a: a, b: b, atA: check(b, a), atB: check(a, b),
 		replies: make(chan Reply, 1024), ended: make(chan error, 2), over: make(chan struct{}),
 		fill: fill, packet: make([]byte, cfg.Size), trips: newHistogram(),
+	}
+}
+
+// meet sends probes until one is back, where two relays first have to tell each other of the peers.
+func (e *echo) meet(ctx context.Context) error {
+	if e.cfg.Far.URL == "" {
+		return nil
+	}
+	late := time.NewTimer(helloTimeout)
+	defer late.Stop()
+	retry := time.NewTicker(helloRetry)
+	defer retry.Stop()
+	for {
+		e.probes++
+		e.fill.write(e.packet, stamp{seq: e.probes, sentAt: e.clock.now()})
+		if err := e.a.conn.Send(e.b.public, e.packet); err != nil {
+			return fmt.Errorf("a probe could not be sent: %w", err)
+		}
+		select {
+		case <-e.replies:
+			return nil
+		case <-retry.C:
+		case err := <-e.ended:
+			return fmt.Errorf("before a probe came back a connection ended: %w", err)
+		case <-late.C:
+			return nothingArrives(e.cfg.Far, fmt.Errorf("no probe came back within %v", helloTimeout))
+		case <-ctx.Done():
+			return nothingArrives(e.cfg.Far, context.Cause(ctx))
+		}
 	}
 }
 
@@ -191,7 +243,7 @@ func (e *echo) send() error {
 	e.sent++
 	now := e.clock.now()
 	e.waiting = append(e.waiting, now)
-	e.fill.write(e.packet, stamp{seq: e.sent, sentAt: now})
+	e.fill.write(e.packet, stamp{seq: e.probes + e.sent, sentAt: now})
 	if err := e.a.conn.Send(e.b.public, e.packet); err != nil {
 		return fmt.Errorf("packet %d could not be sent: %w", e.sent, err)
 	}
@@ -200,6 +252,10 @@ func (e *echo) send() error {
 
 // book notes a packet that came back. Streams keep their order, so those before it that did not are lost.
 func (e *echo) book(reply Reply) {
+	if reply.Seq <= e.probes {
+		return
+	}
+	reply.Seq -= e.probes
 	e.received++
 	e.trips.RecordValue(min(max(int64(reply.Took), shortestLatency), longestLatency)) // within the range
 	for e.told+1 < reply.Seq {
@@ -233,7 +289,7 @@ func (e *echo) tell(reply Reply) {
 
 // report sums up, once both connections are closed.
 func (e *echo) report() *EchoReport {
-	r := &EchoReport{URL: e.cfg.Dial.URL, SizeBytes: e.cfg.Size, Sent: e.sent, Received: e.received}
+	r := &EchoReport{URL: e.cfg.Dial.URL, FarURL: e.cfg.Far.URL, SizeBytes: e.cfg.Size, Sent: e.sent, Received: e.received}
 	r.LossPercent = 100 * float64(r.Sent-r.Received) / float64(r.Sent)
 	r.Broken.add(&e.atB)
 	r.Broken.add(&e.atA)

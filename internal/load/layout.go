@@ -2,22 +2,33 @@ package load
 
 import "github.com/detour-relay/detour/key"
 
-// peersOf is how many peers the streams of a run need, the stalled pair included.
-func peersOf(cfg Config) int {
-	n := 2 * cfg.Pairs
-	if cfg.Pattern != Pairs {
-		n = cfg.Pairs + 1
+// cast is how many peers the streams of a run need to send and to receive, the stalled pair included.
+func cast(cfg Config) (senders, receivers int) {
+	senders, receivers = cfg.Pairs, cfg.Pairs
+	switch cfg.Pattern {
+	case FanIn:
+		receivers = 1
+	case FanOut:
+		senders = 1
 	}
 	if cfg.Stall {
-		n += 2
+		senders, receivers = senders+1, receivers+1
 	}
-	return n
+	return senders, receivers
 }
 
 // layOut makes the streams, senders and receivers out of the peers that have logged in.
 func (r *run) layOut() {
-	from, to := r.split()
+	from, to := r.from, r.to
 	fill := newText(r.cfg.Size)
+	if r.cfg.Stall {
+		var a, b *peer
+		from, a = cutLast(from)
+		to, b = cutLast(to)
+		r.stalled = newStream(uint32(r.cfg.Pairs), a.public, b.public)
+		r.staller = newSender(a.conn, []*stream{r.stalled}, fill, &r.stage, r.cfg.Size, r.cfg.Burst)
+		r.pace(r.staller, 0, len(from))
+	}
 	for i := range r.cfg.Pairs {
 		a, b := from[i%len(from)], to[i%len(to)]
 		r.streams = append(r.streams, newStream(uint32(i), a.public, b.public))
@@ -33,24 +44,11 @@ func (r *run) layOut() {
 			checker: checker{text: fill, size: r.cfg.Size, to: p.public, streams: r.streams, broken: map[uint32]bool{}},
 		})
 	}
-	if r.cfg.Stall {
-		a, b := r.peers[len(r.peers)-2], r.peers[len(r.peers)-1]
-		r.stalled = newStream(uint32(r.cfg.Pairs), a.public, b.public)
-		r.staller = newSender(a.conn, []*stream{r.stalled}, fill, &r.stage, r.cfg.Size, r.cfg.Burst)
-		r.pace(r.staller, 0, len(from))
-	}
 }
 
-// split says which peers send and which receive.
-func (r *run) split() (from, to []*peer) {
-	switch r.cfg.Pattern {
-	case FanIn:
-		return r.peers[1 : r.cfg.Pairs+1], r.peers[:1]
-	case FanOut:
-		return r.peers[:1], r.peers[1 : r.cfg.Pairs+1]
-	default:
-		return r.peers[:r.cfg.Pairs], r.peers[r.cfg.Pairs : 2*r.cfg.Pairs]
-	}
+func cutLast(peers []*peer) (rest []*peer, last *peer) {
+	n := len(peers) - 1
+	return peers[:n], peers[n]
 }
 
 func (r *run) streamsFrom(p key.Public) (streams []*stream) {

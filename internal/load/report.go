@@ -5,6 +5,7 @@ import "time"
 // Report is what a run found. Its JSON form is stable: fields are added, never renamed.
 type Report struct {
 	URL           string  `json:"url"`
+	FarURL        string  `json:"far_url,omitempty"` // of the receivers' relay, if it is another
 	Pattern       Pattern `json:"pattern"`
 	Pairs         int     `json:"pairs"`
 	SizeBytes     int     `json:"size_bytes"`

@@ -14,6 +14,7 @@ import (
 
 const (
 	helloTimeout  = 15 * time.Second // until one packet has come through every stream
+	helloRetry    = 100 * time.Millisecond
 	progressEvery = 500 * time.Millisecond
 	drainQuiet    = 300 * time.Millisecond // nothing arrived for so long: what is missing is lost
 	longestDrain  = 10 * time.Second
@@ -21,6 +22,17 @@ const (
 
 // ErrNothingArrives says that peers are logged in, but that not even single packets come through the relay.
 var ErrNothingArrives = errors.New("the relay does not pass packets on")
+
+// ErrNotMeshed says that not even single packets come from peers of one relay to peers of the other.
+var ErrNotMeshed = errors.New("the two relays do not pass packets to each other: are they meshed?")
+
+// nothingArrives explains why no packet came, which depends on whether a second relay has a part in it.
+func nothingArrives(far client.Config, why error) error {
+	if far.URL != "" {
+		return fmt.Errorf("%w: %w", why, ErrNotMeshed)
+	}
+	return fmt.Errorf("%w: %w", ErrNothingArrives, why)
+}
 
 // run is one run in progress.
 type run struct {
@@ -30,7 +42,7 @@ type run struct {
 	stalled *stream
 
 	idlers    []*peer
-	peers     []*peer
+	from, to  []*peer // of the streams; the stalled pair comes last
 	senders   []*sender
 	receivers []*receiver
 	staller   *sender // of the stalled pair
@@ -58,7 +70,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	r := &run{cfg: cfg, stage: stage{clock: clock{time.Now()}}, gone: map[*client.Conn]bool{}}
 	r.report = Report{
-		URL: cfg.Dial.URL, Pattern: cfg.Pattern, Pairs: cfg.Pairs, SizeBytes: cfg.Size,
+		URL: cfg.Dial.URL, FarURL: cfg.Far.URL, Pattern: cfg.Pattern, Pairs: cfg.Pairs, SizeBytes: cfg.Size,
 		PacketsAWrite: cfg.Burst, RateBitPerS: cfg.Rate,
 	}
 	defer r.hangUp()
@@ -100,11 +112,20 @@ func (r *run) traffic(ctx context.Context) error {
 // connect logs in the peers of all streams and starts to receive.
 func (r *run) connect(ctx context.Context) error {
 	var err error
-	n := peersOf(r.cfg)
-	r.peers, err = loginAll(ctx, r.cfg.Dial, n, func(done int) {
-		r.tell(Progress{Stage: "peers", Done: done, Total: n})
-	})
-	if err != nil {
+	senders, receivers := cast(r.cfg)
+	progress := func(before int) func(int) {
+		return func(done int) {
+			r.tell(Progress{Stage: "peers", Done: before + done, Total: senders + receivers})
+		}
+	}
+	far := r.cfg.Dial
+	if r.cfg.Far.URL != "" {
+		far = r.cfg.Far
+	}
+	if r.to, err = loginAll(ctx, far, receivers, progress(0)); err != nil {
+		return err
+	}
+	if r.from, err = loginAll(ctx, r.cfg.Dial, senders, progress(receivers)); err != nil {
 		return err
 	}
 	r.layOut()
@@ -117,7 +138,8 @@ func (r *run) connect(ctx context.Context) error {
 	return nil
 }
 
-// hello waits until every healthy stream has carried a packet.
+// hello waits until every healthy stream has carried a packet, for which the relays of a region first have
+// to tell each other of the peers.
 func (r *run) hello(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout, fmt.Errorf("nothing within %v", helloTimeout))
 	defer cancel()
@@ -129,7 +151,7 @@ func (r *run) hello(ctx context.Context) error {
 	close(errs)
 	for err := range errs {
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrNothingArrives, err)
+			return nothingArrives(r.cfg.Far, err)
 		}
 	}
 	return nil
@@ -276,7 +298,8 @@ func (r *run) complete() bool {
 func (r *run) hangUp() {
 	r.closing.Store(true)
 	closeAll(r.idlers)
-	closeAll(r.peers)
+	closeAll(r.from)
+	closeAll(r.to)
 	r.receiving.Wait()
 	r.sending.Wait()
 }

@@ -33,9 +33,10 @@ type scripted struct {
 	spoil    mischief
 	work     sync.WaitGroup
 
-	mu    sync.Mutex
-	peers map[key.Public]*scriptedPeer // guarded by mu
-	open  map[net.Conn]bool            // guarded by mu
+	mu      sync.Mutex
+	peers   map[key.Public]*scriptedPeer // guarded by mu
+	open    map[net.Conn]bool            // guarded by mu
+	sibling *scripted                    // guarded by mu; whose peers it reaches too, if any
 }
 
 type scriptedPeer struct {
@@ -132,9 +133,7 @@ func (s *scripted) forward(in io.Reader, self key.Public, me *scriptedPeer) {
 		if s.spoil != nil {
 			frames = s.spoil(n, self, packet)
 		}
-		s.mu.Lock()
-		peer := s.peers[to]
-		s.mu.Unlock()
+		peer := s.lookup(to)
 		if peer == nil {
 			continue
 		}
@@ -144,6 +143,26 @@ func (s *scripted) forward(in io.Reader, self key.Public, me *scriptedPeer) {
 		}
 		peer.send(out)
 	}
+}
+
+// lookup finds a peer of this relay or of its sibling.
+func (s *scripted) lookup(to key.Public) *scriptedPeer {
+	s.mu.Lock()
+	peer, sibling := s.peers[to], s.sibling
+	s.mu.Unlock()
+	if peer == nil && sibling != nil {
+		sibling.mu.Lock()
+		defer sibling.mu.Unlock()
+		peer = sibling.peers[to]
+	}
+	return peer
+}
+
+// count is how many peers have logged in.
+func (s *scripted) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.peers)
 }
 
 func (p *scriptedPeer) send(b []byte) {

@@ -64,7 +64,7 @@ func newSender(conn *client.Conn, streams []*stream, fill text, g *stage, size, 
 
 // hello sends single packets on every stream until one has arrived on each.
 func (s *sender) hello(ctx context.Context) error {
-	retry := time.NewTicker(100 * time.Millisecond)
+	retry := time.NewTicker(helloRetry)
 	defer retry.Stop()
 	for _, one := range s.streams {
 		for one.arrived.Load() == 0 {
@@ -86,7 +86,7 @@ func arrival(ctx context.Context, one *stream, retry <-chan time.Time) error {
 	for one.arrived.Load() == 0 {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-retry:
 			return nil
 		case <-look.C:
