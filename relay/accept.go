@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -40,7 +39,6 @@ type login struct {
 	server   *Server
 	stream   Stream
 	from     Origin
-	answer   []byte // the ClientInfo frame, as far as it has arrived
 	timedOut atomic.Bool
 }
 
@@ -53,6 +51,7 @@ func (l *login) run(ctx context.Context) (*conn, []byte, error) {
 		return nil, nil, err
 	}
 	c := newConn(l.server, l.stream, l.from, peer, info)
+	l.server.noteMeshKey(c, info)
 	if admit := l.server.cfg.Admit; admit != nil && !c.sibling {
 		if err := admit(ctx, Applicant{Peer: peer, Addr: l.from.Addr, Info: info}); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", ErrNotAdmitted, err)
@@ -72,10 +71,12 @@ func (l *login) identify() (peer key.Public, info derp.ClientInfo, box key.Box, 
 		return peer, info, box, err
 	}
 	expire.Reset(loginTimeout)
-	if err := l.stream.ReadBursts(l.read); !errors.Is(err, errAnswered) {
+	answer := oneFrame{want: derp.FrameClientInfo, min: derp.MinClientInfo, max: derp.MaxClientInfo}
+	payload, err := answer.from(l.stream)
+	if err != nil {
 		return peer, info, box, err
 	}
-	return l.open()
+	return l.open(payload)
 }
 
 func (l *login) greet() error {
@@ -86,33 +87,9 @@ func (l *login) greet() error {
 	return asWriteError(err)
 }
 
-// errAnswered ends the reading of the answer when it is complete.
-var errAnswered = errors.New("relay: answer complete")
-
-// read collects exactly one frame, which must be ClientInfo.
-func (l *login) read(burst []byte) (used int, err error) {
-	if len(l.answer) == 0 && len(burst) < derp.HeaderLen {
-		return 0, nil
-	}
-	if len(l.answer) == 0 {
-		used = derp.HeaderLen
-		l.answer = append(l.answer, burst[:used]...)
-	}
-	t, n := derp.ParseHeader(l.answer)
-	if t != derp.FrameClientInfo || n < derp.MinClientInfo || n > derp.MaxClientInfo {
-		return used, fmt.Errorf("%w: first frame is %v of %d bytes", ErrBadLogin, t, n)
-	}
-	more := min(derp.HeaderLen+n-len(l.answer), len(burst)-used)
-	l.answer = append(l.answer, burst[used:used+more]...)
-	if len(l.answer) == derp.HeaderLen+n {
-		err = errAnswered
-	}
-	return used + more, err
-}
-
 // open opens the box in the answer, which proves the peer's key.
-func (l *login) open() (peer key.Public, info derp.ClientInfo, box key.Box, err error) {
-	peer, sealed, err := derp.ParseClientInfo(l.answer[derp.HeaderLen:])
+func (l *login) open(answer []byte) (peer key.Public, info derp.ClientInfo, box key.Box, err error) {
+	peer, sealed, err := derp.ParseClientInfo(answer)
 	if err == nil {
 		box = l.server.cfg.Key.Box(peer)
 		info, err = derp.OpenClientInfo(sealed, &box)

@@ -11,18 +11,16 @@ import (
 
 // A conn is one connection of a peer that is logged in.
 type conn struct {
-	// Set once.
-	server   *Server
-	stream   Stream
-	key      key.Public
-	addr     netip.AddrPort
-	since    int64 // when it was registered
-	sibling  bool  // it has the mesh key
-	prober   bool
-	notIdeal bool
-	ended    atomic.Pointer[error] // why it was closed, by whoever was first
+	line
 
-	out outbox
+	// Set once.
+	key     key.Public
+	addr    netip.AddrPort
+	since   int64     // when it was registered
+	sibling bool      // it has a mesh key
+	meshKey *key.Mesh // which one; nil: none
+	prober  bool
+	ideal   string // the node that the peer would rather be on; empty: this one
 
 	// Owned by the reader.
 	dests   []destination // ingress.go; a power of two
@@ -30,6 +28,9 @@ type conn struct {
 	begun   int           // length of the incomplete frame in front of the next burst
 	home    bool          // the peer said that this relay is its home
 	notHere limiter       // of PeerGone(not here)
+	flows   *flows        // forward.go: of a sibling that forwards; nil: none yet
+
+	usedAt atomic.Int64 // when packets came last
 
 	duplicate atomic.Bool // its key has other conns; set under routes.mu
 	route     *route      // of its own key; set once, at registration
@@ -40,40 +41,25 @@ type conn struct {
 
 func newConn(s *Server, stream Stream, from Origin, peer key.Public, info derp.ClientInfo) *conn {
 	c := &conn{
-		server:   s,
-		stream:   stream,
-		key:      peer,
-		addr:     from.Addr,
-		since:    s.now(),
-		sibling:  s.isMeshKey(info.MeshKey),
-		prober:   info.IsProber,
-		notIdeal: from.NotIdeal,
-		dests:    noDestinations(fewDestinations),
+		line:   line{server: s, stream: stream, patience: s.cfg.WriteTimeout},
+		key:    peer,
+		addr:   from.Addr,
+		since:  s.now(),
+		prober: info.IsProber,
+		ideal:  from.IdealNode,
+		dests:  noDestinations(fewDestinations),
 	}
-	c.out = outbox{
-		owner: c,
-		limit: s.cfg.OutboxBytes,
-		age:   max(0, int64(s.cfg.OutboxAge)),
-		count: &s.count,
+	if s.isMeshKey(info.MeshKey) {
+		c.sibling, c.meshKey, c.patience = true, &info.MeshKey, siblingWriteTimeout
 	}
-	c.out.drain = c.out.drainBlocked
+	c.initOutbox(s.cfg.OutboxBytes)
+	c.out.conn = c
 	return c
 }
 
 // homeMoveGrace is how long after its start a change of a conn's home is part of
 // its login and not a move (spec 5.7).
 const homeMoveGrace = 5 * time.Second
-
-// isMeshKey compares k with every mesh key in constant time.
-func (s *Server) isMeshKey(k key.Mesh) bool {
-	found := false
-	for _, mine := range s.cfg.MeshKeys {
-		if mine.Equal(k) {
-			found = true
-		}
-	}
-	return found
-}
 
 // begin registers the conn and sends the greeting, which so is the first frame
 // behind ServerKey, in front of packets that come as soon as the key is known.
@@ -107,13 +93,6 @@ func (c *conn) serve() error {
 		c.server.count.homeChanged(false, false) // to leave is not to move
 	}
 	return *c.ended.Load()
-}
-
-// close ends the conn for the reason given, if nobody did before.
-func (c *conn) close(err error) {
-	if c.ended.CompareAndSwap(nil, &err) {
-		c.stream.Close()
-	}
 }
 
 // setHome notes whether this relay is the peer's home.

@@ -115,7 +115,7 @@ func compare(t *testing.T, s *Server, k key.Public, want *reading) {
 	}
 	var active *conn
 	if out := rt.active.Load(); out != nil {
-		active = out.owner
+		active = out.conn
 	}
 	if active != want.last {
 		t.Fatalf("active is conn %d, want %d", slices.Index(want.conns, active), slices.Index(want.conns, want.last))

@@ -32,7 +32,7 @@ func (c *conn) check(t derp.FrameType, size int) (known bool, err error) {
 	known, legal, privileged := true, false, false
 	switch t {
 	case derp.FrameForwardPacket:
-		legal, privileged = size >= 2*derp.KeyLen && size <= 2*derp.KeyLen+derp.MaxPacket, true
+		legal, privileged = legalForward(size), true
 	case derp.FrameNotePreferred:
 		legal = size == 1
 	case derp.FrameWatchConns:
@@ -55,8 +55,6 @@ func (c *conn) check(t derp.FrameType, size int) (known bool, err error) {
 
 func (c *conn) control(t derp.FrameType, payload []byte, w *work) error {
 	switch t {
-	case derp.FrameForwardPacket:
-		return c.forwardPacket(payload, w)
 	case derp.FrameNotePreferred:
 		return c.notePreferred(payload)
 	case derp.FrameWatchConns:
@@ -93,32 +91,6 @@ func (c *conn) notePreferred(payload []byte) error {
 		return err
 	}
 	c.setHome(home)
-	return nil
-}
-
-// forwardPacket delivers a packet that a sibling forwarded, to a conn of ours or
-// to nobody: a packet crosses the mesh once.
-func (c *conn) forwardPacket(payload []byte, w *work) error {
-	src, dst, packet, err := derp.ParseForwardPacket(payload)
-	if err != nil {
-		return err
-	}
-	k := kindOf(packet)
-	w.packets[k]++
-	w.bytes[k] += len(packet)
-	w.forwarded++
-	route := c.server.routes.lookup(&dst)
-	if route == nil {
-		c.unknownDest(dst, packet, DropUnknownDestOnFwd, w)
-		return nil
-	}
-	out := route.active.Load()
-	if out == nil {
-		c.server.count.drop(DropDupClient, k, 1, len(packet))
-		return nil
-	}
-	out.push(&src, packet, k, w.now)
-	w.touch(out)
 	return nil
 }
 

@@ -9,6 +9,8 @@ import "sync/atomic"
 type counters struct {
 	accepts       atomic.Uint64
 	conns         atomic.Int64
+	siblings      atomic.Int64 // of conns, those with a mesh key
+	wrongMeshKeys atomic.Uint64
 	homes         atomic.Int64
 	notIdeal      atomic.Int64
 	dupKeys       atomic.Int64
@@ -17,19 +19,22 @@ type counters struct {
 	homeMovesIn   atomic.Uint64
 	homeMovesOut  atomic.Uint64
 
-	packetsIn   [packetKinds]atomic.Uint64
-	bytesIn     [packetKinds]atomic.Uint64
-	forwardedIn atomic.Uint64
-	packetsOut  [packetKinds]atomic.Uint64
-	bytesOut    [packetKinds]atomic.Uint64
-	dropped     [dropReasons][packetKinds]atomic.Uint64
-	bytesLost   [dropReasons][packetKinds]atomic.Uint64
+	packetsIn    [packetKinds]atomic.Uint64
+	bytesIn      [packetKinds]atomic.Uint64
+	forwardedIn  atomic.Uint64
+	packetsOut   [packetKinds]atomic.Uint64
+	forwardedOut atomic.Uint64
+	bytesOut     [packetKinds]atomic.Uint64
+	dropped      [dropReasons][packetKinds]atomic.Uint64
+	bytesLost    [dropReasons][packetKinds]atomic.Uint64
 
 	pings, pongs  atomic.Uint64
 	keepAlives    atomic.Uint64
 	peerGone      [2]atomic.Uint64 // by derp.Reason
 	unknownFrames atomic.Uint64
 	closed        [endReasons]atomic.Uint64
+	linkTries     atomic.Uint64
+	linksEnded    [endReasons]atomic.Uint64
 }
 
 func (n *counters) received(w *work) {
@@ -45,7 +50,7 @@ func (n *counters) received(w *work) {
 }
 
 // written counts a batch as sent, or as dropped if writing failed.
-func (n *counters) written(b *batch, err error) {
+func (n *counters) written(b *batch, forward bool, err error) {
 	for k, packets := range b.packets {
 		switch {
 		case packets == 0:
@@ -53,6 +58,9 @@ func (n *counters) written(b *batch, err error) {
 			n.drop(DropWriteError, PacketKind(k), packets, b.bytes[k])
 		default:
 			n.packetsOut[k].Add(uint64(packets))
+			if forward {
+				n.forwardedOut.Add(uint64(packets))
+			}
 			n.bytesOut[k].Add(uint64(b.bytes[k]))
 		}
 	}
@@ -66,7 +74,10 @@ func (n *counters) drop(r DropReason, k PacketKind, packets, bytes int) {
 // registered counts a conn in (by +1) or out (by -1).
 func (n *counters) registered(c *conn, by int64) {
 	n.conns.Add(by)
-	if c.notIdeal {
+	if c.sibling {
+		n.siblings.Add(by)
+	}
+	if c.ideal != "" {
 		n.notIdeal.Add(by)
 	}
 }

@@ -130,6 +130,19 @@ var ends = map[string]func(r *relaytest.Relay){
 		r.Join("alice")
 		r.Shutdown(context.Background())
 	},
+	"restarting": func(r *relaytest.Relay) {
+		r.Join("alice")
+		r.Drain(context.Background(), time.Second)
+	},
+	"rebalanced": func(r *relaytest.Relay) {
+		r.JoinAs(relaytest.Who{Name: "alice", NotIdeal: true})
+		time.Sleep(2 * time.Second)
+		r.CloseNotIdeal("ideal", time.Second, 1)
+	},
+	"mesh_key": func(r *relaytest.Relay) {
+		r.JoinAs(relaytest.Who{Name: "mesh-peer", Mesh: true})
+		r.ReplaceMeshKeys(nil)
+	},
 }
 
 func TestEveryEndIsCounted(t *testing.T) {

@@ -72,7 +72,7 @@ func (r *routes) activate(c *conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rt := c.route
-	if rt.contest == nil {
+	if rt.contest == nil || rt.retired {
 		return
 	}
 	if s := rt.contest.senders; len(s) == 0 || s[len(s)-1] != c {

@@ -60,7 +60,7 @@ func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 	o.inHand.Store(int64(b.packets[Disco] + b.packets[Other]))
 	o.mu.Unlock()
 	done, err = o.send(&b, wait)
-	o.count.written(&b, err)
+	o.count.written(&b, o.forward, err)
 	o.inHand.Store(0)
 	b.release()
 	return true, done, err

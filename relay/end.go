@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// An EndReason says why a conn ended.
+// An EndReason says why a conn or link ended.
 type EndReason uint8
 
 // The reasons.
@@ -22,17 +22,28 @@ const (
 	EndNotAdmitted                    // the admission callback said no
 	EndClosePeer                      // a sibling had the peer closed
 	EndShutdown                       // the relay shut down
+	EndRestarting                     // the relay drained before a restart
+	EndRebalanced                     // sent back to its ideal node
+	EndMeshKey                        // its mesh key is not valid any more
+	EndSelf                           // of links: the sibling is this relay itself
+	EndLinked                         // of links: there is one to that sibling already
+	EndNotSibling                     // of links: the sibling does not take us for one
+	EndSilent                         // of links: no sign of life for too long
+	EndTooManyPeers                   // of links: more keys announced than allowed
 	endReasons
+
+	linkEndReasons = EndSelf // the first that only links have
 )
 
 var endNames = [endReasons]string{
 	"eof", "read_error", "write_error", "write_timeout", "bad_frame", "not_privileged", "overrun",
 	"login_timeout", "bad_login", "not_admitted", "close_peer", "shutdown",
+	"restarting", "rebalanced", "mesh_key", "self", "linked", "not_sibling", "silent", "too_many_peers",
 }
 
 func (r EndReason) String() string { return endNames[r] }
 
-// Errors that Serve returns, to be told apart with errors.Is.
+// Errors that Serve and Link return, to be told apart with errors.Is.
 var (
 	// ErrWriteTimeout: the peer took no bytes for Config.WriteTimeout.
 	ErrWriteTimeout = errors.New("relay: the peer takes no bytes")
@@ -51,6 +62,25 @@ var (
 	// ErrClosePeer: a sibling sent ClosePeer for this key.
 	ErrClosePeer = errors.New("relay: closed on a sibling's request")
 
+	// ErrRestarting: the conn was closed while the relay drained.
+	ErrRestarting = errors.New("relay: restarting")
+	// ErrRebalanced: the conn was closed so that its peer returns to its ideal node.
+	ErrRebalanced = errors.New("relay: sent back to its ideal node")
+	// ErrMeshKeyReplaced: the conn logged in with a mesh key that is not valid any more.
+	ErrMeshKeyReplaced = errors.New("relay: the mesh key has been replaced")
+	// ErrNoMeshKey: Link needs a relay with a mesh key.
+	ErrNoMeshKey = errors.New("relay: no mesh key to link with")
+	// ErrSelf: what was dialled is this relay itself, or has a copy of its key.
+	ErrSelf = errors.New("relay: this is ourselves, or a relay with a copy of our key file")
+	// ErrLinked: there is a link to that sibling already.
+	ErrLinked = errors.New("relay: there is a link to this sibling already")
+	// ErrNotSibling: the other side ended the link before it told of any peer.
+	ErrNotSibling = errors.New("relay: the other side does not take us for a sibling; has it another mesh key?")
+	// ErrSilent: the sibling has answered nothing for 20 s.
+	ErrSilent = errors.New("relay: the sibling is silent")
+	// ErrTooManyPeers: the sibling announced more than Config.LinkPeers keys.
+	ErrTooManyPeers = errors.New("relay: the sibling announces too many keys")
+
 	errWrite = errors.New("relay: write failed")
 )
 
@@ -60,10 +90,12 @@ func reasonOf(err error) EndReason {
 		err    error
 		reason EndReason
 	}{
-		{io.EOF, EndEOF}, {errWrite, EndWriteError}, {ErrWriteTimeout, EndWriteTimeout},
+		{ErrNotSibling, EndNotSibling}, {io.EOF, EndEOF}, {errWrite, EndWriteError}, {ErrWriteTimeout, EndWriteTimeout},
 		{ErrBadFrame, EndBadFrame}, {ErrNotPrivileged, EndNotPrivileged}, {ErrOverrun, EndOverrun},
 		{ErrLoginTimeout, EndLoginTimeout}, {ErrBadLogin, EndBadLogin}, {ErrNotAdmitted, EndNotAdmitted},
-		{ErrClosePeer, EndClosePeer}, {ErrShutdown, EndShutdown},
+		{ErrClosePeer, EndClosePeer}, {ErrShutdown, EndShutdown}, {ErrRestarting, EndRestarting},
+		{ErrRebalanced, EndRebalanced}, {ErrMeshKeyReplaced, EndMeshKey}, {ErrSelf, EndSelf},
+		{ErrLinked, EndLinked}, {ErrSilent, EndSilent}, {ErrTooManyPeers, EndTooManyPeers},
 	} {
 		if errors.Is(err, e.err) {
 			return e.reason

@@ -28,6 +28,9 @@ func (c *conn) ingest(burst []byte) (used int, err error) {
 	}
 	c.begun = frameLen(burst[used:])
 	c.server.count.received(&w)
+	if w.packets[Other] > 0 {
+		c.usedAt.Store(w.now)
+	}
 	w.flush()
 	return used, err
 }
@@ -91,7 +94,10 @@ func (c *conn) frame(p []byte, w *work) (n int, err error) {
 		return 0, nil
 	}
 	t, size := derp.ParseHeader(p)
-	if t != derp.FrameSendPacket {
+	switch {
+	case t == derp.FrameForwardPacket && c.sibling:
+		return c.forwardFrame(size, p, w)
+	case t != derp.FrameSendPacket:
 		return c.otherFrame(t, size, p, w)
 	}
 	if size < derp.KeyLen || size > derp.KeyLen+derp.MaxPacket {
@@ -117,7 +123,7 @@ func (c *conn) sendPacket(dst *key.Public, packet []byte, w *work) {
 			return
 		}
 	}
-	out.push(&c.key, packet, k, w.now)
+	out.push(&c.key, dst, packet, k, w.now)
 	w.touch(out)
 }
 
@@ -195,7 +201,9 @@ func (c *conn) lookup(dst *key.Public, packet []byte, w *work) *outbox {
 		c.server.count.drop(DropDupClient, kindOf(packet), 1, len(packet))
 		return nil
 	}
-	out.owner.hears(c.route)
+	if out.conn != nil {
+		out.conn.hears(c.route)
+	}
 	c.remember(destination{route, turn})
 	return out
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// An outbox is the bounded queue of frames towards one conn, in the order
+// An outbox is the bounded queue of frames towards one conn or link, in the order
 //
 //	control frames · disco packets · other packets
 //
@@ -17,37 +17,53 @@ import (
 // whole segments of frames, ready to be written.
 type outbox struct {
 	// Set once.
-	owner *conn
-	limit int   // bytes of frames in each of disco and other
-	age   int64 // nanoseconds a packet may wait; 0: no limit
-	count *counters
-	drain func() // egress.go: o.drainBlocked, made once
+	owner   *line
+	conn    *conn // the conn it leads to; nil: it leads to a sibling
+	forward bool  // packets are queued as ForwardPacket frames, for a sibling
+	limit   int   // bytes of frames in each of disco and other
+	age     int64 // nanoseconds a packet may wait; 0: no limit
+	count   *counters
+	drain   func() // egress.go: o.drainBlocked, made once
 
-	mu      sync.Mutex
-	control queue // guarded by mu, as all below
-	disco   queue
-	other   queue
-	pongIn  *segment // the segment of control with a Pong; nil if none waits
-	writing bool     // somebody holds the write side
-	closed  bool
+	mu       sync.Mutex
+	control  queue // guarded by mu, as all below
+	disco    queue
+	other    queue
+	pongIn   *segment // the segment of control with a Pong; nil if none waits
+	writing  bool     // somebody holds the write side
+	pushedAt int64    // when a packet was pushed last
+	closed   bool
 
 	inHand    atomic.Int64 // packets taken and not yet counted as sent or dropped
 	blockedAt atomic.Int64 // when the stream last took nothing; 0: it is not full
 	swept     atomic.Bool  // the pulse looks after this blocked outbox
 }
 
-const recvOverhead = derp.HeaderLen + derp.KeyLen
+// What a frame adds to its packet.
+const (
+	recvOverhead    = derp.HeaderLen + derp.KeyLen
+	forwardOverhead = derp.HeaderLen + 2*derp.KeyLen
+)
 
-// push queues packet as a RecvPacket frame from src, dropping what has waited
-// longest to make room. The packet is the caller's again on return.
-func (o *outbox) push(src *key.Public, packet []byte, k PacketKind, now int64) {
+func (o *outbox) overhead() int {
+	if o.forward {
+		return forwardOverhead
+	}
+	return recvOverhead
+}
+
+// push queues packet from src to dst as a RecvPacket frame, or a ForwardPacket
+// frame for a sibling, dropping what has waited longest to make room. The packet
+// is the caller's again on return.
+func (o *outbox) push(src, dst *key.Public, packet []byte, k PacketKind, now int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := &o.other
 	if k == Disco {
 		q = &o.disco
 	}
-	size := recvOverhead + len(packet)
+	overhead := o.overhead()
+	size := overhead + len(packet)
 	if o.closed {
 		o.count.drop(DropGoneDisconnected, k, 1, len(packet))
 		return
@@ -58,12 +74,18 @@ func (o *outbox) push(src *key.Public, packet []byte, k PacketKind, now int64) {
 		return
 	}
 	for q.bytes+size > o.limit {
-		o.count.drop(DropQueueHead, k, 1, q.dropOldest()-recvOverhead)
+		o.count.drop(DropQueueHead, k, 1, q.dropOldest()-overhead)
 	}
+	o.pushedAt = now
 	frame := q.extend(size, now, o.age/4)
-	derp.PutHeader(frame, derp.FrameRecvPacket, derp.KeyLen+len(packet))
+	t := derp.FrameRecvPacket
+	if o.forward {
+		t = derp.FrameForwardPacket
+		copy(frame[recvOverhead:], dst[:])
+	}
+	derp.PutHeader(frame, t, size-derp.HeaderLen)
 	copy(frame[derp.HeaderLen:], src[:])
-	copy(frame[recvOverhead:], packet)
+	copy(frame[overhead:], packet)
 }
 
 // pushControl queues a control frame. It reports false when the conn takes none
@@ -119,10 +141,10 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 	o.dropStaleLocked(&o.disco, Disco, now)
 	o.dropStaleLocked(&o.other, Other, now)
 	if o.disco.head != nil {
-		b.addPackets(o.disco.takeSegment(), Disco)
+		b.addPackets(o.disco.takeSegment(), Disco, o.overhead())
 	}
 	for turn := 0; o.other.head != nil && b.n < batchSegments && (turn == 0 || b.size < batchBytes); turn++ {
-		b.addPackets(o.other.takeSegment(), Other)
+		b.addPackets(o.other.takeSegment(), Other, o.overhead())
 	}
 	return b.n > 0
 }
@@ -132,7 +154,7 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 func (o *outbox) dropStaleLocked(q *queue, k PacketKind, now int64) {
 	for o.age > 0 && q.head != nil && q.head.newest < now-o.age {
 		s := q.takeSegment()
-		o.count.drop(DropQueueAge, k, s.frames, s.size()-s.frames*recvOverhead)
+		o.count.drop(DropQueueAge, k, s.frames, s.size()-s.frames*o.overhead())
 		s.release()
 	}
 }
@@ -147,7 +169,7 @@ func (o *outbox) close() {
 	}
 	for k, q := range [packetKinds]*queue{Disco: &o.disco, Other: &o.other} {
 		for s := q.takeSegment(); s != nil; s = q.takeSegment() {
-			o.count.drop(DropGoneDisconnected, PacketKind(k), s.frames, s.size()-s.frames*recvOverhead)
+			o.count.drop(DropGoneDisconnected, PacketKind(k), s.frames, s.size()-s.frames*o.overhead())
 			s.release()
 		}
 	}
@@ -166,10 +188,10 @@ func (b *batch) add(s *segment) {
 	b.size += s.size()
 }
 
-func (b *batch) addPackets(s *segment, k PacketKind) {
+func (b *batch) addPackets(s *segment, k PacketKind, overhead int) {
 	b.add(s)
 	b.packets[k] += s.frames
-	b.bytes[k] += s.size() - s.frames*recvOverhead
+	b.bytes[k] += s.size() - s.frames*overhead
 }
 
 // release gives the segments back.

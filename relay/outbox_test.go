@@ -58,7 +58,7 @@ func (m *outboxModel) push(k PacketKind, size int) {
 	m.nextID++
 	w := waiting{id: m.nextID, size: size, at: m.now}
 	src := numbered(w.id)
-	m.out.push(&src, payloadOf(w.id, size), k, m.now)
+	m.out.push(&src, nil, payloadOf(w.id, size), k, m.now)
 	m.age(k)
 	if w.frame() > m.limit {
 		m.dropped[DropQueueTail][k]++
@@ -263,7 +263,7 @@ func (m *outboxModel) close() {
 			m.drop(k, DropGoneDisconnected)
 		}
 		src := numbered(0)
-		m.out.push(&src, nil, k, m.now)
+		m.out.push(&src, nil, nil, k, m.now)
 		m.dropped[DropGoneDisconnected][k]++
 	}
 	if m.out.pushControl([]byte{6, 0, 0, 0, 0}, 1000) || m.out.pushPong([8]byte{}) {

@@ -13,8 +13,8 @@ import (
 func (r *routes) watch(c *conn) {
 	r.mu.Lock()
 	r.table.Load().each(func(rt *route) {
-		if out := rt.active.Load(); out != nil {
-			c.pushPresence(derp.AppendPeerPresent(nil, out.owner.presence()))
+		if out := rt.active.Load(); out != nil && out.conn != nil {
+			c.pushPresence(derp.AppendPeerPresent(nil, out.conn.presence()))
 		}
 	})
 	r.watchers[c] = struct{}{}
@@ -64,7 +64,7 @@ func (c *conn) presence() derp.Presence {
 	if c.prober {
 		p.Flags |= derp.PresenceProber
 	}
-	if c.notIdeal {
+	if c.ideal != "" {
 		p.Flags |= derp.PresenceNotIdeal
 	}
 	if p.Flags == 0 {

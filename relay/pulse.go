@@ -163,17 +163,10 @@ func (p *pulse) sweep() {
 		if since == 0 {
 			continue
 		}
-		if limit := o.owner.writeTimeout(); limit >= 0 && now-since > int64(limit) {
+		if limit := o.owner.patience; limit >= 0 && now-since > int64(limit) {
 			o.owner.close(ErrWriteTimeout)
 			continue
 		}
 		p.watch(o)
 	}
-}
-
-func (c *conn) writeTimeout() time.Duration {
-	if c.sibling {
-		return siblingWriteTimeout
-	}
-	return c.server.cfg.WriteTimeout
 }

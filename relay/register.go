@@ -17,16 +17,22 @@ func (r *routes) add(c *conn) {
 	}
 	c.route = rt
 	rt.conns = append(rt.conns, c)
+	if len(rt.conns) == 1 {
+		r.peers++
+	}
 	told := r.joinLocked(rt, c)
 	rt.lead(&c.out)
 	r.count.registered(c, 1)
 	told = append(told, r.announceLocked(c)...)
+	if r.draining {
+		told = append(told, r.settleLocked(rt)...)
+	}
 	r.mu.Unlock()
 	flushAll(told)
 }
 
-// remove unregisters c. If it was the last conn of its key, those who heard from
-// the key and those who watch are told that it has left.
+// remove unregisters c. If it was the last conn of its key, those who watch are
+// told, and if no sibling has the key either, those who heard from it.
 func (r *routes) remove(c *conn) {
 	r.mu.Lock()
 	rt := c.route
@@ -37,15 +43,17 @@ func (r *routes) remove(c *conn) {
 	if len(rt.conns) > 0 {
 		told = r.leaveLocked(rt, c)
 	} else {
-		rt.lead(nil)
-		r.deleteLocked(rt)
-		told = r.announceGoneLocked(rt.key)
+		r.peers--
+		if !rt.retired { // watchers know already
+			told = r.announceGoneLocked(rt.key)
+		}
 	}
-	left := len(rt.conns) == 0
+	if len(rt.conns) > 0 || len(rt.forwarders) > 0 {
+		told = append(told, r.settleLocked(rt)...)
+	} else {
+		told = append(told, r.vanishLocked(rt)...)
+	}
 	r.mu.Unlock()
-	if left {
-		told = append(told, rt.audience.tellGone(rt.key)...)
-	}
 	flushAll(told)
 }
 

@@ -6,7 +6,8 @@
 //   - packet: an opaque payload; frame: the unit on the wire that carries it.
 //   - peer: a key that talks to us; conn: one connection of a peer.
 //   - route: where packets for a key go now.
-//   - outbox: the bounded queue towards one conn.
+//   - sibling: another relay of our region; link: our connection to it.
+//   - outbox: the bounded queue towards one conn or link.
 //   - burst: what one readiness of a socket yields.
 //   - drop: a packet given up, always with a [DropReason].
 //
@@ -25,12 +26,14 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
@@ -62,8 +65,8 @@ type Stream interface {
 
 // An Origin says where a conn comes from.
 type Origin struct {
-	Addr     netip.AddrPort // the peer's address; zero if unknown
-	NotIdeal bool           // the peer said that this is not its ideal node
+	Addr      netip.AddrPort // the peer's address; zero if unknown
+	IdealNode string         // the node that the peer said it would rather be on; empty: this one
 }
 
 // An Applicant is a peer that has proven its key and waits for admission.
@@ -79,7 +82,8 @@ type Config struct {
 	Key key.Private
 
 	// MeshKeys are the secrets that make a conn a sibling's. None means that
-	// nobody is privileged. Several are all valid, for rotation.
+	// nobody is privileged. Several are all valid, for rotation; links log in
+	// with the first. See ReplaceMeshKeys.
 	MeshKeys []key.Mesh
 
 	// Admit decides whether a peer may come in; nil admits everybody. Siblings
@@ -94,9 +98,17 @@ type Config struct {
 	// negative means no limit).
 	OutboxAge time.Duration
 
+	// LinkOutboxBytes is OutboxBytes for the packets queued towards one sibling
+	// (default 4 MiB).
+	LinkOutboxBytes int
+
+	// LinkPeers bounds the keys that one sibling may announce (default 262,144); a
+	// link with more is ended. Each costs about 250 bytes.
+	LinkPeers int
+
 	// WriteTimeout is how long a conn may take no bytes while some wait for it
 	// (default 2 s, the reference's; negative means no limit). Conns of
-	// siblings have 30 s.
+	// siblings have 30 s, links 5 s.
 	WriteTimeout time.Duration
 
 	// Logger receives one line per conn at debug level; nil discards them.
@@ -105,12 +117,15 @@ type Config struct {
 
 const (
 	defaultOutboxBytes  = 512 << 10
+	defaultLinkOutbox   = 4 << 20
+	defaultLinkPeers    = 1 << 18
 	defaultOutboxAge    = 500 * time.Millisecond
 	defaultWriteTimeout = 2 * time.Second
 	siblingWriteTimeout = 30 * time.Second
 )
 
-// ErrShutdown is returned by Serve once Shutdown has begun.
+// ErrShutdown is returned by Serve once Shutdown or Drain has begun, and by Link
+// once Shutdown has.
 var ErrShutdown = errors.New("relay: shut down")
 
 // A Server is one relay.
@@ -120,15 +135,19 @@ type Server struct {
 	public key.Public
 	born   time.Time
 
-	routes routes
-	pulse  pulse
-	count  counters
+	routes   routes
+	pulse    pulse
+	count    counters
+	meshKeys atomic.Pointer[[]key.Mesh]
+
+	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	closing bool
-	logins  map[Stream]context.CancelFunc // of conns whose peer is not logged in yet
-	running sync.WaitGroup                // Serve calls and the writers they started
+	mu       sync.Mutex
+	closing  bool
+	draining bool                          // nobody new comes in
+	logins   map[Stream]context.CancelFunc // of conns and links that are not logged in yet
+	running  sync.WaitGroup                // Serve and Link calls and the writers they started
 }
 
 // New returns a relay, or an error that names the field that is wrong.
@@ -136,23 +155,20 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Key.IsZero() {
 		return nil, errors.New("relay: Config.Key is missing")
 	}
-	for i, k := range cfg.MeshKeys {
-		if k.IsZero() {
-			return nil, fmt.Errorf("relay: Config.MeshKeys[%d] is all zeros, which means no mesh key", i)
-		}
+	if err := checkMeshKeys(cfg.MeshKeys); err != nil {
+		return nil, fmt.Errorf("relay: Config.%w", err)
 	}
-	if cfg.OutboxBytes == 0 {
-		cfg.OutboxBytes = defaultOutboxBytes
+	if cfg.OutboxBytes < 0 || cfg.LinkOutboxBytes < 0 {
+		return nil, fmt.Errorf("relay: Config.OutboxBytes is %d and LinkOutboxBytes %d, but both must hold a frame", cfg.OutboxBytes, cfg.LinkOutboxBytes)
 	}
-	if cfg.OutboxBytes < 0 {
-		return nil, fmt.Errorf("relay: Config.OutboxBytes is %d, but must hold a frame", cfg.OutboxBytes)
+	if cfg.LinkPeers < 0 {
+		return nil, fmt.Errorf("relay: Config.LinkPeers is %d: want how many keys a sibling may announce", cfg.LinkPeers)
 	}
-	if cfg.OutboxAge == 0 {
-		cfg.OutboxAge = defaultOutboxAge
-	}
-	if cfg.WriteTimeout == 0 {
-		cfg.WriteTimeout = defaultWriteTimeout
-	}
+	cfg.OutboxBytes = cmp.Or(cfg.OutboxBytes, defaultOutboxBytes)
+	cfg.LinkOutboxBytes = cmp.Or(cfg.LinkOutboxBytes, defaultLinkOutbox)
+	cfg.LinkPeers = cmp.Or(cfg.LinkPeers, defaultLinkPeers)
+	cfg.OutboxAge = cmp.Or(cfg.OutboxAge, defaultOutboxAge)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, defaultWriteTimeout)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -162,6 +178,7 @@ func New(cfg Config) (*Server, error) {
 		born:   time.Now(),
 		logins: make(map[Stream]context.CancelFunc),
 	}
+	s.meshKeys.Store(&cfg.MeshKeys)
 	s.routes.init(&s.count)
 	s.pulse.init(s)
 	return s, nil
@@ -180,7 +197,7 @@ func (s *Server) Serve(ctx context.Context, stream Stream, from Origin) error {
 	}
 	defer stream.Close()
 	asking, answered := context.WithCancel(ctx)
-	if !s.enter(stream, answered) {
+	if !s.enter(stream, answered, false) {
 		answered()
 		return ErrShutdown
 	}
@@ -192,8 +209,8 @@ func (s *Server) Serve(ctx context.Context, stream Stream, from Origin) error {
 	return s.ended(from, c.key, c.serve())
 }
 
-// Shutdown closes every conn and waits until all of them are gone, or until ctx
-// is done. Serve calls that come later return [ErrShutdown].
+// Shutdown closes every conn and link and waits until all of them are gone, or
+// until ctx is done. Serve and Link calls that come later return [ErrShutdown].
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
@@ -203,6 +220,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.routes.each(func(c *conn) { c.close(ErrShutdown) })
+	s.routes.eachLink(func(l *link) { l.close(ErrShutdown) })
 
 	done := make(chan struct{})
 	go func() {
@@ -218,11 +236,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// enter counts a Serve call in, unless the relay is closing.
-func (s *Server) enter(stream Stream, cancel context.CancelFunc) bool {
+// enter counts a Serve or Link call in, unless the relay is closing, or drains
+// and this is not for a link.
+func (s *Server) enter(stream Stream, cancel context.CancelFunc, link bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.closing || s.draining && !link {
 		return false
 	}
 	s.running.Add(1)

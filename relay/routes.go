@@ -11,18 +11,20 @@ import (
 )
 
 // A route is where packets for a key go now. It exists as long as the key has a
-// conn; a key that comes back gets a new one.
+// conn here or a sibling announces it; a key that comes back gets a new one. It has
+// 128 bytes, so that what a lookup reads lies in one cache line.
 type route struct {
 	key    key.Public
 	active atomic.Pointer[outbox] // nil: no conn is active, or the key has left
 	turn   atomic.Uint32          // how often active has changed
 
+	retired bool // guarded by routes.mu: led to a sibling although it has conns (drain.go)
+
 	conns    []*conn  // guarded by routes.mu: all conns of the key, oldest first
 	contest  *contest // guarded by routes.mu: while there are several (duplicates.go)
 	audience audience // gone.go: who is told when the key leaves
 
-	// With 128 bytes, what a lookup reads lies in one cache line.
-	_ [24]byte
+	forwarders []*link // guarded by routes.mu: oldest first (forwarders.go)
 }
 
 // lead makes out the outbox that the route leads to; nil for none. The turn comes
@@ -41,7 +43,10 @@ type routes struct {
 
 	mu       sync.Mutex
 	known    int                // guarded by mu: keys in table
+	peers    int                // guarded by mu: of these, keys with conns
 	watchers map[*conn]struct{} // guarded by mu (presence.go)
+	links    map[*link]struct{} // guarded by mu (forwarders.go)
+	draining bool               // guarded by mu (drain.go)
 }
 
 // A table is a hash table with open addressing. Readers probe it without a lock:
@@ -67,6 +72,7 @@ func (r *routes) init(count *counters) {
 	r.seed = [2]uint64{rand.Uint64(), rand.Uint64()}
 	r.count = count
 	r.watchers = make(map[*conn]struct{})
+	r.links = make(map[*link]struct{})
 	r.table.Store(newTable(smallestTable))
 }
 
@@ -168,9 +174,10 @@ func (r *routes) each(f func(*conn)) {
 	}
 }
 
-// sizes returns how many keys have conns and how many siblings watch.
-func (r *routes) sizes() (peers, watchers int64) {
+// sizes returns how many keys have conns, how many only siblings have, and how
+// many siblings watch.
+func (r *routes) sizes() (peers, remote, watchers int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return int64(r.known), int64(len(r.watchers))
+	return int64(r.peers), int64(r.known - r.peers), int64(len(r.watchers))
 }

@@ -38,7 +38,7 @@ func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
 // staged, so that it leaves in one segment with the relay's greeting.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	fastStart := r.Header.Get("Derp-Fast-Start") == "1"
-	notIdeal := r.Header.Get("Ideal-Node") != ""
+	idealNode := r.Header.Get("Ideal-Node")
 
 	conn, buffered, err := takeOver(w)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		closeNow(transport(conn))
 		return
 	}
-	from := relay.Origin{Addr: peerAddr(conn), NotIdeal: notIdeal}
+	from := relay.Origin{Addr: peerAddr(conn), IdealNode: idealNode}
 	if fastStart {
 		s.count.fastStart.Add(1)
 	} else {

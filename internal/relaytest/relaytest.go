@@ -87,7 +87,7 @@ type Who struct {
 	Name     string // stands for its key
 	Mesh     bool   // with the relay's mesh key
 	Prober   bool
-	NotIdeal bool
+	NotIdeal bool // would rather be on the node "ideal"
 	Addr     netip.AddrPort
 	Deaf     bool // does not read frames after the login, until Peer.Listen
 }
@@ -112,7 +112,11 @@ func (r *Relay) DialOver(who Who, near net.Conn, stream relay.Stream) *Peer {
 	r.mu.Unlock()
 	go func() {
 		defer close(p.served)
-		p.servedErr = r.Serve(r.ctx, stream, relay.Origin{Addr: who.Addr, NotIdeal: who.NotIdeal})
+		from := relay.Origin{Addr: who.Addr}
+		if who.NotIdeal {
+			from.IdealNode = "ideal"
+		}
+		p.servedErr = r.Serve(r.ctx, stream, from)
 	}()
 	return p
 }

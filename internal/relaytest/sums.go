@@ -35,20 +35,26 @@ func Sums(s relay.Snapshot) (problems []string) {
 func Remains(s relay.Snapshot) (problems []string) {
 	for name, gauge := range map[string]int64{
 		"Conns": s.Conns, "Peers": s.Peers, "Homes": s.Homes, "NotIdeal": s.NotIdeal,
-		"Watchers": s.Watchers, "DupKeys": s.DupKeys, "DupConns": s.DupConns, "Queued": s.Queued,
+		"Watchers": s.Watchers, "RemotePeers": s.RemotePeers, "Links": int64(len(s.Links)), "DupKeys": s.DupKeys, "DupConns": s.DupConns, "Queued": s.Queued,
 	} {
 		if gauge != 0 {
 			problems = append(problems, fmt.Sprintf("gauge %s is %d with all conns gone", name, gauge))
 		}
 	}
-	var ended uint64
-	for _, n := range s.Ended {
-		ended += n
-	}
-	if ended != s.Accepts {
+	if ended := total(s.Ended); ended != s.Accepts {
 		problems = append(problems, fmt.Sprintf("%d conns were accepted, but %d ended", s.Accepts, ended))
 	}
+	if ended := total(s.LinksEnded); ended != s.LinkTries {
+		problems = append(problems, fmt.Sprintf("%d links were tried, but %d ended", s.LinkTries, ended))
+	}
 	return problems
+}
+
+func total(byReason map[string]uint64) (n uint64) {
+	for _, of := range byReason {
+		n += of
+	}
+	return n
 }
 
 // A balance is what came in and did not leave.

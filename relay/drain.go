@@ -1,0 +1,158 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+)
+
+// Draining sends the peers of a relay that is about to end to its siblings, so
+// that no packet is lost on the way:
+//
+//  1. Nobody new comes in. Every peer is told when to connect elsewhere, and
+//     siblings that the relay restarts.
+//  2. A peer that has turned up at a sibling is retired (settleLocked): it is
+//     withdrawn from the mesh and our own peers' packets for it go to the sibling,
+//     but its old conn stays, for what is under way to it.
+//  3. Conns that are left are closed one by one.
+//  4. What is queued is written.
+
+const (
+	drainTick = 10 * time.Millisecond
+
+	// drainTryFor is how long peers should keep trying before they treat the restart
+	// as a failure.
+	drainTryFor = 5 * time.Second
+
+	// drainFlush bounds the wait for what is queued when the last peer has left.
+	drainFlush = time.Second
+)
+
+// Drain sends all peers away, spread over the time given: in the first half they
+// are asked to connect elsewhere, in the second half those that are left are
+// closed. It returns when no peer is left, or ctx is done. Conns of siblings and
+// links stay, so that packets can follow the peers, until Shutdown.
+func (s *Server) Drain(ctx context.Context, over time.Duration) error {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	d := drain{server: s, half: over / 2, begun: time.Now()}
+	d.announce()
+	t := time.NewTicker(drainTick)
+	defer t.Stop()
+	for s.peerConns() > 0 {
+		d.closeDue()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return fmt.Errorf("relay: drain: %w", ctx.Err())
+		}
+	}
+	return d.flush(ctx, t.C)
+}
+
+// peerConns returns how many conns there are besides those of siblings.
+func (s *Server) peerConns() int64 { return s.count.conns.Load() - s.count.siblings.Load() }
+
+type drain struct {
+	server *Server
+	half   time.Duration
+	begun  time.Time
+	left   []*conn // to be closed, in this order
+}
+
+// announce begins the draining and tells everybody.
+func (d *drain) announce() {
+	s := d.server
+	s.routes.drain()
+	var siblings []*conn
+	s.routes.each(func(c *conn) {
+		if c.sibling {
+			siblings = append(siblings, c)
+		} else {
+			d.left = append(d.left, c)
+		}
+	})
+	for _, c := range siblings {
+		c.pushRestarting(0)
+	}
+	rand.Shuffle(len(d.left), func(i, j int) { d.left[i], d.left[j] = d.left[j], d.left[i] })
+	for i, c := range d.left {
+		c.pushRestarting(d.half * time.Duration(i) / time.Duration(len(d.left)))
+	}
+}
+
+func (c *conn) pushRestarting(in time.Duration) {
+	if c.out.pushControl(derp.AppendRestarting(nil, in, drainTryFor), c.controlLimit()) {
+		c.out.flush()
+	}
+}
+
+// closeDue closes the conns whose time has come. At the end of the time whoever
+// has come in through a login that was under way is closed too.
+func (d *drain) closeDue() {
+	late := time.Since(d.begun) - d.half
+	if late < 0 {
+		return
+	}
+	keep := 0
+	if late < d.half {
+		keep = int(float64(len(d.left)) * float64(d.half-late) / float64(d.half))
+	} else {
+		d.server.routes.each(func(c *conn) {
+			if !c.sibling {
+				c.close(ErrRestarting)
+			}
+		})
+	}
+	for len(d.left) > keep {
+		d.left[0].close(ErrRestarting)
+		d.left = d.left[1:]
+	}
+}
+
+// flush waits until what is queued towards siblings has been written.
+func (d *drain) flush(ctx context.Context, tick <-chan time.Time) error {
+	for end := time.Now().Add(drainFlush); d.server.queued() > 0 && time.Now().Before(end); {
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return fmt.Errorf("relay: drain: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// drain makes peers retire that are at a sibling, now and later.
+func (r *routes) drain() {
+	r.mu.Lock()
+	r.draining = true
+	var told []*conn
+	r.table.Load().each(func(rt *route) { told = append(told, r.settleLocked(rt)...) })
+	r.mu.Unlock()
+	flushAll(told)
+}
+
+// CloseNotIdeal closes conns whose peers said that they would rather be on the
+// node named ideal, at most atMost of them, and none that has had packets within
+// the time called quiet. It returns how many it closed.
+func (s *Server) CloseNotIdeal(ideal string, quiet time.Duration, atMost int) (closed int) {
+	now := s.now()
+	s.routes.each(func(c *conn) {
+		if closed < atMost && ideal != "" && c.ideal == ideal && c.quietSince() < now-int64(quiet) {
+			c.close(ErrRebalanced)
+			closed++
+		}
+	})
+	return closed
+}
+
+// quietSince returns when the conn last had packets, in either direction.
+func (c *conn) quietSince() int64 {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return max(c.since, c.usedAt.Load(), c.out.pushedAt)
+}

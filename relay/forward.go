@@ -1,0 +1,108 @@
+package relay
+
+import (
+	"encoding/binary"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// A sibling forwards packets for peers of ours. They go to a conn of this relay
+// or to nobody: a packet crosses the mesh once.
+
+// flows is what the conn of a sibling remembers of the pairs of peers that it
+// has forwarded for, as a conn remembers destinations.
+type flows [1024]flow
+
+// A flow is a pair of peers, and which turn it was of the destination's route.
+type flow struct {
+	src, dst *route
+	turn     uint32
+}
+
+func legalForward(size int) bool {
+	return size >= 2*derp.KeyLen && size <= 2*derp.KeyLen+derp.MaxPacket
+}
+
+// forwardFrame is frame for a ForwardPacket frame of a sibling.
+func (c *conn) forwardFrame(size int, p []byte, w *work) (n int, err error) {
+	if !legalForward(size) {
+		return 0, badFrame(derp.FrameForwardPacket, size)
+	}
+	end := derp.HeaderLen + size
+	if len(p) < end {
+		return 0, nil
+	}
+	src := (*key.Public)(p[derp.HeaderLen:])
+	dst := (*key.Public)(p[derp.HeaderLen+derp.KeyLen:])
+	c.deliver(src, dst, p[derp.HeaderLen+2*derp.KeyLen:end], w)
+	return end, nil
+}
+
+// deliver relays a packet that a sibling forwarded.
+func (c *conn) deliver(src, dst *key.Public, packet []byte, w *work) {
+	k := kindOf(packet)
+	w.packets[k]++
+	w.bytes[k] += len(packet)
+	w.forwarded++
+	out := c.rememberedFlow(src, dst)
+	if out == nil {
+		if out = c.lookupFlow(src, dst, packet, w); out == nil {
+			return
+		}
+	}
+	out.push(src, dst, packet, k, w.now)
+	w.touch(out)
+}
+
+// rememberedFlow returns the outbox for dst if packets from src to it have come
+// before and nothing has changed since; otherwise nil.
+func (c *conn) rememberedFlow(src, dst *key.Public) *outbox {
+	if c.flows == nil {
+		return nil
+	}
+	f := c.flows.place(src, dst)
+	if f.dst == nil || f.dst.turn.Load() != f.turn || !same(&f.dst.key, dst) || !same(&f.src.key, src) {
+		return nil
+	}
+	if out := f.dst.active.Load(); out != nil && out.conn != nil {
+		return out
+	}
+	return nil
+}
+
+func (fs *flows) place(src, dst *key.Public) *flow {
+	le := binary.LittleEndian
+	return &fs[(31*le.Uint16(src[:])+le.Uint16(dst[:]))%uint16(len(fs))]
+}
+
+// lookupFlow finds the conn for dst and remembers the pair. Without a conn the
+// packet is dropped.
+func (c *conn) lookupFlow(src, dst *key.Public, packet []byte, w *work) *outbox {
+	routes := &c.server.routes
+	route := routes.lookup(dst)
+	if route == nil {
+		c.unknownDest(*dst, packet, DropUnknownDestOnFwd, w)
+		return nil
+	}
+	turn := route.turn.Load()
+	out := route.active.Load()
+	if out != nil && out.conn == nil {
+		if out = routes.localOutbox(route); out == nil {
+			c.unknownDest(*dst, packet, DropUnknownDestOnFwd, w)
+			return nil
+		}
+	}
+	if out == nil {
+		c.server.count.drop(DropDupClient, kindOf(packet), 1, len(packet))
+		return nil
+	}
+	if from := routes.lookup(src); from != nil {
+		out.conn.hears(from)
+		if c.flows == nil {
+			c.flows = new(flows)
+		}
+		*c.flows.place(src, dst) = flow{from, route, turn}
+	}
+	return out
+}

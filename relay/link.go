@@ -1,0 +1,342 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// A Sibling is another relay of our region, to be linked to.
+type Sibling struct {
+	// Name is what the operator calls it, for logs and snapshots.
+	Name string
+
+	// Addr is where it was dialled; zero if unknown.
+	Addr netip.AddrPort
+
+	// Linked is called when the sibling has begun to tell us its peers: the link
+	// is good. It must not block. May be nil.
+	Linked func(key.Public)
+
+	// Restarting is called when the sibling says that it is about to go down. The
+	// link lives on until the sibling ends it, and a second one to the same key is
+	// welcome, which may reach the process that takes over. It must not block. May
+	// be nil.
+	Restarting func(reconnectIn, tryFor time.Duration)
+}
+
+const (
+	// A link asks its sibling for a sign of life every so often, and is broken when
+	// none has come for linkSilence: the other side of a connection can vanish
+	// without a word.
+	linkPing    = 5 * time.Second
+	linkSilence = 20 * time.Second
+
+	// linkPatience is how long a sibling may take no bytes (spec 6.4).
+	linkPatience = 5 * time.Second
+
+	linkControlLimit = 64 << 10
+)
+
+// A link is the connection that we made to a sibling. Packets for the peers that
+// it announces go into its outbox.
+type link struct {
+	line
+
+	// Set once.
+	to    Sibling
+	key   key.Public // the sibling's
+	box   key.Box
+	since int64
+
+	// Owned by the reader.
+	skip     int  // bytes of an ignored frame still to come
+	admitted bool // ServerInfo has arrived
+	told     bool // its first PeerPresent has arrived
+
+	heardAt atomic.Int64 // when bytes came last
+
+	// Guarded by routes.mu.
+	announced  map[key.Public]*route
+	restarting bool // it has said so
+	cut        bool // the link is over: nothing is announced any more
+}
+
+// Link logs in to a sibling over stream, whose first bytes are the sibling's
+// greeting, learns which peers it has and forwards packets to it until the link
+// ends or Shutdown is called. It owns stream and has closed it when it returns.
+// What the sibling had announced is forgotten then. The error says why the link
+// ended and is never nil.
+func (s *Server) Link(ctx context.Context, stream Stream, to Sibling) error {
+	defer stream.Close()
+	meshKey, ok := s.linkMeshKey()
+	if !ok {
+		return ErrNoMeshKey
+	}
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, func() { stream.Close() })()
+	}
+	_, left := context.WithCancel(ctx)
+	if !s.enter(stream, left, true) {
+		left()
+		return ErrShutdown
+	}
+	defer s.running.Done()
+	s.count.linkTries.Add(1)
+	l, err := s.join(stream, to, meshKey)
+	if err == nil {
+		err = l.serve()
+	}
+	s.count.linksEnded[reasonOf(err)].Add(1)
+	s.cfg.Logger.Debug("link ended", "sibling", to.Name, "addr", to.Addr, "reason", reasonOf(err).String(), "err", err)
+	return err
+}
+
+// join exchanges the greeting of the sibling for our login, which asks for its
+// peers at once. The answer comes later.
+func (s *Server) join(stream Stream, to Sibling, meshKey key.Mesh) (*link, error) {
+	defer s.entered(stream)
+	var timedOut atomic.Bool
+	expire := time.AfterFunc(loginTimeout, func() {
+		timedOut.Store(true)
+		stream.Close()
+	})
+	defer expire.Stop()
+	l, err := s.greeted(stream, to)
+	if err == nil {
+		err = l.hello(meshKey)
+	}
+	if err != nil && timedOut.Load() {
+		err = ErrLoginTimeout
+	}
+	return l, err
+}
+
+// greeted reads the sibling's greeting, which says who it is.
+func (s *Server) greeted(stream Stream, to Sibling) (*link, error) {
+	greeting := oneFrame{want: derp.FrameServerKey, min: 1, max: derp.MaxGreeting}
+	payload, err := greeting.from(stream)
+	if err != nil {
+		return nil, err
+	}
+	sibling, err := derp.ParseServerKey(payload)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadLogin, err)
+	}
+	if sibling == s.public {
+		return nil, ErrSelf
+	}
+	l := &link{
+		line:      line{server: s, stream: stream, patience: linkPatience},
+		to:        to,
+		key:       sibling,
+		box:       s.cfg.Key.Box(sibling),
+		since:     s.now(),
+		announced: make(map[key.Public]*route),
+	}
+	l.initOutbox(s.cfg.LinkOutboxBytes)
+	l.out.forward = true
+	l.heardAt.Store(l.since)
+	return l, s.routes.link(l)
+}
+
+// hello sends our login with the mesh key, and the wish to be told of peers.
+func (l *link) hello(meshKey key.Mesh) error {
+	s := l.server
+	frames := derp.AppendClientInfo(nil, s.public, &l.box, derp.ClientInfo{
+		MeshKey: meshKey,
+		Version: derp.ProtocolVersion,
+	})
+	_, err := l.stream.Write(derp.AppendWatchConns(frames))
+	for done := false; err == nil && !done; {
+		done, err = l.stream.Flush(true)
+	}
+	if err != nil {
+		s.routes.unlink(l)
+	}
+	return asWriteError(err)
+}
+
+// serve keeps the link until it ends, and returns why.
+func (l *link) serve() error {
+	quit := make(chan struct{})
+	listening := make(chan struct{})
+	go func() {
+		defer close(listening)
+		l.listen(quit)
+	}()
+	l.close(l.why(l.stream.ReadBursts(l.ingest)))
+	close(quit)
+	<-listening
+	l.server.routes.unlink(l)
+	l.out.close()
+	return *l.ended.Load()
+}
+
+// why explains an end that came before the sibling told of any peer, although it
+// has at least our own conn: it did not take us for a sibling.
+func (l *link) why(err error) error {
+	if !l.told && (errors.Is(err, io.EOF) || reasonOf(err) == EndReadError) && l.ended.Load() == nil {
+		return fmt.Errorf("%w: %w", ErrNotSibling, err)
+	}
+	return err
+}
+
+// listen sends Pings and ends the link when nothing comes back any more.
+func (l *link) listen(quit chan struct{}) {
+	t := time.NewTicker(linkPing)
+	defer t.Stop()
+	var n [derp.PingLen]byte
+	for {
+		select {
+		case <-quit:
+			return
+		case <-t.C:
+		}
+		if l.server.now()-l.heardAt.Load() > int64(linkSilence) {
+			l.close(ErrSilent)
+			return
+		}
+		n[0]++
+		if l.out.pushControl(derp.AppendPing(nil, n), linkControlLimit) {
+			l.out.flush()
+		}
+	}
+}
+
+// ingest takes what the sibling tells us. It is the handler of the link's
+// stream.
+func (l *link) ingest(burst []byte) (used int, err error) {
+	l.heardAt.Store(l.server.now())
+	for more := true; more && err == nil; {
+		var n int
+		n, err = l.frame(burst[used:])
+		used += n
+		more = n > 0
+	}
+	return used, err
+}
+
+// frame handles the frame at the front of p and returns its length; 0 if it is
+// not complete.
+func (l *link) frame(p []byte) (n int, err error) {
+	if l.skip > 0 {
+		n = min(l.skip, len(p))
+		l.skip -= n
+		return n, nil
+	}
+	if len(p) < derp.HeaderLen {
+		return 0, nil
+	}
+	t, size := derp.ParseHeader(p)
+	if size > derp.MaxFrameToClient {
+		return 0, badFrame(t, size)
+	}
+	if !l.means(t) {
+		l.skip = size
+		return derp.HeaderLen, nil
+	}
+	if size > maxNews {
+		return 0, badFrame(t, size)
+	}
+	end := derp.HeaderLen + size
+	if len(p) < end {
+		return 0, nil
+	}
+	return end, l.news(t, p[derp.HeaderLen:end])
+}
+
+// maxNews bounds the frames that mean something to a link: all of them are short.
+const maxNews = 4 << 10
+
+// means reports whether a link does anything about frames of type t. Whoever
+// sends packets to our own key, for one, sends them to nobody.
+func (l *link) means(t derp.FrameType) bool {
+	switch t {
+	case derp.FrameServerInfo, derp.FramePeerPresent, derp.FramePeerGone, derp.FramePing, derp.FrameRestarting:
+		return true
+	}
+	return false
+}
+
+func (l *link) news(t derp.FrameType, payload []byte) error {
+	switch t {
+	case derp.FrameServerInfo:
+		return l.serverInfo(payload)
+	case derp.FramePeerPresent:
+		return l.peerPresent(payload)
+	case derp.FramePeerGone: // for any reason, also "not here" (spec 6.4)
+		peer, _, err := derp.ParsePeerGone(payload)
+		if err == nil {
+			l.server.routes.withdrawn(l, peer)
+		}
+		return asBadFrame(t, err)
+	case derp.FramePing:
+		return l.pong(payload)
+	}
+	reconnectIn, tryFor, err := derp.ParseRestarting(payload)
+	if err == nil {
+		l.restarts(reconnectIn, tryFor)
+	}
+	return asBadFrame(t, err)
+}
+
+func asBadFrame(t derp.FrameType, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %v: %w", ErrBadFrame, t, err)
+}
+
+func (l *link) serverInfo(payload []byte) error {
+	if _, err := derp.OpenServerInfo(payload, &l.box); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadLogin, err)
+	}
+	l.admitted = true
+	return nil
+}
+
+func (l *link) peerPresent(payload []byte) error {
+	p, err := derp.ParsePeerPresent(payload)
+	if err != nil {
+		return asBadFrame(derp.FramePeerPresent, err)
+	}
+	if !l.admitted {
+		return fmt.Errorf("%w: %v before ServerInfo", ErrBadLogin, derp.FramePeerPresent)
+	}
+	if err := l.server.routes.announced(l, p.Key); err != nil {
+		return err
+	}
+	if !l.told {
+		l.told = true
+		if l.to.Linked != nil {
+			l.to.Linked(l.key)
+		}
+	}
+	return nil
+}
+
+func (l *link) pong(payload []byte) error {
+	data, err := derp.ParsePing(payload)
+	if err != nil {
+		return asBadFrame(derp.FramePing, err)
+	}
+	if l.out.pushPong(data) {
+		l.out.flush()
+	}
+	return nil
+}
+
+func (l *link) restarts(reconnectIn, tryFor time.Duration) {
+	l.server.routes.restarting(l)
+	if l.to.Restarting != nil {
+		l.to.Restarting(reconnectIn, tryFor)
+	}
+}
