@@ -23,6 +23,9 @@ const (
 // off, because it does not combine with the user timeout (spec 1.1); sockets
 // inherit the user timeout from the listener.
 func listen(config Config) (net.Listener, error) {
+	if config.Listener != nil {
+		return inherit(config)
+	}
 	lc := net.ListenConfig{
 		KeepAlive: -1, // off, unless KeepAliveConfig is set
 		Control: func(_, _ string, c syscall.RawConn) error {
@@ -44,6 +47,40 @@ func listen(config Config) (net.Listener, error) {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
 	return listener, nil
+}
+
+// inherit gives a listener that was bound elsewhere the options of this one.
+func inherit(config Config) (net.Listener, error) {
+	socket, ok := config.Listener.(syscall.Conn)
+	if !ok {
+		return config.Listener, nil // no socket, no options
+	}
+	if config.UserTimeout > 0 {
+		raw, err := socket.SyscallConn()
+		if err == nil {
+			err = setUserTimeout(raw, config.UserTimeout)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("edge: the inherited listener: %w", err)
+		}
+	}
+	return inheritedListener{config.Listener, net.KeepAliveConfig{Enable: config.KeepAlive > 0, Idle: config.KeepAlive}}, nil
+}
+
+// inheritedListener sets on each connection what net.ListenConfig would have
+// had the listener set.
+type inheritedListener struct {
+	net.Listener
+	keepAlive net.KeepAliveConfig
+}
+
+// Accept implements net.Listener.
+func (l inheritedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
+		tcp.SetKeepAliveConfig(l.keepAlive) // an error means that it is closed already
+	}
+	return c, err
 }
 
 // acceptAll accepts until the listener is closed. Nothing else ends it.

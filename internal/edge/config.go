@@ -38,6 +38,10 @@ type Config struct {
 	// address of the machine, port 0 any free port.
 	Listen string
 
+	// Listener is taken instead of binding Listen, if it is set: a process that
+	// takes over from another inherits it. The Server closes it.
+	Listener net.Listener
+
 	// TLS says how to secure connections; nil means that they are plain.
 	TLS *tls.Config
 
@@ -75,8 +79,10 @@ func (c Config) complete() (Config, error) {
 	if c.Relay == nil {
 		return c, errors.New("edge: Config.Relay is missing")
 	}
-	if err := CheckListen(c.Listen); err != nil {
-		return c, fmt.Errorf("edge: Config.Listen %w", err)
+	if c.Listener == nil {
+		if err := CheckListen(c.Listen); err != nil {
+			return c, fmt.Errorf("edge: Config.Listen %w", err)
+		}
 	}
 	if err := CheckHome(c.Home); err != nil {
 		return c, fmt.Errorf("edge: Config.Home %w", err)

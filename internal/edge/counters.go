@@ -18,6 +18,7 @@ type counters struct {
 	fastStart atomic.Uint64
 	webSocket atomic.Uint64
 	refused   atomic.Uint64
+	sentAway  atomic.Uint64
 	serving   atomic.Int64
 }
 
@@ -28,33 +29,34 @@ type counters struct {
 //
 //	Accepted = Rejected + TLS12 + TLS13 + the sum of Handshakes
 type Snapshot struct {
-	Accepted     uint64 // connections taken from the listener
-	AcceptErrors uint64 // attempts that failed: no descriptors, no memory
-	Rejected     uint64 // closed at once, over the accept limit
+	Accepted     uint64 `json:"accepted"`      // connections taken from the listener
+	AcceptErrors uint64 `json:"accept_errors"` // attempts that failed: no descriptors, no memory
+	Rejected     uint64 `json:"rejected"`      // closed at once, over the accept limit
 
-	Pending int    // not upgraded, now
-	Evicted uint64 // closed as the oldest of too many pending ones
-	Expired uint64 // closed because they were pending for too long
+	Pending int    `json:"pending"` // not upgraded, now
+	Evicted uint64 `json:"evicted"` // closed as the oldest of too many pending ones
+	Expired uint64 `json:"expired"` // closed because they were pending for too long
 
-	TLS12      uint64 // handshakes completed, by version
-	TLS13      uint64
-	Handshakes HandshakeFailures
+	TLS12      uint64            `json:"tls12"` // handshakes completed, by version
+	TLS13      uint64            `json:"tls13"`
+	Handshakes HandshakeFailures `json:"handshake_failures"`
 
-	Classic   uint64 // upgrades answered with 101
-	FastStart uint64 // upgrades without an answer in HTTP
-	WebSocket uint64 // upgrades to WebSocket
-	Refused   uint64 // requests to /derp that were no upgrade
-	Serving   int    // conns in the relay, now
+	Classic   uint64 `json:"classic"`    // upgrades answered with 101
+	FastStart uint64 `json:"fast_start"` // upgrades without an answer in HTTP
+	WebSocket uint64 `json:"websocket"`  // upgrades to WebSocket
+	Refused   uint64 `json:"refused"`    // requests to /derp that were no upgrade
+	SentAway  uint64 `json:"sent_away"`  // requests to /derp while draining
+	Serving   int    `json:"serving"`    // conns in the relay, now
 }
 
 // HandshakeFailures are TLS handshakes that came to nothing, by reason.
 type HandshakeFailures struct {
-	Timeout  uint64 // too slow
-	Left     uint64 // the peer closed the connection
-	NotTLS   uint64 // the peer spoke something else
-	Alert    uint64 // the peer refused us: a wrong pin, an unknown authority
-	Mismatch uint64 // no common version, cipher or protocol, or garbage
-	Cut      uint64 // evicted, expired or shut down
+	Timeout  uint64 `json:"timeout"`  // too slow
+	Left     uint64 `json:"left"`     // the peer closed the connection
+	NotTLS   uint64 `json:"not_tls"`  // the peer spoke something else
+	Alert    uint64 `json:"alert"`    // the peer refused us: a wrong pin, an unknown authority
+	Mismatch uint64 `json:"mismatch"` // no common version, cipher or protocol, or garbage
+	Cut      uint64 `json:"cut"`      // evicted, expired or shut down
 }
 
 // Conns returns how many conns the relay has from this server now.
@@ -84,6 +86,7 @@ func (s *Server) Snapshot() Snapshot {
 		FastStart: c.fastStart.Load(),
 		WebSocket: c.webSocket.Load(),
 		Refused:   c.refused.Load(),
+		SentAway:  c.sentAway.Load(),
 		Serving:   s.Conns(),
 	}
 }

@@ -28,12 +28,13 @@ package edge
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/detour-relay/detour/relay"
 )
@@ -47,11 +48,15 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 
-	pending pending
-	count   counters
-	ready   chan net.Conn // from the accept side to net/http
-	stopped chan struct{} // closed when accepting ends
-	stop    sync.Once
+	pending  pending
+	count    counters
+	ready    chan net.Conn // from the accept side to net/http
+	stopped  chan struct{} // closed when accepting ends
+	stop     sync.Once
+	draining atomic.Bool   // requests to upgrade are sent away
+	closed   chan struct{} // closed when Shutdown begins
+	shut     sync.Once
+	answers  sync.WaitGroup // net/http's loop
 
 	mu      sync.Mutex
 	closing bool           // guarded by mu: nothing may enter any more
@@ -81,6 +86,7 @@ func newServer(config Config, listener net.Listener) *Server {
 		listener: listener,
 		ready:    make(chan net.Conn),
 		stopped:  make(chan struct{}),
+		closed:   make(chan struct{}),
 	}
 	s.pending.init(config.MaxPending, config.PendingTimeout, &s.count)
 	s.http = &http.Server{
@@ -105,20 +111,47 @@ func newServer(config Config, listener net.Listener) *Server {
 // Addr returns the address the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Serve accepts connections until ctx is done or Shutdown is called; then it
-// stops listening and returns nil. What was accepted before goes on.
+// Listener returns the listener, to hand it to a process that takes over.
+func (s *Server) Listener() net.Listener {
+	if l, ok := s.listener.(inheritedListener); ok {
+		return l.Listener
+	}
+	return s.listener
+}
+
+// Serve accepts connections until ctx is done or Drain or Shutdown is called;
+// then it stops listening and returns nil. What was accepted before goes on: it
+// completes its handshake, is answered and upgraded, until Shutdown.
 func (s *Server) Serve(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.stopAccepting)()
-	var accepting sync.WaitGroup
-	accepting.Go(s.acceptAll)
-	err := s.http.Serve(readyListener{s})
-	s.stopAccepting()
-	accepting.Wait()
-	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
-		return nil
+	if !s.enter() {
+		return nil // Shutdown came first
 	}
-	return fmt.Errorf("edge: %w", err)
+	defer s.inside.Done()
+	s.answers.Go(func() { s.http.Serve(readyListener{s}) }) // until Shutdown, which is the only error there is
+	s.acceptAll()
+	return nil
 }
+
+// Drain stops accepting and waits until what was accepted before has been
+// upgraded or is gone, or until ctx is done. Requests to upgrade that come later
+// are answered with 503.
+func (s *Server) Drain(ctx context.Context) {
+	s.stopAccepting()
+	s.http.SetKeepAlivesEnabled(false) // closes those that wait for another request
+	tick := time.NewTicker(drainLook)
+	defer tick.Stop()
+	for s.pending.len() > 0 && ctx.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	s.draining.Store(true)
+}
+
+// drainLook is how often Drain looks whether everything is upgraded.
+const drainLook = 5 * time.Millisecond
 
 func (s *Server) stopAccepting() {
 	s.stop.Do(func() {
@@ -135,11 +168,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
+	s.shut.Do(func() { close(s.closed) })
 	s.pending.close()
 
 	gone := make(chan struct{})
 	go func() {
 		s.inside.Wait()
+		s.answers.Wait()
 		close(gone)
 	}()
 	err := s.http.Shutdown(ctx)
@@ -194,7 +229,7 @@ func (l readyListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.ready:
 		return c, nil
-	case <-l.stopped:
+	case <-l.closed:
 		return nil, net.ErrClosed
 	}
 }
@@ -205,7 +240,7 @@ func (l readyListener) Close() error { return nil }
 func (s *Server) handOver(c net.Conn) {
 	select {
 	case s.ready <- c:
-	case <-s.stopped:
+	case <-s.closed:
 		if s.pending.remove(c) {
 			closeNow(transport(c))
 		}

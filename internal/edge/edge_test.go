@@ -1,10 +1,12 @@
 package edge
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -82,4 +84,81 @@ func TestShutdownWithoutServe(t *testing.T) {
 	if err := s.Serve(t.Context()); err != nil {
 		t.Errorf("Serve after Shutdown: %v", err)
 	}
+}
+
+// Drain lets what was accepted before it come through, in every stage, and sends
+// away who asks afterwards.
+func TestDrain(t *testing.T) {
+	v := testVectors(t).HTTP
+	s := start(t, Config{TLS: selfTLS(t)})
+	server := vectorKey(t, "server").Public()
+	early, secured, asked := dial(t, s), dialTLS(t, s, tls.VersionTLS13), dialTLS(t, s, tls.VersionTLS13)
+	send(t, asked, []byte(v.FastStart.Request[:20]))
+	idle := dialTLS(t, s, tls.VersionTLS13)
+	send(t, idle, []byte("GET /derp/probe HTTP/1.1\r\nHost: x\r\n\r\n"))
+	must(idle.Read(make([]byte, 4096)))(t)
+	eventually(t, "four pending", func() bool { return s.Snapshot().Pending == 4 })
+
+	drained := make(chan struct{})
+	go func() { s.Drain(t.Context()); close(drained) }()
+	wantEnd(t, idle) // it has had its answer
+	if c, err := net.Dial("tcp", s.Addr().String()); err == nil {
+		c.Close()
+		t.Error("still listening")
+	}
+
+	e := tls.Client(early, &tls.Config{InsecureSkipVerify: true})
+	for c, request := range map[*tls.Conn]string{
+		e: v.FastStart.Request, secured: v.FastStart.Request, asked: v.FastStart.Request[20:],
+	} {
+		p := newPeer(server)
+		send(t, c, slices.Concat([]byte(request), p.clientInfo()))
+		wantBytes(t, c, v.ReplyFastStart)
+		p.wantServed(t, c)
+	}
+	<-drained
+}
+
+func TestDrainIsBounded(t *testing.T) {
+	v := testVectors(t).HTTP
+	s := start(t, Config{})
+	late := dial(t, s)
+	eventually(t, "one pending", func() bool { return s.Snapshot().Pending == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	s.Drain(ctx)
+	s.Drain(ctx) // again, which changes nothing
+
+	send(t, late, []byte(v.Classic.Request))
+	response := must(http.ReadResponse(bufio.NewReader(late), nil))(t)
+	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "1" || !response.Close {
+		t.Errorf("status %d %v", response.StatusCode, response.Header)
+	}
+	if got := s.Snapshot(); got.SentAway != 1 || got.Refused != 0 || got.Classic != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A server goes on with a listener that another has bound and left.
+func TestInheritedListener(t *testing.T) {
+	v := testVectors(t).HTTP
+	r := testRelay(t)
+	old := must(Listen(Config{Relay: r, Listen: "127.0.0.1:0"}))(t)
+	file := must(old.Listener().(*net.TCPListener).File())(t)
+	defer file.Close()
+	shutDown(t, old.Shutdown)
+
+	s := must(Listen(Config{Relay: r, Listener: must(net.FileListener(file))(t), KeepAlive: 90 * time.Second}))(t)
+	run(t, s)
+	if s.Addr().String() != old.Addr().String() {
+		t.Errorf("listens on %v, want %v", s.Addr(), old.Addr())
+	}
+	if _, ok := s.Listener().(*net.TCPListener); !ok {
+		t.Errorf("the listener to hand on is a %T", s.Listener())
+	}
+	p := newPeer(vectorKey(t, "server").Public())
+	c := dial(t, s)
+	send(t, c, slices.Concat([]byte(v.FastStart.Request), p.clientInfo()))
+	wantBytes(t, c, v.ReplyFastStart)
+	p.wantServed(t, c)
 }

@@ -8,16 +8,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Accepted sockets have the options of the configuration, and no multipath TCP.
+// Accepted sockets have the options of the configuration, and no multipath TCP,
+// also if the listener is inherited.
 func TestSocketOptions(t *testing.T) {
 	r := testRelay(t)
+	bare := func() net.Listener {
+		var lc net.ListenConfig
+		lc.SetMultipathTCP(false)
+		l := must(lc.Listen(t.Context(), "tcp", "127.0.0.1:0"))(t)
+		file := must(l.(*net.TCPListener).File())(t)
+		l.Close()
+		defer file.Close()
+		return must(net.FileListener(file))(t)
+	}
 	for name, c := range map[string]struct {
 		config                   Config
 		keepAlive, idle, timeout int // seconds, and milliseconds
 	}{
-		"default": {Config{Relay: r}, 1, 600, 15000},
-		"chosen":  {Config{Relay: r, KeepAlive: 90 * time.Second, UserTimeout: 2500 * time.Millisecond}, 1, 90, 2500},
-		"off":     {Config{Relay: r, KeepAlive: -1, UserTimeout: -1}, 0, 0, 0},
+		"default":   {Config{Relay: r}, 1, 600, 15000},
+		"chosen":    {Config{Relay: r, KeepAlive: 90 * time.Second, UserTimeout: 2500 * time.Millisecond}, 1, 90, 2500},
+		"off":       {Config{Relay: r, KeepAlive: -1, UserTimeout: -1}, 0, 0, 0},
+		"inherited": {Config{Relay: r, Listener: bare(), KeepAlive: 90 * time.Second}, 1, 90, 15000},
+		"taken off": {Config{Relay: r, Listener: bare(), KeepAlive: -1, UserTimeout: -1}, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.config.Listen = "127.0.0.1:0"
@@ -42,7 +54,7 @@ func TestSocketOptions(t *testing.T) {
 			if got := get(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); got != c.timeout {
 				t.Errorf("TCP_USER_TIMEOUT %d, want %d", got, c.timeout)
 			}
-			if got := get(unix.SOL_SOCKET, unix.SO_PROTOCOL); got != unix.IPPROTO_TCP {
+			if got := get(unix.SOL_SOCKET, unix.SO_PROTOCOL); c.config.Listener == nil && got != unix.IPPROTO_TCP {
 				t.Errorf("protocol %d, want TCP", got)
 			}
 		})

@@ -18,6 +18,11 @@ import (
 // serveDERP upgrades a request to DERP. Neither the method nor the Connection
 // header matters (spec 1.4).
 func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		s.count.sentAway.Add(1)
+		sendAway(w)
+		return
+	}
 	switch strings.ToLower(r.Header.Get("Upgrade")) {
 	case "derp":
 		s.upgrade(w, r)
@@ -38,7 +43,7 @@ func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
 // staged, so that it leaves in one segment with the relay's greeting.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	fastStart := r.Header.Get("Derp-Fast-Start") == "1"
-	idealNode := r.Header.Get("Ideal-Node")
+	ideal := idealNode(r)
 
 	conn, buffered, err := takeOver(w)
 	if err != nil {
@@ -54,7 +59,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		closeNow(transport(conn))
 		return
 	}
-	from := relay.Origin{Addr: peerAddr(conn), IdealNode: idealNode}
+	from := relay.Origin{Addr: peerAddr(conn), IdealNode: ideal}
 	if fastStart {
 		s.count.fastStart.Add(1)
 	} else {
@@ -62,6 +67,25 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		stream.Write(s.reply) // staging fails only on a closed stream, which Serve reports
 	}
 	s.start(stream, from)
+}
+
+// maxIdealNode bounds the name of a node. Those of DERP maps have a few letters.
+const maxIdealNode = 64
+
+// idealNode returns the node that the peer would rather be on, and "" if it is
+// on that one (spec 1.8). A name that could not be one is kept as "?": what
+// counts then is that there is another.
+func idealNode(r *http.Request) string {
+	name := r.Header.Get("Ideal-Node")
+	if len(name) > maxIdealNode {
+		return "?"
+	}
+	for _, c := range []byte(name) {
+		if c < ' ' || c > '~' {
+			return "?"
+		}
+	}
+	return strings.Clone(name) // the request's buffer need not live as long
 }
 
 // takeOver detaches a connection from net/http. buffered belongs to net/http
@@ -107,6 +131,14 @@ func switchingReply(public key.Public) []byte {
 		"Derp-Version: " + strconv.Itoa(derp.ProtocolVersion) + "\r\n" +
 		"Derp-Public-Key: " + public.Hex() + "\r\n" +
 		"\r\n")
+}
+
+// sendAway tells a peer that got in just before the relay stopped accepting to
+// try again: it reaches another node, or the process that takes over.
+func sendAway(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Connection", "close")
+	http.Error(w, "this relay is shutting down; try again, here or at another node of the region", http.StatusServiceUnavailable)
 }
 
 // refuseUpgrade says which header is missing or wrong, because the usual cause

@@ -152,6 +152,23 @@ func TestUpgradeOrigin(t *testing.T) {
 	}
 }
 
+// Only what can be the name of a node is kept as such.
+func TestIdealNode(t *testing.T) {
+	for header, want := range map[string]string{
+		"":                      "",
+		"900a":                  "900a",
+		strings.Repeat("n", 64): strings.Repeat("n", 64),
+		strings.Repeat("n", 65): "?",
+		"caf\xe9":               "?",
+		"a\tb":                  "?",
+	} {
+		r := &http.Request{Header: http.Header{"Ideal-Node": {header}}}
+		if got := idealNode(r); got != want {
+			t.Errorf("%q: %q, want %q", header, got, want)
+		}
+	}
+}
+
 // A request that is no upgrade is told which header is missing or wrong.
 func TestUpgradeRefused(t *testing.T) {
 	s := start(t, Config{})
