@@ -1,0 +1,132 @@
+// Package admin answers what an operator, a load balancer or a supervisor asks a
+// running relay over HTTP. It is for the relay's own machine: nothing here asks
+// who is calling.
+//
+//	/healthz  200 "ok": the process runs
+//	/readyz   200 "ready", or 503 "draining": whether to send peers here
+//	/status   all numbers as JSON, see [Status]
+//	/check    200 "ok", or 500 and one contradiction a line (relay.Server.Check)
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/relay"
+)
+
+// Config is what a [Handler] is made from.
+type Config struct {
+	Version string        // of the program
+	Relay   *relay.Server // required
+	Edge    *edge.Server  // required
+
+	// Mesh returns what /status shows of the siblings; nil: nothing.
+	Mesh func() any
+}
+
+// A Handler answers the requests.
+type Handler struct {
+	config   Config
+	started  time.Time
+	draining atomic.Bool
+}
+
+// Status is the answer to /status. Its JSON names are stable.
+type Status struct {
+	Version  string         `json:"version"`
+	PID      int            `json:"pid"`
+	Started  time.Time      `json:"started"`
+	Draining bool           `json:"draining"`
+	Relay    relay.Snapshot `json:"relay"`
+	Edge     edge.Snapshot  `json:"edge"`
+	Mesh     any            `json:"mesh"`
+}
+
+// New returns a handler for a relay that is ready.
+func New(config Config) *Handler {
+	return &Handler{config: config, started: time.Now()}
+}
+
+// Drain makes /readyz say from now on that the relay wants no more peers.
+func (h *Handler) Drain() { h.draining.Store(true) }
+
+// paths are listed for those who ask for another one.
+var paths = []string{"/healthz", "/readyz", "/status", "/check"}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		say(w, http.StatusMethodNotAllowed, "use GET or HEAD")
+		return
+	}
+	switch r.URL.Path {
+	case "/healthz":
+		say(w, http.StatusOK, "ok")
+	case "/readyz":
+		h.serveReady(w)
+	case "/status":
+		h.serveStatus(w)
+	case "/check":
+		h.serveCheck(w)
+	default:
+		say(w, http.StatusNotFound, "there are only "+strings.Join(paths, ", "))
+	}
+}
+
+func (h *Handler) serveReady(w http.ResponseWriter) {
+	if h.draining.Load() {
+		say(w, http.StatusServiceUnavailable, "draining")
+		return
+	}
+	say(w, http.StatusOK, "ready")
+}
+
+func (h *Handler) serveCheck(w http.ResponseWriter) {
+	if problems := h.config.Relay.Check(); len(problems) > 0 {
+		say(w, http.StatusInternalServerError, strings.Join(problems, "\n"))
+		return
+	}
+	say(w, http.StatusOK, "ok")
+}
+
+func (h *Handler) serveStatus(w http.ResponseWriter) {
+	text, err := json.MarshalIndent(h.Status(), "", "  ")
+	if err != nil {
+		say(w, http.StatusInternalServerError, fmt.Sprintf("the status cannot be written: %v", err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	say(w, http.StatusOK, string(text))
+}
+
+// Status returns what /status answers.
+func (h *Handler) Status() Status {
+	s := Status{
+		Version:  h.config.Version,
+		PID:      os.Getpid(),
+		Started:  h.started.UTC(),
+		Draining: h.draining.Load(),
+		Relay:    h.config.Relay.Snapshot(),
+		Edge:     h.config.Edge.Snapshot(),
+	}
+	if h.config.Mesh != nil {
+		s.Mesh = h.config.Mesh()
+	}
+	return s
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.WriteHeader(status)
+	io.WriteString(w, text+"\n")
+}

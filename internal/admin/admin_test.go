@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newHandler(t *testing.T) *Handler {
+	t.Helper()
+	r, err := relay.New(relay.Config{Key: key.NewPrivate()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := edge.Listen(edge.Config{Relay: r, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Shutdown(context.Background())
+		e.Shutdown(context.Background())
+	})
+	return New(Config{Version: "v1.2.3", Relay: r, Edge: e, Mesh: func() any { return []string{"sibling"} }})
+}
+
+func TestAnswers(t *testing.T) {
+	h := newHandler(t)
+	for _, c := range []struct {
+		method, path string
+		draining     bool
+		status       int
+		body         string
+	}{
+		{"GET", "/healthz", false, 200, "ok\n"},
+		{"HEAD", "/healthz", false, 200, "ok\n"},
+		{"GET", "/readyz", false, 200, "ready\n"},
+		{"GET", "/check", false, 200, "ok\n"},
+		{"GET", "/", false, 404, "there are only /healthz, /readyz, /status, /check\n"},
+		{"GET", "/debug/check", false, 404, "there are only "},
+		{"POST", "/readyz", false, 405, "use GET or HEAD\n"},
+		{"GET", "/healthz", true, 200, "ok\n"},
+		{"GET", "/readyz", true, 503, "draining\n"},
+		{"GET", "/check", true, 200, "ok\n"},
+	} {
+		if c.draining {
+			h.Drain()
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+		if w.Code != c.status || !strings.HasPrefix(w.Body.String(), c.body) {
+			t.Errorf("%s %s: %d %q, want %d %q", c.method, c.path, w.Code, w.Body, c.status, c.body)
+		}
+		if got := w.Header().Get("Content-Type"); got != "text/plain; charset=utf-8" {
+			t.Errorf("%s %s: Content-Type %q", c.method, c.path, got)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	h := newHandler(t)
+	ask := func() (s Status, text string) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/status", nil))
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
+			t.Fatalf("%d %v", w.Code, w.Header())
+		}
+		text = w.Body.String()
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			t.Fatal(err)
+		}
+		return s, text
+	}
+	s, text := ask()
+	if s.Version != "v1.2.3" || s.PID != os.Getpid() || s.Started.IsZero() || s.Draining {
+		t.Errorf("%+v", s)
+	}
+	for _, want := range []string{"\n  \"relay\": {\n", `"peers": 0`, `"handshake_failures": {`, `"sibling"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+	h.Drain()
+	if s, _ := ask(); !s.Draining {
+		t.Error("does not say that it drains")
+	}
+}
