@@ -38,6 +38,19 @@ func TestPacketsAllocateNothing(t *testing.T) {
 			}
 			return burst
 		}},
+		"to a sibling": {burst: func(s *Server) (burst []byte) {
+			for _, k := range announcedBy(s, 30) {
+				burst = derp.AppendSendPacket(burst, k, make([]byte, 1400))
+			}
+			return burst
+		}},
+		"forwarded for known peers": {sibling: true, burst: func(s *Server) (burst []byte) {
+			from := announcedBy(s, 30)
+			for i, k := range peersOf(s, 30) {
+				burst = derp.AppendForwardPacket(burst, from[i], k, make([]byte, 1400))
+			}
+			return burst
+		}},
 		"Pings":          {burst: func(*Server) []byte { return derp.AppendPing(nil, [8]byte{}) }},
 		"unknown frames": {burst: func(*Server) []byte { return append(derp.AppendHeader(nil, 0x99, 100), make([]byte, 100)...) }},
 	} {

@@ -62,6 +62,7 @@ type drain struct {
 	half   time.Duration
 	begun  time.Time
 	left   []*conn // to be closed, in this order
+	all    int     // how many there were
 }
 
 // announce begins the draining and tells everybody.
@@ -80,8 +81,9 @@ func (d *drain) announce() {
 		c.pushRestarting(0)
 	}
 	rand.Shuffle(len(d.left), func(i, j int) { d.left[i], d.left[j] = d.left[j], d.left[i] })
+	d.all = len(d.left)
 	for i, c := range d.left {
-		c.pushRestarting(d.half * time.Duration(i) / time.Duration(len(d.left)))
+		c.pushRestarting(d.half * time.Duration(i) / time.Duration(d.all))
 	}
 }
 
@@ -100,7 +102,7 @@ func (d *drain) closeDue() {
 	}
 	keep := 0
 	if late < d.half {
-		keep = int(float64(len(d.left)) * float64(d.half-late) / float64(d.half))
+		keep = int(float64(d.all) * float64(d.half-late) / float64(d.half))
 	} else {
 		d.server.routes.each(func(c *conn) {
 			if !c.sibling {

@@ -49,6 +49,22 @@ func peersOf(s *Server, n int) (peers []key.Public) {
 	return peers
 }
 
+// announcedBy returns the keys of n peers that a sibling has.
+func announcedBy(s *Server, n int) (peers []key.Public) {
+	l := newLink(s, new(sink), Sibling{Name: "sibling"}, numbered(9000))
+	if err := s.routes.link(l); err != nil {
+		panic(err)
+	}
+	for i := range n {
+		k := numbered(10_000 + i)
+		if err := s.routes.announced(l, k); err != nil {
+			panic(err)
+		}
+		peers = append(peers, k)
+	}
+	return peers
+}
+
 func burstTo(peers []key.Public, frames, size int) (burst []byte) {
 	for i := range frames {
 		burst = derp.AppendSendPacket(burst, peers[i%len(peers)], make([]byte, size))

@@ -133,6 +133,11 @@ func (s *Server) greeted(stream Stream, to Sibling) (*link, error) {
 	if sibling == s.public {
 		return nil, ErrSelf
 	}
+	l := newLink(s, stream, to, sibling)
+	return l, s.routes.link(l)
+}
+
+func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
 	l := &link{
 		line:      line{server: s, stream: stream, patience: linkPatience},
 		to:        to,
@@ -144,7 +149,7 @@ func (s *Server) greeted(stream Stream, to Sibling) (*link, error) {
 	l.initOutbox(s.cfg.LinkOutboxBytes)
 	l.out.forward = true
 	l.heardAt.Store(l.since)
-	return l, s.routes.link(l)
+	return l
 }
 
 // hello sends our login with the mesh key, and the wish to be told of peers.

@@ -15,7 +15,13 @@ func TestPacketsPassTheRegistrationMutex(t *testing.T) {
 	b, toB := join(s, numbered(2))
 	sibling, toSibling := join(s, numbered(3))
 	sibling.sibling = true
+	far := announcedBy(s, 1)[0]
 	disco := append([]byte("TS💬"), make([]byte, 56)...)
+
+	var toFar *sink
+	for l := range s.routes.links {
+		toFar = l.stream.(*sink)
+	}
 
 	s.routes.mu.Lock()
 	defer s.routes.mu.Unlock()
@@ -30,6 +36,9 @@ func TestPacketsPassTheRegistrationMutex(t *testing.T) {
 		{"first packet back", b, derp.AppendSendPacket(nil, a.key, disco), toA},
 		{"packet to oneself", a, derp.AppendSendPacket(nil, a.key, nil), toA},
 		{"disco packet to nobody", a, derp.AppendSendPacket(nil, numbered(4), disco), toA},
+		{"first packet to a sibling's peer", a, derp.AppendSendPacket(nil, far, nil), toFar},
+		{"second packet to it", a, derp.AppendSendPacket(nil, far, nil), toFar},
+		{"forwarded packet of a known peer", sibling, derp.AppendForwardPacket(nil, far, a.key, nil), toA},
 		{"forwarded packet", sibling, derp.AppendForwardPacket(nil, numbered(5), a.key, nil), toA},
 		{"forwarded packet to nobody", sibling, derp.AppendForwardPacket(nil, numbered(5), numbered(4), disco), toSibling},
 		{"Ping", b, derp.AppendPing(nil, [8]byte{}), toB},

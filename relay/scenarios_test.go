@@ -13,13 +13,13 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
-// scenarios plays the dialogues of the vectors. Two of them are about links
-// that announce keys ("mesh forwarder preference", "PeerGone(disconnected) only
-// when the whole region lost the key") and belong to the tests of links.
+// scenarios plays the dialogues of the vectors.
 var scenarios = map[string]func(*testing.T, relaytest.Scenario){
 	"duplicate connections: last registered or last to write is active": playDuplicates,
-	"mesh watcher stream":              playWatcher,
-	"forwarded packets travel one hop": playOneHop,
+	"mesh watcher stream":                                                                          playWatcher,
+	"forwarded packets travel one hop":                                                             playOneHop,
+	"mesh forwarder preference":                                                                    playForwarders,
+	"PeerGone(disconnected) only when the whole region lost the key":                               playGoneFromRegion,
 	"PeerGone(disconnected) at most once per receiving connection and source":                      playGoneOnce,
 	"queue overflow (other): packet 0 is in flight, 1..40 arrive while the receiver does not read": playOverflowOther,
 	"queue overflow (disco): packet 0 is in flight, 1..40 arrive while the receiver does not read": playOverflowDisco,
@@ -153,6 +153,69 @@ func playOneHop(t *testing.T, sc relaytest.Scenario) {
 			if dst != nil {
 				same(t, s.Do, "dst", dst.Got(), s.Dst)
 			}
+		}
+	})
+}
+
+func playForwarders(t *testing.T, sc relaytest.Scenario) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		sender := r.Join("sender")
+		a, b, c := r.LinkedTo("A"), r.LinkedTo("B"), r.LinkedTo("C")
+		var local *relaytest.Peer
+		actions := map[string]func(){
+			"nothing known":         func() {},
+			"A announces dst":       func() { a.Announce("dst") },
+			"A announces dst again": func() { a.Announce("dst") },
+			"B and then C announce dst": func() {
+				b.Announce("dst")
+				synctest.Wait()
+				c.Announce("dst")
+			},
+			"A withdraws dst": func() { a.Withdraw("dst") },
+			"B withdraws dst": func() { b.Withdraw("dst") },
+			"C withdraws dst": func() { c.Withdraw("dst") },
+			"dst connects locally while A still announces it": func() { local = r.Join("dst") },
+			"dst disconnects locally":                         func() { local.Close() },
+			"B withdraws dst although it is not registered":   func() { b.Withdraw("dst") },
+		}
+		for _, s := range sc.Steps {
+			step(t, s, actions)
+			sender.Send(derp.AppendSendPacket(nil, r.Public("dst"), disco("")))
+			same(t, s.Do, "sender", sender.Got(), s.Sender)
+			via := "nobody"
+			for name, ends := range map[string]*relaytest.Sibling{"forwarder A": a, "forwarder B": b, "forwarder C": c} {
+				if len(ends.Got()) > 0 {
+					via = name
+				}
+			}
+			if local != nil && slices.ContainsFunc(local.Got(), func(f string) bool { return f != "EOF" }) {
+				via = "local connection"
+			}
+			if via != s.Via {
+				t.Errorf("%s: delivered via %s, want %s", s.Do, via, s.Via)
+			}
+			checked(t, r)
+		}
+	})
+}
+
+func playGoneFromRegion(t *testing.T, sc relaytest.Scenario) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		receiver := r.Join("receiver")
+		a := r.LinkedTo("A")
+		var src *relaytest.Peer
+		actions := map[string]func(){
+			"src is local, sends, and is also announced by forwarder A": func() {
+				src = r.Join("src")
+				src.SendPacket(receiver.Public(), "hi")
+				a.Announce("src")
+			},
+			"src disconnects locally": func() { src.Close() },
+			"A withdraws src":         func() { a.Withdraw("src") },
+		}
+		for _, s := range sc.Steps {
+			step(t, s, actions)
+			same(t, s.Do, "receiver", receiver.Got(), s.Receiver)
 		}
 	})
 }

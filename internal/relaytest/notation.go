@@ -31,6 +31,12 @@ func (n *names) parse(f Frame) (string, error) {
 	case derp.FrameRecvPacket:
 		src, packet, err := derp.ParseRecvPacket(f.Payload)
 		return fmt.Sprintf("RecvPacket(src=%s,%s)", n.name(src), payload(packet)), err
+	case derp.FrameForwardPacket:
+		src, dst, packet, err := derp.ParseForwardPacket(f.Payload)
+		return fmt.Sprintf("ForwardPacket(src=%s,dst=%s,%s)", n.name(src), n.name(dst), payload(packet)), err
+	case derp.FrameRestarting:
+		in, tryFor, err := derp.ParseRestarting(f.Payload)
+		return fmt.Sprintf("Restarting(in=%v,try=%v)", in, tryFor), err
 	case derp.FramePeerGone:
 		peer, reason, err := derp.ParsePeerGone(f.Payload)
 		return fmt.Sprintf("PeerGone(%s,reason=%d)", n.name(peer), reason), err

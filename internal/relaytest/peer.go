@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -24,6 +25,7 @@ type Peer struct {
 	who    Who
 	relay  *Relay
 	reader sync.Once
+	mute   atomic.Bool
 
 	served    chan struct{} // closed when Serve has returned
 	servedErr error         // set before served is closed
@@ -130,9 +132,23 @@ func (p *Peer) collect() {
 			p.relay.t.Errorf("%s: broken stream: %v", p.who.Name, err)
 			return
 		}
+		if f.Type == derp.FramePing && len(f.Payload) >= derp.PingLen { // of a link
+			p.answer([derp.PingLen]byte(f.Payload))
+			continue
+		}
 		p.note(func() { p.frames = append(p.frames, f) })
 	}
 }
+
+// answer sends a Pong, unless the peer has been told to be mute.
+func (p *Peer) answer(data [derp.PingLen]byte) {
+	if !p.mute.Load() {
+		p.Conn.Write(derp.AppendPong(nil, data)) // fails only when the conn ends, which the reader will see
+	}
+}
+
+// Mute stops the answers to Pings.
+func (p *Peer) Mute() { p.mute.Store(true) }
 
 func (p *Peer) note(f func()) {
 	p.mu.Lock()

@@ -64,6 +64,8 @@ type Step struct {
 	Receiver    []string            `json:"receiver_received"`
 	AfterDisco  []string            `json:"sender_received_after_disco"`
 	AfterOther  []string            `json:"sender_received_after_non_disco"`
+	Via         string              `json:"delivered_via"`
+	Sender      []string            `json:"sender_received"`
 	PacketsLeft []int               `json:"delivered_packet_numbers"`
 }
 

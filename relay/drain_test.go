@@ -1,0 +1,202 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/relaytest"
+	"github.com/detour-relay/detour/relay"
+)
+
+// drain begins to drain and returns what ends with it.
+func drain(t *testing.T, r *relaytest.Relay, over time.Duration) (done chan error) {
+	done = make(chan error, 1)
+	var draining sync.WaitGroup
+	draining.Go(func() { done <- r.Drain(context.Background(), over) })
+	t.Cleanup(draining.Wait)
+	synctest.Wait()
+	return done
+}
+
+func restartings(frames []string) (n int) {
+	for _, f := range frames {
+		if strings.HasPrefix(f, "Restarting(") {
+			n++
+		}
+	}
+	return n
+}
+
+// Everybody is told, and closed one after the other; siblings stay.
+func TestDrainSendsPeersAway(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		var peers []*relaytest.Peer
+		for i := range 10 {
+			peers = append(peers, r.Join(fmt.Sprint(i)))
+		}
+		watcher := r.JoinAs(relaytest.Who{Name: "w", Mesh: true})
+		link := r.LinkedTo("a")
+		done := drain(t, r, 10*time.Second)
+		for i, p := range peers {
+			if got := p.Got(); restartings(got) != 1 {
+				t.Errorf("peer %d got %q", i, got)
+			}
+		}
+		watcher.Expect("Restarting(in=0s,try=5s)")
+		if err := r.Dial(relaytest.Who{Name: "late"}).Ended(); !errors.Is(err, relay.ErrShutdown) {
+			t.Errorf("a new peer ended with %v", err)
+		}
+		served := func() (n int) {
+			for _, p := range peers {
+				if p.IsServed() {
+					n++
+				}
+			}
+			return n
+		}
+		time.Sleep(5*time.Second - time.Millisecond)
+		if n := served(); n != 10 {
+			t.Errorf("in the first half, %d peers are left", n)
+		}
+		before := 10
+		for range 4 {
+			time.Sleep(time.Second)
+			if now := served(); now >= before || now == 0 {
+				t.Errorf("of %d peers, %d are left a second later", before, now)
+			} else {
+				before = now
+			}
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if served() != 0 || !watcher.IsServed() || !link.IsServed() {
+			t.Error("peers are left, or siblings are gone")
+		}
+		checked(t, r)
+	})
+}
+
+// A relay without peers has nothing to wait for.
+func TestDrainOfNobody(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		r.JoinAs(relaytest.Who{Name: "w", Mesh: true})
+		began := time.Now()
+		if err := r.Drain(context.Background(), time.Hour); err != nil || time.Since(began) > 0 {
+			t.Errorf("took %v (%v)", time.Since(began), err)
+		}
+	})
+}
+
+func TestDrainGivesUpWithItsContext(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		r.Join("alice")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := r.Drain(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}
+
+// A peer that turns up at a sibling is withdrawn and reached there, but gets what
+// was under way to its old conn.
+func TestPeerThatMovesWhileItsRelayDrains(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		alice, bob := r.Join("alice"), r.Join("bob")
+		watcher := r.JoinAs(relaytest.Who{Name: "w", Mesh: true})
+		watcher.Send(derp.AppendWatchConns(nil))
+		a := r.LinkedTo("a")
+		watcher.Got()
+		drain(t, r, 10*time.Second)
+		alice.Got()
+		bob.Got()
+		watcher.Got()
+
+		alice.SendPacket(bob.Public(), "1")
+		bob.Expect(`RecvPacket(src=alice,"1")`)
+		a.Announce("bob")
+		watcher.Expect("PeerGone(bob,reason=0)")
+		alice.SendPacket(bob.Public(), "2")
+		a.Expect(`ForwardPacket(src=alice,dst=bob,"2")`)
+		for range 2 {
+			watcher.Send(derp.AppendForwardPacket(nil, r.Public("carol"), bob.Public(), []byte("3")))
+			bob.Expect(`RecvPacket(src=carol,"3")`)
+		}
+		bob.SendPacket(alice.Public(), "4")
+		alice.Expect(`RecvPacket(src=bob,"4")`)
+		checked(t, r)
+
+		a.Withdraw("bob") // it has not stayed there
+		alice.SendPacket(bob.Public(), "5")
+		bob.Expect(`RecvPacket(src=alice,"5")`)
+		a.Announce("bob")
+		checked(t, r)
+		bob.Close()
+		watcher.Got()
+		alice.SendPacket(bob.Public(), "6")
+		a.Expect(`ForwardPacket(src=alice,dst=bob,"6")`)
+		checked(t, r)
+	})
+}
+
+// Of a key with several conns, one more move changes nothing.
+func TestDuplicatesWhileTheirRelayDrains(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		sender, one, two := r.Join("sender"), r.Join("dup"), r.Join("dup")
+		a := r.LinkedTo("a")
+		a.Announce("dup")
+		drain(t, r, 10*time.Second)
+		one.Send(derp.AppendPong(nil, [8]byte{}))
+		sender.SendPacket(one.Public(), "1")
+		a.Expect(`ForwardPacket(src=sender,dst=dup,"1")`)
+		one.Close()
+		sender.SendPacket(one.Public(), "2")
+		a.Expect(`ForwardPacket(src=sender,dst=dup,"2")`)
+		checked(t, r)
+		a.Close()
+		two.Got()
+		sender.SendPacket(one.Public(), "3")
+		two.Expect(`RecvPacket(src=sender,"3")`)
+		checked(t, r)
+	})
+}
+
+func TestCloseNotIdeal(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		home := r.Join("home")
+		busy := r.JoinAs(relaytest.Who{Name: "busy", NotIdeal: true})
+		var quiet []*relaytest.Peer
+		for i := range 3 {
+			quiet = append(quiet, r.JoinAs(relaytest.Who{Name: fmt.Sprint(i), NotIdeal: true}))
+		}
+		time.Sleep(20 * time.Second)
+		busy.SendPacket(home.Public(), "hi")
+		synctest.Wait()
+		if n := r.CloseNotIdeal("another", 10*time.Second, 9); n != 0 {
+			t.Errorf("closed %d for another node", n)
+		}
+		if n := r.CloseNotIdeal("ideal", 10*time.Second, 2); n != 2 {
+			t.Errorf("closed %d, want the 2 that are allowed", n)
+		}
+		synctest.Wait()
+		if n := r.CloseNotIdeal("ideal", 10*time.Second, 2); n != 1 {
+			t.Errorf("closed %d, want the one that is left", n)
+		}
+		if !home.IsServed() || !busy.IsServed() {
+			t.Error("a peer that is at home or busy is closed")
+		}
+		for _, p := range quiet {
+			if err := p.Ended(); !errors.Is(err, relay.ErrRebalanced) {
+				t.Errorf("ended with %v", err)
+			}
+		}
+	})
+}
