@@ -1,8 +1,10 @@
 package interop
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/detour-relay/detour/key"
 )
@@ -12,6 +14,9 @@ type endpoint interface {
 	address() key.Public
 	sendTo(t *testing.T, to key.Public, packet []byte)
 	wantFrom(t *testing.T, from key.Public, packet []byte) // as the next message
+	wantGone(t *testing.T, peer key.Public)                // as the next message
+	within(d time.Duration) (packet []byte, ok bool)       // the next message, if there is one soon
+	leave()
 }
 
 // exchange sends packets of the sizes that matter from one peer to another, which must receive them whole and in order. Each
@@ -23,6 +28,32 @@ func exchange(t *testing.T, from, to endpoint) {
 		rand.NewChaCha8([32]byte{byte(size), byte(size >> 8)}).Read(packet)
 		from.sendTo(t, to.address(), packet)
 		to.wantFrom(t, from.address(), packet)
+	}
+}
+
+// introduce waits until packets of one peer reach another, whose relay the sibling may not have heard of yet.
+func introduce(t *testing.T, from, to endpoint) {
+	t.Helper()
+	hello, enough := []byte("hello"), []byte("enough")
+	late := time.Now().Add(patience)
+	for {
+		from.sendTo(t, to.address(), hello)
+		if packet, ok := to.within(200 * time.Millisecond); ok {
+			if !bytes.Equal(packet, hello) {
+				t.Fatalf("%q came instead of a hello", packet)
+			}
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatalf("nothing came from %s to %s within %v", from.address().Short(), to.address().Short(), patience)
+		}
+	}
+	from.sendTo(t, to.address(), enough)
+	for { // other hellos may be under way
+		packet, ok := to.within(patience)
+		if !ok || bytes.Equal(packet, enough) {
+			return
+		}
 	}
 }
 

@@ -107,6 +107,25 @@ func (p *ourPeer) wantFrom(t *testing.T, from key.Public, packet []byte) {
 	}
 }
 
+func (p *ourPeer) wantGone(t *testing.T, peer key.Public) {
+	t.Helper()
+	m := p.next(t)
+	if m.Kind != client.MessagePeerGone || m.Peer != peer || m.Reason != derp.ReasonDisconnected {
+		t.Fatalf("%s received %s, want that %s is gone", p.name, describe(m), peer.Short())
+	}
+}
+
+func (p *ourPeer) within(d time.Duration) ([]byte, bool) {
+	select {
+	case m, ok := <-p.got:
+		return m.Packet, ok
+	case <-time.After(d):
+		return nil, false
+	}
+}
+
+func (p *ourPeer) leave() { p.Close() }
+
 // describe a message in one line.
 func describe(m client.Message) string {
 	if m.Kind == client.MessagePacket {

@@ -157,6 +157,23 @@ func (p *theirPeer) wantFrom(t *testing.T, from ourkey.Public, packet []byte) {
 	p.want(t, derp.ReceivedPacket{Source: theirPublic(from), Data: packet})
 }
 
+func (p *theirPeer) wantGone(t *testing.T, peer ourkey.Public) {
+	t.Helper()
+	p.want(t, derp.PeerGoneMessage{Peer: theirPublic(peer), Reason: derp.PeerGoneReasonDisconnected})
+}
+
+func (p *theirPeer) within(d time.Duration) ([]byte, bool) {
+	select {
+	case m, ok := <-p.got:
+		packet, _ := m.(derp.ReceivedPacket)
+		return packet.Data, ok
+	case <-time.After(d):
+		return nil, false
+	}
+}
+
+func (p *theirPeer) leave() { p.close() }
+
 // ourPublic and theirPublic turn one's key into the other's, by way of the text that both know.
 func ourPublic(k key.NodePublic) (ours ourkey.Public) {
 	text, err := k.MarshalText()

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/test/interop/programs"
 )
 
 // relayKind is one of the two relays that are compared.
@@ -48,10 +50,10 @@ func (s *stage) start(ctx context.Context, kind relayKind) (*relay, error) {
 		if r.pprof, err = freeAddr(); err != nil {
 			return nil, err
 		}
-		r.cmd = exec.Command(s.detour, "relay", "--listen", addr, "--hostname", host, "--tls", "files",
-			"--cert", s.path(certFile), "--key", s.path(keyFile), "--state-dir", s.dir, "--pprof", r.pprof)
+		r.cmd = exec.Command(s.detour, "relay", "--listen", addr, "--hostname", programs.Host, "--tls", "files",
+			"--cert", s.path(programs.CertFile), "--key", s.path(programs.KeyFile), "--state-dir", s.dir, "--pprof", r.pprof)
 	case derper:
-		r.cmd = exec.Command(s.derper, "-a", addr, "-hostname", host, "-certmode", "manual", "-certdir", s.dir,
+		r.cmd = exec.Command(s.derper, "-a", addr, "-hostname", programs.Host, "-certmode", "manual", "-certdir", s.dir,
 			"-stun=false", "-http-port", "-1", "-c", s.path("derper.json"))
 	}
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
@@ -116,7 +118,7 @@ func (r *relay) stop() {
 // freeAddr is an address of the loopback interface that nobody uses at the moment. derper cannot say which
 // port the system gave it, so it has to be told one.
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp4", net.JoinHostPort(host, "0"))
+	l, err := net.Listen("tcp4", net.JoinHostPort(programs.Host, "0"))
 	if err != nil {
 		return "", err
 	}

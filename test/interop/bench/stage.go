@@ -32,7 +32,7 @@ func prepare(ctx context.Context, o options) (*stage, error) {
 	if s.dir, err = os.MkdirTemp("", "detour-bench-"); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.build(), writeCertificate(s.dir), ctx.Err()); err != nil {
+	if err := errors.Join(s.build(), programs.WriteCertificate(s.dir), ctx.Err()); err != nil {
 		s.cleanUp()
 		return nil, err
 	}

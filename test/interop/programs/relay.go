@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -33,9 +34,15 @@ type Relay struct {
 	Pin         string            // "sha256-raw:..." of it, as DERP maps carry it
 	Node        tailcfg.DERPNode  // what a DERP map says of it; with TLS only. Our program's own words.
 
-	cmd  *exec.Cmd
-	log  *tail
-	dead chan struct{} // closed when the process has ended
+	MeshKey string // of a relay of a region
+	Admin   string // base URL of the admin listener; ours in a region only
+
+	program string
+	args    []string
+	env     []string // besides this process's
+	cmd     *exec.Cmd
+	log     *tail         // of all its lives
+	dead    chan struct{} // closed when the process has ended
 }
 
 // Usage is what a relay has used of the machine so far.
@@ -126,21 +133,11 @@ func freeAddr(t testing.TB) netip.AddrPort {
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// start runs a program whose log lines are kept, and ends it with the test.
-func start(t testing.TB, name, program string, args []string) *Relay {
+// start runs a program whose log lines are kept, and ends it with the test. It gets env besides what this process has.
+func start(t testing.TB, name, program string, args []string, env ...string) *Relay {
 	t.Helper()
-	r := &Relay{Name: name, log: newTail(), dead: make(chan struct{})}
-	r.cmd = exec.Command(program, args...)
-	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
-	endWithParent(r.cmd)
-	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	r.PID = r.cmd.Process.Pid
-	go func() {
-		r.cmd.Wait()
-		close(r.dead)
-	}()
+	r := &Relay{Name: name, program: program, args: args, env: env, log: newTail()}
+	r.launch(t)
 	t.Cleanup(func() {
 		r.cmd.Process.Kill()
 		<-r.dead
@@ -149,6 +146,47 @@ func start(t testing.TB, name, program string, args []string) *Relay {
 		}
 	})
 	return r
+}
+
+// launch starts the process.
+func (r *Relay) launch(t testing.TB) {
+	t.Helper()
+	cmd, dead := exec.Command(r.program, r.args...), make(chan struct{})
+	cmd.Stdout, cmd.Stderr = r.log, r.log
+	cmd.Env = append(os.Environ(), r.env...)
+	endWithParent(cmd)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.cmd, r.dead, r.PID = cmd, dead, cmd.Process.Pid
+	go func() {
+		cmd.Wait()
+		close(dead)
+	}()
+}
+
+// Kill ends the relay without warning and waits until it has.
+func (r *Relay) Kill() {
+	r.cmd.Process.Kill()
+	<-r.dead
+}
+
+// StartAgain starts a relay of a region that has ended, as it was: same address, same keys.
+func (r *Relay) StartAgain(t testing.TB) {
+	t.Helper()
+	<-r.dead
+	r.launch(t)
+	r.awaitTLS(t)
+}
+
+// AwaitLog waits until the relay has logged a line with the mark, and returns what follows it.
+func (r *Relay) AwaitLog(t testing.TB, mark string) string {
+	t.Helper()
+	rest, err := r.log.await(mark, r.dead)
+	if err != nil {
+		t.Fatalf("%s: %v", r.Name, err)
+	}
+	return rest
 }
 
 // Stop asks the relay to end as an operator does and waits until it has. It returns the exit status.
@@ -206,4 +244,11 @@ func (r *Relay) VerifyPin(state tls.ConnectionState) error {
 func pinOf(certificate *x509.Certificate) string {
 	sum := sha256.Sum256(certificate.Raw)
 	return "sha256-raw:" + hex.EncodeToString(sum[:])
+}
+
+// Roots has the relay's certificate as a root.
+func (r *Relay) Roots() *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(r.Certificate)
+	return roots
 }
