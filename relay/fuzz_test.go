@@ -73,3 +73,38 @@ func stillWorks(t *testing.T, mesh bool, from, to *relaytest.Peer) {
 	}
 	t.Errorf("a healthy peer got %d other frames, but not its packet", len(got))
 }
+
+// FuzzLink lets a sibling send any bytes, cut anywhere. Whatever it claims, the
+// relay keeps its own peers and forgets the sibling's with the link.
+func FuzzLink(f *testing.F) {
+	v := relaytest.LoadVectors(f)
+	var all []byte
+	for n, frame := range v.Frames {
+		f.Add([]byte(frame.Frame), uint64(n))
+		all = append(all, frame.Frame...)
+	}
+	f.Add(all, uint64(1))
+	present := func(name string) []byte {
+		return derp.AppendPeerPresent(nil, derp.Presence{Key: relaytest.Key(name).Public()})
+	}
+	f.Add(slices.Concat(present("alice"), present("x"), derp.AppendRestarting(nil, 0, 0), present("x"),
+		derp.AppendPeerGone(nil, relaytest.Key("alice").Public(), derp.ReasonNotHere)), uint64(2))
+
+	f.Fuzz(func(t *testing.T, input []byte, cuts uint64) {
+		inBubble(t, relay.Config{LinkPeers: 10}, func(t *testing.T, r *relaytest.Relay) {
+			alice, bob := r.Join("alice"), r.Join("bob")
+			fuzzer := r.LinkedTo("fuzzer")
+			sendCut(fuzzer.Peer, input, rand.New(rand.NewPCG(cuts, 7)))
+			fuzzer.Frames() // until nothing moves
+			checked(t, r)
+			stillWorks(t, false, alice, bob)
+			fuzzer.Close()
+			fuzzer.Ended()
+			if snap := r.Snapshot(); snap.RemotePeers != 0 || len(snap.Links) != 0 {
+				t.Errorf("%d peers and %d links are left", snap.RemotePeers, len(snap.Links))
+			}
+			checked(t, r)
+			stillWorks(t, false, bob, alice)
+		})
+	})
+}
