@@ -15,7 +15,14 @@ type measurement struct {
 	once   bool // one round is enough
 	settle time.Duration
 	idle   bool // no load: a duration means nothing
+
+	mesh    bool // the receivers are on a sibling of the senders' relay
+	beside  bool // the load stays on one relay, but there is a sibling, and a little load crosses to it
+	stopped bool // with beside: the sibling is stopped before the measurement begins
 }
+
+// alone says that only our relay is measured.
+func (m measurement) alone() bool { return m.beside }
 
 const (
 	idlePeers  = 5000
@@ -36,6 +43,12 @@ func loads() []measurement {
 		{name: "fanin", args: []string{"--rate", "max", "--pattern", "fanin"}},
 		{name: "idle", args: []string{"--pairs", "0", "--idle", strconv.Itoa(idlePeers)}, settle: idleSettle, once: true, idle: true},
 	}
+	all = append(all,
+		measurement{name: "mesh-max", args: []string{"--rate", "max"}, mesh: true},
+		measurement{name: "mesh-500m", args: []string{"--rate", "500M", "--burst", "1"}, mesh: true},
+		measurement{name: "mesh-local", args: []string{"--rate", "900M", "--burst", "16", "--pairs", "9"}, beside: true},
+		measurement{name: "mesh-local-stopped", args: []string{"--rate", "900M", "--burst", "16", "--pairs", "9"}, beside: true, stopped: true},
+	)
 	for _, rate := range quietRates {
 		all = append(all, measurement{
 			name: quietName(rate), args: []string{"--rate", fmt.Sprintf("%dM", rate), "--burst", "1", "--quiet-pair"}, long: true,

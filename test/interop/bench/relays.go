@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -44,17 +45,24 @@ func (s *stage) start(ctx context.Context, kind relayKind) (*relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.startAt(ctx, kind, addr, s.dir)
+}
+
+// startAt runs a relay that listens on addr and keeps its key in dir, with more arguments.
+func (s *stage) startAt(ctx context.Context, kind relayKind, addr, dir string, more ...string) (*relay, error) {
 	r := &relay{url: "https://" + addr + "/derp", ended: make(chan struct{})}
+	var err error
 	switch kind {
 	case ours:
 		if r.pprof, err = freeAddr(); err != nil {
 			return nil, err
 		}
-		r.cmd = exec.Command(s.detour, "relay", "--listen", addr, "--hostname", programs.Host, "--tls", "files",
-			"--cert", s.path(programs.CertFile), "--key", s.path(programs.KeyFile), "--state-dir", s.dir, "--pprof", r.pprof)
+		r.cmd = exec.Command(s.detour, append([]string{"relay", "--listen", addr, "--hostname", programs.Host, "--tls", "files",
+			"--cert", s.path(programs.CertFile), "--key", s.path(programs.KeyFile), "--state-dir", dir, "--pprof", r.pprof}, more...)...)
 	case derper:
-		r.cmd = exec.Command(s.derper, "-a", addr, "-hostname", programs.Host, "-certmode", "manual", "-certdir", s.dir,
-			"-stun=false", "-http-port", "-1", "-c", s.path("derper.json"))
+		r.cmd = exec.Command(s.derper, append([]string{"-a", addr, "-hostname", programs.Host, "-certmode", "manual", "-certdir", s.dir,
+			"-stun=false", "-http-port", "-1", "-c", filepath.Join(dir, "derper.json")}, more...)...)
+		r.cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.path(programs.CertFile)) // siblings are verified by it
 	}
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
 	if err := r.cmd.Start(); err != nil {

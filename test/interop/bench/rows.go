@@ -10,8 +10,9 @@ import (
 
 // needed is what a row, or several, has to have measured.
 type needed struct {
-	loads                   []string // names of measurements
-	inGo, profile, download bool
+	loads []string // names of measurements
+
+	inGo, profile, download, presence bool
 }
 
 func needs(rows []row) (all needed) {
@@ -20,6 +21,7 @@ func needs(rows []row) (all needed) {
 		all.inGo = all.inGo || r.needs.inGo
 		all.profile = all.profile || r.needs.profile
 		all.download = all.download || r.needs.download
+		all.presence = all.presence || r.needs.presence
 	}
 	return all
 }
@@ -91,7 +93,7 @@ func allRows() []row {
 			loadRow(fmt.Sprintf("rtt-%d-p50", rate), text+"p50", "us", mark{limit: 0.7, ratio: true}, quietName(rate), quietP50),
 			loadRow(fmt.Sprintf("rtt-%d-p99", rate), text+"p99", "us", mark{limit: 0.5, ratio: true}, quietName(rate), quietP99))
 	}
-	return append(rows,
+	rows = append(rows,
 		loadRow("memory", fmt.Sprintf("resident memory per idle TLS peer, %d peers", idlePeers), "KB", mark{limit: 14}, "idle", kilobytesPerPeer),
 		goRow("lookup-repeated", "lookup of the destination of the packet before", "ns", mark{limit: 5}, lookupRepeated, "ns/op"),
 		goRow("lookup-table", "lookup of another destination", "ns", mark{limit: 30}, lookupTable, "ns/op"),
@@ -105,6 +107,7 @@ func allRows() []row {
 		shareRow(),
 		loadRow("fanin", "goodput, 10 senders to one receiver, as fast as it goes", "Mbit/s", mark{none: true}, "fanin", goodput),
 	)
+	return append(rows, meshRows()...)
 }
 
 // The figures of one report; NaN where it has none.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/load"
+	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
@@ -22,6 +23,7 @@ type stage struct {
 	dir     string // temporary
 	detour  string // our program, which is also the generator
 	derper  string
+	meshKey key.Mesh // of every region of this run
 }
 
 // prepare builds the programs and makes a certificate.
@@ -29,6 +31,9 @@ func prepare(ctx context.Context, o options) (*stage, error) {
 	talk("building detour and derper\n")
 	s := &stage{options: o}
 	var err error
+	if s.meshKey, err = key.ParseMesh(programs.NewMeshKey()); err != nil {
+		return nil, err
+	}
 	if s.dir, err = os.MkdirTemp("", "detour-bench-"); err != nil {
 		return nil, err
 	}
@@ -65,6 +70,7 @@ type results struct {
 	Profile  *profileShares   `json:"profile,omitempty"`
 	InGo     []benchmark      `json:"go_benchmarks,omitempty"`
 	Download *download        `json:"download,omitempty"`
+	Presence presences        `json:"presence,omitempty"`
 	Missing  map[string]error `json:"-"` // by the name of what could not be measured
 }
 
@@ -82,6 +88,9 @@ func (s *stage) measureAll(ctx context.Context, need needed) (*results, error) {
 	}
 	if need.download {
 		r.Download = attempt(r, "download", func() (*download, error) { return s.download(ctx) })
+	}
+	if need.presence {
+		r.Presence = attempt(r, "presence", func() (presences, error) { return s.presences(ctx) })
 	}
 	return r, ctx.Err()
 }
@@ -107,6 +116,9 @@ func (s *stage) measureLoads(ctx context.Context, names []string, r *results) er
 				continue
 			}
 			for _, kind := range relays {
+				if m.alone() && kind != ours {
+					continue
+				}
 				report, err := s.measure(ctx, m, kind)
 				if ctx.Err() != nil {
 					return ctx.Err()
@@ -145,6 +157,9 @@ func (r *results) find(name string, kind relayKind) *result {
 
 // measure starts a relay, puts the load on it and ends it.
 func (s *stage) measure(ctx context.Context, m measurement, kind relayKind) (*load.Report, error) {
+	if m.mesh || m.beside {
+		return s.measureMesh(ctx, m, kind)
+	}
 	relay, err := s.start(ctx, kind)
 	if err != nil {
 		return nil, err
