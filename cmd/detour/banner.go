@@ -38,8 +38,11 @@ func (p *relayProcess) banner(f *relayFlags) string {
 		}
 		line("map node", "%s", certs.NewMapNode(f.hostname, pin, addr.Port()))
 	}
-	if p.pprof != nil {
-		line("profiles", "http://%s/debug/pprof/", p.pprof.listener.Addr())
+	if p.status != nil {
+		line("status", "http://%s/status", p.status.listener.Addr())
+	}
+	if p.profiles != nil {
+		line("profiles", "http://%s/debug/pprof/", p.profiles.listener.Addr())
 	}
 	line("try it", "detour ping %s%s", ping, p.url(f, addr))
 	return b.String()

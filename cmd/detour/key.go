@@ -13,7 +13,7 @@ import (
 
 func newKeyCommand() *cobra.Command {
 	cmd := newGroup("key", "Make and show keys")
-	cmd.AddCommand(newKeyNewCommand(), newKeyShowCommand())
+	cmd.AddCommand(newKeyNewCommand(), newKeyShowCommand(), newKeyMeshCommand())
 	return cmd
 }
 
@@ -59,9 +59,13 @@ func createKeyFile(path string, k key.Private) error {
 	}
 	err := key.CreateFile(path, k)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists and is left as it is: choose another name, or remove it if nothing uses the key", path)
+		return existsError(path)
 	}
 	return err
+}
+
+func existsError(path string) error {
+	return fmt.Errorf("%s exists and is left as it is: choose another name, or remove it if nothing uses the key", path)
 }
 
 func newKeyShowCommand() *cobra.Command {

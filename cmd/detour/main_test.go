@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,10 +46,11 @@ const patience = 20 * time.Second
 //	fails STATUS REGEXP ARG...  run detour, which must end with the status, one
 //	                            line on stderr that matches, and no stdout
 //	up ARG...                   start "detour relay" and wait until it is ready;
-//	                            sets URL, ADDR and PIN, writes relay.out and relay.err
+//	                            sets URL, ADDR, PIN and ADMIN, writes relay.out and relay.err
+//	ask STATUS REGEXP URL       fetch the URL until the answer has the status and matches
 //	logged REGEXP               wait until the relay's log has a matching line
 //	signal NAME                 send HUP, TERM or INT to the relay
-//	down                        wait for the relay, which must end with status 0
+//	down                        wait for the relay, which must end with status 0; ! down: any other end
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -56,7 +59,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fails": fails, "up": up, "logged": logged, "signal": sendSignal, "down": down,
+			"fails": fails, "up": up, "logged": logged, "ask": ask, "signal": sendSignal, "down": down,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -98,7 +101,10 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd := exec.Command("detour", append([]string{"relay"}, args...)...)
 	cmd.Dir = ts.Getenv("WORK")
-	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "XDG_STATE_HOME=", "STATE_DIRECTORY="+ts.Getenv("STATE_DIRECTORY"))
+	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "XDG_STATE_HOME=")
+	for _, name := range []string{"STATE_DIRECTORY", "DETOUR_MESH_KEY", "TAILSCALE_DERPER_MESH_KEY"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
 	stderr, err := os.Create(ts.MkAbs("relay.err"))
 	ts.Check(err)
 	defer stderr.Close()
@@ -124,6 +130,7 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("URL", url)
 	ts.Setenv("ADDR", regexp.MustCompile(`listening +(\S+)`).FindStringSubmatch(banner)[1])
+	ts.Setenv("ADMIN", strings.TrimSuffix(regexp.MustCompile(`http://\S+/status`).FindString(banner), "/status"))
 	ts.Setenv("PIN", regexp.MustCompile(`sha256-raw:\w+`).FindString(banner))
 }
 
@@ -158,6 +165,26 @@ func logged(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+func ask(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: ask STATUS REGEXP URL")
+	}
+	want := regexp.MustCompile(args[1])
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		answer, err := http.Get(args[2])
+		ts.Check(err)
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		ts.Check(err)
+		if strconv.Itoa(answer.StatusCode) == args[0] && want.Match(body) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the last answer was %d:\n%s", answer.StatusCode, body)
+		}
+	}
+}
+
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
 	r := relayOf(ts)
@@ -169,7 +196,7 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 
 func down(ts *testscript.TestScript, neg bool, args []string) {
 	r := relayOf(ts)
-	if neg || len(args) != 0 || r.cmd == nil {
+	if len(args) != 0 || r.cmd == nil {
 		ts.Fatalf("usage: down, after up")
 	}
 	cmd := r.cmd
@@ -177,7 +204,7 @@ func down(ts *testscript.TestScript, neg bool, args []string) {
 	defer stuck.Stop()
 	err := <-r.done
 	r.cmd = nil
-	if err != nil {
+	if (err != nil) != neg {
 		ts.Fatalf("the relay ended with %v:\n%s", err, ts.ReadFile("relay.err"))
 	}
 }

@@ -40,8 +40,11 @@ type relayFlags struct {
 	userTimeout  time.Duration
 	writeTimeout time.Duration
 
+	drain time.Duration
+
 	logFormat string
 	logLevel  string
+	admin     string
 	pprof     string
 }
 
@@ -50,12 +53,16 @@ func newRelayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "relay",
 		Short: "Run a relay",
-		Long: `Run a relay until SIGTERM or SIGINT.
+		Long: `Run a relay until SIGTERM or SIGINT, which send its peers elsewhere first; a
+second one ends it at once.
 
 To try it out, --dev needs nothing else. A relay that others use needs TLS:
 self makes its own certificate, which peers trust by the pin that is printed at
 start; files takes a certificate of an authority, and takes over a new one when
-the files change (SIGHUP looks at once).`,
+the files change (SIGHUP looks at once).
+
+SIGUSR2 starts the program anew, with the same arguments, and hands the
+listening socket to it: an upgrade that refuses no connection.`,
 		Example: `  detour relay --dev
   detour relay --tls self --hostname 203.0.113.7
   detour relay --hostname relay.example --cert relay.crt --key relay.key`,
@@ -89,8 +96,10 @@ func (f *relayFlags) define(cmd *cobra.Command) {
 	flags.DurationVar(&f.keepAlive, "tcp-keepalive", edge.DefaultKeepAlive, "ask a silent peer's system whether it is still there; 0: never")
 	flags.DurationVar(&f.userTimeout, "tcp-user-timeout", edge.DefaultUserTimeout, "close connections whose peer's system does not answer for so long (Linux); 0: the system's default")
 	flags.DurationVar(&f.writeTimeout, "tcp-write-timeout", 2*time.Second, "close connections that take no bytes for so long while some wait; 0: never")
+	flags.DurationVar(&f.drain, "drain", 15*time.Second, "at the end, spread the departure of the peers over so long; 0: none")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "`format` of the log on standard error: auto, text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "least `level` to log: debug, info, warn or error")
+	flags.StringVar(&f.admin, "admin", "", "answer /healthz, /readyz, /status and /check on this loopback `address`")
 	flags.StringVar(&f.pprof, "pprof", "", "serve profiles of the running program on this loopback `address`")
 
 	for name, choices := range map[string][]string{
@@ -127,7 +136,10 @@ func (f *relayFlags) settle(given func(flag string) bool) error {
 	if err := f.checkNumbers(given); err != nil {
 		return err
 	}
-	return f.checkPprof()
+	if err := checkLoopback("admin", f.admin, "127.0.0.1:9340", "it shows the addresses of peers and siblings"); err != nil {
+		return err
+	}
+	return checkLoopback("pprof", f.pprof, "127.0.0.1:6060", "profiles show what the program holds")
 }
 
 // settleMode checks the flags that say how peers connect.
@@ -181,6 +193,9 @@ func (f *relayFlags) checkNumbers(given func(string) bool) error {
 	if f.maxPending < 1 {
 		return usagef("--max-pending %d: want 1 or more", f.maxPending)
 	}
+	if f.drain < 0 {
+		return usagef("--drain %v: want a time to spread the departure of the peers over, or 0 for none", f.drain)
+	}
 	for name, d := range map[string]time.Duration{
 		"tcp-keepalive": f.keepAlive, "tcp-user-timeout": f.userTimeout, "tcp-write-timeout": f.writeTimeout,
 	} {
@@ -191,18 +206,17 @@ func (f *relayFlags) checkNumbers(given func(string) bool) error {
 	return nil
 }
 
-// checkPprof makes sure that profiles, which show what a program does and
-// holds, are for this machine only.
-func (f *relayFlags) checkPprof() error {
-	if f.pprof == "" {
+// checkLoopback makes sure that what is for operators is for this machine only.
+func checkLoopback(flag, address, example, why string) error {
+	if address == "" {
 		return nil
 	}
-	if err := edge.CheckListen(f.pprof); err != nil {
-		return usagef("--pprof %w", err)
+	if err := edge.CheckListen(address); err != nil {
+		return usagef("--%s %w", flag, err)
 	}
-	host, _, _ := net.SplitHostPort(f.pprof)
+	host, _, _ := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return usagef("--pprof %q: only loopback addresses, such as 127.0.0.1:6060; profiles show what the program holds", f.pprof)
+		return usagef("--%s %q: only loopback addresses, such as %s; %s", flag, address, example, why)
 	}
 	return nil
 }

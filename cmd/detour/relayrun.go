@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,51 +16,61 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
 
-// stopPatience bounds the end of a relay: conns are closed at once, so it is
-// long only if something is stuck.
+// stopPatience bounds the end of a relay that has drained: conns are closed at
+// once, so it is long only if something is stuck.
 const stopPatience = 10 * time.Second
 
 // A relayProcess is all that "detour relay" runs.
 type relayProcess struct {
-	log    *slog.Logger
-	relay  *relay.Server
-	edge   *edge.Server
-	source certs.Source // nil without TLS
-	pprof  *profiler    // nil unless asked for
+	log      *slog.Logger
+	relay    *relay.Server
+	edge     *edge.Server
+	source   certs.Source // nil without TLS
+	admin    *admin.Handler
+	takeover *takeover
+
+	// For operators; nil unless asked for.
+	status   *sideServer
+	profiles *sideServer
 }
 
-// runRelay runs a relay until ctx is done.
+// runRelay runs a relay until ctx is done or another process has taken over.
 func runRelay(ctx context.Context, f *relayFlags, stdout, stderr io.Writer) error {
 	log, err := newLogger(stderr, f.logFormat, f.logLevel)
 	if err != nil {
 		return err
 	}
 	setGCPercent()
-	p, err := startRelay(f, log)
+	takeover, err := newTakeover()
 	if err != nil {
 		return err
 	}
-	log.Info("relay started", "listen", p.edge.Addr().String(), "tls", f.tls, "key", p.relay.PublicKey().String())
-	if _, err := io.WriteString(stdout, p.banner(f)); err != nil {
-		return errors.Join(err, p.stop())
+	p, err := startRelay(f, takeover, log)
+	if err != nil {
+		return err
 	}
-	err = p.serve(ctx)
-	began := time.Now()
-	err = errors.Join(err, p.stop())
-	log.Info("relay stopped", "took", time.Since(began).String())
+	log.Info("relay started", "listen", p.edge.Addr().String(), "tls", f.tls, "key", p.relay.PublicKey().String(), "pid", os.Getpid())
+	if !takeover.takesOver() { // nobody may be reading any more where the first process wrote
+		if _, err := io.WriteString(stdout, p.banner(f)); err != nil {
+			return errors.Join(err, p.stop())
+		}
+	}
+	err = p.serve(ctx, f.drain)
+	log.Info("relay stopped")
 	return err
 }
 
 // startRelay makes everything that can fail, in the order in which a person
 // would want to hear about it.
-func startRelay(f *relayFlags, log *slog.Logger) (*relayProcess, error) {
-	p := &relayProcess{log: log}
+func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProcess, error) {
+	p := &relayProcess{log: log, takeover: takeover}
 	var err error
 	if p.source, err = f.certificate(log); err != nil {
 		return nil, err
@@ -79,12 +91,30 @@ func startRelay(f *relayFlags, log *slog.Logger) (*relayProcess, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.pprof, err = newProfiler(f.pprof); err != nil {
-		return nil, fmt.Errorf("--pprof: %w", err)
+	err = p.listenAside(f)
+	if err == nil {
+		p.edge, err = p.listen(f, config)
 	}
-	p.edge, err = edge.Listen(edge.Config{
+	if err != nil {
+		return nil, errors.Join(err, p.closeSides())
+	}
+	p.admin = admin.New(admin.Config{Version: readBuildVersion().Version, Relay: p.relay, Edge: p.edge})
+	if p.status != nil {
+		p.status.server.Handler = p.admin
+	}
+	return p, nil
+}
+
+// listen binds the address of the relay, or takes it over.
+func (p *relayProcess) listen(f *relayFlags, config *tls.Config) (*edge.Server, error) {
+	inherited, err := p.takeover.inherited("relay")
+	if err != nil {
+		return nil, err
+	}
+	server, err := edge.Listen(edge.Config{
 		Relay:           p.relay,
 		Listen:          f.listen,
+		Listener:        inherited,
 		TLS:             config,
 		Home:            f.home,
 		AcceptPerSecond: f.acceptLimit,
@@ -92,16 +122,44 @@ func startRelay(f *relayFlags, log *slog.Logger) (*relayProcess, error) {
 		MaxPending:      f.maxPending,
 		KeepAlive:       orOff(f.keepAlive),
 		UserTimeout:     orOff(f.userTimeout),
-		Logger:          log,
+		Logger:          p.log,
 	})
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = fmt.Errorf("%w: stop what listens there, or choose another address with --listen", err)
 	}
-	if err != nil {
-		return nil, errors.Join(err, p.pprof.close())
+	if err != nil || inherited != nil {
+		return server, err
 	}
-	return p, nil
+	return server, p.takeover.keep("relay", server.Listener())
 }
+
+// listenAside binds the addresses for operators, or takes them over.
+func (p *relayProcess) listenAside(f *relayFlags) (err error) {
+	if p.status, err = p.newSide("admin", f.admin, nil); err != nil {
+		return err
+	}
+	p.profiles, err = p.newSide("pprof", f.pprof, newProfiles())
+	return err
+}
+
+// newSide returns nil for an empty address.
+func (p *relayProcess) newSide(flag, address string, handler http.Handler) (*sideServer, error) {
+	if address == "" {
+		return nil, nil
+	}
+	listener, err := p.takeover.inherited(flag)
+	if listener == nil && err == nil {
+		if listener, err = net.Listen("tcp", address); err == nil {
+			err = p.takeover.keep(flag, listener)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	return newSideServer(listener, handler), nil
+}
+
+func (p *relayProcess) closeSides() error { return errors.Join(p.status.close(), p.profiles.close()) }
 
 // identity loads or makes the relay's private key.
 func (f *relayFlags) identity(log *slog.Logger) (key.Private, error) {
@@ -145,21 +203,54 @@ func (f *relayFlags) stateDirectory() (string, error) {
 	return defaultStateDir()
 }
 
-// serve accepts connections until ctx is done. What runs beside it ends with it.
-func (p *relayProcess) serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	defer cancel()
+// serve accepts connections until ctx is done or another process has taken over,
+// and then sends the peers away. What runs beside it ends with it.
+func (p *relayProcess) serve(ctx context.Context, drain time.Duration) error {
+	beside, endBeside := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer endBeside()
 	if p.source != nil {
-		beside.Go(func() { p.source.Watch(ctx) })
+		running.Go(func() { p.source.Watch(beside) })
 	}
 	tidier := memoryTidier{conns: p.edge.Conns, packets: p.packets}
-	beside.Go(func() { tidier.run(ctx) })
-	beside.Go(func() { p.reloadOnHangup(ctx) })
-	beside.Go(func() { p.pprof.serve(p.log) })
-	defer p.pprof.close()
-	return p.edge.Serve(ctx)
+	running.Go(func() { tidier.run(beside) })
+	running.Go(func() { p.reloadOnHangup(beside) })
+	running.Go(func() { p.status.serve(p.log) })
+	running.Go(func() { p.profiles.serve(p.log) })
+
+	accepting := make(chan error, 1)
+	go func() { accepting <- p.edge.Serve(beside) }()
+	p.ready()
+	p.awaitEnd(ctx, drain)
+	endBeside()
+	return errors.Join(p.stop(), <-accepting)
+}
+
+// ready tells those who wait for it that the relay serves.
+func (p *relayProcess) ready() {
+	if p.takeover.takesOver() {
+		notifyTakeover(p.log) // before the old process can end, which is the main one until then
+	} else {
+		notifyReady(p.log)
+	}
+	if err := p.takeover.ready(); err != nil {
+		p.log.Warn("the process before cannot be told that this one is ready", "reason", err)
+	}
+}
+
+// awaitEnd returns when the relay has drained, after a signal or because another
+// process has taken over.
+func (p *relayProcess) awaitEnd(ctx context.Context, drain time.Duration) {
+	if p.takeover.watch(ctx, p.log) {
+		p.log.Info("another process has taken over", "drain", drain.String())
+		p.closeSides() // they are the other process's now; errors do not matter any more
+		p.drain(ctx, drain)
+		return
+	}
+	p.log.Info("stopping; a second signal ends the relay at once", "drain", drain.String())
+	notifyStopping(p.log)
+	p.drain(context.WithoutCancel(ctx), drain)
 }
 
 // reloadOnHangup looks at the certificate files at once when SIGHUP comes. In
@@ -174,14 +265,20 @@ func (p *relayProcess) reloadOnHangup(ctx context.Context) {
 			return
 		case <-hangup:
 		}
-		files, ok := p.source.(*certs.Files)
-		if !ok {
-			p.log.Info("SIGHUP: nothing to reload")
-		} else if err := files.Reload(); err != nil {
-			p.log.Error("SIGHUP: the new certificate cannot be used; the old one stays", "reason", err)
-		} else {
-			p.log.Info("SIGHUP: the certificate files are up to date")
-		}
+		notifyReloading(p.log)
+		p.reload()
+		notifyReady(p.log)
+	}
+}
+
+func (p *relayProcess) reload() {
+	files, ok := p.source.(*certs.Files)
+	if !ok {
+		p.log.Info("SIGHUP: nothing to reload")
+	} else if err := files.Reload(); err != nil {
+		p.log.Error("SIGHUP: the new certificate cannot be used; the old one stays", "reason", err)
+	} else {
+		p.log.Info("SIGHUP: the certificate files are up to date")
 	}
 }
 
@@ -189,7 +286,7 @@ func (p *relayProcess) reloadOnHangup(ctx context.Context) {
 func (p *relayProcess) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
-	return errors.Join(p.pprof.close(), p.relay.Shutdown(ctx), p.edge.Shutdown(ctx))
+	return errors.Join(p.closeSides(), p.relay.Shutdown(ctx), p.edge.Shutdown(ctx))
 }
 
 // packets returns how many packets the relay has received. It visits every

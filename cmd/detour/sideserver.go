@@ -9,48 +9,44 @@ import (
 	"time"
 )
 
-// A profiler serves profiles of the running program on a loopback address. A
-// nil profiler does nothing.
-type profiler struct {
+// A sideServer answers an operator of this machine beside the relay: profiles of
+// the running program, or its state. A nil one does nothing.
+type sideServer struct {
 	listener net.Listener
 	server   *http.Server
 }
 
-// newProfiler binds the address; it is nil for an empty one.
-func newProfiler(address string) (*profiler, error) {
-	if address == "" {
-		return nil, nil
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, err
-	}
+func newSideServer(listener net.Listener, handler http.Handler) *sideServer {
+	return &sideServer{listener, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}}
+}
+
+func newProfiles() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return &profiler{listener, &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}}, nil
+	return mux
 }
 
-func (p *profiler) serve(log *slog.Logger) {
-	if p == nil {
+func (s *sideServer) serve(log *slog.Logger) {
+	if s == nil {
 		return
 	}
-	err := p.server.Serve(p.listener)
+	err := s.server.Serve(s.listener)
 	if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-		log.Error("profiles are not served any more", "reason", err)
+		log.Error("the server for operators ended", "listen", s.listener.Addr().String(), "reason", err)
 	}
 }
 
 // close ends serving. It may be called more than once, and before serve.
-func (p *profiler) close() error {
-	if p == nil {
+func (s *sideServer) close() error {
+	if s == nil {
 		return nil
 	}
-	err := p.server.Close()
-	if other := p.listener.Close(); !errors.Is(other, net.ErrClosed) {
+	err := s.server.Close()
+	if other := s.listener.Close(); !errors.Is(other, net.ErrClosed) {
 		err = errors.Join(err, other) // the server had not begun yet
 	}
 	return err

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "io/fs"
+
+// worldReadable knows nothing: only Unix tells by the mode.
+func worldReadable(fs.FileMode) bool { return false }

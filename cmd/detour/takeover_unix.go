@@ -1,0 +1,92 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/cloudflare/tableflip"
+)
+
+// A takeover hands the listeners of this process to the one that replaces it: on
+// SIGUSR2 the program is started again, from the same path with the same
+// arguments, and when it is ready this process drains. Nobody finds the address
+// closed meanwhile, because the socket itself is handed over. A nil takeover has
+// nothing to hand over.
+type takeover struct {
+	upgrader *tableflip.Upgrader
+}
+
+// newTakeover may be called once in a process.
+func newTakeover() (*takeover, error) {
+	upgrader, err := tableflip.New(tableflip.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &takeover{upgrader}, nil
+}
+
+// inherited returns the listener of that name from the process before; nil if
+// there is none.
+func (t *takeover) inherited(name string) (net.Listener, error) {
+	if t == nil {
+		return nil, nil
+	}
+	return t.upgrader.Listener("tcp", name)
+}
+
+// keep has a listener handed on to the next process.
+func (t *takeover) keep(name string, listener net.Listener) error {
+	if t == nil {
+		return nil
+	}
+	socket, ok := listener.(tableflip.Listener)
+	if !ok {
+		return errors.New("the listener has no socket")
+	}
+	return t.upgrader.AddListener("tcp", name, socket)
+}
+
+// takesOver reports whether this process replaces another.
+func (t *takeover) takesOver() bool { return t != nil && t.upgrader.HasParent() }
+
+// ready tells the process before, if there is one, that it may go.
+func (t *takeover) ready() error {
+	if t == nil {
+		return nil
+	}
+	return t.upgrader.Ready()
+}
+
+// watch starts the next process whenever SIGUSR2 comes, until one has become
+// ready or ctx is done. It reports whether one has.
+func (t *takeover) watch(ctx context.Context, log *slog.Logger) bool {
+	if t == nil {
+		<-ctx.Done()
+		return false
+	}
+	defer context.AfterFunc(ctx, t.upgrader.Stop)() // ends an attempt that is under way
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR2) // to the end: later ones must not kill us while we drain
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-asked:
+		}
+		log.Info("SIGUSR2: starting the program anew")
+		err := t.upgrader.Upgrade()
+		if err == nil {
+			return true
+		}
+		if ctx.Err() == nil {
+			log.Error("SIGUSR2: the new process did not take over; this one goes on", "reason", err)
+		}
+	}
+}
