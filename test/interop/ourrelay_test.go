@@ -156,23 +156,58 @@ func TestTheirNotePreferred(t *testing.T) {
 // An operator's stop ends every conn and the program, whoever is connected.
 func TestOurRelayStopsUnderTheirClients(t *testing.T) {
 	relay := programs.StartDetour(t)
-	var peers []*theirPeer
+	peers := oneOfEach(t, relay)
+	if status := relay.Stop(t); status != 0 {
+		t.Errorf("the relay ended with status %d, want 0", status)
+	}
+	for _, p := range peers {
+		p.wantEnd(t)
+	}
+}
+
+// With time to drain, each of their clients is told to reconnect before its conn ends.
+func TestOurRelayDrainsUnderTheirClients(t *testing.T) {
+	const drain = time.Second
+	relay := programs.StartDetour(t, "--drain", drain.String())
+	peers := oneOfEach(t, relay)
+	if status := relay.Stop(t); status != 0 {
+		t.Errorf("the relay ended with status %d, want 0", status)
+	}
+	for _, p := range peers {
+		m, ok := p.next(t).(derp.ServerRestartingMessage)
+		if !ok || m.ReconnectIn < 0 || m.ReconnectIn > drain || m.TryFor <= 0 {
+			t.Errorf("%s received %s, want that the relay restarts", p.name, show(m))
+		}
+		p.wantEnd(t)
+	}
+}
+
+// oneOfEach logs in a peer by each way into a relay with TLS.
+func oneOfEach(t *testing.T, relay *programs.Relay) (peers []*theirPeer) {
 	for name, dial := range map[string]theirDial{
 		"fast": byRegion(tls.VersionTLS13), "classic": byRegion(tls.VersionTLS12), "websocket": byWebSocket,
 	} {
 		peers = append(peers, newTheirPeer(t, relay, dial, name, key.NewNode()))
 	}
-	if status := relay.Stop(t); status != 0 {
-		t.Errorf("the relay ended with status %d, want 0", status)
-	}
-	for _, p := range peers {
+	return peers
+}
+
+// wantEnd fails the test unless the conn ends now, with no other message than that the relay restarts.
+func (p *theirPeer) wantEnd(t *testing.T) {
+	t.Helper()
+	late := time.After(patience)
+	for {
 		select {
 		case m, ok := <-p.got:
-			if ok {
+			if !ok {
+				return
+			}
+			if _, restarting := m.(derp.ServerRestartingMessage); !restarting {
 				t.Errorf("%s received %s from a relay that stopped", p.name, show(m))
 			}
-		case <-time.After(patience):
+		case <-late:
 			t.Errorf("%s has not noticed that the relay is gone", p.name)
+			return
 		}
 	}
 }

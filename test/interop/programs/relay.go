@@ -52,10 +52,10 @@ type Usage struct {
 	Written int64         // bytes that write calls took, to sockets too
 }
 
-// StartDetour starts our relay with a self-signed certificate for 127.0.0.1. It ends with the test.
-func StartDetour(t testing.TB) *Relay {
+// StartDetour starts our relay with a self-signed certificate for 127.0.0.1 and more arguments. It ends with the test.
+func StartDetour(t testing.TB, args ...string) *Relay {
 	t.Helper()
-	r := startDetour(t, "--tls", "self")
+	r := startDetour(t, append([]string{"--tls", "self"}, args...)...)
 	r.URL = "https://" + r.Addr.String() + "/derp"
 	node, err := r.log.await("map node", r.dead)
 	if err == nil {
@@ -84,7 +84,7 @@ func startDetour(t testing.TB, args ...string) *Relay {
 		t.Fatal(err)
 	}
 	r := start(t, "detour", program, append([]string{
-		"relay", "--listen", "127.0.0.1:0", "--hostname", "127.0.0.1", "--state-dir", t.TempDir(), "--log-format", "json",
+		"relay", "--listen", "127.0.0.1:0", "--hostname", "127.0.0.1", "--state-dir", t.TempDir(), "--log-format", "json", "--drain", "0",
 	}, args...))
 	rest, err := r.log.await(`"msg":"relay started"`, r.dead)
 	if err != nil {
