@@ -141,7 +141,10 @@ func (s *Server) Drain(ctx context.Context) {
 	s.http.SetKeepAlivesEnabled(false) // closes those that wait for another request
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
-	for s.pending.len() > 0 && ctx.Err() == nil {
+	for calm := 0; calm < drainCalm && ctx.Err() == nil; calm++ {
+		if s.pending.len() > 0 {
+			calm = 0
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -150,8 +153,14 @@ func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
 }
 
-// drainLook is how often Drain looks whether everything is upgraded.
-const drainLook = 5 * time.Millisecond
+const (
+	// drainLook is how often Drain looks whether everything is upgraded.
+	drainLook = 5 * time.Millisecond
+
+	// drainCalm is how often that must be so in a row: what was upgraded last is
+	// then with the relay, which takes nobody new in when it drains.
+	drainCalm = 10
+)
 
 func (s *Server) stopAccepting() {
 	s.stop.Do(func() {

@@ -1,0 +1,294 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/key"
+)
+
+// A relay is replaced while peers connect all the time: none is refused, the
+// process before sends its own peers away and ends well, and the service manager
+// hears of all of it.
+func TestTakeover(t *testing.T) {
+	s := startService(t, "--drain", "300ms")
+	old := s.cmd.Process.Pid
+	s.wantNotice(t, `^READY=1$`)
+
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.wantNotice(t, `^RELOADING=1\nMONOTONIC_USEC=\d+\n$`)
+	s.wantNotice(t, `^READY=1$`)
+
+	guest := s.dial(t)
+	came := s.connectAllTheTime(t)
+	came.wantMore(t)
+
+	s.cmd.Process.Signal(syscall.SIGUSR2)
+	notice := s.wantNotice(t, `^MAINPID=(\d+)\nREADY=1$`)
+	next, _ := strconv.Atoi(notice[1])
+	t.Cleanup(func() { syscall.Kill(next, syscall.SIGKILL) })
+	if next == old {
+		t.Fatalf("the new process has the number of the old one")
+	}
+	if err := guest.untilEnd(); !guest.restarting || !errors.Is(err, io.EOF) {
+		t.Errorf("the peer of the old process was told of the restart: %v, and its connection ended with %v", guest.restarting, err)
+	}
+	if err := <-s.ended; err != nil {
+		t.Errorf("the old process ended with %v", err)
+	}
+	came.wantMore(t)
+	if failed := came.failed.Load(); failed != nil {
+		t.Errorf("a connection attempt failed: %v", *failed)
+	}
+	came.stop()
+
+	// The new process is on its own now, and ends like any other.
+	guest = s.dial(t)
+	guest.conn.Close()
+	syscall.Kill(next, syscall.SIGTERM)
+	s.wantNotice(t, `^STOPPING=1$`)
+	s.wantLogEnd(t, `"msg":"relay stopped"`, 2)
+}
+
+// If the new process cannot start, the old one goes on.
+func TestTakeoverFails(t *testing.T) {
+	s := startService(t, "--drain", "0")
+	s.wantNotice(t, `^READY=1$`)
+	if err := os.WriteFile(filepath.Join(s.dir, "state", "relay.key"), []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Process.Signal(syscall.SIGUSR2)
+	s.wantLog(t, `"msg":"SIGUSR2: the new process did not take over; this one goes on","reason":"child pid=\d+ exited: exit status 1"`)
+	s.dial(t).conn.Close()
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	s.wantNotice(t, `^STOPPING=1$`)
+	if err := <-s.ended; err != nil {
+		t.Errorf("the relay ended with %v", err)
+	}
+}
+
+// A service is a relay that runs as under systemd.
+type service struct {
+	dir     string
+	cmd     *exec.Cmd
+	url     string
+	notices *net.UnixConn
+	ended   chan error // gets the result of Wait
+	log     logPipe
+}
+
+func startService(t *testing.T, args ...string) *service {
+	t.Helper()
+	s := &service{dir: t.TempDir(), ended: make(chan error, 1)}
+	var err error
+	socket := filepath.Join(s.dir, "notify")
+	if s.notices, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.notices.Close() })
+	s.cmd = exec.Command("detour", append([]string{"relay", "--tls", "self", "--hostname", "127.0.0.1",
+		"--state-dir", filepath.Join(s.dir, "state"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+	s.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
+	s.log.open(t, s.cmd)
+	stdout, err := os.Create(filepath.Join(s.dir, "banner"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	s.cmd.Stdout = stdout
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { s.ended <- s.cmd.Wait() }()
+	t.Cleanup(func() { s.cmd.Process.Kill() })
+	s.log.begin()
+	found := s.wantLog(t, `"msg":"relay started","listen":"([^"]+)"`)
+	s.url = "https://" + found[1] + "/derp"
+	return s
+}
+
+// wantNotice reads what the service manager is told next.
+func (s *service) wantNotice(t *testing.T, want string) []string {
+	t.Helper()
+	s.notices.SetReadDeadline(time.Now().Add(patience))
+	buf := make([]byte, 4096)
+	n, err := s.notices.Read(buf)
+	if err != nil {
+		t.Fatalf("waiting for %s: %v\n%s", want, err, s.log.text())
+	}
+	found := regexp.MustCompile(want).FindStringSubmatch(string(buf[:n]))
+	if found == nil {
+		t.Fatalf("the service manager was told %q, want %s\n%s", buf[:n], want, s.log.text())
+	}
+	return found
+}
+
+func (s *service) wantLog(t *testing.T, want string) []string {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if found := regexp.MustCompile(want).FindStringSubmatch(s.log.text()); found != nil {
+			return found
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no log line matches %s:\n%s", want, s.log.text())
+		}
+	}
+}
+
+// wantLogEnd waits until every process that writes the log has ended.
+func (s *service) wantLogEnd(t *testing.T, want string, times int) {
+	t.Helper()
+	select {
+	case <-s.log.ended:
+	case <-time.After(patience):
+		t.Fatalf("a process is left\n%s", s.log.text())
+	}
+	if n := strings.Count(s.log.text(), want); n != times {
+		t.Errorf("the log has %s %d times, want %d:\n%s", want, n, times, s.log.text())
+	}
+}
+
+// A logPipe gathers what processes write on standard error.
+type logPipe struct {
+	read, write *os.File
+	ended       chan struct{}
+	mu          sync.Mutex
+	gathered    bytes.Buffer // guarded by mu
+}
+
+func (l *logPipe) open(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	var err error
+	if l.read, l.write, err = os.Pipe(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = l.write
+	l.ended = make(chan struct{})
+	t.Cleanup(func() { l.read.Close() })
+}
+
+// begin is called when the process has its end of the pipe.
+func (l *logPipe) begin() {
+	l.write.Close()
+	go func() {
+		defer close(l.ended)
+		io.Copy(l, l.read)
+	}()
+}
+
+func (l *logPipe) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gathered.Write(b)
+}
+
+func (l *logPipe) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gathered.String()
+}
+
+// A guest is a peer of the relay.
+type guest struct {
+	conn       *client.Conn
+	restarting bool
+}
+
+func (s *service) dial(t *testing.T) *guest {
+	t.Helper()
+	g, err := s.tryDial()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.log.text())
+	}
+	t.Cleanup(func() { g.conn.Close() })
+	return g
+}
+
+// tryDial logs a peer in, and returns when the relay has admitted it.
+func (s *service) tryDial() (*guest, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := client.Dial(ctx, client.Config{
+		URL: s.url, Key: key.NewPrivate(), InsecureSkipVerify: true, WebSocket: client.WebSocketNever,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Recv(nil); err != nil {
+		return nil, err
+	}
+	return &guest{conn: conn}, nil
+}
+
+// untilEnd reads to the end of the connection.
+func (g *guest) untilEnd() error {
+	for {
+		msg, err := g.conn.Recv(nil)
+		if err != nil {
+			return err
+		}
+		g.restarting = g.restarting || msg.Kind == client.MessageRestarting
+	}
+}
+
+// comers connect and leave all the time.
+type comers struct {
+	came   atomic.Int64
+	failed atomic.Pointer[error]
+	ctx    context.Context
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+}
+
+func (s *service) connectAllTheTime(t *testing.T) *comers {
+	c := new(comers)
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	for range 2 {
+		c.all.Go(func() {
+			for c.ctx.Err() == nil {
+				g, err := s.tryDial()
+				if err != nil {
+					c.failed.CompareAndSwap(nil, &err)
+					return
+				}
+				c.came.Add(1)
+				g.conn.Close()
+			}
+		})
+	}
+	t.Cleanup(c.stop)
+	return c
+}
+
+// wantMore waits until some more have come.
+func (c *comers) wantMore(t *testing.T) {
+	t.Helper()
+	want := c.came.Load() + 20
+	for deadline := time.Now().Add(patience); c.came.Load() < want && c.failed.Load() == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody comes any more")
+		}
+	}
+}
+
+func (c *comers) stop() {
+	c.cancel()
+	c.all.Wait()
+}
