@@ -28,6 +28,7 @@ type conn struct {
 	begun   int           // length of the incomplete frame in front of the next burst
 	home    bool          // the peer said that this relay is its home
 	notHere limiter       // of PeerGone(not here)
+	pause   time.Duration // of the last burst, if it overflowed
 	flows   *flows        // forward.go: of a sibling that forwards; nil: none yet
 
 	usedAt atomic.Int64 // when packets came last

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/relaytest"
@@ -90,6 +91,7 @@ func TestRestOfAFrameDoesNotActivate(t *testing.T) {
 				alice, x1, x2 := r.Join("alice"), r.Join("dup"), r.Join("dup")
 				probe := func(text string, active, other *relaytest.Peer) {
 					t.Helper()
+					synctest.Wait() // what was sent has been taken in
 					alice.SendPacket(x1.Public(), text)
 					same(t, text, "active", withoutHealth(active.Got()), []string{`RecvPacket(src=alice,"` + text + `")`})
 					same(t, text, "other", withoutHealth(other.Got()), nil)

@@ -51,7 +51,7 @@ func (c *conn) deliver(src, dst *key.Public, packet []byte, w *work) {
 			return
 		}
 	}
-	out.push(src, dst, packet, k, w.now)
+	w.overflow += out.push(src, dst, packet, k, w.now)
 	w.touch(out)
 }
 

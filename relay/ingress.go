@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"time"
+
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
 )
@@ -32,7 +34,23 @@ func (c *conn) ingest(burst []byte) (used int, err error) {
 		c.usedAt.Store(w.now)
 	}
 	w.flush()
+	c.pace(&w)
 	return used, err
+}
+
+// longestPause bounds the time that the reader of an overflowing conn rests.
+const longestPause = 4 * time.Millisecond
+
+// pace slows down a conn most of whose packets overflow an outbox: reading them
+// only to drop them costs what others could use, and TCP tells the peer to send
+// less. Siblings are not slowed down: they carry the packets of many peers.
+func (c *conn) pace(w *work) {
+	if 2*w.overflow <= w.packets[Disco]+w.packets[Other] || c.sibling {
+		c.pause = 0
+		return
+	}
+	c.pause = min(max(2*c.pause, longestPause/4), longestPause)
+	time.Sleep(c.pause)
 }
 
 // bringsHeader reports whether burst completes the header of a frame. Only that
@@ -56,6 +74,7 @@ type work struct {
 	now            int64
 	packets, bytes [packetKinds]int
 	forwarded      int // of packets, those that a sibling forwarded
+	overflow       int // packets that were dropped because an outbox was full
 
 	touched [16]*outbox
 	n       int
@@ -123,7 +142,7 @@ func (c *conn) sendPacket(dst *key.Public, packet []byte, w *work) {
 			return
 		}
 	}
-	out.push(&c.key, dst, packet, k, w.now)
+	w.overflow += out.push(&c.key, dst, packet, k, w.now)
 	w.touch(out)
 }
 

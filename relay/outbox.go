@@ -53,9 +53,10 @@ func (o *outbox) overhead() int {
 }
 
 // push queues packet from src to dst as a RecvPacket frame, or a ForwardPacket
-// frame for a sibling, dropping what has waited longest to make room. The packet
-// is the caller's again on return.
-func (o *outbox) push(src, dst *key.Public, packet []byte, k PacketKind, now int64) {
+// frame for a sibling, dropping what has waited longest to make room. It returns
+// how many packets were dropped for that. The packet is the caller's again on
+// return.
+func (o *outbox) push(src, dst *key.Public, packet []byte, k PacketKind, now int64) (dropped int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := &o.other
@@ -66,15 +67,16 @@ func (o *outbox) push(src, dst *key.Public, packet []byte, k PacketKind, now int
 	size := overhead + len(packet)
 	if o.closed {
 		o.count.drop(DropGoneDisconnected, k, 1, len(packet))
-		return
+		return 0
 	}
 	o.dropStaleLocked(q, k, now)
 	if size > o.limit {
 		o.count.drop(DropQueueTail, k, 1, len(packet))
-		return
+		return 1
 	}
 	for q.bytes+size > o.limit {
 		o.count.drop(DropQueueHead, k, 1, q.dropOldest()-overhead)
+		dropped++
 	}
 	o.pushedAt = now
 	frame := q.extend(size, now, o.age/4)
@@ -86,6 +88,7 @@ func (o *outbox) push(src, dst *key.Public, packet []byte, k PacketKind, now int
 	derp.PutHeader(frame, t, size-derp.HeaderLen)
 	copy(frame[derp.HeaderLen:], src[:])
 	copy(frame[overhead:], packet)
+	return dropped
 }
 
 // pushControl queues a control frame. It reports false when the conn takes none

@@ -55,6 +55,7 @@ func (g *region) step() {
 			cut()
 			delete(g.cut, pair)
 		} else {
+			synctest.Wait() // while the old link is there, a new one is refused
 			g.link(pair[0], pair[1])
 		}
 	case 1, 2, 3:
@@ -76,6 +77,7 @@ func (g *region) step() {
 
 // heal ends all partitions.
 func (g *region) heal() {
+	synctest.Wait()
 	for a := range g.relays {
 		for b := range a {
 			if g.cut[[2]int{a, b}] == nil {
