@@ -234,3 +234,29 @@ func TestPacketLargerThanTheOutbox(t *testing.T) {
 		}
 	})
 }
+
+// A sender whose packets overflow an outbox is read more slowly, others are not.
+func TestOverflowingSenderIsReadMoreSlowly(t *testing.T) {
+	inBubble(t, relay.Config{OutboxBytes: 10_000, OutboxAge: -1, WriteTimeout: -1}, func(t *testing.T, r *relaytest.Relay) {
+		flooder, alice, bob := r.Join("flooder"), r.Join("alice"), r.Join("bob")
+		sibling := r.JoinAs(relaytest.Who{Name: "sibling", Mesh: true})
+		deaf := r.JoinAs(relaytest.Who{Name: "deaf", Deaf: true})
+		burst := derp.AppendSendPacket(nil, deaf.Public(), make([]byte, 1000))
+		took := func(from *relaytest.Peer, burst []byte) time.Duration {
+			began := time.Now()
+			for range 50 {
+				from.Send(burst) // waits until the burst before is done with
+			}
+			return time.Since(began)
+		}
+		if d := took(flooder, burst); d < 50*time.Millisecond || d > 250*time.Millisecond {
+			t.Errorf("50 bursts took %v, want some 4 ms for each that overflows", d)
+		}
+		if d := took(alice, derp.AppendSendPacket(nil, bob.Public(), []byte("hi"))); d != 0 {
+			t.Errorf("a sender to somebody else was slowed down by %v", d)
+		}
+		if d := took(sibling, derp.AppendForwardPacket(nil, alice.Public(), deaf.Public(), make([]byte, 1000))); d != 0 {
+			t.Errorf("a sibling was slowed down by %v", d)
+		}
+	})
+}
