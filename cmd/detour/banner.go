@@ -38,6 +38,9 @@ func (p *relayProcess) banner(f *relayFlags) string {
 		}
 		line("map node", "%s", certs.NewMapNode(f.hostname, pin, addr.Port()))
 	}
+	if names := f.mesh.names(); len(names) > 0 {
+		line("siblings", "%s", strings.Join(names, ", "))
+	}
 	if p.status != nil {
 		line("status", "http://%s/status", p.status.listener.Addr())
 	}

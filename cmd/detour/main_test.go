@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -41,13 +42,16 @@ func (c leakCheck) Run() int {
 // patience bounds every wait of a script for something that must happen.
 const patience = 20 * time.Second
 
-// Besides the usual commands, scripts have:
+// Besides the usual commands, scripts have those below. A script with several
+// relays puts @NAME first: its files are NAME.out and NAME.err, its variables
+// URL_NAME and so on.
 //
 //	fails STATUS REGEXP ARG...  run detour, which must end with the status, one
 //	                            line on stderr that matches, and no stdout
 //	up ARG...                   start "detour relay" and wait until it is ready;
 //	                            sets URL, ADDR, PIN and ADMIN, writes relay.out and relay.err
 //	ask STATUS REGEXP URL       fetch the URL until the answer has the status and matches
+//	ports NAME...               set each variable to a TCP port that is free now
 //	logged REGEXP               wait until the relay's log has a matching line
 //	signal NAME                 send HUP, TERM or INT to the relay
 //	down                        wait for the relay, which must end with status 0; ! down: any other end
@@ -55,11 +59,11 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			env.Values[runningRelay{}] = new(runningRelay)
+			env.Values[runningRelay{}] = make(map[string]*runningRelay)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fails": fails, "up": up, "logged": logged, "ask": ask, "signal": sendSignal, "down": down,
+			"fails": fails, "up": up, "logged": logged, "ask": ask, "ports": ports, "signal": sendSignal, "down": down,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -90,12 +94,22 @@ type runningRelay struct {
 	done chan error // gets the result of Wait
 }
 
-func relayOf(ts *testscript.TestScript) *runningRelay {
-	return ts.Value(runningRelay{}).(*runningRelay)
+// relayOf returns the relay that the arguments are about, its name and the rest
+// of the arguments.
+func relayOf(ts *testscript.TestScript, args []string) (r *runningRelay, name string, rest []string) {
+	name = "relay"
+	if len(args) > 0 && strings.HasPrefix(args[0], "@") {
+		name, args = args[0][1:], args[1:]
+	}
+	all := ts.Value(runningRelay{}).(map[string]*runningRelay)
+	if all[name] == nil {
+		all[name] = new(runningRelay)
+	}
+	return all[name], name, args
 }
 
 func up(ts *testscript.TestScript, neg bool, args []string) {
-	r := relayOf(ts)
+	r, name, args := relayOf(ts, args)
 	if neg || r.cmd != nil {
 		ts.Fatalf("usage: up ARG..., once before each down")
 	}
@@ -105,7 +119,7 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range []string{"STATE_DIRECTORY", "DETOUR_MESH_KEY", "TAILSCALE_DERPER_MESH_KEY"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
-	stderr, err := os.Create(ts.MkAbs("relay.err"))
+	stderr, err := os.Create(ts.MkAbs(name + ".err"))
 	ts.Check(err)
 	defer stderr.Close()
 	cmd.Stderr = stderr
@@ -124,14 +138,18 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 			<-r.done
 		}
 	})
-	ts.Check(os.WriteFile(ts.MkAbs("relay.out"), []byte(banner), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(name+".out"), []byte(banner), 0o600))
 	if url == "" {
-		ts.Fatalf("the relay is not ready: %s%s", banner, ts.ReadFile("relay.err"))
+		ts.Fatalf("the relay is not ready: %s%s", banner, ts.ReadFile(name+".err"))
 	}
-	ts.Setenv("URL", url)
-	ts.Setenv("ADDR", regexp.MustCompile(`listening +(\S+)`).FindStringSubmatch(banner)[1])
-	ts.Setenv("ADMIN", strings.TrimSuffix(regexp.MustCompile(`http://\S+/status`).FindString(banner), "/status"))
-	ts.Setenv("PIN", regexp.MustCompile(`sha256-raw:\w+`).FindString(banner))
+	suffix := "_" + name
+	if name == "relay" {
+		suffix = ""
+	}
+	ts.Setenv("URL"+suffix, url)
+	ts.Setenv("ADDR"+suffix, regexp.MustCompile(`listening +(\S+)`).FindStringSubmatch(banner)[1])
+	ts.Setenv("ADMIN"+suffix, strings.TrimSuffix(regexp.MustCompile(`http://\S+/status`).FindString(banner), "/status"))
+	ts.Setenv("PIN"+suffix, regexp.MustCompile(`sha256-raw:\w+`).FindString(banner))
 }
 
 // readBanner reads up to the line that has the URL.
@@ -147,12 +165,13 @@ func readBanner(lines *bufio.Scanner) (banner, url string) {
 }
 
 func logged(ts *testscript.TestScript, neg bool, args []string) {
+	_, name, args := relayOf(ts, args)
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: logged REGEXP")
 	}
 	want := regexp.MustCompile(args[0])
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		text, err := os.ReadFile(filepath.Clean(ts.MkAbs("relay.err")))
+		text, err := os.ReadFile(filepath.Clean(ts.MkAbs(name + ".err")))
 		ts.Check(err)
 		for line := range bytes.Lines(text) {
 			if want.Match(line) {
@@ -162,6 +181,20 @@ func logged(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("no log line matches %s:\n%s", args[0], text)
 		}
+	}
+}
+
+func ports(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: ports NAME...")
+	}
+	for _, name := range args {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer listener.Close() // the next one gets another
+		_, port, err := net.SplitHostPort(listener.Addr().String())
+		ts.Check(err)
+		ts.Setenv(name, port)
 	}
 }
 
@@ -187,7 +220,7 @@ func ask(ts *testscript.TestScript, neg bool, args []string) {
 
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
-	r := relayOf(ts)
+	r, _, args := relayOf(ts, args)
 	if neg || len(args) != 1 || signals[args[0]] == 0 || r.cmd == nil {
 		ts.Fatalf("usage: signal HUP|TERM|INT, after up")
 	}
@@ -195,7 +228,7 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func down(ts *testscript.TestScript, neg bool, args []string) {
-	r := relayOf(ts)
+	r, name, args := relayOf(ts, args)
 	if len(args) != 0 || r.cmd == nil {
 		ts.Fatalf("usage: down, after up")
 	}
@@ -205,6 +238,6 @@ func down(ts *testscript.TestScript, neg bool, args []string) {
 	err := <-r.done
 	r.cmd = nil
 	if (err != nil) != neg {
-		ts.Fatalf("the relay ended with %v:\n%s", err, ts.ReadFile("relay.err"))
+		ts.Fatalf("the relay ended with %v:\n%s", err, ts.ReadFile(name+".err"))
 	}
 }

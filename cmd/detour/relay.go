@@ -40,6 +40,7 @@ type relayFlags struct {
 	userTimeout  time.Duration
 	writeTimeout time.Duration
 
+	mesh  meshFlags
 	drain time.Duration
 
 	logFormat string
@@ -61,11 +62,15 @@ self makes its own certificate, which peers trust by the pin that is printed at
 start; files takes a certificate of an authority, and takes over a new one when
 the files change (SIGHUP looks at once).
 
+Several relays make a region: each is told of the others with --mesh-with,
+--mesh-dns or --mesh-srv, and all have the same mesh key (which SIGHUP reloads).
+
 SIGUSR2 starts the program anew, with the same arguments, and hands the
 listening socket to it: an upgrade that refuses no connection.`,
 		Example: `  detour relay --dev
   detour relay --tls self --hostname 203.0.113.7
-  detour relay --hostname relay.example --cert relay.crt --key relay.key`,
+  detour relay --hostname relay.example --cert relay.crt --key relay.key
+  detour relay --dev --mesh-psk-file mesh.key --mesh-with http://192.0.2.2:3340,http://192.0.2.3:3340`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.settle(cmd.Flags().Changed); err != nil {
@@ -96,6 +101,7 @@ func (f *relayFlags) define(cmd *cobra.Command) {
 	flags.DurationVar(&f.keepAlive, "tcp-keepalive", edge.DefaultKeepAlive, "ask a silent peer's system whether it is still there; 0: never")
 	flags.DurationVar(&f.userTimeout, "tcp-user-timeout", edge.DefaultUserTimeout, "close connections whose peer's system does not answer for so long (Linux); 0: the system's default")
 	flags.DurationVar(&f.writeTimeout, "tcp-write-timeout", 2*time.Second, "close connections that take no bytes for so long while some wait; 0: never")
+	f.mesh.define(flags)
 	flags.DurationVar(&f.drain, "drain", 15*time.Second, "at the end, spread the departure of the peers over so long; 0: none")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "`format` of the log on standard error: auto, text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "least `level` to log: debug, info, warn or error")
@@ -134,6 +140,9 @@ func (f *relayFlags) settle(given func(flag string) bool) error {
 		return usagef("--home %w", err)
 	}
 	if err := f.checkNumbers(given); err != nil {
+		return err
+	}
+	if err := f.mesh.settle(); err != nil {
 		return err
 	}
 	if err := checkLoopback("admin", f.admin, "127.0.0.1:9340", "it shows the addresses of peers and siblings"); err != nil {

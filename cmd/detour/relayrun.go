@@ -19,6 +19,7 @@ import (
 	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
@@ -32,6 +33,8 @@ type relayProcess struct {
 	log      *slog.Logger
 	relay    *relay.Server
 	edge     *edge.Server
+	mesh     *mesh.Mesh // nil without siblings
+	siblings *meshFlags
 	source   certs.Source // nil without TLS
 	admin    *admin.Handler
 	takeover *takeover
@@ -56,7 +59,9 @@ func runRelay(ctx context.Context, f *relayFlags, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	log.Info("relay started", "listen", p.edge.Addr().String(), "tls", f.tls, "key", p.relay.PublicKey().String(), "pid", os.Getpid())
+	log.Info("relay started", "listen", p.edge.Addr().String(), "tls", f.tls, "key", p.relay.PublicKey().String(),
+		"siblings", f.mesh.names(), "pid", os.Getpid())
+	f.mesh.logKeys(log)
 	if !takeover.takesOver() { // nobody may be reading any more where the first process wrote
 		if _, err := io.WriteString(stdout, p.banner(f)); err != nil {
 			return errors.Join(err, p.stop())
@@ -70,7 +75,7 @@ func runRelay(ctx context.Context, f *relayFlags, stdout, stderr io.Writer) erro
 // startRelay makes everything that can fail, in the order in which a person
 // would want to hear about it.
 func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProcess, error) {
-	p := &relayProcess{log: log, takeover: takeover}
+	p := &relayProcess{log: log, takeover: takeover, siblings: &f.mesh}
 	var err error
 	if p.source, err = f.certificate(log); err != nil {
 		return nil, err
@@ -87,8 +92,15 @@ func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProc
 		}
 		config = certs.TLSConfig(p.source, meta)
 	}
-	p.relay, err = relay.New(relay.Config{Key: identity, WriteTimeout: orOff(f.writeTimeout), Logger: log})
+	meshKeys, err := f.mesh.keys()
 	if err != nil {
+		return nil, err
+	}
+	p.relay, err = relay.New(relay.Config{Key: identity, MeshKeys: meshKeys, WriteTimeout: orOff(f.writeTimeout), Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	if p.mesh, err = f.mesh.open(p.relay, log); err != nil {
 		return nil, err
 	}
 	err = p.listenAside(f)
@@ -98,7 +110,7 @@ func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProc
 	if err != nil {
 		return nil, errors.Join(err, p.closeSides())
 	}
-	p.admin = admin.New(admin.Config{Version: readBuildVersion().Version, Relay: p.relay, Edge: p.edge})
+	p.admin = admin.New(admin.Config{Version: readBuildVersion().Version, Relay: p.relay, Edge: p.edge, Mesh: p.meshState})
 	if p.status != nil {
 		p.status.server.Handler = p.admin
 	}
@@ -157,6 +169,14 @@ func (p *relayProcess) newSide(flag, address string, handler http.Handler) (*sid
 		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
 	return newSideServer(listener, handler), nil
+}
+
+// meshState is what /status shows of the siblings.
+func (p *relayProcess) meshState() any {
+	if p.mesh == nil {
+		return []mesh.State{}
+	}
+	return p.mesh.Siblings()
 }
 
 func (p *relayProcess) closeSides() error { return errors.Join(p.status.close(), p.profiles.close()) }
@@ -219,6 +239,12 @@ func (p *relayProcess) serve(ctx context.Context, drain time.Duration) error {
 	running.Go(func() { p.status.serve(p.log) })
 	running.Go(func() { p.profiles.serve(p.log) })
 
+	if p.mesh != nil {
+		running.Go(func() { p.mesh.Run(beside) })
+		if p.takeover.takesOver() {
+			awaitLinks(p.mesh)
+		}
+	}
 	accepting := make(chan error, 1)
 	go func() { accepting <- p.edge.Serve(beside) }()
 	p.ready()
@@ -253,8 +279,9 @@ func (p *relayProcess) awaitEnd(ctx context.Context, drain time.Duration) {
 	p.drain(context.WithoutCancel(ctx), drain)
 }
 
-// reloadOnHangup looks at the certificate files at once when SIGHUP comes. In
-// other TLS modes SIGHUP does nothing, in particular it ends nothing.
+// reloadOnHangup looks at the files of the certificate and of the mesh key at
+// once when SIGHUP comes. Without such files SIGHUP does nothing, in particular
+// it ends nothing.
 func (p *relayProcess) reloadOnHangup(ctx context.Context) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -273,9 +300,16 @@ func (p *relayProcess) reloadOnHangup(ctx context.Context) {
 
 func (p *relayProcess) reload() {
 	files, ok := p.source.(*certs.Files)
-	if !ok {
+	if !ok && p.siblings.key.file == "" {
 		p.log.Info("SIGHUP: nothing to reload")
-	} else if err := files.Reload(); err != nil {
+	}
+	if p.siblings.key.file != "" {
+		p.siblings.reload(p.relay, p.log)
+	}
+	if !ok {
+		return
+	}
+	if err := files.Reload(); err != nil {
 		p.log.Error("SIGHUP: the new certificate cannot be used; the old one stays", "reason", err)
 	} else {
 		p.log.Info("SIGHUP: the certificate files are up to date")

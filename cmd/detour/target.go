@@ -61,19 +61,19 @@ func (f *targetFlags) config(relay string) (client.Config, error) {
 		return cfg, usagef("--cert-name %q: want sha256-raw: and 64 lowercase hex digits, as the relay prints it at start", f.certName)
 	}
 	if f.caFile != "" {
-		cfg.RootCAs, err = readRoots(f.caFile)
+		cfg.RootCAs, err = readRoots("--ca", f.caFile)
 	}
 	return cfg, err
 }
 
-func readRoots(path string) (*x509.CertPool, error) {
+func readRoots(flag, path string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(path)
 	if err != nil {
-		return nil, usagef("--ca: %w", err)
+		return nil, usagef("%s: %w", flag, err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, usagef("--ca: %s holds no certificate: want a PEM file with -----BEGIN CERTIFICATE-----", path)
+		return nil, usagef("%s: %s holds no certificate: want a PEM file with -----BEGIN CERTIFICATE-----", flag, path)
 	}
 	return pool, nil
 }
