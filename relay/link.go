@@ -34,10 +34,11 @@ type Sibling struct {
 
 const (
 	// A link asks its sibling for a sign of life every so often, and is broken when
-	// none has come for linkSilence: the other side of a connection can vanish
-	// without a word.
-	linkPing    = 5 * time.Second
-	linkSilence = 20 * time.Second
+	// nothing has come for so many times in a row: the other side of a connection
+	// can vanish without a word. Times are counted, not clocks compared, so that a
+	// machine that was suspended does not break its links on waking up.
+	linkPing   = 5 * time.Second
+	linkMisses = 4
 
 	// linkPatience is how long a sibling may take no bytes (spec 6.4).
 	linkPatience = 5 * time.Second
@@ -61,7 +62,7 @@ type link struct {
 	admitted bool // ServerInfo has arrived
 	told     bool // its first PeerPresent has arrived
 
-	heardAt atomic.Int64 // when bytes came last
+	heard atomic.Bool // bytes have come since the last Ping
 
 	// Guarded by routes.mu.
 	announced  map[key.Public]*route
@@ -148,7 +149,6 @@ func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
 	}
 	l.initOutbox(s.cfg.LinkOutboxBytes)
 	l.out.forward = true
-	l.heardAt.Store(l.since)
 	return l
 }
 
@@ -199,27 +199,27 @@ func (l *link) listen(quit chan struct{}) {
 	t := time.NewTicker(linkPing)
 	defer t.Stop()
 	var n [derp.PingLen]byte
-	for {
+	for misses := 0; misses < linkMisses; misses++ {
 		select {
 		case <-quit:
 			return
 		case <-t.C:
 		}
-		if l.server.now()-l.heardAt.Load() > int64(linkSilence) {
-			l.close(ErrSilent)
-			return
+		if l.heard.Swap(false) {
+			misses = 0
 		}
 		n[0]++
 		if l.out.pushControl(derp.AppendPing(nil, n), linkControlLimit) {
 			l.out.flush()
 		}
 	}
+	l.close(ErrSilent)
 }
 
 // ingest takes what the sibling tells us. It is the handler of the link's
 // stream.
 func (l *link) ingest(burst []byte) (used int, err error) {
-	l.heardAt.Store(l.server.now())
+	l.heard.Store(true)
 	for more := true; more && err == nil; {
 		var n int
 		n, err = l.frame(burst[used:])
