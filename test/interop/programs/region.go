@@ -91,7 +91,10 @@ func (s Sibling) detour(t testing.TB, dir, own string, addrs []netip.AddrPort, i
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust := append(withOthers(addrs, i, ""), "--mesh-ca", filepath.Join(dir, CertFile))
+	trust := withOthers(addrs, i, "")
+	if trust != nil {
+		trust = append(trust, "--mesh-ca", filepath.Join(dir, CertFile))
+	}
 	if s.Pinned {
 		certificate, err := readCertificate(filepath.Join(dir, CertFile))
 		if err != nil {
