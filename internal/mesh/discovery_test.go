@@ -46,8 +46,8 @@ func TestDiscoveryFollowsTheDNS(t *testing.T) {
 				t.Errorf("siblings %v after %d look-ups, want %v", got, missed, want)
 			}
 		}
-		if w.open != 1 {
-			t.Errorf("%d links", w.open)
+		if open, _ := w.links(); open != 1 {
+			t.Errorf("%d links", open)
 		}
 		if n := w.dialsOf(at1); n != 1 {
 			t.Errorf("this relay itself was dialled %d times", n)

@@ -72,8 +72,8 @@ func (w *world) run() (stop func()) {
 	return func() {
 		cancel()
 		<-done
-		if w.open != 0 {
-			w.t.Errorf("%d links are left", w.open)
+		if open, _ := w.links(); open != 0 {
+			w.t.Errorf("%d links are left", open)
 		}
 	}
 }
@@ -135,6 +135,13 @@ func (w *world) count(n int) {
 	defer w.mu.Unlock()
 	w.open += n
 	w.mostOpen = max(w.mostOpen, w.open)
+}
+
+// links returns how many links are open, and how many were at most.
+func (w *world) links() (open, most int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open, w.mostOpen
 }
 
 func (w *world) lookupNetIP(_ context.Context, _, host string) (addrs []netip.Addr, err error) {
