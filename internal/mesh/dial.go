@@ -111,12 +111,7 @@ type dialer struct {
 // dial connects to one address of a target and upgrades the connection. What
 // comes next on the stream is the sibling's greeting.
 func (d dialer) dial(ctx context.Context, to target, at netip.AddrPort) (relay.Stream, error) {
-	tcp := net.Dialer{
-		Timeout:   connectTimeout,
-		KeepAlive: -1, // links have Pings
-		Control:   func(_, _ string, c syscall.RawConn) error { return setUserTimeout(c, userTimeout) },
-	}
-	raw, err := tcp.DialContext(ctx, "tcp", at.String())
+	raw, err := dialTCP(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +126,15 @@ func (d dialer) dial(ctx context.Context, to target, at netip.AddrPort) (relay.S
 		return nil, err
 	}
 	return stream, nil
+}
+
+func dialTCP(ctx context.Context, at netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{
+		Timeout:   connectTimeout,
+		KeepAlive: -1, // links have Pings
+		Control:   func(_, _ string, c syscall.RawConn) error { return setUserTimeout(c, userTimeout) },
+	}
+	return d.DialContext(ctx, "tcp", at.String())
 }
 
 // upgradeTo goes up from TCP to the stream. The stream takes deadlines off.

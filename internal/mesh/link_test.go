@@ -38,6 +38,8 @@ type node struct {
 	mesh  *Mesh
 	log   *lines
 	stop  func()
+
+	stopListening func()
 }
 
 // startNode starts a relay, on a free port if addr is empty.
@@ -62,8 +64,13 @@ func startNode(t *testing.T, n node) *node {
 		t.Fatal(err)
 	}
 	n.relay, n.addr = r, s.Addr().String()
+	accepting, stopListening := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(context.Background()) }()
+	go func() { served <- s.Serve(accepting) }()
+	n.stopListening = func() {
+		stopListening()
+		served <- <-served
+	}
 	stopped := false
 	n.stop = func() {
 		if stopped {
@@ -72,6 +79,7 @@ func startNode(t *testing.T, n node) *node {
 		stopped = true
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
+		defer stopListening()
 		if err := errors.Join(r.Shutdown(ctx), s.Shutdown(ctx), <-served); err != nil {
 			t.Error(err)
 		}
@@ -83,7 +91,13 @@ func startNode(t *testing.T, n node) *node {
 // join runs a mesh for the node until the node or the test ends.
 func (n *node) join(entries string, roots *x509.CertPool) {
 	n.t.Helper()
-	m, err := New(Config{Relay: n.relay, Entries: mustParse(n.t, entries), RootCAs: roots, Logger: n.log.logger()})
+	n.joinWith(Config{Entries: mustParse(n.t, entries), RootCAs: roots})
+}
+
+func (n *node) joinWith(cfg Config) {
+	n.t.Helper()
+	cfg.Relay, cfg.Logger = n.relay, n.log.logger()
+	m, err := New(cfg)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -137,13 +151,13 @@ func (n *node) wantTrouble(reason string) {
 }
 
 // selfSigned returns a TLS configuration and the certificate's pin.
-func selfSigned(t *testing.T, host string, k key.Private) (config *tls.Config, pin string, leaf *x509.Certificate) {
+func selfSigned(t *testing.T, host string, relay key.Public) (config *tls.Config, pin string, leaf *x509.Certificate) {
 	t.Helper()
 	self, err := certs.OpenSelf(certs.SelfConfig{Host: host, StateDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta, err := certs.NewMeta(k.Public())
+	meta, err := certs.NewMeta(relay)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +221,7 @@ func TestThreeRelays(t *testing.T) {
 			for range 3 {
 				n, entry, pin := node{key: key.NewPrivate()}, "", ""
 				if secure {
-					n.tls, pin, _ = selfSigned(t, "127.0.0.1", n.key)
+					n.tls, pin, _ = selfSigned(t, "127.0.0.1", n.key.Public())
 				}
 				started := startNode(t, n)
 				if entry = "http://" + started.addr; secure {
@@ -257,7 +271,7 @@ func TestThreeRelays(t *testing.T) {
 func TestPrivateRoots(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		far := node{key: key.NewPrivate()}
-		config, _, leaf := selfSigned(t, "far.example.com", far.key)
+		config, _, leaf := selfSigned(t, "far.example.com", far.key.Public())
 		config.MaxVersion = version
 		far.tls = config
 		n := startNode(t, far)
@@ -285,7 +299,7 @@ func TestPrivateRoots(t *testing.T) {
 
 func TestWrongPin(t *testing.T) {
 	far := node{key: key.NewPrivate()}
-	far.tls, _, _ = selfSigned(t, "127.0.0.1", far.key)
+	far.tls, _, _ = selfSigned(t, "127.0.0.1", far.key.Public())
 	n := startNode(t, far)
 	near := startNode(t, node{})
 	near.join(n.addr+"="+pinPrefix+hexPin, nil)
@@ -363,4 +377,31 @@ func TestRunEndsTries(t *testing.T) {
 			t.Errorf("state %+v", s)
 		}
 	}
+}
+
+// A relay that drains tells its siblings, which link to the process that takes
+// over on the same port while the old links live on.
+func TestLinkToTheProcessThatTakesOver(t *testing.T) {
+	old := startNode(t, node{key: key.NewPrivate()})
+	near := startNode(t, node{})
+	near.join("http://"+old.addr, nil)
+	near.wantLinks(Linked, 1)
+	link := func() []relay.LinkState { return near.relay.Snapshot().Links }
+
+	old.stopListening()
+	next := startNode(t, node{key: old.key, addr: old.addr})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := old.relay.Drain(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	near.eventually(func() bool { return strings.Count(near.log.String(), "linked to a sibling") == 2 }, "a second link")
+	if n := len(link()); n != 2 {
+		t.Errorf("%d links", n)
+	}
+	old.stop()
+	near.eventually(func() bool { return len(link()) == 1 && !link()[0].Restarting }, "one link")
+	near.wantLinks(Linked, 1)
+	wantPacket(t, client.Config{URL: "http://" + near.addr, Key: key.NewPrivate()}, client.Config{URL: "http://" + next.addr, Key: key.NewPrivate()})
+	near.log.wantCount(t, "WARN", 0)
 }
