@@ -44,6 +44,8 @@ func newRootCommand() *cobra.Command {
 		newRelayCommand(),
 		newPingCommand(),
 		newBenchCommand(),
+		newPeersCommand(),
+		newPruneCommand(),
 		newKeyCommand(),
 		newVersionCommand(),
 	)

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -167,10 +166,9 @@ func (s *service) wantLogEnd(t *testing.T, want string, times int) {
 
 // A logPipe gathers what processes write on standard error.
 type logPipe struct {
+	logText
 	read, write *os.File
 	ended       chan struct{}
-	mu          sync.Mutex
-	gathered    bytes.Buffer // guarded by mu
 }
 
 func (l *logPipe) open(t *testing.T, cmd *exec.Cmd) {
@@ -189,20 +187,8 @@ func (l *logPipe) begin() {
 	l.write.Close()
 	go func() {
 		defer close(l.ended)
-		io.Copy(l, l.read)
+		io.Copy(&l.logText, l.read)
 	}()
-}
-
-func (l *logPipe) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.gathered.Write(b)
-}
-
-func (l *logPipe) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.gathered.String()
 }
 
 // A guest is a peer of the relay.

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/key"
+)
+
+func newPeersCommand() *cobra.Command {
+	cmd := newGroup("peers", "List and close the connections of a relay's peers")
+	cmd.AddCommand(newPeersListCommand(), newPeersCloseCommand())
+	return cmd
+}
+
+// A peersReport is what "peers list --json" prints for each relay. The JSON names
+// are stable.
+type peersReport struct {
+	Relay string     `json:"relay"`
+	Peers []peerLine `json:"peers"`
+}
+
+// A peerEvent is what "peers list --watch --json" prints afterwards.
+type peerEvent struct {
+	Relay string `json:"relay"`
+	Event string `json:"event"` // present or gone
+	peerLine
+}
+
+func newPeersListCommand() *cobra.Command {
+	var f rosterFlags
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "list URL...",
+		Short: "List the peers that are connected to relays",
+		Long: `List the peers that are connected to relays, those of one region.
+
+Siblings are among them (mesh), and peers that would rather be on another node
+of the region (not-ideal). It needs the mesh key, as a sibling does. A relay
+whose certificate is pinned is written as URL=sha256-raw:<hex>.
+
+Exit status: 0 listed, 2 wrong usage, 3 a relay could not be asked.`,
+		Example: `  detour peers list --mesh-psk-file mesh.key https://relay.example/derp
+  detour peers list --watch --mesh-psk-file mesh.key http://127.0.0.1:3340`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rosters, err := f.open(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			defer closeRosters(rosters)
+			out := cmd.OutOrStdout()
+			if f.asJSON {
+				err = printRostersJSON(out, rosters)
+			} else {
+				err = printRosters(out, rosters)
+			}
+			if err != nil || !watch {
+				return err
+			}
+			return watchRosters(cmd.Context(), out, rosters, f.asJSON)
+		},
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on showing who comes and goes, until interrupted")
+	f.add(cmd.Flags())
+	return cmd
+}
+
+func printRosters(w io.Writer, rosters []*roster) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i, r := range rosters {
+		if len(rosters) > 1 {
+			if i > 0 {
+				fmt.Fprintln(table)
+			}
+			fmt.Fprintf(table, "%s: %d peers\n", r.url, len(r.peers))
+		}
+		fmt.Fprintln(table, "KEY\tADDRESS\tFLAGS\tAPP")
+		for _, m := range r.sorted() {
+			fmt.Fprintln(table, newPeerLine(m).columns())
+		}
+	}
+	return table.Flush()
+}
+
+func printRostersJSON(w io.Writer, rosters []*roster) error {
+	for _, r := range rosters {
+		report := peersReport{Relay: r.url, Peers: []peerLine{}}
+		for _, m := range r.sorted() {
+			report.Peers = append(report.Peers, newPeerLine(m))
+		}
+		if err := json.NewEncoder(w).Encode(report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watchRosters prints who comes and goes, until ctx is done or a relay is lost.
+func watchRosters(ctx context.Context, w io.Writer, rosters []*roster, asJSON bool) error {
+	defer context.AfterFunc(ctx, func() { closeRosters(rosters) })()
+	var readers sync.WaitGroup
+	var mu sync.Mutex // for w
+	lost := make(chan error, len(rosters))
+	for _, r := range rosters {
+		readers.Go(func() {
+			lost <- r.watch(func(present bool, m client.Message) error {
+				mu.Lock()
+				defer mu.Unlock()
+				return printEvent(w, r.url, len(rosters) > 1, asJSON, present, m)
+			})
+		})
+	}
+	err := <-lost
+	interrupted := ctx.Err() != nil
+	closeRosters(rosters)
+	readers.Wait()
+	if interrupted {
+		return nil
+	}
+	return unansweredf("%w", err)
+}
+
+// watch tells of each change until an error.
+func (r *roster) watch(change func(present bool, m client.Message) error) error {
+	for {
+		m, err := r.next()
+		if err == nil && (m.Kind == client.MessagePeerPresent || m.Kind == client.MessagePeerGone) {
+			err = change(m.Kind == client.MessagePeerPresent, m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func printEvent(w io.Writer, url string, several, asJSON, present bool, m client.Message) error {
+	sign, event := "-", "gone"
+	if present {
+		sign, event = "+", "present"
+	}
+	line := newPeerLine(m)
+	if asJSON {
+		return json.NewEncoder(w).Encode(peerEvent{url, event, line})
+	}
+	text := sign + " " + line.Key.String()
+	if present {
+		text = sign + " " + line.columns()
+	}
+	if several {
+		text = url + "\t" + text
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// A closeReport is what "peers close --json" prints. The JSON names are stable.
+type closeReport struct {
+	Relay  string       `json:"relay"`
+	Closed []key.Public `json:"closed"` // had been connected, and have gone
+	Absent []key.Public `json:"absent"` // were not connected
+	Stayed []key.Public `json:"stayed"` // have not gone
+}
+
+// closePatience is how long peers may take to be gone.
+const closePatience = 5 * time.Second
+
+func newPeersCloseCommand() *cobra.Command {
+	var f rosterFlags
+	cmd := &cobra.Command{
+		Use:   "close URL KEY...",
+		Short: "Close the connections of peers at a relay",
+		Long: `Close the connections of peers at a relay.
+
+Peers are free to come back, and most do at once. It needs the mesh key.
+
+Exit status: 0 all were connected and have gone, 1 some were not, or have not,
+2 wrong usage, 3 the relay could not be asked.`,
+		Example: `  detour peers close --mesh-psk-file mesh.key https://relay.example/derp nodekey:<hex>`,
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var keys []key.Public
+			for _, text := range args[1:] {
+				k, err := key.ParsePublic(text)
+				if err != nil {
+					return usagef("%q is not the key of a peer: %w", text, err)
+				}
+				keys = append(keys, k)
+			}
+			rosters, err := f.open(cmd.Context(), args[:1])
+			if err != nil {
+				return err
+			}
+			defer closeRosters(rosters)
+			report, err := rosters[0].closePeers(cmd.Context(), keys)
+			if err != nil {
+				return err
+			}
+			return report.print(cmd.OutOrStdout(), f.asJSON)
+		},
+	}
+	f.add(cmd.Flags())
+	return cmd
+}
+
+// closePeers closes the connections of keys and waits until they are gone.
+func (r *roster) closePeers(ctx context.Context, keys []key.Public) (*closeReport, error) {
+	report := &closeReport{Relay: r.url, Closed: []key.Public{}, Absent: []key.Public{}, Stayed: []key.Public{}}
+	asked := make(map[key.Public]bool)
+	for _, k := range keys {
+		if _, here := r.peers[k]; !here {
+			report.Absent = append(report.Absent, k)
+			continue
+		}
+		if err := r.conn.ClosePeer(k); err != nil {
+			return nil, unansweredf("%w", err)
+		}
+		asked[k] = true
+	}
+	ctx, cancel := context.WithTimeout(ctx, closePatience)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { r.conn.Close() })()
+	for len(asked) > 0 {
+		m, err := r.next()
+		if err != nil && ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			return nil, unansweredf("%w", err)
+		}
+		if m.Kind == client.MessagePeerGone && asked[m.Peer] {
+			report.Closed = append(report.Closed, m.Peer)
+			delete(asked, m.Peer)
+		}
+	}
+	for k := range asked {
+		report.Stayed = append(report.Stayed, k)
+	}
+	return report, nil
+}
+
+// print prints the report; the error says what did not go as asked.
+func (c *closeReport) print(w io.Writer, asJSON bool) (err error) {
+	if asJSON {
+		err = json.NewEncoder(w).Encode(c)
+	} else {
+		for _, group := range []struct {
+			keys []key.Public
+			fate string
+		}{{c.Closed, "closed"}, {c.Absent, "was not connected"}, {c.Stayed, "has not gone"}} {
+			for _, k := range group.keys {
+				fmt.Fprintf(w, "%s %s\n", k, group.fate)
+			}
+		}
+	}
+	if n := len(c.Absent) + len(c.Stayed); n > 0 && err == nil {
+		err = fmt.Errorf("%d of %d peers were not connected or have not gone", n, n+len(c.Closed))
+	}
+	return err
+}

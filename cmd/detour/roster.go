@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// rosterFlags say which relays a command watches, as a sibling of theirs does.
+type rosterFlags struct {
+	targetFlags
+	meshKey meshKeyFlag
+	asJSON  bool
+}
+
+func (f *rosterFlags) add(flags *pflag.FlagSet) {
+	f.meshKey.add(flags)
+	f.targetFlags.add(flags)
+	flags.BoolVar(&f.asJSON, "json", false, "print JSON, and nothing else")
+}
+
+// rosterPin is how a URL is given the pin of its relay, since each relay of a
+// region may have its own.
+const rosterPin = "=sha256-raw:"
+
+// target makes the dial of one relay, still without keys.
+func (f *rosterFlags) target(url string) (client.Config, error) {
+	trust := f.targetFlags
+	if i := strings.LastIndex(url, rosterPin); i >= 0 {
+		if trust.certName != "" {
+			return client.Config{}, usagef("%q has a pin, and there is --cert-name: leave one out", url)
+		}
+		url, trust.certName = url[:i], url[i+1:]
+	}
+	cfg, err := trust.config(url)
+	cfg.AppName = "detour peers"
+	return cfg, err
+}
+
+// open logs in to each relay with its mesh key and returns when all rosters are
+// complete.
+func (f *rosterFlags) open(ctx context.Context, urls []string) (rosters []*roster, err error) {
+	var targets []client.Config
+	for _, url := range urls {
+		target, err := f.target(url)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, target)
+	}
+	keys, _, err := f.meshKey.load()
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	if len(keys) == 0 {
+		return nil, usagef("the mesh key of the region is missing: give --mesh-psk-file, or set $%s", meshKeyVariables[0])
+	}
+	defer func() {
+		if err != nil {
+			closeRosters(rosters)
+		}
+	}()
+	for _, target := range targets {
+		r, err := openRoster(ctx, target, keys)
+		if err != nil {
+			return rosters, err
+		}
+		rosters = append(rosters, r)
+	}
+	return rosters, nil
+}
+
+func closeRosters(rosters []*roster) {
+	for _, r := range rosters {
+		r.conn.Close()
+	}
+}
+
+// A roster is what a relay tells of the peers that are connected to it, from the
+// first flood on. One goroutine at a time uses it.
+type roster struct {
+	url   string
+	conn  *client.Conn
+	self  key.Public // we are a peer, too, but not one to list
+	peers map[key.Public]client.Message
+}
+
+// rosterPatience bounds the wait for a relay to admit us and list its peers.
+const rosterPatience = 20 * time.Second
+
+// errMeshKey: the relay closed the connection when we asked for its peers.
+var errMeshKey = errors.New("the relay does not tell us of its peers: it has no mesh key, or another one: compare its --mesh-psk-file with ours")
+
+// openRoster tries the keys in turn, as a relay in the middle of a rotation may
+// know only one of them.
+func openRoster(ctx context.Context, target client.Config, keys []key.Mesh) (r *roster, err error) {
+	for _, target.MeshKey = range keys {
+		if r, err = dialRoster(ctx, target); !errors.Is(err, errMeshKey) {
+			break
+		}
+	}
+	switch {
+	case err == nil:
+		return r, nil
+	case errors.Is(err, errMeshKey):
+		return nil, unansweredf("%s: %w", target.URL, err)
+	}
+	return nil, withHint(err)
+}
+
+func dialRoster(ctx context.Context, target client.Config) (*roster, error) {
+	ctx, cancel := context.WithTimeout(ctx, rosterPatience)
+	defer cancel()
+	target.Key = key.NewPrivate()
+	conn, err := client.Dial(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	r := &roster{url: target.URL, conn: conn, self: target.Key.Public(), peers: make(map[key.Public]client.Message)}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := r.fill(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// fill asks for the peers and reads until all have come. The answers to two
+// Pings, one after the other, are behind them: our relay answers in order, and
+// derper, which does not, lists peers before it comes back to the second.
+func (r *roster) fill(ctx context.Context) error {
+	if _, err := r.conn.Recv(nil); err != nil {
+		return err // not admitted
+	}
+	if err := r.conn.WatchConns(); err != nil {
+		return err
+	}
+	pinged := make(chan error, 1)
+	go func() { pinged <- r.pingTwice(ctx) }()
+	for pongs := 0; pongs < 2; {
+		msg, err := r.next()
+		if err != nil {
+			<-pinged
+			switch {
+			case ctx.Err() != nil:
+				return fmt.Errorf("relay %s: the list of peers has not come: %w", r.conn.RemoteAddr(), context.Cause(ctx))
+			case len(r.peers) == 0:
+				return errMeshKey
+			}
+			return err
+		}
+		if msg.Kind == client.MessagePong {
+			pongs++
+		}
+	}
+	return <-pinged
+}
+
+// pingTwice ends the connection if an answer does not come.
+func (r *roster) pingTwice(ctx context.Context) error {
+	for range 2 {
+		if _, err := r.conn.Ping(ctx); err != nil {
+			r.conn.Close()
+			return err
+		}
+	}
+	return nil
+}
+
+// next returns the next message, and notes who has come and gone.
+func (r *roster) next() (client.Message, error) {
+	for {
+		msg, err := r.conn.Recv(nil)
+		switch {
+		case errors.Is(err, client.ErrBufferSize):
+			return msg, fmt.Errorf("%s: a packet came, where only news of peers may", r.url)
+		case err != nil:
+			return msg, err
+		case msg.Peer == r.self:
+			continue
+		case msg.Kind == client.MessagePeerPresent:
+			r.peers[msg.Peer] = msg
+		case msg.Kind == client.MessagePeerGone:
+			delete(r.peers, msg.Peer)
+		}
+		return msg, nil
+	}
+}
+
+// sorted returns the peers by key.
+func (r *roster) sorted() []client.Message {
+	return slices.SortedFunc(maps.Values(r.peers), func(a, b client.Message) int { return a.Peer.Compare(b.Peer) })
+}
+
+// A peerLine is a peer as it is printed. The JSON names are stable.
+type peerLine struct {
+	Key   key.Public `json:"key"`
+	Addr  string     `json:"addr,omitempty"`
+	Flags []string   `json:"flags"`
+	App   string     `json:"app,omitempty"`
+}
+
+func newPeerLine(m client.Message) peerLine {
+	line := peerLine{Key: m.Peer, Flags: []string{}, App: m.AppName}
+	if m.Addr.IsValid() && m.Addr.Port() != 0 {
+		line.Addr = m.Addr.String()
+	}
+	for _, f := range []struct {
+		flag derp.PresenceFlags
+		name string
+	}{{derp.PresenceMesh, "mesh"}, {derp.PresenceProber, "prober"}, {derp.PresenceNotIdeal, "not-ideal"}} {
+		if m.Flags&f.flag != 0 {
+			line.Flags = append(line.Flags, f.name)
+		}
+	}
+	return line
+}
+
+// columns are the fields for a table, with something in each.
+func (l peerLine) columns() string {
+	filled := func(text string) string {
+		if text == "" {
+			return "-"
+		}
+		return text
+	}
+	return strings.Join([]string{l.Key.String(), filled(l.Addr), filled(strings.Join(l.Flags, ",")), filled(l.App)}, "\t")
+}
