@@ -15,6 +15,7 @@ const (
 	lookupRepeated = "BenchmarkLookupRepeated"
 	lookupTable    = "BenchmarkLookupTable"
 	relayTLS       = "BenchmarkRelayTLS"
+	meshTLS        = "BenchmarkMeshTLS"
 )
 
 // goPackages are where these are looked for, below the repository's root.
@@ -28,7 +29,7 @@ type benchmark struct {
 
 // goBenchmarks runs the product's own benchmarks.
 func (s *stage) goBenchmarks(ctx context.Context) ([]benchmark, error) {
-	pattern := fmt.Sprintf("^(%s|%s|%s)$", lookupRepeated, lookupTable, relayTLS)
+	pattern := fmt.Sprintf("^(%s|%s|%s|%s)$", lookupRepeated, lookupTable, relayTLS, meshTLS)
 	args := []string{"test", "-run", "^$", "-bench", pattern, "-benchmem", "-count", strconv.Itoa(s.options.rounds)}
 	cmd := exec.CommandContext(ctx, "go", append(args, goPackages...)...)
 	cmd.Dir = s.options.root

@@ -23,6 +23,7 @@ func meshRows() []row {
 		loadRow("mesh-cpu", "two relays: CPU per delivered packet on the first, 500 Mbit/s", "us", mark{limit: 0.6, ratio: true}, "mesh-500m", cpu),
 		quotientRow("mesh-stopped", "goodput that 9 local pairs lose beside a sibling that stops reading", "%", mark{limit: 5, below: true},
 			"mesh-local-stopped", "mesh-local", goodput, func(a, b float64) float64 { return 100 * (1 - a/b) }),
+		goRow("mesh-allocs", "allocations per forwarded packet, both relays together, TLS", "", mark{limit: 0.001}, meshTLS, "allocs/packet"),
 	}
 	return append(rows, presenceRows()...)
 }
