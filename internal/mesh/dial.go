@@ -39,7 +39,7 @@ const (
 var errSlow = errors.New("it took too long")
 
 // connect dials the addresses of a target in turn until one of them answers as a
-// relay does. It calls dialling with each.
+// relay does. It calls dialling with each. ctx has a deadline.
 func (m *Mesh) connect(ctx context.Context, to target, dialling func(netip.AddrPort)) (relay.Stream, netip.AddrPort, error) {
 	addrs, err := m.resolve(ctx, to)
 	if err != nil {
@@ -66,10 +66,7 @@ func (m *Mesh) connect(ctx context.Context, to target, dialling func(netip.AddrP
 
 // shareOf divides what is left of the context's time between n addresses.
 func shareOf(ctx context.Context, n int) time.Duration {
-	end, ok := ctx.Deadline()
-	if !ok {
-		return tryBudget
-	}
+	end, _ := ctx.Deadline()
 	return max(time.Until(end)/time.Duration(n), shortestShare)
 }
 

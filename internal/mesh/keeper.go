@@ -25,9 +25,10 @@ const (
 	// when a link is lost, which may have been that one.
 	knownPause = 30 * time.Second
 
-	// strangerPause is the pause when the sibling has said twice in a row that we
-	// are none of its own: a person has to change a mesh key.
-	strangerPause = 15 * time.Second
+	// personPause is the pause when a person has to change something: the sibling
+	// has said twice in a row that we are none of its own, which is for want of the
+	// right mesh key, or announces more keys than it may.
+	personPause = 15 * time.Second
 
 	// longestRestart bounds the pause that a sibling asks for before it restarts.
 	longestRestart = time.Minute
@@ -172,8 +173,10 @@ func (k *keeper) pause(ctx context.Context, t *try, lost <-chan struct{}) bool {
 	case errors.Is(t.err, relay.ErrNotSibling):
 		// Once may be chance: a sibling that is just going down.
 		if k.stranger++; k.stranger > 1 {
-			return k.rest(ctx, jitter(strangerPause), nil)
+			return k.rest(ctx, jitter(personPause), nil)
 		}
+	case errors.Is(t.err, relay.ErrTooManyPeers):
+		return k.rest(ctx, jitter(personPause), nil)
 	}
 	return k.rest(ctx, k.nextPause(t), nil)
 }

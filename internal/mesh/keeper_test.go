@@ -110,7 +110,7 @@ func TestWrongMeshKey(t *testing.T) {
 		defer w.run()()
 		pass(10 * time.Minute)
 		for i, gap := range w.gaps(at1) {
-			if i > 0 && !jittered(gap, strangerPause) {
+			if i > 0 && !jittered(gap, personPause) {
 				t.Errorf("gap %d of %v", i, gap)
 			}
 		}
@@ -119,6 +119,23 @@ func TestWrongMeshKey(t *testing.T) {
 		w.set(at1, good)
 		pass(30 * time.Second)
 		w.wantStatus("192.0.2.1", Linked)
+	})
+}
+
+// Listening to a sibling that announces too much costs something each time.
+func TestSiblingThatAnnouncesTooMuch(t *testing.T) {
+	inWorld(t, Config{Entries: mustParse(t, "192.0.2.1")}, func(t *testing.T, w *world) {
+		w.set(at1, func(_ context.Context, to relay.Sibling) error {
+			to.Linked(key.Public{1})
+			return relay.ErrTooManyPeers
+		})
+		defer w.run()()
+		pass(10 * time.Minute)
+		for i, gap := range w.gaps(at1) {
+			if !jittered(gap, personPause) {
+				t.Errorf("gap %d of %v", i, gap)
+			}
+		}
 	})
 }
 

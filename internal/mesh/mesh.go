@@ -153,10 +153,11 @@ func (m *Mesh) prepare() error {
 }
 
 // Run keeps the links until ctx is done, and waits for their end. It is called
-// once.
+// once, and blocks also when there is nobody to link to.
 func (m *Mesh) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
+	all.Go(func() { <-ctx.Done() })
 	m.mu.Lock()
 	for _, k := range m.keepers {
 		all.Go(func() { k.run(ctx) })
