@@ -7,16 +7,10 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/detour-relay/detour/internal/certs"
 )
 
 // Two relays in this process, meshed, and a load that crosses from one to the
@@ -45,9 +39,8 @@ func allocationsPerForward(tb testing.TB, window time.Duration) (float64, uint64
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	far := serveSibling(ctx, tb, "")
-	pin, _ := far.source.(*certs.Self).Pin()
-	near := serveSibling(ctx, tb, far.edge.Addr().String()+"="+pin)
+	near, far := serveSibling(ctx, tb), serveSibling(ctx, tb)
+	linkTo(ctx, tb, near, far)
 
 	load := exec.CommandContext(ctx, "detour", "bench", "--insecure", "--rate", "200M", "--burst", "8",
 		"--duration", (window + 2*time.Second).String(), urlOf(near), urlOf(far))
@@ -72,42 +65,3 @@ func allocationsPerForward(tb testing.TB, window time.Duration) (float64, uint64
 	forwarded = far.relay.Snapshot().ForwardedIn - forwarded
 	return float64(after.Mallocs-before.Mallocs) / float64(max(1, forwarded)), forwarded
 }
-
-// serveSibling runs a relay in this process until the test ends. Without siblings
-// it only admits them.
-func serveSibling(ctx context.Context, tb testing.TB, siblings string) *relayProcess {
-	tb.Helper()
-	secret := filepath.Join(tb.TempDir(), "mesh.key")
-	if err := os.WriteFile(secret, []byte(strings.Repeat("5a", 32)), 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	f := &relayFlags{tls: tlsSelf, hostname: "127.0.0.1", stateDir: tb.TempDir(), listen: "127.0.0.1:0"}
-	f.mesh.key.file, f.mesh.with = secret, siblings
-	if err := f.mesh.settle(); err != nil {
-		tb.Fatal(err)
-	}
-	p, err := startRelay(f, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{}, 2)
-	go func() { p.edge.Serve(ctx); done <- struct{}{} }()
-	go func() {
-		if p.mesh != nil {
-			p.mesh.Run(ctx)
-		}
-		done <- struct{}{}
-	}()
-	tb.Cleanup(func() {
-		cancel()
-		if err := p.stop(); err != nil {
-			tb.Error(err)
-		}
-		<-done
-		<-done
-	})
-	return p
-}
-
-func urlOf(p *relayProcess) string { return "https://" + p.edge.Addr().String() + "/derp" }
