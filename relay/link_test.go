@@ -3,8 +3,11 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -251,6 +254,42 @@ func TestMeshKeysRotate(t *testing.T) {
 		late := r.JoinAs(relaytest.Who{Name: "late", Mesh: true})
 		if n := r.Snapshot().WrongMeshKeys; n != 1 || !late.IsServed() {
 			t.Errorf("%d wrong keys are counted, and their peer is served: %v", n, late.IsServed())
+		}
+	})
+}
+
+// A peer with a wrong mesh key is an ordinary one. The operator hears of it once a
+// minute at most, however often it comes.
+func TestWrongMeshKeyIsLogged(t *testing.T) {
+	var log strings.Builder
+	other, err := key.ParseMesh(strings.Repeat("5a", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := relay.Config{MeshKeys: []key.Mesh{other}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	inBubble(t, cfg, func(t *testing.T, r *relaytest.Relay) {
+		said := func() int {
+			synctest.Wait()
+			return strings.Count(log.String(), "level=WARN")
+		}
+		r.Join("without a key")
+		if said() != 0 {
+			t.Errorf("logged %q", log.String())
+		}
+		for i := range 3 {
+			r.JoinAs(relaytest.Who{Name: fmt.Sprint(i), Mesh: true})
+		}
+		if said() != 1 || !strings.Contains(log.String(), "mesh key") {
+			t.Errorf("logged %q", log.String())
+		}
+		time.Sleep(61 * time.Second)
+		wrong := r.JoinAs(relaytest.Who{Name: "later", Mesh: true})
+		if said() != 2 {
+			t.Errorf("logged %q", log.String())
+		}
+		wrong.Send(derp.AppendWatchConns(nil))
+		if err := wrong.Ended(); !errors.Is(err, relay.ErrNotPrivileged) {
+			t.Errorf("a watcher with a wrong key ended with %v", err)
 		}
 	})
 }
