@@ -68,6 +68,9 @@ func (c *conn) begin(greeting []byte) {
 	c.out.writing = true
 	c.server.routes.add(c)
 	c.server.pulse.add(c)
+	if c.sibling {
+		c.server.siblingSeen()
+	}
 	_, err := c.stream.Write(greeting)
 	done := false
 	if err == nil {

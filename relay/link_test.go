@@ -294,6 +294,32 @@ func TestWrongMeshKeyIsLogged(t *testing.T) {
 	})
 }
 
+func TestSiblingSeen(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		seen := func(c <-chan struct{}) bool {
+			synctest.Wait()
+			select {
+			case <-c:
+				return true
+			default:
+				return false
+			}
+		}
+		first := r.SiblingSeen()
+		r.Join("peer")
+		if seen(first) {
+			t.Error("a regular peer is taken for a sibling")
+		}
+		r.JoinAs(relaytest.Who{Name: "a", Mesh: true})
+		if !seen(first) || !seen(first) {
+			t.Error("a sibling is not seen")
+		}
+		if second := r.SiblingSeen(); seen(second) {
+			t.Error("a sibling is seen twice")
+		}
+	})
+}
+
 // Two relays: packets cross, PeerGone comes from the whole region, and no packet
 // goes further than one hop.
 func TestTwoRelays(t *testing.T) {

@@ -147,6 +147,7 @@ type Server struct {
 	closing  bool
 	draining bool                          // nobody new comes in
 	logins   map[Stream]context.CancelFunc // of conns and links that are not logged in yet
+	seen     chan struct{}                 // closed when a sibling logs in; nil: nobody waits for one
 	running  sync.WaitGroup                // Serve and Link calls and the writers they started
 }
 
@@ -256,6 +257,26 @@ func (s *Server) entered(stream Stream) {
 	defer s.mu.Unlock()
 	s.logins[stream]()
 	delete(s.logins, stream)
+}
+
+// SiblingSeen returns a channel that is closed when the next conn with a mesh key
+// logs in: a sibling that was out of reach may be back, and worth a dial.
+func (s *Server) SiblingSeen() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil {
+		s.seen = make(chan struct{})
+	}
+	return s.seen
+}
+
+func (s *Server) siblingSeen() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen != nil {
+		close(s.seen)
+		s.seen = nil
+	}
 }
 
 // now is the time since the relay was made, in nanoseconds. It is never 0, which
