@@ -25,6 +25,7 @@ type world struct {
 	t    *testing.T
 	mesh *Mesh
 	log  *lines
+	came broadcast // a sibling has come to us
 
 	mu       sync.Mutex
 	siblings map[string]sibling // by address and port; without one: refused
@@ -53,7 +54,7 @@ func inWorld(t *testing.T, cfg Config, play func(t *testing.T, w *world)) {
 		w := &world{t: t, log: &lines{}, siblings: map[string]sibling{}, dns: map[string][]string{}, srv: map[string][]*net.SRV{}}
 		cfg.LookupNetIP, cfg.LookupSRV, cfg.Logger = w.lookupNetIP, w.lookupSRV, w.log.logger()
 		w.mesh = newMesh(cfg)
-		w.mesh.dial, w.mesh.link = w.dial, w.link
+		w.mesh.dial, w.mesh.link, w.mesh.siblingSeen = w.dial, w.link, w.came.wait
 		if err := w.mesh.prepare(); err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,10 @@ const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
 
+	// wakePause is the shortest time between two pauses that end early because some
+	// sibling has come to us: so does one that was down, and it may be this one.
+	wakePause = time.Second
+
 	// steady is how long a link lives that makes the pauses short again.
 	steady = 10 * time.Second
 
@@ -43,8 +47,9 @@ type keeper struct {
 
 	// Owned by run.
 	pace     backoff
-	stranger int  // how often in a row the sibling took us for none of its own
-	old      *try // a link that lives on while its sibling restarts; nil: none
+	woken    time.Time // when a pause last ended early
+	stranger int       // how often in a row the sibling took us for none of its own
+	old      *try      // a link that lives on while its sibling restarts; nil: none
 
 	tries sync.WaitGroup
 
@@ -83,12 +88,12 @@ func (k *keeper) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
-		lost := k.mesh.lost.wait()
+		lost, seen := k.mesh.lost.wait(), k.mesh.siblingSeen()
 		t := k.start(ctx)
 		var again bool
 		select {
 		case <-t.ended:
-			again = k.pause(ctx, t, lost)
+			again = k.pause(ctx, t, lost, seen)
 		case in := <-t.restarting:
 			k.replaceOld(t)
 			again = k.pauseRestarting(ctx, t, min(in, longestRestart))
@@ -159,7 +164,7 @@ func (k *keeper) replaceOld(t *try) {
 }
 
 // pause waits for the time of the next try. It reports false if there is none.
-func (k *keeper) pause(ctx context.Context, t *try, lost <-chan struct{}) bool {
+func (k *keeper) pause(ctx context.Context, t *try, lost, seen <-chan struct{}) bool {
 	if !errors.Is(t.err, relay.ErrNotSibling) {
 		k.stranger = 0
 	}
@@ -178,7 +183,16 @@ func (k *keeper) pause(ctx context.Context, t *try, lost <-chan struct{}) bool {
 	case errors.Is(t.err, relay.ErrTooManyPeers):
 		return k.rest(ctx, jitter(personPause), nil)
 	}
-	return k.rest(ctx, k.nextPause(t), nil)
+	if time.Since(k.woken) < wakePause {
+		seen = nil
+	}
+	again := k.rest(ctx, k.nextPause(t), seen)
+	select {
+	case <-seen:
+		k.woken = time.Now()
+	default:
+	}
+	return again
 }
 
 // pauseRestarting waits for the time that a restarting sibling has asked for, or

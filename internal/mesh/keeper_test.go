@@ -48,6 +48,36 @@ func TestPausesGrowAndAreLoggedOnce(t *testing.T) {
 	})
 }
 
+// A sibling that was down for long is dialled as soon as it comes to us itself.
+func TestSiblingThatComesBack(t *testing.T) {
+	inWorld(t, Config{Entries: mustParse(t, "192.0.2.1")}, func(t *testing.T, w *world) {
+		defer w.run()()
+		pass(10 * time.Minute)
+		w.set(at1, good)
+		pass(time.Millisecond)
+		before := w.dialsOf(at1)
+		w.came.send()
+		pass(time.Millisecond)
+		if s := w.stateOf("192.0.2.1"); s.Status != Linked || w.dialsOf(at1) != before+1 {
+			t.Errorf("after %d dials and one more its state is %+v", before, s)
+		}
+	})
+}
+
+// Siblings that come again and again do not make us spin.
+func TestSiblingsThatComeOften(t *testing.T) {
+	inWorld(t, Config{Entries: mustParse(t, "192.0.2.1")}, func(t *testing.T, w *world) {
+		defer w.run()()
+		for range 6000 {
+			w.came.send()
+			pass(10 * time.Millisecond)
+		}
+		if n := w.dialsOf(at1); n > 120 {
+			t.Errorf("%d dials in a minute", n)
+		}
+	})
+}
+
 // A link that breaks again and again does not make us spin; one that has lived
 // is made again at once.
 func TestFlappingLink(t *testing.T) {

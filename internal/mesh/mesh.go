@@ -82,6 +82,7 @@ type Mesh struct {
 	// test plays them.
 	config        Config
 	link          func(context.Context, relay.Stream, relay.Sibling) error
+	siblingSeen   func() <-chan struct{} // closed when a sibling comes to us
 	closeNotIdeal func(ideal string, quiet time.Duration, atMost int) int
 	dial          func(context.Context, target, netip.AddrPort) (relay.Stream, error)
 	discoveries   []*discovery
@@ -98,7 +99,7 @@ func New(config Config) (*Mesh, error) {
 		return nil, errors.New("mesh: Config.Relay is missing")
 	}
 	m := newMesh(config)
-	m.link, m.closeNotIdeal = config.Relay.Link, config.Relay.CloseNotIdeal
+	m.link, m.closeNotIdeal, m.siblingSeen = config.Relay.Link, config.Relay.CloseNotIdeal, config.Relay.SiblingSeen
 	m.dial = dialer{config.RootCAs}.dial
 	if err := m.prepare(); err != nil {
 		return nil, fmt.Errorf("mesh: %w", err)
