@@ -137,24 +137,3 @@ func (r *routes) drain() {
 	r.mu.Unlock()
 	flushAll(told)
 }
-
-// CloseNotIdeal closes conns whose peers said that they would rather be on the
-// node named ideal, at most atMost of them, and none that has had packets within
-// the time called quiet. It returns how many it closed.
-func (s *Server) CloseNotIdeal(ideal string, quiet time.Duration, atMost int) (closed int) {
-	now := s.now()
-	s.routes.each(func(c *conn) {
-		if closed < atMost && ideal != "" && c.ideal == ideal && c.quietSince() < now-int64(quiet) {
-			c.close(ErrRebalanced)
-			closed++
-		}
-	})
-	return closed
-}
-
-// quietSince returns when the conn last had packets, in either direction.
-func (c *conn) quietSince() int64 {
-	c.out.mu.Lock()
-	defer c.out.mu.Unlock()
-	return max(c.since, c.usedAt.Load(), c.out.pushedAt)
-}

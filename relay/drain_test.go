@@ -198,5 +198,17 @@ func TestCloseNotIdeal(t *testing.T) {
 				t.Errorf("ended with %v", err)
 			}
 		}
+		back := r.JoinAs(relaytest.Who{Name: "0", NotIdeal: true})
+		time.Sleep(50 * time.Minute)
+		if n := r.CloseNotIdeal("ideal", 10*time.Second, 9); n != 1 || busy.IsServed() {
+			t.Errorf("closed %d, want the one that was busy", n)
+		}
+		if !back.IsServed() {
+			t.Error("a peer that came back is closed again")
+		}
+		time.Sleep(20 * time.Minute)
+		if n := r.CloseNotIdeal("ideal", 10*time.Second, 9); n != 1 || back.IsServed() {
+			t.Errorf("closed %d, want the one that came back", n)
+		}
 	})
 }

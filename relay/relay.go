@@ -143,12 +143,13 @@ type Server struct {
 	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never
 
 	// Guarded by mu.
-	mu       sync.Mutex
-	closing  bool
-	draining bool                          // nobody new comes in
-	logins   map[Stream]context.CancelFunc // of conns and links that are not logged in yet
-	seen     chan struct{}                 // closed when a sibling logs in; nil: nobody waits for one
-	running  sync.WaitGroup                // Serve and Link calls and the writers they started
+	mu         sync.Mutex
+	closing    bool
+	draining   bool                          // nobody new comes in
+	logins     map[Stream]context.CancelFunc // of conns and links that are not logged in yet
+	seen       chan struct{}                 // closed when a sibling logs in; nil: nobody waits for one
+	rebalanced map[key.Public]int64          // when peers were sent back to their ideal node
+	running    sync.WaitGroup                // Serve and Link calls and the writers they started
 }
 
 // New returns a relay, or an error that names the field that is wrong.
@@ -174,10 +175,11 @@ func New(cfg Config) (*Server, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg:    cfg,
-		public: cfg.Key.Public(),
-		born:   time.Now(),
-		logins: make(map[Stream]context.CancelFunc),
+		cfg:        cfg,
+		public:     cfg.Key.Public(),
+		born:       time.Now(),
+		logins:     make(map[Stream]context.CancelFunc),
+		rebalanced: make(map[key.Public]int64),
 	}
 	s.meshKeys.Store(&cfg.MeshKeys)
 	s.routes.init(&s.count)
