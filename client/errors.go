@@ -27,6 +27,8 @@ var (
 	ErrSilent = errors.New("relay is silent")
 	// ErrClosed: Close was called.
 	ErrClosed = errors.New("connection was closed")
+	// ErrNotConnected: no relay of the region has us just now. State tells why; reconnecting goes on.
+	ErrNotConnected = errors.New("not connected to any relay of the region")
 	// ErrPacketSize: a packet is larger than derp.MaxPacket. Nothing was sent; the connection goes on.
 	ErrPacketSize = errors.New("packet is too large to send")
 	// ErrBufferSize: the buffer given to Recv is too small for the packet. The packet is kept for the next call.

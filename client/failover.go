@@ -1,0 +1,290 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+)
+
+const (
+	tcpBudget     = 1500 * time.Millisecond // for each TCP connection of an attempt (spec section 7.2)
+	attemptBudget = 5 * time.Second         // from the beginning until a node has admitted us
+
+	// The next node is tried as well after this time or twice what it took last time, so that a node that swallows packets
+	// costs little, and a long way does not mean a login at every node.
+	hedgeMin = 250 * time.Millisecond
+	hedgeMax = tcpBudget
+
+	backoffStep  = 10 * time.Millisecond // times the square of the number of failures (spec section 10.3)
+	backoffMax   = 5 * time.Second
+	backoffQuick = 100 * time.Millisecond // while a relay that restarts asked us to keep trying
+
+	steady   = 2 * time.Second  // a connection that ends sooner counts as a failure
+	unsteady = 30 * time.Second // for so long a node that ended one so soon is tried after the others
+)
+
+var errAttempt = fmt.Errorf("not admitted within %v", attemptBudget)
+
+// keeper is the state of the goroutine that keeps a Region connected:
+//
+//  1. connect tries the nodes until one has admitted us,
+//  2. adopt makes its connection the one that packets are sent on,
+//  3. hold waits until that breaks, or until its relay says that it restarts,
+//  4. and all begins again, in the latter case with the old connection still in use until the next is adopted.
+type keeper struct {
+	leaving    *session // still connected, but its relay restarts
+	failures   int      // rounds in a row in which no node admitted us
+	flaps      int      // connections in a row that ended too soon
+	quickUntil time.Time
+	took       time.Duration // from dialling to admission, last time
+}
+
+func (r *Region) keep() {
+	for {
+		s := r.connect()
+		if s == nil {
+			break
+		}
+		r.adopt(s)
+		r.hold(s)
+	}
+	r.current.Store(nil)
+	if old := r.keeper.leaving; old != nil {
+		old.conn.Close()
+	}
+	r.setState(r.disconnected(ErrClosed))
+}
+
+// connect tries until it succeeds. It returns nil if the Region was closed.
+func (r *Region) connect() *session {
+	k := &r.keeper
+	for r.pause() {
+		s, err := r.race(r.order(time.Now()))
+		if s != nil {
+			k.failures = 0
+			return s
+		}
+		k.failures++
+		if k.leaving == nil && r.ctx.Err() == nil {
+			r.setState(r.disconnected(err))
+		}
+	}
+	return nil
+}
+
+// pause waits before the next round as long as past failures ask for. It returns false if the Region was closed.
+func (r *Region) pause() bool {
+	wait := r.keeper.backoff(time.Now(), rand.Float64())
+	if wait == 0 {
+		return r.ctx.Err() == nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.keeper.leavingDone():
+		r.lost(r.keeper.leaving)
+	case <-r.ctx.Done():
+		return false
+	}
+	return true
+}
+
+// backoff returns how long to wait; random is between 0 and 1. The first failure is followed by another try at once.
+func (k *keeper) backoff(now time.Time, random float64) time.Duration {
+	n := time.Duration(min(k.failures+k.flaps, 1000))
+	if n <= 1 {
+		return 0
+	}
+	wait := min(n*n*backoffStep, backoffMax)
+	if now.Before(k.quickUntil) {
+		wait = min(wait, backoffQuick)
+	}
+	return time.Duration(float64(wait) * (0.5 + random))
+}
+
+// order returns the nodes as configured, but those last that recently broke a connection as soon as they had made it.
+func (r *Region) order(now time.Time) []*node {
+	var first, last []*node
+	for _, n := range r.nodes {
+		if now.Before(n.unsteadyUntil) {
+			last = append(last, n)
+		} else {
+			first = append(first, n)
+		}
+	}
+	return append(first, last...)
+}
+
+type outcome struct {
+	session *session
+	err     error
+}
+
+// race tries nodes in order: the next one once an attempt has failed, or is slow. The first that admits us is returned, and
+// the others are given up.
+func (r *Region) race(nodes []*node) (*session, error) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	outcomes := make(chan outcome, len(nodes))
+	started, ended := 0, 0
+	defer func() {
+		cancel()
+		r.running.Go(func() { giveUp(outcomes, started-ended) })
+	}()
+	next := func() {
+		if started < len(nodes) {
+			n := nodes[started]
+			started++
+			r.running.Go(func() { outcomes <- n.attempt(ctx, r.preferred.Load()) })
+		}
+	}
+	hedge := time.NewTicker(r.keeper.hedge())
+	defer hedge.Stop()
+	var failed error
+	for next(); ended < len(nodes); {
+		select {
+		case o := <-outcomes:
+			ended++
+			if o.session != nil {
+				return o.session, nil
+			}
+			failed = alsoFailed(failed, o.err)
+			next()
+		case <-hedge.C:
+			next()
+		case <-r.keeper.leavingDone():
+			r.lost(r.keeper.leaving)
+		case <-r.ctx.Done():
+			return nil, ErrClosed
+		}
+	}
+	return nil, failed
+}
+
+func (k *keeper) hedge() time.Duration { return min(max(2*k.took, hedgeMin), hedgeMax) }
+
+// alsoFailed joins errors in one line.
+func alsoFailed(failed, err error) error {
+	if failed == nil {
+		return err
+	}
+	return fmt.Errorf("%w; %w", failed, err)
+}
+
+// giveUp waits for attempts that are not needed any more.
+func giveUp(outcomes <-chan outcome, n int) {
+	for range n {
+		if o := <-outcomes; o.session != nil {
+			o.session.conn.Close()
+		}
+	}
+}
+
+// attempt connects to the node and waits until it has admitted us.
+func (n *node) attempt(ctx context.Context, preferred bool) outcome {
+	begun := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, attemptBudget, errAttempt)
+	defer cancel()
+	cfg := n.cfg
+	cfg.Preferred = preferred
+	conn, err := Dial(ctx, cfg)
+	if err != nil {
+		return outcome{err: err}
+	}
+	stop := context.AfterFunc(ctx, func() { conn.fail(context.Cause(ctx)) })
+	info, err := conn.awaitAdmission()
+	if !stop() && err == nil {
+		err = conn.fail(context.Cause(ctx))
+	}
+	if err != nil {
+		conn.Close()
+		return outcome{err: err}
+	}
+	now := time.Now()
+	return outcome{session: newSession(conn, n, info, preferred, now, now.Sub(begun))}
+}
+
+// awaitAdmission returns ServerInfo. A relay says nothing of importance before it.
+func (c *Conn) awaitAdmission() (Message, error) {
+	for {
+		msg, err := c.Recv(nil)
+		if err != nil || msg.Kind == MessageServerInfo {
+			return msg, err
+		}
+	}
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// withBudget gives each TCP connection only a part of the time of the attempt.
+func withBudget(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, tcpBudget)
+		defer cancel()
+		return dial(ctx, network, addr)
+	}
+}
+
+// adopt makes s the connection that packets are sent on. The one that it replaces is let go gently.
+func (r *Region) adopt(s *session) {
+	k := &r.keeper
+	k.took = s.took
+	r.running.Go(func() { r.read(s) })
+	r.running.Go(func() { r.tend(s) })
+	r.current.Store(s)
+	s.tellPreferred(&r.preferred)
+	r.stats.connects.Add(1)
+	if old := k.leaving; old != nil {
+		k.leaving = nil
+		r.stats.handovers.Add(1)
+		r.noteEnd(old)
+		r.running.Go(func() { r.release(old) })
+	}
+	r.setState(RegionState{
+		Connected: true, Node: s.node.index, Name: s.node.name, ServerKey: s.conn.ServerKey(), Since: s.since,
+	})
+}
+
+// hold waits until the connection has to be replaced.
+func (r *Region) hold(s *session) {
+	select {
+	case <-s.conn.done:
+		r.lost(s)
+	case notice := <-s.restarting:
+		r.prepareHandover(s, notice)
+	case <-r.ctx.Done():
+		s.conn.Close()
+	}
+}
+
+// lost is for a connection that ended before another one took over.
+func (r *Region) lost(s *session) {
+	r.keeper.leaving = nil
+	r.current.Store(nil)
+	r.noteEnd(s)
+	if r.ctx.Err() == nil {
+		r.setState(r.disconnected(s.conn.cause))
+	}
+}
+
+// noteEnd remembers whether a connection was of use.
+func (r *Region) noteEnd(s *session) {
+	now := time.Now()
+	if now.Sub(s.since) >= steady {
+		r.keeper.flaps = 0
+		return
+	}
+	r.keeper.flaps++
+	s.node.unsteadyUntil = now.Add(unsteady)
+}
+
+func (r *Region) disconnected(err error) RegionState {
+	state := r.State()
+	if state.Connected {
+		state.Since = time.Now()
+	}
+	state.Connected, state.Err = false, err
+	return state
+}

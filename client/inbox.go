@@ -1,0 +1,214 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// What comes in takes this way: the reader of each connection puts what has arrived with one read of the socket into a
+// chunk, chunks go through a queue, and Recv takes messages out of them. A reader that has no free chunk waits, so the relay
+// is slowed down by TCP as if Recv were called on the connection itself.
+
+const (
+	chunksPerSession = 4
+	maxUnread        = 64  // chunks in the queue; only those of many connections that have ended reach it
+	maxEntries       = 256 // in a chunk
+)
+
+// inbox is where Recv takes messages from.
+type inbox struct {
+	full chan *chunk
+
+	// Owned by the caller of Recv.
+	open *chunk
+	next int // entry of open
+}
+
+// chunk is some messages in order. It belongs to whoever took it from a channel last.
+type chunk struct {
+	home    chan<- *chunk // has room for it
+	buf     []byte
+	used    int
+	entries []entry
+}
+
+// entry is a packet, buf[start:end] from peer, or else another message.
+type entry struct {
+	peer       key.Public
+	start, end int
+	other      *Message
+}
+
+func (c *chunk) empty(size int) {
+	if len(c.buf) != size {
+		c.buf = make([]byte, size)
+	}
+	c.used = 0
+	clear(c.entries) // of messages
+	c.entries = c.entries[:0]
+}
+
+func (c *chunk) add(msg Message) {
+	if msg.Kind == MessagePacket {
+		start := c.used
+		c.used += len(msg.Packet)
+		c.entries = append(c.entries, entry{peer: msg.Peer, start: start, end: c.used})
+		return
+	}
+	other := msg // only this one has to outlive the call
+	c.entries = append(c.entries, entry{other: &other})
+}
+
+// read receives until the connection ends.
+func (r *Region) read(s *session) {
+	defer s.conn.Close()
+	info := &s.info
+	for err := error(nil); err == nil; {
+		c := s.takeFree()
+		if c == nil {
+			return
+		}
+		c.empty(s.conn.in.size())
+		if info != nil {
+			c.add(*info)
+			info = nil
+		} else {
+			err = s.fill(c)
+		}
+		s.heard.Add(1)
+		r.inbox.push(c, r)
+	}
+}
+
+// takeFree waits for a free chunk, and returns nil if the connection ended before.
+func (s *session) takeFree() *chunk {
+	select {
+	case c := <-s.free:
+		return c
+	default:
+	}
+	s.held.Store(true)
+	defer s.held.Store(false)
+	select {
+	case c := <-s.free:
+		s.heard.Add(1) // before held is unset: the time of silence begins now
+		return c
+	case <-s.conn.done:
+		return nil
+	}
+}
+
+func (b *inbox) push(c *chunk, r *Region) {
+	if len(c.entries) == 0 {
+		c.home <- c
+		return
+	}
+	select {
+	case b.full <- c:
+	default:
+		r.stats.unread.Add(uint64(len(c.entries)))
+	}
+}
+
+// fill receives at least one message, and then those that are there already.
+func (s *session) fill(c *chunk) error {
+	for {
+		msg, err := s.conn.Recv(c.buf[c.used:])
+		if errors.Is(err, ErrBufferSize) {
+			if len(c.entries) > 0 {
+				return nil
+			}
+			c.empty(max(len(c.buf), s.conn.in.frameLen()))
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.take(c, msg)
+		if len(c.entries) == maxEntries || len(c.entries) > 0 && !s.conn.in.hasFrame() {
+			return nil
+		}
+	}
+}
+
+// take keeps what the caller of Recv wants to know.
+func (s *session) take(c *chunk, msg Message) {
+	switch msg.Kind {
+	case MessagePacket:
+		c.add(msg)
+		return
+	case MessageKeepAlive, MessagePong:
+		s.heard.Add(1)
+		return
+	case MessageRestarting:
+		select {
+		case s.restarting <- restart{msg.ReconnectIn, msg.TryFor}:
+		default:
+		}
+	}
+	c.add(msg)
+}
+
+// size returns how large a buffer the traffic asks for.
+func (b *inbuf) size() int {
+	if b.busy {
+		return largeInput
+	}
+	return smallInput
+}
+
+// frameLen returns the length of the frame whose header is buffered.
+func (b *inbuf) frameLen() int {
+	_, n := derp.ParseHeader(b.buffered())
+	return derp.HeaderLen + n
+}
+
+// hasFrame reports whether a whole frame is buffered.
+func (b *inbuf) hasFrame() bool {
+	return len(b.buffered()) >= derp.HeaderLen && len(b.buffered()) >= b.frameLen()
+}
+
+// Recv waits for the next message from any relay of the region, like Conn.Recv: a packet is put into buf, and after
+// ErrBufferSize the same packet is returned to the next call with a larger buffer. The only other error is ErrClosed.
+// Each connection begins with MessageServerInfo. KeepAlives and Pongs are not passed on. While one relay hands over to
+// another, packets of both come in any order.
+func (r *Region) Recv(buf []byte) (Message, error) {
+	b := &r.inbox
+	if b.open == nil {
+		if err := r.awaitChunk(); err != nil {
+			return Message{}, err
+		}
+	}
+	e := &b.open.entries[b.next]
+	var msg Message
+	if e.other != nil {
+		msg = *e.other
+	} else {
+		n := e.end - e.start
+		if n > len(buf) {
+			return msg, fmt.Errorf("%w: packet %d bytes, buffer %d", ErrBufferSize, n, len(buf))
+		}
+		msg.Kind, msg.Peer, msg.Packet = MessagePacket, e.peer, buf[:n:n]
+		copy(msg.Packet, b.open.buf[e.start:e.end])
+	}
+	if b.next++; b.next == len(b.open.entries) {
+		b.open.home <- b.open
+		b.open, b.next = nil, 0
+	}
+	return msg, nil
+}
+
+func (r *Region) awaitChunk() error {
+	if r.ctx.Err() != nil {
+		return ErrClosed
+	}
+	select {
+	case r.inbox.open = <-r.inbox.full:
+		return nil
+	case <-r.ctx.Done():
+		return ErrClosed
+	}
+}
