@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,7 +26,7 @@ func meshRows() []row {
 			"mesh-local-stopped", "mesh-local", goodput, func(a, b float64) float64 { return 100 * (1 - a/b) }),
 		goRow("mesh-allocs", "allocations per forwarded packet, both relays together, TLS", "", mark{limit: 0.001}, meshTLS, "allocs/packet"),
 	}
-	return append(rows, presenceRows()...)
+	return slices.Concat(rows, presenceRows(), failureRows())
 }
 
 // measureMesh puts a load on a relay that has a sibling.

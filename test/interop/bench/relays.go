@@ -34,8 +34,9 @@ type relay struct {
 	url   string
 	pprof string // address of the profiles, ours only
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when the process has
-	log   bytes.Buffer  // readable once it has ended
+	ended chan struct{}                         // closed when the process has
+	log   bytes.Buffer                          // readable once it has ended
+	again func(context.Context) (*relay, error) // starts it once more, at the same address
 	once  sync.Once
 }
 
@@ -51,6 +52,7 @@ func (s *stage) start(ctx context.Context, kind relayKind) (*relay, error) {
 // startAt runs a relay that listens on addr and keeps its key in dir, with more arguments.
 func (s *stage) startAt(ctx context.Context, kind relayKind, addr, dir string, more ...string) (*relay, error) {
 	r := &relay{url: "https://" + addr + "/derp", ended: make(chan struct{})}
+	r.again = func(ctx context.Context) (*relay, error) { return s.startAt(ctx, kind, addr, dir, more...) }
 	var err error
 	switch kind {
 	case ours:
@@ -58,7 +60,7 @@ func (s *stage) startAt(ctx context.Context, kind relayKind, addr, dir string, m
 			return nil, err
 		}
 		r.cmd = exec.Command(s.detour, append([]string{"relay", "--listen", addr, "--hostname", programs.Host, "--tls", "files",
-			"--cert", s.path(programs.CertFile), "--key", s.path(programs.KeyFile), "--state-dir", dir, "--pprof", r.pprof}, more...)...)
+			"--cert", s.path(programs.CertFile), "--key", s.path(programs.KeyFile), "--state-dir", dir, "--pprof", r.pprof, "--drain", "0"}, more...)...)
 	case derper:
 		r.cmd = exec.Command(s.derper, append([]string{"-a", addr, "-hostname", programs.Host, "-certmode", "manual", "-certdir", s.dir,
 			"-stun=false", "-http-port", "-1", "-c", filepath.Join(dir, "derper.json")}, more...)...)

@@ -12,7 +12,7 @@ import (
 type needed struct {
 	loads []string // names of measurements
 
-	inGo, profile, download, presence bool
+	inGo, profile, download, presence, restarts, kills bool
 }
 
 func needs(rows []row) (all needed) {
@@ -22,6 +22,8 @@ func needs(rows []row) (all needed) {
 		all.profile = all.profile || r.needs.profile
 		all.download = all.download || r.needs.download
 		all.presence = all.presence || r.needs.presence
+		all.restarts = all.restarts || r.needs.restarts
+		all.kills = all.kills || r.needs.kills
 	}
 	return all
 }

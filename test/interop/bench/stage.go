@@ -71,6 +71,8 @@ type results struct {
 	InGo     []benchmark      `json:"go_benchmarks,omitempty"`
 	Download *download        `json:"download,omitempty"`
 	Presence presences        `json:"presence,omitempty"`
+	Restarts *restarts        `json:"restarts,omitempty"`
+	Kills    *outages         `json:"kills,omitempty"`
 	Missing  map[string]error `json:"-"` // by the name of what could not be measured
 }
 
@@ -91,6 +93,12 @@ func (s *stage) measureAll(ctx context.Context, need needed) (*results, error) {
 	}
 	if need.presence {
 		r.Presence = attempt(r, "presence", func() (presences, error) { return s.presences(ctx) })
+	}
+	if need.restarts {
+		r.Restarts = attempt(r, "restarts", func() (*restarts, error) { return s.restart(ctx) })
+	}
+	if need.kills {
+		r.Kills = attempt(r, "kills", func() (*outages, error) { return s.kill(ctx) })
 	}
 	return r, ctx.Err()
 }
