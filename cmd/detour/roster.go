@@ -135,9 +135,10 @@ func dialRoster(ctx context.Context, target client.Config) (*roster, error) {
 	return r, nil
 }
 
-// fill asks for the peers and reads until all have come. The answers to two
-// Pings, one after the other, are behind them: our relay answers in order, and
-// derper, which does not, lists peers before it comes back to the second.
+// fill asks for the peers and reads until all have come. We are among them
+// ourselves, somewhere; the answer to a Ping that follows is behind the last one.
+// (An answer to an earlier Ping need not be: derper begins to list when it
+// pleases.)
 func (r *roster) fill(ctx context.Context) error {
 	if _, err := r.conn.Recv(nil); err != nil {
 		return err // not admitted
@@ -146,55 +147,57 @@ func (r *roster) fill(ctx context.Context) error {
 		return err
 	}
 	pinged := make(chan error, 1)
-	go func() { pinged <- r.pingTwice(ctx) }()
-	for pongs := 0; pongs < 2; {
-		msg, err := r.next()
+	for listed := false; ; {
+		msg, err := r.recv()
+		switch {
+		case err == nil && msg.Kind == client.MessagePong:
+			return <-pinged
+		case err == nil && msg.Kind == client.MessagePeerPresent && msg.Peer == r.self && !listed:
+			listed = true
+			go func() { pinged <- r.ping(ctx) }()
+		case err == nil:
+		case ctx.Err() != nil:
+			err = fmt.Errorf("relay %s: the list of peers has not come: %w", r.conn.RemoteAddr(), context.Cause(ctx))
+		case !listed:
+			return errMeshKey
+		}
 		if err != nil {
-			<-pinged
-			switch {
-			case ctx.Err() != nil:
-				return fmt.Errorf("relay %s: the list of peers has not come: %w", r.conn.RemoteAddr(), context.Cause(ctx))
-			case len(r.peers) == 0:
-				return errMeshKey
-			}
-			return err
-		}
-		if msg.Kind == client.MessagePong {
-			pongs++
-		}
-	}
-	return <-pinged
-}
-
-// pingTwice ends the connection if an answer does not come.
-func (r *roster) pingTwice(ctx context.Context) error {
-	for range 2 {
-		if _, err := r.conn.Ping(ctx); err != nil {
-			r.conn.Close()
 			return err
 		}
 	}
-	return nil
 }
 
-// next returns the next message, and notes who has come and gone.
+// ping ends the connection if no answer comes.
+func (r *roster) ping(ctx context.Context) error {
+	_, err := r.conn.Ping(ctx)
+	if err != nil {
+		r.conn.Close()
+	}
+	return err
+}
+
+// next returns the next message that is not about ourselves.
 func (r *roster) next() (client.Message, error) {
 	for {
-		msg, err := r.conn.Recv(nil)
-		switch {
-		case errors.Is(err, client.ErrBufferSize):
-			return msg, fmt.Errorf("%s: a packet came, where only news of peers may", r.url)
-		case err != nil:
+		if msg, err := r.recv(); err != nil || msg.Peer != r.self {
 			return msg, err
-		case msg.Peer == r.self:
-			continue
-		case msg.Kind == client.MessagePeerPresent:
-			r.peers[msg.Peer] = msg
-		case msg.Kind == client.MessagePeerGone:
-			delete(r.peers, msg.Peer)
 		}
-		return msg, nil
 	}
+}
+
+// recv returns the next message, and notes who has come and gone.
+func (r *roster) recv() (client.Message, error) {
+	msg, err := r.conn.Recv(nil)
+	switch {
+	case errors.Is(err, client.ErrBufferSize):
+		return msg, fmt.Errorf("%s: a packet came, where only news of peers may", r.url)
+	case err != nil || msg.Peer == r.self:
+	case msg.Kind == client.MessagePeerPresent:
+		r.peers[msg.Peer] = msg
+	case msg.Kind == client.MessagePeerGone:
+		delete(r.peers, msg.Peer)
+	}
+	return msg, err
 }
 
 // sorted returns the peers by key.
