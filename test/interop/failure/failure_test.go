@@ -122,6 +122,46 @@ func TestFlappingLink(t *testing.T) {
 	g.nothingLeft()
 }
 
+// A relay is killed without warning. Peers that were there come back on the next, all by themselves, and all talk again.
+func TestKill(t *testing.T) {
+	g := newRegion(t)
+	peers := g.roaming(2)
+	g.talk(peers...)
+	g.relays[0].Kill()
+	g.talk(peers...)
+	g.relays[0].StartAgain(t)
+	g.whole([]int{0, 4, 2})
+	g.talk(peers...)
+	g.relays[1].Kill()
+	g.talk(peers...)
+	g.relays[1].StartAgain(t)
+	leave(peers...)
+	for i := range relays {
+		g.before[i] += 2 // what a relay that was started again begins with may differ
+	}
+	g.nothingLeft()
+}
+
+// A relay is restarted as planned, while packets go between all peers. None of them is lost.
+func TestPlannedRestart(t *testing.T) {
+	g := newRegion(t)
+	peers := g.roaming(2)
+	g.talk(peers...)
+	stop := g.traffic(peers)
+	for _, relay := range []int{0, 2} {
+		if status := g.relays[relay].Stop(t); status != 0 {
+			t.Errorf("the relay ended with status %d", status)
+		}
+		g.relays[relay].StartAgain(t)
+	}
+	sent, lost := stop()
+	t.Logf("%d packets sent", sent)
+	if lost != 0 || sent == 0 {
+		t.Errorf("of %d packets, %d were lost", sent, lost)
+	}
+	leave(peers...)
+}
+
 func leave(peers ...*peer) {
 	for _, p := range peers {
 		p.leave()

@@ -13,18 +13,25 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// A peer is connected to one relay and stays there. It answers every question that another peer asks it.
+// A peer answers every question that another peer asks it. It is connected to one relay and stays there, or to the region.
 type peer struct {
 	t    *testing.T
 	name string
 	key  key.Public
-	conn *client.Conn
+	conn connection
 	done sync.WaitGroup
 
 	mu      sync.Mutex
 	asked   uint64                     // guarded by mu: the last question
 	answers map[uint64]chan struct{}   // guarded by mu: of questions that wait
 	gone    map[key.Public]chan string // guarded by mu: who waits for a PeerGone
+}
+
+// A connection is a client.Conn or a client.Region.
+type connection interface {
+	Send(dst key.Public, packet []byte) error
+	Recv(buf []byte) (client.Message, error)
+	Close() error
 }
 
 // A packet is a word and the number of the question.
@@ -36,14 +43,35 @@ const (
 // connect has a new peer connect to a relay. It leaves with the test, if not before.
 func (g *region) connect(relay int, name string) *peer {
 	g.t.Helper()
-	secret := key.NewPrivate()
-	conn, err := client.Dial(g.t.Context(), client.Config{
-		URL: g.relays[relay].URL, Key: secret, RootCAs: g.relays[relay].Roots(),
-	})
+	cfg := g.config(relay, key.NewPrivate())
+	conn, err := client.Dial(g.t.Context(), cfg)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	p := &peer{t: g.t, name: name, key: secret.Public(), conn: conn, answers: map[uint64]chan struct{}{}, gone: map[key.Public]chan string{}}
+	return g.run(name, cfg.Key.Public(), conn)
+}
+
+// roam connects a new peer to the region. The relay comes first for it, then those after it.
+func (g *region) roam(relay int, name string) *peer {
+	g.t.Helper()
+	secret := key.NewPrivate()
+	var nodes []client.Node
+	for i := range relays {
+		nodes = append(nodes, client.Node{Config: g.config((relay+i)%relays, secret)})
+	}
+	conn, err := client.NewRegion(client.RegionConfig{Nodes: nodes})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return g.run(name, secret.Public(), conn)
+}
+
+func (g *region) config(relay int, secret key.Private) client.Config {
+	return client.Config{URL: g.relays[relay].URL, Key: secret, RootCAs: g.relays[relay].Roots()}
+}
+
+func (g *region) run(name string, public key.Public, conn connection) *peer {
+	p := &peer{t: g.t, name: name, key: public, conn: conn, answers: map[uint64]chan struct{}{}, gone: map[key.Public]chan string{}}
 	p.done.Go(p.listen)
 	g.t.Cleanup(p.leave)
 	return p
@@ -86,7 +114,7 @@ func (p *peer) listen() {
 
 func (p *peer) heard(from key.Public, word string, n uint64) {
 	if word == question {
-		p.conn.Send(from, packet(answer, n)) // an error means that the conn has ended, which ends listen
+		p.conn.Send(from, packet(answer, n)) // may fail while there is no connection: whoever asks, asks again
 		return
 	}
 	p.mu.Lock()

@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 
 const relays = 3
 
+// drain is how long a relay takes to send its peers away in a planned restart.
+const drain = "4s"
+
 // A region is three relays and the ways between them.
 type region struct {
 	t      *testing.T
@@ -64,7 +67,7 @@ func newRegion(t *testing.T) *region {
 		g.pprof[i] = freeAddr(t)
 		siblings = append(siblings, programs.Sibling{
 			Program: "detour",
-			Args:    []string{"--mesh-with", strings.Join(with, ","), "--pprof", g.pprof[i]},
+			Args:    []string{"--mesh-with", strings.Join(with, ","), "--pprof", g.pprof[i], "--drain", drain},
 		})
 	}
 	copy(g.relays[:], programs.StartRegion(t, programs.NewMeshKey(), siblings...))
