@@ -27,7 +27,7 @@ type meshKeyFlag struct {
 }
 
 func (f *meshKeyFlag) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.file, "mesh-psk-file", "", "`file` with the mesh key of the region, one a line: the first is used, all are accepted (default $"+
+	flags.StringVar(&f.file, "mesh-psk-file", "", "`file` with the mesh keys of the region, one a line: the first is used, all are accepted (default $"+
 		strings.Join(meshKeyVariables, ", else $")+")")
 }
 

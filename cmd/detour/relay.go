@@ -70,7 +70,7 @@ listening socket to it: an upgrade that refuses no connection.`,
 		Example: `  detour relay --dev
   detour relay --tls self --hostname 203.0.113.7
   detour relay --hostname relay.example --cert relay.crt --key relay.key
-  detour relay --dev --mesh-psk-file mesh.key --mesh-with http://192.0.2.2:3340,http://192.0.2.3:3340`,
+  detour relay --dev --mesh-psk-file mesh.key --mesh-with http://127.0.0.1:3340,http://127.0.0.1:3341`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.settle(cmd.Flags().Changed); err != nil {

@@ -83,6 +83,34 @@ func TestTakeoverFails(t *testing.T) {
 	}
 }
 
+// A process that has been replaced and still drains ends at once when it is told to.
+func TestTakeoverCutShort(t *testing.T) {
+	s := startService(t, "--drain", "10m")
+	s.wantNotice(t, `^READY=1$`)
+	guest := s.dial(t)
+	s.cmd.Process.Signal(syscall.SIGUSR2)
+	notice := s.wantNotice(t, `^MAINPID=(\d+)\nREADY=1$`)
+	next, _ := strconv.Atoi(notice[1])
+	t.Cleanup(func() { syscall.Kill(next, syscall.SIGKILL) })
+	s.wantLog(t, `"msg":"another process has taken over","drain":"10m0s"`)
+
+	// Only one takeover at a time; the new process says so and goes on.
+	syscall.Kill(next, syscall.SIGUSR2)
+	s.wantLog(t, `"msg":"SIGUSR2: the new process did not take over; this one goes on","reason":"parent hasn't exited"`)
+
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	if err := <-s.ended; err != nil {
+		t.Errorf("the old process ended with %v", err)
+	}
+	if err := guest.untilEnd(); !guest.restarting {
+		t.Errorf("the peer was not told of the restart, its connection ended with %v", err)
+	}
+	s.dial(t).conn.Close()
+	syscall.Kill(next, syscall.SIGTERM)
+	s.wantNotice(t, `^STOPPING=1$`)
+	s.wantLogEnd(t, `"msg":"relay stopped"`, 2)
+}
+
 // A service is a relay that runs as under systemd.
 type service struct {
 	dir     string

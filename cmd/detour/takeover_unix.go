@@ -80,6 +80,10 @@ func (t *takeover) watch(ctx context.Context, log *slog.Logger) bool {
 			return false
 		case <-asked:
 		}
+		if os.Getpid() == 1 {
+			log.Error("SIGUSR2: this is process 1, whose end is the end of the container: replace the container instead")
+			continue
+		}
 		log.Info("SIGUSR2: starting the program anew")
 		err := t.upgrader.Upgrade()
 		if err == nil {
