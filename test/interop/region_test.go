@@ -58,6 +58,7 @@ func TestMixedRegion(t *testing.T) {
 			t.Run(fmt.Sprintf("from %s %d to %s %d", from.Name, i, to.Name, j), func(t *testing.T) {
 				meet(t, theirs(from, "a"), ours(to, "b"))
 				meet(t, ours(from, "a"), theirs(to, "b"))
+				probe(t, from, to)
 			})
 		}
 	}
@@ -73,6 +74,17 @@ func meet(t *testing.T, a, b endpoint) {
 	exchange(t, b, a)
 	a.leave()
 	b.wantGone(t, a.address())
+}
+
+// probe does what derpprobe does: fresh clients, then a packet of 8 bytes, which must arrive unchanged from the right source.
+func probe(t *testing.T, from, to *programs.Relay) {
+	t.Helper()
+	a := newTheirPeer(t, from, byProber, "prober a", key.NewNode())
+	b := newTheirPeer(t, to, byProber, "prober b", key.NewNode())
+	introduce(t, a, b)
+	packet := []byte{1, 2, 3, 4, 5, 6, 7, 8}
+	a.send(t, b.key, packet)
+	b.wantFrom(t, a.address(), packet)
 }
 
 // A relay that comes back finds its siblings again, and they find it, whoever restarts and however it ended.

@@ -212,6 +212,14 @@ func byRegion(max uint16) theirDial {
 	}
 }
 
+// byProber logs in as derpprobe does.
+func byProber(t *testing.T, relay *programs.Relay, k key.NodePrivate) (theirConn, func(), error) {
+	region := &tailcfg.DERPRegion{RegionID: relay.Node.RegionID, RegionCode: "interop", Nodes: []*tailcfg.DERPNode{&relay.Node}}
+	c := derphttp.NewRegionClient(k, logger.Discard, netmon.NewStatic(), func() *tailcfg.DERPRegion { return region })
+	c.IsProber = true
+	return connect(t, c, relay, tls.VersionTLS13)
+}
+
 // byURL logs in as a sibling or a tool does: to a URL, with the relay's certificate as a root.
 func byURL(t *testing.T, relay *programs.Relay, k key.NodePrivate) (theirConn, func(), error) {
 	c, err := derphttp.NewClient(k, relay.URL, logger.Discard, netmon.NewStatic())
