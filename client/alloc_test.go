@@ -52,3 +52,30 @@ func TestReceivingDoesNotAllocate(t *testing.T) {
 		conn.Close()
 	}
 }
+
+// A Region is like its connections.
+func TestRegionDoesNotAllocate(t *testing.T) {
+	const perRun = 100
+	r := regionOf(t, costRelay(t, 0, flood(40)))
+	regionRecv(t, r, MessageServerInfo)
+	buf := make([]byte, derp.MaxPacket)
+	if n := testing.AllocsPerRun(50, func() {
+		for range perRun {
+			if msg, err := r.Recv(buf); err != nil || len(msg.Packet) != packetLen {
+				t.Fatal(msg.Kind, err)
+			}
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for %d packets received, want 0", n, perRun)
+	}
+	r = regionOf(t, costRelay(t, 0, (*side).sink))
+	regionRecv(t, r, MessageServerInfo)
+	batch := batchOf(40)
+	if n := testing.AllocsPerRun(300, func() {
+		if r.SendBatch(batch) != nil || r.Send(key.Public{1}, batch[0].Data) != nil {
+			t.Error("sending failed")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for a batch and a packet, want 0", n)
+	}
+}

@@ -1,4 +1,5 @@
-// Package client connects to one DERP relay, logs in, and sends and receives packets.
+// Package client connects to DERP relays, logs in, and sends and receives packets. A Conn is a connection to one relay; a
+// Region stays connected to one of several relays, and is described at the end.
 //
 //	conn, err := client.Dial(ctx, client.Config{URL: "https://relay.example.com/derp", Key: myKey})
 //	err = conn.Send(peer, packet)
@@ -14,8 +15,9 @@
 // and a relay that closes the connection instead makes Recv fail with ErrAdmissionRefused.
 //
 // One goroutine at a time may call Recv, any number may call everything else. Somebody has to call Recv all the time: that
-// is also where Pings are answered and Pongs are found. There is no reconnecting here. After an error from Send or Recv,
-// except those about the size of a packet or buffer, the connection is closed and every further call returns that error.
+// is also where Pings are answered and Pongs are found. A Conn does not reconnect. After an error from Send
+// or Recv, except those about the size of a packet or buffer, the connection is closed and every further call returns that
+// error.
 //
 // Delivery is best effort: nothing is acknowledged or repeated.
 //
@@ -26,4 +28,10 @@
 // crypto/tls allocates 24 bytes whenever it wants more input; over WebSocket, its library allocates for each message.
 // A connection needs no goroutine of its own, except for a moment when it answers a Ping. It buffers 4 KiB of input, and
 // 64 KiB while much arrives.
+//
+// A Region connects to the first of its nodes that admits us, and when that breaks, or when its relay says that it
+// restarts, to the next one that does; in the latter case before the old connection is let go, so that nothing is lost.
+// It reads ahead, up to a bound, so that Pings are answered and dead connections found (no sign of life for 20 s and no Pong
+// for 10 s more) also while nobody is in Recv; but who never calls it stops the reading, and with it all that. It has three
+// goroutines, receives up to 128 KiB ahead while much arrives, and allocates nothing per packet.
 package client

@@ -13,7 +13,7 @@ import (
 // is slowed down by TCP as if Recv were called on the connection itself.
 
 const (
-	chunksPerSession = 4
+	chunksPerSession = 2
 	maxUnread        = 64  // chunks in the queue; only those of many connections that have ended reach it
 	maxEntries       = 256 // in a chunk
 )
@@ -110,6 +110,7 @@ func (b *inbox) push(c *chunk, r *Region) {
 	case b.full <- c:
 	default:
 		r.stats.unread.Add(uint64(len(c.entries)))
+		c.home <- c
 	}
 }
 
