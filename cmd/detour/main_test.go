@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -189,12 +190,15 @@ func ports(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: ports NAME...")
 	}
 	for _, name := range args {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		ts.Check(err)
-		defer listener.Close() // the next one gets another
-		_, port, err := net.SplitHostPort(listener.Addr().String())
-		ts.Check(err)
-		ts.Setenv(name, port)
+		for {
+			port := strconv.Itoa(20000 + rand.IntN(10000)) // where no system takes ports for others from
+			listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+			if err == nil {
+				defer listener.Close() // the next one gets another
+				ts.Setenv(name, port)
+				break
+			}
+		}
 	}
 }
 

@@ -76,6 +76,17 @@ func (m *meshed) join(t *testing.T, ideal string) key.Public {
 	return k.Public()
 }
 
+// alone waits until nobody is left but n peers: those who listed them go when they
+// are done, which the relay sees a little later.
+func (m *meshed) alone(t *testing.T, n int64) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); m.relay.Snapshot().Conns != n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d conns, want %d", m.relay.Snapshot().Conns, n)
+		}
+	}
+}
+
 // command runs a command line in this process.
 func command(t *testing.T, status int, args ...string) (stdout, stderr string) {
 	t.Helper()
@@ -106,9 +117,12 @@ func TestPeersList(t *testing.T) {
 		t.Errorf("%d lines, want a headline and two peers:\n%s", n, out)
 	}
 
+	a.alone(t, 2)
 	out, _ = command(t, 0, "peers", "list", "--mesh-psk-file", a.keyFile, a.url, b.url)
 	wantMatch(t, out, a.url+": 2 peers\n(.*\n)+\n"+b.url+`: 0 peers\n`)
 
+	a.alone(t, 2)
+	b.alone(t, 0)
 	out, _ = command(t, 0, "peers", "list", "--json", "--mesh-psk-file", a.keyFile, b.url, a.url)
 	wantMatch(t, out, `^\{"relay":"`+b.url+`","peers":\[\]\}\n\{"relay":"`+a.url+`","peers":\[\{.*\}\]\}\n$`)
 	wantMatch(t, out, `\{"key":"`+away.String()+`","addr":"127\.0\.0\.1:\d+","flags":\["not-ideal"\]`)

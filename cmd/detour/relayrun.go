@@ -38,6 +38,7 @@ type relayProcess struct {
 	source   certs.Source // nil without TLS
 	admin    *admin.Handler
 	takeover *takeover
+	hangup   chan os.Signal // gets SIGHUP
 
 	// For operators; nil unless asked for.
 	status   *sideServer
@@ -55,10 +56,14 @@ func runRelay(ctx context.Context, f *relayFlags, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from before anybody is told that we are ready
+	defer signal.Stop(hangup)
 	p, err := startRelay(f, takeover, log)
 	if err != nil {
 		return err
 	}
+	p.hangup = hangup
 	log.Info("relay started", "listen", p.edge.Addr().String(), "tls", f.tls, "key", p.relay.PublicKey().String(),
 		"siblings", f.mesh.names(), "pid", os.Getpid())
 	f.mesh.logKeys(log)
@@ -283,14 +288,11 @@ func (p *relayProcess) awaitEnd(ctx context.Context, drain time.Duration) {
 // once when SIGHUP comes. Without such files SIGHUP does nothing, in particular
 // it ends nothing.
 func (p *relayProcess) reloadOnHangup(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangup:
+		case <-p.hangup:
 		}
 		notifyReloading(p.log)
 		p.reload()

@@ -21,15 +21,19 @@ import (
 // nothing to hand over.
 type takeover struct {
 	upgrader *tableflip.Upgrader
+	asked    chan os.Signal // gets SIGUSR2
 }
 
-// newTakeover may be called once in a process.
+// newTakeover may be called once in a process. From then on SIGUSR2 does not end
+// it any more, also while it drains.
 func newTakeover() (*takeover, error) {
 	upgrader, err := tableflip.New(tableflip.Options{})
 	if err != nil {
 		return nil, err
 	}
-	return &takeover{upgrader}, nil
+	t := &takeover{upgrader, make(chan os.Signal, 1)}
+	signal.Notify(t.asked, syscall.SIGUSR2)
+	return t, nil
 }
 
 // inherited returns the listener of that name from the process before; nil if
@@ -72,13 +76,11 @@ func (t *takeover) watch(ctx context.Context, log *slog.Logger) bool {
 		return false
 	}
 	defer context.AfterFunc(ctx, t.upgrader.Stop)() // ends an attempt that is under way
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGUSR2) // to the end: later ones must not kill us while we drain
 	for {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-asked:
+		case <-t.asked:
 		}
 		if os.Getpid() == 1 {
 			log.Error("SIGUSR2: this is process 1, whose end is the end of the container: replace the container instead")
