@@ -17,8 +17,9 @@ type conn struct {
 	key     key.Public
 	addr    netip.AddrPort
 	since   int64     // when it was registered
-	sibling bool      // it has a mesh key
+	sibling bool      // it has a mesh key, or is a twin
 	meshKey *key.Mesh // which one; nil: none
+	twin    bool      // it is the other process of a takeover, and a sibling
 	prober  bool
 	ideal   string // the node that the peer would rather be on; empty: this one
 
@@ -52,6 +53,9 @@ func newConn(s *Server, stream Stream, from Origin, peer key.Public, info derp.C
 	}
 	if s.isMeshKey(info.MeshKey) {
 		c.sibling, c.meshKey, c.patience = true, &info.MeshKey, siblingWriteTimeout
+	}
+	if from.Twin && peer == s.public {
+		c.sibling, c.twin, c.patience = true, true, siblingWriteTimeout
 	}
 	c.initOutbox(s.cfg.OutboxBytes)
 	c.out.conn = c

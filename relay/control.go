@@ -95,7 +95,7 @@ func (c *conn) notePreferred(payload []byte) error {
 }
 
 func (c *conn) watchConns() error {
-	if c.key != c.server.public {
+	if c.key != c.server.public || c.twin {
 		c.server.routes.watch(c)
 	}
 	return nil

@@ -14,9 +14,9 @@ import (
 //
 //  1. Nobody new comes in. Every peer is told when to connect elsewhere, and
 //     siblings that the relay restarts.
-//  2. A peer that has turned up at a sibling is retired (settleLocked): it is
-//     withdrawn from the mesh and our own peers' packets for it go to the sibling,
-//     but its old conn stays, for what is under way to it.
+//  2. A peer that has turned up at a sibling is retired (settleLocked): our own
+//     peers' packets for it go to the sibling, and a little later it is withdrawn
+//     from the mesh, but its old conn stays, for what is under way to it.
 //  3. Conns that are left are closed one by one.
 //  4. What is queued is written.
 
@@ -26,6 +26,11 @@ const (
 	// drainTryFor is how long peers should keep trying before they treat the restart
 	// as a failure.
 	drainTryFor = 5 * time.Second
+
+	// retireAfter is the time from the retirement of a peer to its withdrawal: by then
+	// all siblings have heard where it is now. Those who hear of the withdrawal first
+	// would take it for lost.
+	retireAfter = 500 * time.Millisecond
 
 	// drainFlush bounds the wait for what is queued when the last peer has left.
 	drainFlush = time.Second
@@ -45,6 +50,7 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 	defer t.Stop()
 	for s.peerConns() > 0 {
 		d.closeDue()
+		s.routes.withdrawRetired(time.Now().Add(-retireAfter))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -126,6 +132,29 @@ func (d *drain) flush(ctx context.Context, tick <-chan time.Time) error {
 		}
 	}
 	return nil
+}
+
+// A retiree is a route that was retired, and when.
+type retiree struct {
+	route *route
+	at    time.Time
+}
+
+// withdrawRetired tells watchers of the peers that have retired before, and are
+// still here.
+func (r *routes) withdrawRetired(before time.Time) {
+	var told []*conn
+	r.mu.Lock()
+	for len(r.retirees) > 0 && r.retirees[0].at.Before(before) {
+		rt := r.retirees[0].route
+		r.retirees = r.retirees[1:]
+		if rt.retired && !rt.withdrawn && len(rt.conns) > 0 {
+			rt.withdrawn = true
+			told = append(told, r.announceGoneLocked(rt.key)...)
+		}
+	}
+	r.mu.Unlock()
+	flushAll(told)
 }
 
 // drain makes peers retire that are at a sibling, now and later.

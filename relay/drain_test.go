@@ -123,24 +123,27 @@ func TestPeerThatMovesWhileItsRelayDrains(t *testing.T) {
 		alice.SendPacket(bob.Public(), "1")
 		bob.Expect(`RecvPacket(src=alice,"1")`)
 		a.Announce("bob")
-		watcher.Expect("PeerGone(bob,reason=0)")
-		alice.SendPacket(bob.Public(), "2")
-		a.Expect(`ForwardPacket(src=alice,dst=bob,"2")`)
+		watcher.Expect()
 		for range 2 {
 			watcher.Send(derp.AppendForwardPacket(nil, r.Public("carol"), bob.Public(), []byte("3")))
 			bob.Expect(`RecvPacket(src=carol,"3")`)
+			alice.SendPacket(bob.Public(), "2")
+			a.Expect(`ForwardPacket(src=alice,dst=bob,"2")`)
 		}
 		bob.SendPacket(alice.Public(), "4")
 		alice.Expect(`RecvPacket(src=bob,"4")`)
 		checked(t, r)
+		time.Sleep(time.Second)
+		watcher.Expect("PeerGone(bob,reason=0)")
 
 		a.Withdraw("bob") // it has not stayed there
+		watcher.Expect("PeerPresent(bob,flags=1)")
 		alice.SendPacket(bob.Public(), "5")
 		bob.Expect(`RecvPacket(src=alice,"5")`)
 		a.Announce("bob")
 		checked(t, r)
 		bob.Close()
-		watcher.Got()
+		watcher.Expect("PeerGone(bob,reason=0)")
 		alice.SendPacket(bob.Public(), "6")
 		a.Expect(`ForwardPacket(src=alice,dst=bob,"6")`)
 		checked(t, r)
@@ -209,6 +212,70 @@ func TestCloseNotIdeal(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		if n := r.CloseNotIdeal("ideal", 10*time.Second, 9); n != 1 || back.IsServed() {
 			t.Errorf("closed %d, want the one that came back", n)
+		}
+	})
+}
+
+// In a takeover, peers of both processes reach each other, whichever has moved
+// already, and so do those of a sibling.
+func TestTakeover(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, old *relaytest.Relay) {
+		next := relaytest.New(t, relay.Config{Key: relaytest.Key("server")})
+		far := relaytest.New(t, relay.Config{Key: relaytest.Key("far")})
+		relaytest.Mesh(old, far)
+		synctest.Wait()
+		alice, bob, carol := old.Join("alice"), old.Join("bob"), far.Join("carol")
+		for _, r := range []*relaytest.Relay{old, next, far} {
+			r.Public("alice")
+			r.Public("bob")
+			r.Public("carol")
+		}
+		relaytest.MeshTwins(old, next)
+		synctest.Wait()
+		done := drain(t, old, 10*time.Second)
+		relaytest.Mesh(next, far) // which has heard that the old process restarts
+		alice.Got()
+		bob.Got()
+		checked(t, old, next, far)
+
+		reach := func(peers ...*relaytest.Peer) {
+			t.Helper()
+			for _, from := range peers {
+				for _, to := range peers {
+					from.SendPacket(to.Public(), "hi")
+					if got := to.Got(); len(got) != 1 || !strings.HasPrefix(got[0], "RecvPacket(") {
+						t.Errorf("%v to %v: got %q", from.Public().Short(), to.Public().Short(), got)
+					}
+				}
+			}
+			checked(t, old, next, far)
+		}
+		reach(alice, bob, carol)
+		alice2 := next.Join("alice")
+		synctest.Wait()
+		alice.SendPacket(bob.Public(), "sent before the move")
+		bob.Expect(`RecvPacket(src=alice,"sent before the move")`)
+		reach(alice2, bob, carol)
+		alice.Close()
+		reach(alice2, bob, carol)
+		bob2 := next.Join("bob")
+		bob.Close()
+		reach(alice2, bob2, carol)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		old.Shutdown(context.Background())
+		reach(alice2, bob2, carol)
+	})
+}
+
+// Only who comes as a twin is one: the key alone gives no rights.
+func TestOurOwnKeyAloneIsNoTwin(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		self := r.Join("server")
+		self.Send(derp.AppendWatchConns(nil))
+		if err := self.Ended(); !errors.Is(err, relay.ErrNotPrivileged) {
+			t.Errorf("ended with %v", err)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"slices"
+	"time"
 
 	"github.com/detour-relay/detour/key"
 )
@@ -74,10 +75,15 @@ func (r *routes) settleLocked(rt *route) (told []*conn) {
 	case len(rt.conns) == 0 || retire:
 		rt.leadTo(best)
 	case rt.retired: // the sibling has lost it again
-		rt.lead(&rt.conns[len(rt.conns)-1].out)
+		last := rt.conns[len(rt.conns)-1]
+		rt.lead(&last.out)
+		if rt.withdrawn {
+			rt.withdrawn = false
+			told = r.announceLocked(last)
+		}
 	}
 	if retire && !rt.retired {
-		told = r.announceGoneLocked(rt.key)
+		r.retirees = append(r.retirees, retiree{rt, time.Now()})
 	}
 	rt.retired = retire
 	return told

@@ -21,6 +21,10 @@ type Sibling struct {
 	// Addr is where it was dialled; zero if unknown.
 	Addr netip.AddrPort
 
+	// Twin: the sibling is the other process of a takeover, with our own key, and
+	// serves the stream as one from a twin (see Origin).
+	Twin bool
+
 	// Linked is called when the sibling has begun to tell us its peers: the link
 	// is good. It must not block. May be nil.
 	Linked func(key.Public)
@@ -78,7 +82,7 @@ type link struct {
 func (s *Server) Link(ctx context.Context, stream Stream, to Sibling) error {
 	defer stream.Close()
 	meshKey, ok := s.linkMeshKey()
-	if !ok {
+	if !ok && !to.Twin {
 		return ErrNoMeshKey
 	}
 	if ctx.Done() != nil {
@@ -131,7 +135,7 @@ func (s *Server) greeted(stream Stream, to Sibling) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadLogin, err)
 	}
-	if sibling == s.public {
+	if sibling == s.public && !to.Twin {
 		return nil, ErrSelf
 	}
 	l := newLink(s, stream, to, sibling)

@@ -365,6 +365,7 @@ func TestLinkToARestartingSibling(t *testing.T) {
 		old.Announce("server", "x", "y")
 		sender := r.Join("sender")
 		old.Send(derp.AppendRestarting(nil, time.Second, 2*time.Second))
+		synctest.Wait()
 		sender.SendPacket(r.Public("x"), "1")
 		old.Expect(`ForwardPacket(src=sender,dst=x,"1")`)
 		if in != time.Second || try != 2*time.Second {
@@ -372,6 +373,7 @@ func TestLinkToARestartingSibling(t *testing.T) {
 		}
 		next := r.LinkedTo("a") // the same key
 		next.Announce("x")
+		synctest.Wait()
 		sender.SendPacket(r.Public("x"), "2")
 		sender.SendPacket(r.Public("y"), "3")
 		next.Expect(`ForwardPacket(src=sender,dst=x,"2")`)

@@ -44,7 +44,7 @@ func (r *routes) remove(c *conn) {
 		told = r.leaveLocked(rt, c)
 	} else {
 		r.peers--
-		if !rt.retired { // watchers know already
+		if !rt.withdrawn { // watchers know already
 			told = r.announceGoneLocked(rt.key)
 		}
 	}

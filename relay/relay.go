@@ -67,6 +67,11 @@ type Stream interface {
 type Origin struct {
 	Addr      netip.AddrPort // the peer's address; zero if unknown
 	IdealNode string         // the node that the peer said it would rather be on; empty: this one
+
+	// Twin: the stream comes from the process that takes over from this one, or the
+	// other way round. It has our own key, and the rights of a sibling without a mesh
+	// key.
+	Twin bool
 }
 
 // An Applicant is a peer that has proven its key and waits for admission.
@@ -200,7 +205,7 @@ func (s *Server) Serve(ctx context.Context, stream Stream, from Origin) error {
 	}
 	defer stream.Close()
 	asking, answered := context.WithCancel(ctx)
-	if !s.enter(stream, answered, false) {
+	if !s.enter(stream, answered, from.Twin) {
 		answered()
 		return ErrShutdown
 	}
@@ -240,11 +245,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // enter counts a Serve or Link call in, unless the relay is closing, or drains
-// and this is not for a link.
-func (s *Server) enter(stream Stream, cancel context.CancelFunc, link bool) bool {
+// and this is for a peer.
+func (s *Server) enter(stream Stream, cancel context.CancelFunc, sibling bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.draining && !link {
+	if s.closing || s.draining && !sibling {
 		return false
 	}
 	s.running.Add(1)

@@ -18,7 +18,8 @@ type route struct {
 	active atomic.Pointer[outbox] // nil: no conn is active, or the key has left
 	turn   atomic.Uint32          // how often active has changed
 
-	retired bool // guarded by routes.mu: led to a sibling although it has conns (drain.go)
+	retired   bool // guarded by routes.mu: led to a sibling although it has conns (drain.go)
+	withdrawn bool // guarded by routes.mu: and watchers have been told that it has left
 
 	conns    []*conn  // guarded by routes.mu: all conns of the key, oldest first
 	contest  *contest // guarded by routes.mu: while there are several (duplicates.go)
@@ -47,6 +48,7 @@ type routes struct {
 	watchers map[*conn]struct{} // guarded by mu (presence.go)
 	links    map[*link]struct{} // guarded by mu (forwarders.go)
 	draining bool               // guarded by mu (drain.go)
+	retirees []retiree          // guarded by mu (drain.go)
 }
 
 // A table is a hash table with open addressing. Readers probe it without a lock:

@@ -85,16 +85,18 @@ func TestRoutesTableGrows(t *testing.T) {
 			kept = kept[1:]
 		}
 	}
-	longest, slots := 0, r.table.Load().slots
+	all, longest, slots := 0, 0, r.table.Load().slots
 	for _, rt := range kept {
 		probes := 1
 		for i := r.first(&rt.key); slots[i&uint64(len(slots)-1)].Load() != rt; i++ {
 			probes++
 		}
+		all += probes
 		longest = max(longest, probes)
 	}
-	if len(slots) < tableSpace*len(kept) || longest > 32 {
-		t.Errorf("%d slots for %d keys, the longest probe is %d", len(slots), len(kept), longest)
+	// The seed is random: the longest probe is rarely above 30, the mean never near 3.
+	if len(slots) < tableSpace*len(kept) || all > 3*len(kept) || longest > 200 {
+		t.Errorf("%d slots for %d keys, %d probes in all, the longest is %d", len(slots), len(kept), all, longest)
 	}
 }
 

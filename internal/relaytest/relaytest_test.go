@@ -32,7 +32,7 @@ func TestNotation(t *testing.T) {
 		`Pong(4142434445464748)`:          derp.AppendPong(nil, [8]byte([]byte("ABCDEFGH"))),
 		`Health("oh")`:                    derp.AppendHealth(nil, "oh"),
 		`KeepAlive`:                       derp.AppendKeepAlive(nil),
-		`Restarting(in=0s,try=0s)`:             derp.AppendRestarting(nil, 0, 0),
+		`Restarting(in=0s,try=0s)`:        derp.AppendRestarting(nil, 0, 0),
 		`broken PeerGone: ` + lengthError: derp.AppendHeader(nil, derp.FramePeerGone, 0),
 	} {
 		kind, _ := derp.ParseHeader(frame)

@@ -103,16 +103,21 @@ func (s *Sibling) Withdraw(names ...string) {
 func (s *Sibling) Cancel() { s.cancel() }
 
 // Mesh links two relays, each to the other, over pipes. cut breaks both links.
-func Mesh(a, b *Relay) (cut func()) {
-	ab, ba := connect(a, b), connect(b, a)
+func Mesh(a, b *Relay) (cut func()) { return meshAs(a, b, false) }
+
+// MeshTwins is Mesh for the two processes of a takeover, which have one key.
+func MeshTwins(a, b *Relay) (cut func()) { return meshAs(a, b, true) }
+
+func meshAs(a, b *Relay, twins bool) (cut func()) {
+	ab, ba := connect(a, b, twins), connect(b, a, twins)
 	return func() { ab(); ba() }
 }
 
 // connect makes the link of from to to.
-func connect(from, to *Relay) (cut func()) {
+func connect(from, to *Relay, twins bool) (cut func()) {
 	near, far := net.Pipe()
 	addr := netip.MustParseAddrPort("192.0.2.1:443")
-	go to.Serve(to.ctx, netio.Blocking(far, nil), relay.Origin{Addr: addr})
-	go from.Server.Link(from.ctx, netio.Blocking(near, nil), relay.Sibling{Name: to.PublicKey().Short(), Addr: addr})
+	go to.Serve(to.ctx, netio.Blocking(far, nil), relay.Origin{Addr: addr, Twin: twins})
+	go from.Server.Link(from.ctx, netio.Blocking(near, nil), relay.Sibling{Name: to.PublicKey().Short(), Addr: addr, Twin: twins})
 	return func() { near.Close() }
 }
