@@ -259,6 +259,7 @@ func TestTakeover(t *testing.T) {
 		alice.Close()
 		reach(alice2, bob, carol)
 		bob2 := next.Join("bob")
+		synctest.Wait() // clients keep the old conn for a while
 		bob.Close()
 		reach(alice2, bob2, carol)
 		if err := <-done; err != nil {
