@@ -250,11 +250,15 @@ func (p *relayProcess) serve(ctx context.Context, drain time.Duration) error {
 			awaitLinks(p.mesh)
 		}
 	}
+	if err := p.takeover.follow(beside, p.relay); err != nil {
+		p.log.Warn("peers of the process before are out of reach until they have moved", "reason", err)
+	}
 	accepting := make(chan error, 1)
 	go func() { accepting <- p.edge.Serve(beside) }()
 	p.ready()
-	p.awaitEnd(ctx, drain)
+	p.awaitEnd(ctx, beside, drain)
 	endBeside()
+	defer p.takeover.wait()
 	return errors.Join(p.stop(), <-accepting)
 }
 
@@ -272,8 +276,8 @@ func (p *relayProcess) ready() {
 
 // awaitEnd returns when the relay has drained, after a signal or because another
 // process has taken over.
-func (p *relayProcess) awaitEnd(ctx context.Context, drain time.Duration) {
-	if p.takeover.watch(ctx, p.log) {
+func (p *relayProcess) awaitEnd(ctx, beside context.Context, drain time.Duration) {
+	if p.takeover.watch(ctx, beside, p.relay, p.log) {
 		p.log.Info("another process has taken over", "drain", drain.String())
 		p.closeSides() // they are the other process's now; errors do not matter any more
 		p.drain(ctx, drain)

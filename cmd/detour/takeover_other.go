@@ -6,6 +6,8 @@ import (
 	"context"
 	"log/slog"
 	"net"
+
+	"github.com/detour-relay/detour/relay"
 )
 
 // A takeover hands listeners to another process, which only Unix can.
@@ -18,7 +20,10 @@ func (*takeover) keep(string, net.Listener) error        { return nil }
 func (*takeover) takesOver() bool                        { return false }
 func (*takeover) ready() error                           { return nil }
 
-func (*takeover) watch(ctx context.Context, _ *slog.Logger) bool {
+func (*takeover) follow(context.Context, *relay.Server) error { return nil }
+func (*takeover) wait()                                       {}
+
+func (*takeover) watch(ctx, _ context.Context, _ *relay.Server, _ *slog.Logger) bool {
 	<-ctx.Done()
 	return false
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -64,6 +65,96 @@ func TestTakeover(t *testing.T) {
 	syscall.Kill(next, syscall.SIGTERM)
 	s.wantNotice(t, `^STOPPING=1$`)
 	s.wantLogEnd(t, `"msg":"relay stopped"`, 2)
+}
+
+// Packets between two peers go on while they move from one process to the other,
+// each at its own time, and none is lost. The relay has no siblings.
+func TestTakeoverLosesNothing(t *testing.T) {
+	s := startService(t, "--drain", "3s")
+	s.wantNotice(t, `^READY=1$`)
+	from, _ := s.roam(t)
+	to, toKey := s.roam(t)
+
+	const before, after = 200, 200 // packets
+	sent := make(chan int, 1)
+	oldGone := make(chan struct{})
+	started := make(chan struct{})
+	go func() {
+		n := 0
+		for rest := after; rest > 0; n++ {
+			from.Send(toKey, binary.BigEndian.AppendUint64(nil, uint64(n))) // one that is not taken is lost
+			if n == before {
+				close(started)
+			}
+			select {
+			case <-oldGone:
+				rest--
+			default:
+			}
+			time.Sleep(time.Millisecond)
+		}
+		sent <- n
+	}()
+	came := make(map[uint64]bool)
+	received := make(chan int)
+	go func() {
+		buf := make([]byte, 64<<10)
+		for {
+			msg, err := to.Recv(buf)
+			if err != nil {
+				return
+			}
+			if msg.Kind == client.MessagePacket && !came[binary.BigEndian.Uint64(msg.Packet)] {
+				came[binary.BigEndian.Uint64(msg.Packet)] = true
+				received <- len(came)
+			}
+		}
+	}()
+	go func() {
+		<-started
+		s.cmd.Process.Signal(syscall.SIGUSR2)
+		<-s.ended
+		close(oldGone)
+	}()
+	all, have := -1, 0
+	for deadline := time.After(patience); have != all; {
+		select {
+		case have = <-received:
+		case all = <-sent:
+		case <-deadline:
+			t.Fatalf("of %d packets, %d came\n%s", all, have, s.log.text())
+		}
+	}
+	notice := s.wantNotice(t, `^MAINPID=(\d+)\nREADY=1$`)
+	next, _ := strconv.Atoi(notice[1])
+	from.Close()
+	to.Close()
+	syscall.Kill(next, syscall.SIGTERM)
+	s.wantLogEnd(t, `"msg":"relay stopped"`, 2)
+}
+
+// roam connects a peer that follows the relay from one process to the next.
+func (s *service) roam(t *testing.T) (*client.Region, key.Public) {
+	t.Helper()
+	secret, connected := key.NewPrivate(), make(chan struct{}, 10)
+	r, err := client.NewRegion(client.RegionConfig{
+		Nodes: []client.Node{{Config: client.Config{URL: s.url, Key: secret, InsecureSkipVerify: true}}},
+		OnState: func(state client.RegionState) {
+			if state.Connected {
+				connected <- struct{}{}
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	select {
+	case <-connected:
+	case <-time.After(patience):
+		t.Fatalf("no connection\n%s", s.log.text())
+	}
+	return r, secret.Public()
 }
 
 // If the new process cannot start, the old one goes on.

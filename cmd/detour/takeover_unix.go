@@ -9,9 +9,12 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/cloudflare/tableflip"
+	"github.com/detour-relay/detour/relay"
 )
 
 // A takeover hands the listeners of this process to the one that replaces it: on
@@ -22,6 +25,7 @@ import (
 type takeover struct {
 	upgrader *tableflip.Upgrader
 	asked    chan os.Signal // gets SIGUSR2
+	linking  sync.WaitGroup // links to other processes
 }
 
 // newTakeover may be called once in a process. From then on SIGUSR2 does not end
@@ -31,7 +35,7 @@ func newTakeover() (*takeover, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &takeover{upgrader, make(chan os.Signal, 1)}
+	t := &takeover{upgrader: upgrader, asked: make(chan os.Signal, 1)}
 	signal.Notify(t.asked, syscall.SIGUSR2)
 	return t, nil
 }
@@ -69,8 +73,9 @@ func (t *takeover) ready() error {
 }
 
 // watch starts the next process whenever SIGUSR2 comes, until one has become
-// ready or ctx is done. It reports whether one has.
-func (t *takeover) watch(ctx context.Context, log *slog.Logger) bool {
+// ready or ctx is done. It reports whether one has. The two processes are linked
+// until beside is done.
+func (t *takeover) watch(ctx, beside context.Context, r *relay.Server, log *slog.Logger) bool {
 	if t == nil {
 		<-ctx.Done()
 		return false
@@ -87,12 +92,60 @@ func (t *takeover) watch(ctx context.Context, log *slog.Logger) bool {
 			continue
 		}
 		log.Info("SIGUSR2: starting the program anew")
-		err := t.upgrader.Upgrade()
+		err := t.upgrade(beside, r)
 		if err == nil {
 			return true
 		}
 		if ctx.Err() == nil {
 			log.Error("SIGUSR2: the new process did not take over; this one goes on", "reason", err)
 		}
+	}
+}
+
+// upgrade starts the next process and links the relay to it.
+func (t *takeover) upgrade(ctx context.Context, r *relay.Server) error {
+	next, err := newTwin(t.upgrader.Fds)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	t.linking.Go(func() {
+		next.run(ctx, r, func() {})
+		cancel()
+	})
+	if err := t.upgrader.Upgrade(); err != nil {
+		cancel()
+		return err
+	}
+	return nil
+}
+
+// follow links the relay to the process before, if there is one, until ctx is
+// done, and returns when it knows the peers of that process.
+func (t *takeover) follow(ctx context.Context, r *relay.Server) error {
+	if !t.takesOver() {
+		return nil
+	}
+	before, err := inheritedTwin(t.upgrader.Fds)
+	if err != nil || before == nil {
+		return err
+	}
+	known := make(chan struct{})
+	var once sync.Once
+	t.linking.Go(func() {
+		defer once.Do(func() { close(known) })
+		before.run(ctx, r, func() { once.Do(func() { close(known) }) })
+	})
+	select {
+	case <-known:
+	case <-time.After(linkPatience):
+	}
+	return nil
+}
+
+// wait returns when the relay is not linked to another process any more.
+func (t *takeover) wait() {
+	if t != nil {
+		t.linking.Wait()
 	}
 }

@@ -1,0 +1,98 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/cloudflare/tableflip"
+	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
+)
+
+// A twin is the way to the other process of a takeover: two connections, on one
+// of which we link to it, and on the other it links to us. So peers of both
+// processes reach each other until the old one has sent all of its own away.
+type twin struct {
+	link, serve net.Conn
+}
+
+// The names of the connections, as seen by the new process.
+const (
+	twinLink  = "twin-link"
+	twinServe = "twin-serve"
+)
+
+// newTwin makes the connections and keeps the new process's ends to be handed
+// over.
+func newTwin(fds *tableflip.Fds) (t *twin, err error) {
+	t = new(twin)
+	if t.serve, err = handedOver(fds, twinLink); err != nil {
+		return nil, err
+	}
+	if t.link, err = handedOver(fds, twinServe); err != nil {
+		t.serve.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// handedOver makes a connection whose far end the next process gets under that
+// name.
+func handedOver(fds *tableflip.Fds, name string) (near net.Conn, err error) {
+	syscall.ForkLock.RLock()
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(pair[0])
+		syscall.CloseOnExec(pair[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	far := os.NewFile(uintptr(pair[1]), name)
+	defer far.Close()
+	if err := fds.AddFile(name, far); err != nil {
+		syscall.Close(pair[0])
+		return nil, err
+	}
+	return connOf(os.NewFile(uintptr(pair[0]), name))
+}
+
+// inheritedTwin returns the way to the process before; nil if there is none.
+func inheritedTwin(fds *tableflip.Fds) (*twin, error) {
+	var conns [2]net.Conn
+	for i, name := range []string{twinLink, twinServe} {
+		file, err := fds.File(name)
+		if file == nil || err != nil {
+			return nil, err
+		}
+		if conns[i], err = connOf(file); err != nil {
+			return nil, err
+		}
+	}
+	return &twin{link: conns[0], serve: conns[1]}, nil
+}
+
+// connOf makes a connection of a socket, which it closes.
+func connOf(socket *os.File) (net.Conn, error) {
+	defer socket.Close()
+	return net.FileConn(socket)
+}
+
+// run keeps the connections until both have ended, or ctx is done. linked is
+// called when we know the peers of the other process.
+func (t *twin) run(ctx context.Context, r *relay.Server, linked func()) {
+	var both sync.WaitGroup
+	both.Go(func() {
+		to := relay.Sibling{Name: "the other process", Twin: true, Linked: func(key.Public) { linked() }}
+		r.Link(ctx, netio.Blocking(t.link, nil), to) // its end is that of the other process, or ours
+	})
+	both.Go(func() { r.Serve(ctx, netio.Blocking(t.serve, nil), relay.Origin{Twin: true}) })
+	both.Wait()
+}
