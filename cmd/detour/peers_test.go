@@ -182,10 +182,10 @@ func TestPrune(t *testing.T) {
 	for i, k := range away {
 		wantMatch(t, out, `(?m)^`+relays[i/2].url+" "+k.String()+"$")
 	}
-	wantMatch(t, out, `\n2 relays, 4 peers, 3 of them not on the node they want\n$`)
+	wantMatch(t, out, `\nrelays: 2, peers: 4, of them not on the node they want: 3\n$`)
 
 	out, _ = command(t, 0, "prune", "--rate", "100", "--mesh-psk-file", a.keyFile, a.url, b.url)
-	wantMatch(t, out, `^2 relays, 4 peers, 3 of them not on the node they want\n3 closed, 0 left by themselves, 0 stayed, 0 came back where they do not want to be\n$`)
+	wantMatch(t, out, `^relays: 2, peers: 4, of them not on the node they want: 3\n3 closed, 0 left by themselves, 0 stayed, 0 came back where they do not want to be\n$`)
 
 	out, _ = command(t, 0, "prune", "--json", "--mesh-psk-file", a.keyFile, a.url, b.url)
 	wantMatch(t, out, `^\{"relays":2,"peers":1,"not_ideal":0,"closed":0,"left":0,"stayed":0,"came_back":0,"dry_run":false,"interrupted":false\}\n$`)

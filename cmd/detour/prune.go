@@ -245,7 +245,7 @@ func (r *pruneReport) print(w io.Writer, asJSON bool) (err error) {
 	if asJSON {
 		err = json.NewEncoder(w).Encode(r)
 	} else {
-		_, err = fmt.Fprintf(w, "%d relays, %d peers, %d of them not on the node they want\n", r.Relays, r.Peers, r.NotIdeal)
+		_, err = fmt.Fprintf(w, "relays: %d, peers: %d, of them not on the node they want: %d\n", r.Relays, r.Peers, r.NotIdeal)
 		if err == nil && !r.DryRun {
 			_, err = fmt.Fprintf(w, "%d closed, %d left by themselves, %d stayed, %d came back where they do not want to be\n",
 				r.Closed, r.Left, r.Stayed, r.CameBack)
