@@ -44,6 +44,10 @@ var table = []row{
 		name: "client", own: []string{"key", "derp"},
 		outside: []string{"golang.org/x/crypto", "github.com/coder/websocket"},
 	},
+	{
+		name: "derpmap", own: []string{}, // maps are data: who connects to what they name is not their business
+		outside: []string{"github.com/tailscale/hujson", "go.yaml.in/yaml/v3"},
+	},
 	{name: "internal/", own: []string{"key", "derp", "relay", "client", "internal/"}},
 	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "internal/"}},
 }
@@ -82,7 +86,8 @@ func TestTailscaleStaysOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(text)) {
-			if strings.Contains(line, "tailscale") {
+			// The parser of JSON with comments is a module of its own, which needs nothing of theirs.
+			if strings.Contains(line, "tailscale") && !strings.Contains(line, "github.com/tailscale/hujson ") {
 				t.Errorf("%s: %q: Tailscale's module belongs in test/interop only", name, strings.TrimSpace(line))
 			}
 		}
@@ -138,8 +143,8 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 		},
 		{
 			"a new room",
-			listed{ImportPath: module + "derpmap"},
-			[]string{"derpmap has no row in the table of internal/archtest: add one"},
+			listed{ImportPath: module + "attic"},
+			[]string{"attic has no row in the table of internal/archtest: add one"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,0 +1,165 @@
+package derpmap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"reflect"
+	"sync"
+	"time"
+)
+
+// FetchConfig says where a map comes from. URL is required.
+type FetchConfig struct {
+	URL  string // http or https
+	Form Form   // empty: look at the text
+
+	Client  *http.Client  // nil: http.DefaultClient
+	Timeout time.Duration // of one fetch, all of it; 0: 10 s
+
+	// Interval is how long Watch waits from one fetch to the next, on average: each wait is 0.75 to 1.25 of it, so that many
+	// watchers do not come at once. 0: 5 min.
+	Interval time.Duration
+}
+
+// Fetcher gets a map from a URL. Any number of goroutines may use it.
+type Fetcher struct {
+	cfg FetchConfig
+
+	mu   sync.Mutex // held while a fetch is under way
+	last *Map
+	text []byte // of last, as it came last
+	etag string // of text; empty if the server says none
+}
+
+// ErrNoRegions: what was fetched is a map, but has no regions. It does not take the place of one that has.
+var ErrNoRegions = errors.New("the map has no regions")
+
+// firstRetry is how soon Watch tries again after a failure. Each further one doubles it, up to the interval.
+const firstRetry = 5 * time.Second
+
+// NewFetcher returns a Fetcher that has no map yet.
+func NewFetcher(cfg FetchConfig) (*Fetcher, error) {
+	u, err := url.Parse(cfg.URL)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("URL of the DERP map: %w", err)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, fmt.Errorf("URL of the DERP map: %q is no http or https URL", cfg.URL)
+	case cfg.Timeout < 0 || cfg.Interval < 0:
+		return nil, errors.New("fetching the DERP map: Timeout and Interval must not be negative")
+	}
+	if cfg.Client == nil {
+		cfg.Client = http.DefaultClient
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 10 * time.Second
+	}
+	if cfg.Interval == 0 {
+		cfg.Interval = 5 * time.Minute
+	}
+	return &Fetcher{cfg: cfg}, nil
+}
+
+// Fetch gets the map, and tells whether it is another than last time. If it cannot be had, or is not good, Fetch returns the
+// last good map together with the error; that is nil if there was none. The map is shared and must not be written to.
+func (f *Fetcher) Fetch(ctx context.Context) (m *Map, changed bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer cancel()
+	changed, err = f.fetchLocked(ctx)
+	if err != nil {
+		err = fmt.Errorf("fetching the DERP map: %w", err)
+	}
+	return f.last, changed, err
+}
+
+func (f *Fetcher) fetchLocked(ctx context.Context) (changed bool, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.cfg.URL, nil)
+	if err != nil {
+		return false, err
+	}
+	if f.etag != "" {
+		request.Header.Set("If-None-Match", f.etag)
+	}
+	response, err := f.cfg.Client.Do(request)
+	if err != nil {
+		return false, err
+	}
+	defer response.Body.Close()
+	switch {
+	case response.StatusCode == http.StatusNotModified && f.etag != "":
+		return false, nil
+	case response.StatusCode != http.StatusOK:
+		return false, fmt.Errorf("%s: %s", response.Request.URL.Redacted(), response.Status)
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, MaxSize+1)) // Load refuses what is longer than MaxSize
+	if err != nil {
+		return false, err
+	}
+	return f.takeLocked(text, response.Header.Get("ETag"))
+}
+
+// takeLocked takes a text for the last one if it is a good map.
+func (f *Fetcher) takeLocked(text []byte, etag string) (changed bool, err error) {
+	if f.last != nil && bytes.Equal(text, f.text) {
+		f.etag = etag
+		return false, nil
+	}
+	m, err := Load(text, f.cfg.Form)
+	if err != nil {
+		return false, err
+	}
+	if len(m.IDs()) == 0 {
+		return false, ErrNoRegions
+	}
+	f.text, f.etag = text, etag
+	if reflect.DeepEqual(m, f.last) { // only written in another way
+		return false, nil
+	}
+	f.last = m
+	return true, nil
+}
+
+// Watch fetches the map again and again until ctx ends, and calls on for each map that is another than the one before, and for
+// each failure, with the last good map (or nil) and the error. It returns when ctx has ended and on has returned.
+func (f *Fetcher) Watch(ctx context.Context, on func(*Map, error)) {
+	retry := firstRetry
+	known := (*Map)(nil) // what on was told last
+	for ctx.Err() == nil {
+		m, _, err := f.Fetch(ctx)
+		wait := f.cfg.Interval
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			wait = min(retry, f.cfg.Interval)
+			retry *= 2
+			on(m, err)
+		case m != known:
+			on(m, nil)
+		}
+		if err == nil {
+			retry = firstRetry
+		}
+		retry = min(retry, f.cfg.Interval)
+		known = m
+		pause(ctx, wait)
+	}
+}
+
+// pause waits 0.75 to 1.25 of d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(time.Duration((0.75 + rand.Float64()/2) * float64(d)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

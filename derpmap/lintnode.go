@@ -1,0 +1,243 @@
+package derpmap
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+func (l *linter) node(path string, id int, n *Node) {
+	if l.bad[path] {
+		return
+	}
+	first, taken := l.names[n.Name]
+	switch {
+	case n.Name == "":
+		l.error(path+".Name", "node-name-missing", fmt.Sprintf("add one, such as %da", id), "the node has no name")
+	case taken:
+		l.error(path+".Name", "node-name-duplicate", "give each node of the map a name of its own", "%s has the name %q too", first, n.Name)
+	default:
+		l.names[n.Name] = path
+	}
+	switch {
+	case n.RegionID == 0:
+		l.error(path+".RegionID", "node-region-missing", fmt.Sprintf("add RegionID %d", id), "the node does not say in which region it is")
+	case n.RegionID != id:
+		l.error(path+".RegionID", "node-region-mismatch", fmt.Sprintf("write %d", id), "the node is in region %d, but says %d", id, n.RegionID)
+	}
+	l.hostName(path+".HostName", n)
+	l.certName(path+".CertName", n)
+	l.addresses4and6(path, n)
+	l.ports(path, n)
+	l.tests(path, n)
+	l.once(path, n)
+}
+
+func (l *linter) hostName(path string, n *Node) {
+	host := n.HostName
+	bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	_, ipErr := netip.ParseAddr(host)
+	_, bareErr := netip.ParseAddr(bare)
+	_, portErr := netip.ParseAddrPort(host)
+	name, _, hasPort := strings.Cut(host, ":")
+	switch {
+	case host == "":
+		l.error(path, "hostname-missing", "add the DNS name or the address of the relay", "the node has no HostName")
+	case strings.Contains(host, "://"):
+		l.error(path, "hostname-scheme", "write "+within(host), "%q is a URL; a HostName has no scheme", host)
+	case strings.Contains(host, "/"):
+		l.error(path, "hostname-path", "write "+within(host), "%q has a path; clients always ask for /derp", host)
+	case ipErr == nil:
+		l.hostAddress(path, n)
+	case bareErr == nil:
+		l.error(path, "hostname-brackets", "write "+bare, "an IPv6 address stands here without brackets")
+	case portErr == nil || hasPort && isDNSName(name):
+		l.error(path, "hostname-port", "write "+within(host)+", and the port in DERPPort", "%q has a port", host)
+	case !isDNSName(host) && isPin(n.CertName):
+		l.error(path, "pin-hostname", "write a name that a certificate can have (as xn-- if it is not ASCII), or the address",
+			"clients compare the name even of a pinned certificate, and none can have %q", host)
+	case !isDNSName(host):
+		l.error(path, "hostname-invalid", "write a DNS name or an address", "%q is neither a DNS name nor an address", host)
+	}
+}
+
+func (l *linter) hostAddress(path string, n *Node) {
+	if n.CertName == "" && !n.InsecureForTests && !n.STUNOnly {
+		l.warn(path, "hostname-address", "pin the certificate: CertName sha256-raw: and its SHA-256; or write a DNS name",
+			"for an address Tailscale's clients verify that somebody known signed the certificate, but not for whom")
+	}
+}
+
+// within returns the host in what looks like a URL or host:port.
+func within(s string) string {
+	if _, rest, ok := strings.Cut(s, "://"); ok {
+		s = rest
+	}
+	s, _, _ = strings.Cut(s, "/")
+	if port, err := netip.ParseAddrPort(s); err == nil {
+		return port.Addr().String()
+	}
+	s, _, _ = strings.Cut(s, ":")
+	if s == "" {
+		return "only the host"
+	}
+	return s
+}
+
+// pinPrefix begins a CertName that pins a certificate.
+const pinPrefix = "sha256-raw:"
+
+var (
+	pinSyntax  = regexp.MustCompile(`^sha256-raw:[0-9a-f]{64}$`)
+	looksAPin  = regexp.MustCompile(`(?i)^sha-?256|^[0-9a-f:]{64,95}$`)
+	dnsLabel   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	onlyDigits = regexp.MustCompile(`^[0-9]+$`)
+)
+
+func isPin(certName string) bool { return strings.HasPrefix(certName, pinPrefix) }
+
+// isDNSName tells whether s is a name that DNS and certificates can have.
+func isDNSName(s string) bool {
+	s = strings.TrimSuffix(s, ".")
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	labels := strings.Split(s, ".")
+	for _, label := range labels {
+		if !dnsLabel.MatchString(label) {
+			return false
+		}
+	}
+	return !onlyDigits.MatchString(labels[len(labels)-1]) // or it is meant as an address
+}
+
+func (l *linter) certName(path string, n *Node) {
+	name := n.CertName
+	switch {
+	case name == "":
+	case pinSyntax.MatchString(name) && n.InsecureForTests:
+		l.warn(path, "pin-insecure", "take InsecureForTests out: a pin needs no authority", "InsecureForTests turns verification off")
+	case pinSyntax.MatchString(name):
+	case isPin(name) && pinSyntax.MatchString(pinPrefix+strings.ToLower(name[len(pinPrefix):])):
+		l.error(path, "pin-format", "write "+strings.ToLower(name), "clients compare the pin as text, in lower case")
+	case looksAPin.MatchString(name):
+		l.error(path, "pin-format", "write sha256-raw: and the SHA-256 of the certificate (DER) in 64 lower-case hex digits",
+			"%q is no pin", name)
+	case name == n.HostName:
+		l.warn(path, "certname-redundant", "take it out", "the certificate is verified for HostName anyway")
+	case !isDNSName(name):
+		l.error(path, "certname-invalid", "write the DNS name that the certificate has, or a pin", "%q is neither a DNS name nor a pin", name)
+	}
+}
+
+// none is how a map says that a node has no address of a family. Clients take whatever is no address for it.
+const none = "none"
+
+func (l *linter) addresses4and6(path string, n *Node) {
+	l.address(path+".IPv4", n.IPv4, "IPv4", netip.Addr.Is4)
+	l.address(path+".IPv6", n.IPv6, "IPv6", netip.Addr.Is6)
+
+	host, err := netip.ParseAddr(n.HostName)
+	no4 := n.IPv4 == none || n.IPv4 == "" && err == nil && !host.Is4()
+	no6 := n.IPv6 == none || n.IPv6 == "" && err == nil && !host.Is6()
+	if no4 && no6 {
+		l.error(path, "address-none", "give it an address of one of the two",
+			"with IPv4 %q, IPv6 %q and HostName %q it has no address at all", n.IPv4, n.IPv6, n.HostName)
+	}
+}
+
+func (l *linter) address(path, s, family string, fits func(netip.Addr) bool) {
+	if s == "" || s == none {
+		return
+	}
+	addr, err := netip.ParseAddr(s)
+	other := map[string]string{"IPv4": "IPv6", "IPv6": "IPv4"}[family]
+	switch {
+	case err != nil && strings.EqualFold(strings.TrimSpace(s), none):
+		l.error(path, "address-invalid", "write none", "%q is not how a map says that there is no %s", s, family)
+	case err != nil:
+		l.error(path, "address-invalid", "write an address, or none if the node has no "+family,
+			"%q is no address, so clients do not try %s at all", s, family)
+	case addr.Is4In6():
+		l.error(path, "address-family", "write "+addr.Unmap().String()+" in the field IPv4", "%s is an IPv4 address in disguise", s)
+	case !fits(addr):
+		l.error(path, "address-family", "write it in the field "+other, "%s is an %s address", s, other)
+	case addr.Zone() != "":
+		l.error(path, "address-invalid", "write a global address", "the zone of %s means something only on one host", s)
+	case addr.IsUnspecified() || addr.IsMulticast():
+		l.error(path, "address-special", "write the address of the relay", "nobody can connect to %s", s)
+	case addr.IsLoopback() || addr.IsLinkLocalUnicast():
+		l.warn(path, "address-special", "write an address that peers reach", "%s reaches the relay only from nearby", s)
+	}
+}
+
+func (l *linter) ports(path string, n *Node) {
+	if n.DERPPort < 0 || n.DERPPort > 65535 {
+		remedy := "write one from 1 to 65535, or leave it out for 443"
+		if n.DERPPort == -1 {
+			remedy = "only STUNPort can be -1; for a node that does not relay write STUNOnly"
+		}
+		l.error(path+".DERPPort", "port-range", remedy, "%d is no port", n.DERPPort)
+	}
+	if n.STUNPort < -1 || n.STUNPort > 65535 {
+		l.error(path+".STUNPort", "port-range", "write one from 1 to 65535, leave it out for 3478, or -1 for no STUN", "%d is no port", n.STUNPort)
+	}
+	if n.CanPort80 && n.DERPPort == 80 {
+		l.error(path+".DERPPort", "port-80", "take CanPort80 out, or relay on another port", "port 80 cannot have both TLS and plain HTTP")
+	}
+	if !n.STUNOnly {
+		return
+	}
+	if n.STUNPort < 0 {
+		l.error(path+".STUNPort", "stun-only-off", "give it a port, or take STUNOnly out", "a node that is STUNOnly needs STUN")
+	}
+	if n.DERPPort != 0 {
+		l.warn(path+".DERPPort", "stun-only-unused", "take it out", "clients do not use it, since the node is STUNOnly")
+	}
+	if n.CertName != "" {
+		l.warn(path+".CertName", "stun-only-unused", "take it out", "clients do not use it, since the node is STUNOnly")
+	}
+}
+
+// tests looks for fields that are only for tests.
+func (l *linter) tests(path string, n *Node) {
+	if n.InsecureForTests {
+		l.warn(path+".InsecureForTests", "insecure", "take it out; pin a certificate that nobody known has signed",
+			"anybody on the way can pretend to be this node")
+	}
+	if n.STUNTestIP == "" {
+		return
+	}
+	if _, err := netip.ParseAddr(n.STUNTestIP); err != nil {
+		l.error(path+".STUNTestIP", "address-invalid", "write an address, or take it out", "%q is no address", n.STUNTestIP)
+		return
+	}
+	l.warn(path+".STUNTestIP", "test-field", "take it out", "it is for tests: STUN goes to %s instead", n.STUNTestIP)
+}
+
+// once looks for a relay that is in the map twice: such a region seems to have more nodes than it has.
+func (l *linter) once(path string, n *Node) {
+	if n.STUNOnly || n.HostName == "" {
+		return
+	}
+	id := relay{strings.ToLower(strings.TrimSuffix(n.HostName, ".")), n.IPv4, n.IPv6, n.DERP()}
+	if first, ok := l.relays[id]; ok {
+		l.error(path, "node-duplicate", "take one out", "%s is the same relay", first)
+		return
+	}
+	l.relays[id] = path
+	for _, field := range []struct{ name, value string }{{".IPv4", n.IPv4}, {".IPv6", n.IPv6}, {".HostName", n.HostName}} {
+		addr, err := netip.ParseAddr(field.value)
+		if err != nil || field.name == ".HostName" && (n.IPv4 != "" || n.IPv6 != "") {
+			continue
+		}
+		at := netip.AddrPortFrom(addr.Unmap(), uint16(n.DERP())).String()
+		if first, ok := l.addresses[at]; ok {
+			l.warn(path+field.name, "address-duplicate", "check it: two names for one relay are one point of failure",
+				"%s goes to %s too", first, at)
+			continue
+		}
+		l.addresses[at] = path
+	}
+}
