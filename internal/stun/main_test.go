@@ -1,0 +1,47 @@
+package stun
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// variantKey is the environment variable that makes the test binary a
+// responder for the benchmarks; variants are what it may say.
+const variantKey = "STUN_BENCHMARK_VARIANT"
+
+var variants = map[string]func(*Responder) error{
+	"batches": (*Responder).serve,
+	"singly":  (*Responder).serveSingly,
+}
+
+func TestMain(m *testing.M) {
+	if serve := variants[os.Getenv(variantKey)]; serve != nil {
+		serveForBenchmark(serve)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// serveForBenchmark is the child of a benchmark: it says where it listens, and serves until its
+// standard input ends.
+func serveForBenchmark(serve func(*Responder) error) {
+	r, err := Listen(context.Background(), Config{Addr: "127.0.0.1:0"})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(r.Addr())
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		r.Close()
+	}()
+	if err := serve(r); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

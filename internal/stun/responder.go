@@ -1,0 +1,153 @@
+package stun
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// DefaultAddr is where clients expect STUN: port 3478 of all addresses.
+const DefaultAddr = ":3478"
+
+// Config is how a Responder is to be.
+type Config struct {
+	// Addr is where Listen listens, as host:port or :port; empty means
+	// DefaultAddr. Without a host, or with [::], that is all addresses of
+	// both families; 0.0.0.0 is those of IPv4.
+	Addr string
+
+	// Healthy says whether to answer: a relay that drains, or cannot be
+	// reached, stays silent, so that clients choose another home. It is
+	// called once for each batch of datagrams, so it must be quick. Nil means
+	// always.
+	Healthy func() bool
+
+	Logger *slog.Logger // nil discards
+}
+
+// A Responder answers requests on one UDP socket.
+type Responder struct {
+	conn   *net.UDPConn
+	config Config
+	count  counters
+
+	// everywhere: the socket is bound to all addresses, so each request has
+	// to tell which of them was asked.
+	everywhere bool
+
+	close  sync.Once
+	closed chan struct{}
+}
+
+// New returns a responder for a socket that is open already, as a process has
+// it that takes over from another. The responder owns it from now on, also if
+// New fails.
+func New(conn *net.UDPConn, config Config) (*Responder, error) {
+	if config.Healthy == nil {
+		config.Healthy = func() bool { return true }
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	local, ok := conn.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		conn.Close()
+		return nil, errors.New("STUN: the socket is closed")
+	}
+	r := &Responder{conn: conn, config: config, everywhere: local.IP.IsUnspecified(), closed: make(chan struct{})}
+	if err := conn.SetReadBuffer(receiveBuffer); err != nil {
+		config.Logger.Debug("STUN receive buffer stays as it is", "error", err)
+	}
+	if r.everywhere {
+		if err := askForLocalAddr(conn); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Addr returns the address that the responder listens on.
+func (r *Responder) Addr() netip.AddrPort {
+	a := r.conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// Serve answers requests until ctx is done or Close is called, and then
+// returns nil. It closes the socket.
+func (r *Responder) Serve(ctx context.Context) error {
+	defer r.Close()
+	defer context.AfterFunc(ctx, func() { r.Close() })()
+	return r.serve()
+}
+
+// Close closes the socket, which ends Serve.
+func (r *Responder) Close() error {
+	err := net.ErrClosed
+	r.close.Do(func() {
+		close(r.closed)
+		err = r.conn.Close()
+	})
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// wanted counts a datagram and reports whether it is to be answered.
+func (r *Responder) wanted(datagram []byte, healthy bool) bool {
+	r.count.received.Add(1)
+	if why := classify(datagram); why != none {
+		r.count.ignored[why].Add(1)
+		return false
+	}
+	r.count.requests.Add(1)
+	if !healthy {
+		r.count.unhealthy.Add(1)
+	}
+	return healthy
+}
+
+// answered counts an answer of so many bytes that the system took.
+func (r *Responder) answered(size int) {
+	if size == answerIPv4 {
+		r.count.answeredIPv4.Add(1)
+	} else {
+		r.count.answeredIPv6.Add(1)
+	}
+}
+
+// pauseAfter returns how long to wait after so many failures to receive in a
+// row: not at all after the first, then from 20 ms to a second.
+func pauseAfter(row int) time.Duration {
+	if row == 1 {
+		return 0
+	}
+	return min(5*time.Millisecond<<min(row, 10), time.Second)
+}
+
+// failed counts a failure to receive, the row-th in a row, and waits a while
+// so as not to spin. It reports whether to go on.
+func (r *Responder) failed(err error, row int) bool {
+	select {
+	case <-r.closed:
+		return false
+	default:
+	}
+	r.count.receiveErrors.Add(1)
+	if row == 1 {
+		r.config.Logger.Warn("STUN cannot receive: trying again", "error", err)
+	}
+	wait := time.NewTimer(pauseAfter(row))
+	defer wait.Stop()
+	select {
+	case <-r.closed:
+		return false
+	case <-wait.C:
+		return true
+	}
+}

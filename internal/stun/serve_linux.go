@@ -1,0 +1,263 @@
+package stun
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// How a batch goes:
+//
+//  1. receive: recvmmsg takes up to batchSize datagrams, each with the
+//     address of its sender and, if the socket is bound to all addresses, a
+//     control message with the local address.
+//  2. answerAll: each request becomes its answer in the buffer that it came
+//     in, and goes back with its own address and control message.
+//  3. send: sendmmsg.
+//
+// The memory is laid out once; the kernel and we write into it in turn.
+
+// batchSize bounds what is handled between two looks at Config.Healthy, and
+// the memory of a responder (1.7 KB each).
+const batchSize = 32
+
+// message is struct mmsghdr of recvmmsg(2).
+type message struct {
+	header unix.Msghdr
+	size   uint32 // of what was received
+}
+
+// control has room for one control message with an in_pktinfo or in6_pktinfo,
+// aligned as the kernel wants it.
+type control [8]uint64
+
+// A batch is the datagrams between one receive and the next. It is owned by
+// the goroutine that serves.
+type batch struct {
+	r   *Responder
+	raw syscall.RawConn
+
+	in       [batchSize]message
+	names    [batchSize]unix.RawSockaddrInet6 // has room for RawSockaddrInet4 too
+	controls [batchSize]control
+	vectors  [batchSize]unix.Iovec
+	data     [batchSize][maxRequest + 1]byte // one more, to tell what is too long
+
+	out        [batchSize]message
+	outVectors [batchSize]unix.Iovec
+	outFirst   int // not sent yet
+	outEnd     int
+
+	received int
+	errno    syscall.Errno
+	step     struct{ receive, send func(fd uintptr) bool } // made once, as a method value allocates
+}
+
+func (r *Responder) serve() error {
+	raw, err := r.conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("STUN: %w", err)
+	}
+	b := newBatch(r, raw)
+	for failures := 0; ; {
+		if err := b.receive(); err != nil {
+			failures++
+			if !r.failed(err, failures) {
+				return nil
+			}
+			continue
+		}
+		failures = 0
+		b.answerAll()
+		b.send()
+	}
+}
+
+func newBatch(r *Responder, raw syscall.RawConn) *batch {
+	b := &batch{r: r, raw: raw, received: batchSize}
+	b.step.receive, b.step.send = b.tryReceive, b.trySend
+	for i := range b.in {
+		b.vectors[i].Base = &b.data[i][0]
+		b.vectors[i].SetLen(len(b.data[i]))
+		h := &b.in[i].header
+		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
+		h.Iov = &b.vectors[i]
+		h.SetIovlen(1)
+		if r.everywhere {
+			h.Control = (*byte)(unsafe.Pointer(&b.controls[i]))
+		}
+		o := &b.out[i].header
+		o.Iov = &b.outVectors[i]
+		o.SetIovlen(1)
+	}
+	return b
+}
+
+// receive waits for datagrams and takes them.
+func (b *batch) receive() error {
+	for i := range b.received { // the kernel has written over these
+		h := &b.in[i].header
+		h.Namelen = uint32(unsafe.Sizeof(b.names[i]))
+		if h.Control != nil {
+			h.SetControllen(int(unsafe.Sizeof(b.controls[i])))
+		}
+	}
+	b.received = 0
+	if err := b.raw.Read(b.step.receive); err != nil {
+		return err
+	}
+	if b.errno != 0 {
+		return b.errno
+	}
+	return nil
+}
+
+func (b *batch) tryReceive(fd uintptr) bool {
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.in[0])), batchSize, 0, 0, 0)
+		switch errno {
+		case 0:
+			b.received, b.errno = int(n), 0
+			return true
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
+		default:
+			b.errno = errno
+			return true
+		}
+	}
+}
+
+// answerAll puts the answers to what was received into out.
+func (b *batch) answerAll() {
+	b.outFirst, b.outEnd = 0, 0
+	healthy := b.r.config.Healthy()
+	for i := range b.received {
+		in := &b.in[i]
+		data := &b.data[i]
+		if !b.r.wanted(data[:in.size], healthy) {
+			continue
+		}
+		size := putAnswer(data[:], sender(&b.names[i]))
+		out := &b.out[b.outEnd].header
+		b.outVectors[b.outEnd].Base = &data[0]
+		b.outVectors[b.outEnd].SetLen(size)
+		out.Name, out.Namelen = in.header.Name, in.header.Namelen
+		out.Control, out.Controllen = nil, 0
+		if b.r.everywhere {
+			if n := returnControl(&b.controls[i], int(in.header.Controllen)); n > 0 {
+				out.Control = in.header.Control
+				out.SetControllen(n)
+			} else {
+				b.r.count.noLocalAddr.Add(1)
+			}
+		}
+		b.outEnd++
+	}
+}
+
+// send sends the answers in out, and counts those that cannot be sent.
+func (b *batch) send() {
+	for b.outFirst < b.outEnd {
+		if err := b.raw.Write(b.step.send); err != nil { // closed
+			b.r.count.sendErrors.Add(uint64(b.outEnd - b.outFirst))
+			return
+		}
+	}
+}
+
+// trySend makes one attempt, in which the system takes some answers or
+// refuses the first.
+func (b *batch) trySend(fd uintptr) bool {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.out[b.outFirst])),
+		uintptr(b.outEnd-b.outFirst), 0, 0, 0)
+	switch errno {
+	case 0:
+		for range int(n) {
+			b.r.answered(int(b.outVectors[b.outFirst].Len))
+			b.outFirst++
+		}
+	case unix.EINTR:
+	case unix.EAGAIN:
+		return false
+	default:
+		b.r.count.sendErrors.Add(1)
+		b.outFirst++
+	}
+	return true
+}
+
+// sender returns the address that the kernel has put into name.
+func sender(name *unix.RawSockaddrInet6) netip.AddrPort {
+	if name.Family == unix.AF_INET {
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), networkOrder(four.Port))
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), networkOrder(name.Port))
+}
+
+func networkOrder(port uint16) uint16 {
+	var b [2]byte
+	binary.NativeEndian.PutUint16(b[:], port)
+	return binary.BigEndian.Uint16(b[:])
+}
+
+// askForLocalAddr makes the kernel tell with each datagram which local
+// address it was sent to.
+func askForLocalAddr(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("STUN: %w", err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		domain, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
+		switch {
+		case err != nil:
+			failed = err
+		case domain == unix.AF_INET6: // also for IPv4, if the socket takes both
+			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		default:
+			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		}
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return fmt.Errorf("STUN: asking for the local address of requests: %w", err)
+	}
+	return nil
+}
+
+// returnControl makes of the control message that came with a request, in the
+// first n bytes of c, the one that sends the answer from the address that was
+// asked, and returns its size; 0 if there is none.
+//
+// The same structure serves both ways, also on a dual-stack socket, where
+// IPv4 addresses stand in it in their IPv6-mapped form. Only the interface is
+// taken out, so that the answer takes the route that the system would choose;
+// addresses of one link need it.
+func returnControl(c *control, n int) int {
+	if n < unix.CmsgLen(0) || n > int(unsafe.Sizeof(*c)) {
+		return 0
+	}
+	h := (*unix.Cmsghdr)(unsafe.Pointer(c))
+	data := unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))
+	switch {
+	case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && n >= unix.CmsgLen(unix.SizeofInet4Pktinfo):
+		(*unix.Inet4Pktinfo)(data).Ifindex = 0
+		return unix.CmsgSpace(unix.SizeofInet4Pktinfo)
+	case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && n >= unix.CmsgLen(unix.SizeofInet6Pktinfo):
+		info := (*unix.Inet6Pktinfo)(data)
+		if info.Addr[0] != 0xfe || info.Addr[1]&0xc0 != 0x80 {
+			info.Ifindex = 0
+		}
+		return unix.CmsgSpace(unix.SizeofInet6Pktinfo)
+	}
+	return 0
+}
