@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,7 +54,7 @@ func (m *Map) Encode(form Form) ([]byte, error) {
 }
 
 // MarshalJSON writes the map as compact JSON.
-func (m *Map) MarshalJSON() ([]byte, error) {
+func (m Map) MarshalJSON() ([]byte, error) {
 	t, err := m.tree()
 	if err != nil {
 		return nil, fmt.Errorf("DERP map: %w", err)
@@ -229,9 +230,15 @@ func yamlNode(t *tree) *yaml.Node {
 	return n
 }
 
+// oldBoolean is what readers of YAML 1.1 take for true or false.
+var oldBoolean = regexp.MustCompile(`^(?i:y|yes|n|no|on|off)$`)
+
 // yamlText is a string, in quotes unless it is clear without.
 func yamlText(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+	if oldBoolean.MatchString(s) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
 	for _, c := range s {
 		if c < ' ' || c > '~' {
 			n.Style = yaml.DoubleQuotedStyle

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func examples(t *testing.T, dir string) []string {
+func examples(t testing.TB, dir string) []string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join("testdata", dir, "*"))
 	if err != nil || len(names) == 0 {

@@ -34,8 +34,11 @@ func Load(source []byte, form Form) (*Map, error) {
 	return d.result, nil
 }
 
-// UnmarshalJSON is Load from JSON.
+// UnmarshalJSON is Load from JSON. As with other types, null changes nothing.
 func (m *Map) UnmarshalJSON(source []byte) error {
+	if string(source) == "null" {
+		return nil
+	}
 	loaded, err := Load(source, JSON)
 	if err != nil {
 		return err

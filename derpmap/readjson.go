@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -18,7 +19,8 @@ func readJSON(source []byte, human bool) (*tree, error) {
 	if at, ok := tooDeep(source); ok {
 		return nil, syntaxAt(placeOf(source, at), fmt.Sprintf("more than %d lists and objects stand in each other", maxDepth))
 	}
-	value, err := hujson.Parse(source)
+	// A comment on the last line needs the end of it.
+	value, err := hujson.Parse(append(slices.Clip(source), '\n'))
 	if err != nil {
 		return nil, syntaxError(err)
 	}
