@@ -18,6 +18,13 @@
 // every touched outbox once. The sender's reader does all of it, so no
 // goroutine is woken on the way and reading is paced by writing.
 //
+// # Siblings
+//
+// Relays of a region are linked each to every other. link.go logs in to a
+// sibling and hears of its peers, forwarders.go leads their routes to the link's
+// outbox, forward.go delivers what a sibling forwards to us. A packet crosses
+// one link at most. drain.go sends peers to the siblings before a restart.
+//
 // # Limits
 //
 // A conn's outbox is bounded by bytes and by age; what waited longest is
