@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// MaxSize is how many bytes the text of a map may have. The default map of Tailscale has a thirtieth of it.
+// MaxSize is how many bytes the text of a map may have. There is room in it for some thousand nodes.
 const MaxSize = 1 << 20
 
 // Form is a way to write a map down.
