@@ -2,9 +2,11 @@ package stun
 
 import (
 	"bufio"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +26,7 @@ func BenchmarkAnswers(b *testing.B) {
 		name            string
 		clients, window int
 	}{{"loaded", 16, 8}, {"one-by-one", 1, 1}} {
-		for variant := range variants {
+		for _, variant := range slices.Sorted(maps.Keys(variants)) {
 			b.Run(load.name+"/"+variant, func(b *testing.B) {
 				addr, stop := startChild(b, variant)
 				b.ResetTimer()

@@ -176,9 +176,8 @@ func (p *Prober) read() {
 	}
 }
 
-// waitToRead waits after failures to read in a row, so as not to spin:
-// some systems report here that an earlier request found no responder.
-// It reports whether to go on.
+// waitToRead waits after so many failures to read in a row, so as not to spin
+// over a socket that is broken. It reports whether to go on.
 func (p *Prober) waitToRead(row int) bool {
 	timer := time.NewTimer(pauseAfter(row))
 	defer timer.Stop()

@@ -44,8 +44,9 @@ type Responder struct {
 }
 
 // New returns a responder for a socket that is open already, as a process has
-// it that takes over from another. The responder owns it from now on, also if
-// New fails.
+// it that takes over from another; until the other closes its copy, both
+// answer. The responder owns it from now on, also if New fails. Config.Addr is
+// not used.
 func New(conn *net.UDPConn, config Config) (*Responder, error) {
 	if config.Healthy == nil {
 		config.Healthy = func() bool { return true }
@@ -98,6 +99,15 @@ func (r *Responder) Close() error {
 	return err
 }
 
+func (r *Responder) isClosed() bool {
+	select {
+	case <-r.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 // wanted counts a datagram and reports whether it is to be answered.
 func (r *Responder) wanted(datagram []byte, healthy bool) bool {
 	r.count.received.Add(1)
@@ -133,10 +143,8 @@ func pauseAfter(row int) time.Duration {
 // failed counts a failure to receive, the row-th in a row, and waits a while
 // so as not to spin. It reports whether to go on.
 func (r *Responder) failed(err error, row int) bool {
-	select {
-	case <-r.closed:
+	if r.isClosed() {
 		return false
-	default:
 	}
 	r.count.receiveErrors.Add(1)
 	if row == 1 {
