@@ -148,7 +148,7 @@ func (l *linter) regionID(path string, id int, r *Region) {
 	at := path + ".RegionID"
 	switch {
 	case r.RegionID == 0:
-		l.error(at, "region-id-missing", fmt.Sprintf("add RegionID %d", id), "the region has no RegionID; clients go by it, not by its key")
+		l.error(at, "region-id-missing", fmt.Sprintf("add RegionID %d", id), "the region has no RegionID, and clients use it besides the key")
 	case r.RegionID != id:
 		l.error(at, "region-id-mismatch", "make the two the same", "RegionID is %d, but the key of the region is %d", r.RegionID, id)
 	}
