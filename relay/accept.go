@@ -19,7 +19,7 @@ const loginTimeout = 10 * time.Second
 //
 // It works on a goroutine of its own: cryptography needs a deep stack, which the
 // goroutine that stays with the conn would keep.
-func (s *Server) accept(ctx context.Context, stream Stream, from Origin) (c *conn, err error) {
+func (s *Server) accept(ctx context.Context, stream Stream, from *Origin) (c *conn, err error) {
 	s.count.accepts.Add(1)
 	done := make(chan struct{})
 	go func() {
@@ -38,7 +38,7 @@ func (s *Server) accept(ctx context.Context, stream Stream, from Origin) (c *con
 type login struct {
 	server   *Server
 	stream   Stream
-	from     Origin
+	from     *Origin
 	timedOut atomic.Bool
 }
 

@@ -41,7 +41,7 @@ type conn struct {
 	beat  pulseEntry // pulse.go
 }
 
-func newConn(s *Server, stream Stream, from Origin, peer key.Public, info derp.ClientInfo) *conn {
+func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.ClientInfo) *conn {
 	c := &conn{
 		line:   line{server: s, stream: stream, patience: s.cfg.WriteTimeout},
 		key:    peer,

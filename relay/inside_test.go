@@ -34,7 +34,7 @@ func numbered(n int) (k key.Public) {
 // join registers a conn of k over a sink.
 func join(s *Server, k key.Public) (*conn, *sink) {
 	stream := new(sink)
-	c := newConn(s, stream, Origin{}, k, derp.ClientInfo{})
+	c := newConn(s, stream, &Origin{}, k, derp.ClientInfo{})
 	s.routes.add(c)
 	return c, stream
 }

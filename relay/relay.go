@@ -206,22 +206,38 @@ func (s *Server) PublicKey() key.Public { return s.public }
 // ends, ctx is done or Shutdown is called. It owns stream and has closed it when
 // it returns. Bytes staged on stream before the call go out in front of the
 // greeting. The error says why the conn ended; io.EOF is a peer that left.
+//
+// This frame stays on the stack of every conn, and with it a page of memory or
+// not: logging in and ending have frames of their own.
 func (s *Server) Serve(ctx context.Context, stream Stream, from Origin) error {
+	var stop func() bool
 	if ctx.Done() != nil {
-		defer context.AfterFunc(ctx, func() { stream.Close() })()
+		stop = context.AfterFunc(ctx, func() { stream.Close() })
 	}
-	defer stream.Close()
-	asking, answered := context.WithCancel(ctx)
-	if !s.enter(stream, answered, from.Twin) {
-		answered()
-		return ErrShutdown
+	c, err := s.logIn(ctx, stream, &from)
+	if err == nil {
+		err = c.serve()
+		s.ended(c.addr, c.key, err)
 	}
-	defer s.running.Done()
-	c, err := s.accept(asking, stream, from)
+	stream.Close()
+	if stop != nil {
+		stop()
+	}
+	return err
+}
+
+// logIn returns the conn of a peer that has logged in.
+func (s *Server) logIn(ctx context.Context, stream Stream, from *Origin) (*conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	if !s.enter(stream, cancel, from.Twin) {
+		cancel()
+		return nil, ErrShutdown
+	}
+	c, err := s.accept(ctx, stream, from)
 	if err != nil {
-		return s.ended(from, key.Public{}, err)
+		s.ended(from.Addr, key.Public{}, err)
 	}
-	return s.ended(from, c.key, c.serve())
+	return c, err
 }
 
 // Shutdown closes every conn and link and waits until all of them are gone, or
@@ -297,10 +313,12 @@ func (s *Server) siblingSeen() {
 // means "not" in places.
 func (s *Server) now() int64 { return 1 + int64(time.Since(s.born)) }
 
-// ended counts and logs the end of a conn, and returns err.
-func (s *Server) ended(from Origin, peer key.Public, err error) error {
+// ended counts and logs the end of a Serve call that has entered.
+//
+//go:noinline
+func (s *Server) ended(addr netip.AddrPort, peer key.Public, err error) {
 	reason := reasonOf(err)
 	s.count.closed[reason].Add(1)
-	s.cfg.Logger.Debug("conn ended", "peer", peer.Short(), "addr", from.Addr, "reason", reason.String(), "err", err)
-	return err
+	s.cfg.Logger.Debug("conn ended", "peer", peer.Short(), "addr", addr, "reason", reason.String(), "err", err)
+	s.running.Done()
 }

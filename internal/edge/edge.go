@@ -210,24 +210,21 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// serve is all that a connection keeps of this package: the goroutine it lives
-// in starts here, with a fresh stack.
-func (s *Server) serve(stream relay.Stream, from relay.Origin) {
-	defer s.inside.Done()
-	s.count.serving.Add(1)
-	defer s.count.serving.Add(-1)
-	// The relay logs how the conn ended; there is nothing to add here. A context
-	// that can end would cost every idle conn its registration.
-	_ = s.config.Relay.Serve(context.Background(), stream, from)
-}
-
 // start gives a connection that was upgraded to the relay.
 func (s *Server) start(stream relay.Stream, from relay.Origin) {
 	if !s.enter() {
 		stream.Close()
 		return
 	}
-	go s.serve(stream, from)
+	go func() {
+		// This is all that a connection keeps of this package: a goroutine with a
+		// fresh stack. The relay logs how the conn ended; there is nothing to add here.
+		// A context that can end would cost every idle conn its registration.
+		s.count.serving.Add(1)
+		_ = s.config.Relay.Serve(context.Background(), stream, from)
+		s.count.serving.Add(-1)
+		s.inside.Done()
+	}()
 }
 
 // readyListener is the listener net/http sees: its connections have been
