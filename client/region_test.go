@@ -350,7 +350,14 @@ func TestRegionBufferSize(t *testing.T) {
 // A sender that a stalled relay keeps waiting is free when the Region or the connection ends.
 func TestRegionStalledRelay(t *testing.T) {
 	stop := make(chan struct{})
-	stalled := startRelay(t, key.NewPrivate(), nil, func(s *side) { s.admit(); <-stop })
+	var came atomic.Int32
+	stalled := startRelay(t, key.NewPrivate(), nil, func(s *side) {
+		if came.Add(1) == 1 { // and admits nobody else, so that the sender does not go on with the next connection
+			s.admit()
+			<-stop
+		}
+	})
+	t.Cleanup(func() { close(stop) }) // whatever happens, before the relay is waited for
 	r := regionOf(t, stalled.config(t, "http://relay.example.com"))
 	regionRecv(t, r, MessageServerInfo)
 	sent := make(chan error, 1)
@@ -370,7 +377,6 @@ func TestRegionStalledRelay(t *testing.T) {
 		}
 	})
 	within(t, "Close", func() { r.Close() })
-	close(stop)
 }
 
 func TestRegionCloseAtEveryMoment(t *testing.T) {
