@@ -29,7 +29,7 @@ bench: ## measure the relay beside derper, several minutes; writes bench-results
 	cd test/interop && go run ./bench
 
 interop: ## test against Tailscale's own code both ways, real nodes included (Linux; see test/interop/tailnet)
-	cd test/interop && go test -count=1 $$(go list ./... | grep -v /tailnet$$)
+	cd test/interop && go test -p 1 -count=1 $$(go list ./... | grep -v /tailnet$$)
 	cd test/interop && go test -count=1 -v -timeout 10m ./tailnet
 
 lint: ## check format, vet, staticcheck and the import rules
