@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -60,11 +59,11 @@ func newRegion(t *testing.T) *region {
 		var with []string
 		for j := range relays {
 			if i != j {
-				g.way[i][j] = toxiproxy.NewProxy(faults, fmt.Sprintf("%d to %d", i, j), freeAddr(t), "")
+				g.way[i][j] = toxiproxy.NewProxy(faults, fmt.Sprintf("%d to %d", i, j), programs.FreeAddr(t).String(), "")
 				with = append(with, g.way[i][j].Listen)
 			}
 		}
-		g.pprof[i] = freeAddr(t)
+		g.pprof[i] = programs.FreeAddr(t).String()
 		siblings = append(siblings, programs.Sibling{
 			Program: "detour",
 			Args:    []string{"--mesh-with", strings.Join(with, ","), "--pprof", g.pprof[i], "--drain", drain},
@@ -83,16 +82,6 @@ func newRegion(t *testing.T) *region {
 		g.before[i] = g.goroutines(i)
 	}
 	return g
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // each visits every way.

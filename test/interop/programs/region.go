@@ -39,7 +39,7 @@ func StartRegion(t testing.TB, meshKey string, siblings ...Sibling) []*Relay {
 	}
 	addrs := make([]netip.AddrPort, len(siblings)) // before any starts, because each names the others
 	for i := range siblings {
-		addrs[i] = freeAddr(t)
+		addrs[i] = FreeAddr(t)
 	}
 	var all []*Relay
 	for i, s := range siblings {
@@ -102,7 +102,7 @@ func (s Sibling) detour(t testing.TB, dir, own string, addrs []netip.AddrPort, i
 		}
 		trust = withOthers(addrs, i, "="+pinOf(certificate))
 	}
-	admin := freeAddr(t)
+	admin := FreeAddr(t)
 	args := append([]string{
 		"relay", "--listen", addrs[i].String(), "--hostname", Host, "--state-dir", own, "--log-format", "json",
 		"--tls", "files", "--cert", filepath.Join(dir, CertFile), "--key", filepath.Join(dir, KeyFile),

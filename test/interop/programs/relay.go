@@ -7,12 +7,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -107,7 +109,7 @@ func StartDerper(t testing.TB) *Relay {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	addr := freeAddr(t)
+	addr := FreeAddr(t)
 	r := start(t, "derper", program, []string{
 		"-a", addr.String(), "-http-port=-1", "-stun=false", "-c", filepath.Join(dir, "derper.key"),
 		"-certmode=manual", "-certdir", dir, "-hostname=127.0.0.1",
@@ -121,16 +123,34 @@ func StartDerper(t testing.TB) *Relay {
 	return r
 }
 
-// freeAddr returns an address of the loopback interface whose port nobody has right now. derper cannot say which port the
-// system gave it, so it has to be told one.
-func freeAddr(t testing.TB) netip.AddrPort {
+// The ports that FreeAddr gives away lie below those that systems take for outgoing connections, so that nobody else gets one
+// between the moment it is found free and the start of the program that it is for.
+const (
+	firstPort = 20000
+	lastPort  = 32000
+)
+
+// given counts the ports given away, from a random start.
+var given = func() *atomic.Uint32 {
+	n := new(atomic.Uint32)
+	n.Store(rand.Uint32N(lastPort - firstPort))
+	return n
+}()
+
+// FreeAddr returns an address of the loopback interface whose port nobody has right now, and never the same one twice. derper
+// cannot say which port the system gave it, so it has to be told one.
+func FreeAddr(t testing.TB) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range lastPort - firstPort {
+		port := firstPort + given.Add(1)%(lastPort-firstPort)
+		addr := netip.AddrPortFrom(netip.MustParseAddr(Host), uint16(port))
+		if l, err := net.Listen("tcp4", addr.String()); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
+	t.Fatal("no port is free")
+	return netip.AddrPort{}
 }
 
 // start runs a program whose log lines are kept, and ends it with the test. It gets env besides what this process has.
