@@ -11,15 +11,15 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// Node is one relay of a region, and how to reach it.
-type Node struct {
+// RegionNode is one relay of a region, and how to reach it.
+type RegionNode struct {
 	Name string // what other nodes call it; said in Ideal-Node while we are on another one
 	Config
 }
 
 // RegionConfig says which relays make up a region. Nodes is required.
 type RegionConfig struct {
-	Nodes []Node // in order of preference; all have the same Key
+	Nodes []RegionNode // in order of preference; all have the same Key
 
 	// OnState is told every change of State, one at a time and in order. It must return soon, and must not call Close.
 	OnState func(RegionState)
@@ -66,7 +66,7 @@ type regionCounters struct {
 	connects, handovers, unsent, unread atomic.Uint64
 }
 
-// node is a Node that was found valid.
+// node is a RegionNode that was found valid.
 type node struct {
 	index int
 	name  string
@@ -97,7 +97,7 @@ func NewRegion(cfg RegionConfig) (*Region, error) {
 	return r, nil
 }
 
-func newNode(index int, n, first Node) (*node, error) {
+func newNode(index int, n, first RegionNode) (*node, error) {
 	cfg := n.Config
 	if index > 0 && cfg.IdealNode == "" {
 		cfg.IdealNode = first.Name

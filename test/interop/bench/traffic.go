@@ -83,7 +83,7 @@ func regionPeer(relays []*relay, home int, secret key.Private) (*client.Region, 
 	config := client.RegionConfig{}
 	for i := range relays {
 		at := (home + i) % len(relays)
-		config.Nodes = append(config.Nodes, client.Node{Name: fmt.Sprint("relay ", at), Config: client.Config{
+		config.Nodes = append(config.Nodes, client.RegionNode{Name: fmt.Sprint("relay ", at), Config: client.Config{
 			URL: relays[at].url, Key: secret, InsecureSkipVerify: true, RecordPerPacket: true,
 		}})
 	}
