@@ -31,10 +31,12 @@ var errAttempt = fmt.Errorf("not admitted within %v", attemptBudget)
 //
 //  1. connect tries the nodes until one has admitted us,
 //  2. adopt makes its connection the one that packets are sent on,
-//  3. hold waits until that breaks, or until its relay says that it restarts,
-//  4. and all begins again, in the latter case with the old connection still in use until the next is adopted.
+//  3. hold waits until that breaks, until its relay says that it restarts, or until it falls silent,
+//  4. and all begins again, in the latter two cases with the old connection still in use until the next is adopted. If a
+//     relay that fell silent speaks again before that, everything stays as it was.
 type keeper struct {
-	leaving    *session // still connected, but its relay restarts
+	leaving    *session // still connected, but its relay restarts or has fallen silent
+	suspecting bool     // the latter
 	failures   int      // rounds in a row in which no node admitted us
 	flaps      int      // connections in a row that ended too soon
 	quickUntil time.Time
@@ -47,7 +49,9 @@ func (r *Region) keep() {
 		if s == nil {
 			break
 		}
-		r.adopt(s)
+		if s != r.current.Load() {
+			r.adopt(s)
+		}
 		r.hold(s)
 	}
 	r.current.Store(nil)
@@ -57,10 +61,16 @@ func (r *Region) keep() {
 	r.setState(r.disconnected(ErrClosed))
 }
 
-// connect tries until it succeeds. It returns nil if the Region was closed.
+// connect tries until it succeeds, or until a relay that fell silent speaks again, whose session is returned then. It returns nil if
+// the Region was closed.
 func (r *Region) connect() *session {
 	k := &r.keeper
 	for r.pause() {
+		select {
+		case <-k.leavingRecovered():
+			return r.takeBack()
+		default:
+		}
 		s, err := r.race(r.order(time.Now()))
 		if s != nil {
 			k.failures = 0
@@ -156,6 +166,8 @@ func (r *Region) race(nodes []*node) (*session, error) {
 			next()
 		case <-r.keeper.leavingDone():
 			r.lost(r.keeper.leaving)
+		case <-r.keeper.leavingRecovered():
+			return r.takeBack(), nil
 		case <-r.ctx.Done():
 			return nil, ErrClosed
 		}
@@ -237,10 +249,15 @@ func (r *Region) adopt(s *session) {
 	s.tellPreferred(&r.preferred)
 	r.stats.connects.Add(1)
 	if old := k.leaving; old != nil {
-		k.leaving = nil
-		r.stats.handovers.Add(1)
 		r.noteEnd(old)
-		r.running.Go(func() { r.release(old) })
+		if k.suspecting {
+			r.stats.escapes.Add(1)
+			r.running.Go(func() { r.abandon(old) })
+		} else {
+			r.stats.handovers.Add(1)
+			r.running.Go(func() { r.release(old) })
+		}
+		k.leaving, k.suspecting = nil, false
 	}
 	r.setState(RegionState{
 		Connected: true, Node: s.node.index, Name: s.node.name, ServerKey: s.conn.ServerKey(), Since: s.since,
@@ -254,6 +271,8 @@ func (r *Region) hold(s *session) {
 		r.lost(s)
 	case notice := <-s.restarting:
 		r.prepareHandover(s, notice)
+	case <-s.suspected:
+		r.prepareEscape(s)
 	case <-r.ctx.Done():
 		s.conn.Close()
 	}
@@ -261,7 +280,7 @@ func (r *Region) hold(s *session) {
 
 // lost is for a connection that ended before another one took over.
 func (r *Region) lost(s *session) {
-	r.keeper.leaving = nil
+	r.keeper.leaving, r.keeper.suspecting = nil, false
 	r.current.Store(nil)
 	r.noteEnd(s)
 	if r.ctx.Err() == nil {

@@ -26,6 +26,8 @@ func (r *Region) prepareHandover(s *session, notice restart) {
 	case <-timer.C:
 		r.keeper.leaving = s
 		r.keeper.quickUntil = time.Now().Add(min(notice.tryFor, maxTryFor))
+	case <-s.suspected:
+		r.prepareEscape(s)
 	case <-s.conn.done:
 		r.lost(s)
 	case <-r.ctx.Done():

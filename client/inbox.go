@@ -78,7 +78,7 @@ func (r *Region) read(s *session) {
 		} else {
 			err = s.fill(c)
 		}
-		s.heard.Add(1)
+		s.hear()
 		r.inbox.push(c, r)
 	}
 }
@@ -94,7 +94,7 @@ func (s *session) takeFree() *chunk {
 	defer s.held.Store(false)
 	select {
 	case c := <-s.free:
-		s.heard.Add(1) // before held is unset: the time of silence begins now
+		s.hear() // before held is unset: the time of silence begins now
 		return c
 	case <-s.conn.done:
 		return nil
@@ -142,7 +142,7 @@ func (s *session) take(c *chunk, msg Message) {
 		c.add(msg)
 		return
 	case MessageKeepAlive, MessagePong:
-		s.heard.Add(1)
+		s.hear()
 		return
 	case MessageRestarting:
 		select {

@@ -39,6 +39,7 @@ type RegionState struct {
 type RegionStats struct {
 	Connects  uint64 // connections on which a relay admitted us
 	Handovers uint64 // those of them that took over from one whose relay restarts
+	Escapes   uint64 // those of them that took over from one whose relay had fallen silent
 	Unsent    uint64 // packets refused with ErrNotConnected
 	Unread    uint64 // received messages dropped because Recv was not called for many connections long
 }
@@ -56,6 +57,7 @@ type Region struct {
 	current   atomic.Pointer[session] // where packets are sent; nil: not connected; written by the keeper
 	state     atomic.Pointer[RegionState]
 	preferred atomic.Bool
+	patience  atomic.Int64 // with a relay that has fallen silent, a time.Duration
 	stats     regionCounters
 
 	keeper keeper
@@ -63,7 +65,7 @@ type Region struct {
 }
 
 type regionCounters struct {
-	connects, handovers, unsent, unread atomic.Uint64
+	connects, handovers, escapes, unsent, unread atomic.Uint64
 }
 
 // node is a RegionNode that was found valid.
@@ -92,6 +94,7 @@ func NewRegion(cfg RegionConfig) (*Region, error) {
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.inbox.full = make(chan *chunk, maxUnread)
 	r.preferred.Store(cfg.Nodes[0].Preferred)
+	r.patience.Store(int64(sendPatience))
 	r.state.Store(&RegionState{Name: r.nodes[0].name, Since: time.Now()})
 	r.running.Go(r.keep)
 	return r, nil
@@ -122,6 +125,7 @@ func (r *Region) Stats() RegionStats {
 	return RegionStats{
 		Connects:  r.stats.connects.Load(),
 		Handovers: r.stats.handovers.Load(),
+		Escapes:   r.stats.escapes.Load(),
 		Unsent:    r.stats.unsent.Load(),
 		Unread:    r.stats.unread.Load(),
 	}

@@ -30,6 +30,7 @@ func (r *Region) sendWith(n int, send func(*Conn) error) error {
 			s.leave()
 			break
 		}
+		s.noteSend()
 		err := send(s.conn)
 		s.leave()
 		if err == nil || errors.Is(err, ErrPacketSize) {

@@ -1,18 +1,11 @@
 package client
 
 import (
-	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
-)
-
-const (
-	quietTime    = 20 * time.Second // after which a silent relay is asked for a Pong
-	pongPatience = 10 * time.Second
 )
 
 // session is a connection of a Region, from admission on.
@@ -32,9 +25,14 @@ type session struct {
 	idle     chan struct{}
 	idleOnce sync.Once
 
-	// The reader's marks, for tend.
-	heard atomic.Uint64 // changes when something arrives
-	held  atomic.Bool   // not reading: Recv is not called
+	// What tend watches by.
+	heard   atomic.Int64  // when something arrived last, as time since since; 0: only ServerInfo
+	held    atomic.Bool   // not reading: Recv is not called
+	watched atomic.Bool   // what is sent now need not be told
+	sending chan struct{} // tells of a send that was not watched
+
+	suspected chan struct{} // the relay has fallen silent
+	recovered chan struct{} // it was suspected, and has been heard again
 
 	free chan *chunk
 
@@ -46,6 +44,7 @@ func newSession(conn *Conn, n *node, info Message, preferred bool, since time.Ti
 	s := &session{
 		conn: conn, node: n, info: info, since: since, took: took, told: preferred,
 		restarting: make(chan restart, 1), idle: make(chan struct{}), free: make(chan *chunk, chunksPerSession),
+		sending: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
 	}
 	for range chunksPerSession {
 		s.free <- &chunk{home: s.free}
@@ -90,33 +89,4 @@ func (s *session) tellPreferred(preferred *atomic.Bool) {
 	if want := preferred.Load(); want != s.told && s.conn.push(derp.AppendNotePreferred(nil, want)) {
 		s.told = want
 	}
-}
-
-// tend ends a connection that is dead without anybody having said so: the relay is asked for a Pong when it has been silent.
-// It is not silent while we do not listen.
-func (r *Region) tend(s *session) {
-	tick := time.NewTicker(quietTime)
-	defer tick.Stop()
-	for heard := s.heard.Load(); ; heard = s.heard.Load() {
-		select {
-		case <-tick.C:
-		case <-s.conn.done:
-			return
-		}
-		if r.current.Load() == s {
-			s.tellPreferred(&r.preferred)
-		}
-		if s.silentSince(heard) && !s.answers() && s.silentSince(heard) {
-			s.conn.fail(fmt.Errorf("%w: no Pong within %v", ErrSilent, pongPatience))
-		}
-	}
-}
-
-func (s *session) silentSince(heard uint64) bool { return s.heard.Load() == heard && !s.held.Load() }
-
-func (s *session) answers() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), pongPatience)
-	defer cancel()
-	_, err := s.conn.Ping(ctx)
-	return err == nil
 }
