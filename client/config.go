@@ -83,8 +83,6 @@ func newTarget(cfg Config) (*target, error) {
 		return nil, err
 	}
 	switch {
-	case cfg.Key.IsZero():
-		return nil, errors.New("no key to log in with")
 	case !derp.ValidAppName(cfg.AppName):
 		return nil, fmt.Errorf("application name %q: want at most 32 bytes of printable ASCII", cfg.AppName)
 	case !printable(cfg.IdealNode):
@@ -97,6 +95,14 @@ func newTarget(cfg Config) (*target, error) {
 		t.DialContext = new(net.Dialer).DialContext
 	}
 	return t, nil
+}
+
+// newLogin is newTarget for those who want to log in.
+func newLogin(cfg Config) (*target, error) {
+	if cfg.Key.IsZero() {
+		return nil, errors.New("no key to log in with")
+	}
+	return newTarget(cfg)
 }
 
 func (t *target) parseURL() error {

@@ -18,15 +18,12 @@ const connectBudget = 10 * time.Second
 // Dial connects to a relay and sends the login. Whether the relay admits us shows in the first Recv. Dial takes at most
 // until the context's deadline, and 10 s if there is none; the context has no influence on the connection afterwards.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
-	t, err := newTarget(cfg)
+	t, err := newLogin(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to relay: %w", err)
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, connectBudget, errBudget)
-		defer cancel()
-	}
+	ctx, cancel := withConnectBudget(ctx)
+	defer cancel()
 	if err := t.findProxy(); err != nil {
 		return nil, fmt.Errorf("connect to relay: %w", err)
 	}
@@ -41,6 +38,13 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, fmt.Errorf("connect to relay %s: %w", t.url.Redacted(), err)
 	}
 	return c, nil
+}
+
+func withConnectBudget(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, connectBudget, errBudget)
 }
 
 type budgetError struct{}
@@ -89,8 +93,8 @@ func (t *target) dial(ctx context.Context, webSocket bool) (*Conn, error) {
 	return c, nil
 }
 
-// login goes up from the socket to the frames and sends ours.
-func (t *target) login(ctx context.Context, raw net.Conn, webSocket bool) (*Conn, error) {
+// secure goes up from the socket to where HTTP begins.
+func (t *target) secure(ctx context.Context, raw net.Conn) (*Conn, error) {
 	sock, err := t.throughProxy(ctx, raw)
 	if err != nil {
 		return nil, err
@@ -98,9 +102,16 @@ func (t *target) login(ctx context.Context, raw net.Conn, webSocket bool) (*Conn
 	c := &Conn{sock: sock, stream: sock, recordPerPacket: t.RecordPerPacket, done: make(chan struct{})}
 	c.in.src = sock
 	if t.useTLS {
-		if err := t.startTLS(ctx, c); err != nil {
-			return nil, err
-		}
+		err = t.startTLS(ctx, c)
+	}
+	return c, err
+}
+
+// login goes on to the frames and sends ours.
+func (t *target) login(ctx context.Context, raw net.Conn, webSocket bool) (*Conn, error) {
+	c, err := t.secure(ctx, raw)
+	if err != nil {
+		return nil, err
 	}
 	if webSocket {
 		return c, t.loginWebSocket(ctx, c)

@@ -105,7 +105,7 @@ func newNode(index int, n, first RegionNode) (*node, error) {
 	if index > 0 && cfg.IdealNode == "" {
 		cfg.IdealNode = first.Name
 	}
-	t, err := newTarget(cfg)
+	t, err := newLogin(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ type Node struct {
 	STUNPort   int    // 0 means 3478, a negative one that there is no STUN
 	STUNOnly   bool   // not a relay, so nothing to time over HTTPS
 	STUNTestIP string // for tests: where STUN goes instead
+	CanPort80  bool   // port 80 tells whether a captive portal is in the way
 }
 
 const noAddress = "none"

@@ -15,7 +15,7 @@ type Round struct {
 	start     time.Time
 	plan      []Probe
 	next      int              // index in plan
-	open      map[set]struct{} // those that neither have an answer nor were found to be of no more use
+	open      map[set]int // those that may still get an answer: how many of their probes are not lost
 	planned   map[set]struct{}
 	end       time.Time // at the latest
 
@@ -38,7 +38,7 @@ func (p *Probe) set() set { return set{p.Region, p.Family} }
 func NewRound(q Questions, now time.Time) *Round {
 	r := &Round{
 		questions: q, start: now, plan: Plan(q), end: now.Add(stunLimit),
-		open: make(map[set]struct{}), planned: make(map[set]struct{}),
+		open: make(map[set]int), planned: make(map[set]struct{}),
 		report: Report{
 			Start: now, Full: q.Full,
 			Latency:  make(map[int]time.Duration),
@@ -47,7 +47,7 @@ func NewRound(q Questions, now time.Time) *Round {
 		},
 	}
 	for i := range r.plan {
-		r.open[r.plan[i].set()] = struct{}{}
+		r.open[r.plan[i].set()]++
 		r.planned[r.plan[i].set()] = struct{}{}
 	}
 	return r
@@ -105,6 +105,18 @@ func (r *Round) Answer(p Probe, took time.Duration, mapped netip.AddrPort, now t
 	mapped = netip.AddrPortFrom(mapped.Addr().Unmap(), mapped.Port())
 	if p.Family.holds(mapped.Addr()) {
 		r.seenAs(p, mapped)
+	}
+}
+
+// Lost tells that a probe of this round could not be sent: there is no address of its family, or no socket. A set all of whose
+// probes are lost is not waited for.
+func (r *Round) Lost(p Probe) {
+	if left, ok := r.open[p.set()]; ok {
+		if left--; left > 0 {
+			r.open[p.set()] = left
+		} else {
+			delete(r.open, p.set())
+		}
 	}
 }
 

@@ -1,0 +1,34 @@
+package measure
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/detour-relay/detour/internal/home"
+)
+
+// HostFamilies tells which address families the interfaces of this host have addresses of, besides those of the loopback and of a
+// single link. Where the interfaces cannot be listed, it is both.
+func HostFamilies() home.Families {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return home.Families{IPv4: true, IPv6: true}
+	}
+	var have home.Families
+	for _, a := range addrs {
+		network, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		addr, ok := netip.AddrFromSlice(network.IP)
+		if !ok || !addr.IsGlobalUnicast() {
+			continue
+		}
+		if addr.Unmap().Is4() {
+			have.IPv4 = true
+		} else {
+			have.IPv6 = true
+		}
+	}
+	return have
+}
