@@ -37,7 +37,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 func newRootCommand() *cobra.Command {
 	root := newGroup("detour", "Relay packets for Tailscale and Headscale networks")
-	root.Long = "Detour runs DERP relays and checks them from the outside."
+	root.Long = "Detour runs DERP relays, checks them from the outside, and looks after DERP maps."
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.AddCommand(
@@ -46,6 +46,7 @@ func newRootCommand() *cobra.Command {
 		newBenchCommand(),
 		newPeersCommand(),
 		newPruneCommand(),
+		newMapCommand(),
 		newKeyCommand(),
 		newVersionCommand(),
 	)
