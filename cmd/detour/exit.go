@@ -34,6 +34,10 @@ func unansweredf(format string, args ...any) error {
 	return &exitError{exitUnanswered, fmt.Errorf(format, args...)}
 }
 
+// saidBad ends the program with exitBad where standard output has said all there
+// is to say: nothing more is printed.
+func saidBad() error { return &exitError{exitBad, errors.New("")} }
+
 // exitStatus tells the status for the error a command returned.
 func exitStatus(err error) int {
 	if err == nil {

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
 
 func newMapCommand() *cobra.Command {
 	cmd := newGroup("map", "Check, convert, compare and serve DERP maps")
@@ -9,8 +13,17 @@ relays are in each, and how clients reach them.
 
 ` + mapHelp
 	cmd.AddCommand(
+		newMapLintCommand(),
 		newMapConvertCommand(),
 		newMapMergeCommand(),
 	)
 	return cmd
+}
+
+// counted says how many there are of something.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -48,6 +48,10 @@ func (in *mapInput) define(cmd *cobra.Command) {
 	}
 }
 
+func (in *mapInput) read(cmd *cobra.Command, name string) (mapText, error) {
+	return readMap(cmd.Context(), cmd.InOrStdin(), name, derpmap.Form(in.from))
+}
+
 func (in *mapInput) load(cmd *cobra.Command, name string) (*derpmap.Map, mapText, error) {
 	return loadMap(cmd.Context(), cmd.InOrStdin(), name, derpmap.Form(in.from))
 }

@@ -29,7 +29,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err != nil && !started {
 		err = usagef("%w", err) // cobra refused the line before any command ran
 	}
-	if err != nil {
+	if err != nil && err.Error() != "" {
 		printError(stderr, cmd, err)
 	}
 	return exitStatus(err)
