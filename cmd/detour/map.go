@@ -16,6 +16,8 @@ relays are in each, and how clients reach them.
 		newMapLintCommand(),
 		newMapConvertCommand(),
 		newMapMergeCommand(),
+		newMapDiffCommand(),
+		newMapOrderCommand(),
 	)
 	return cmd
 }
