@@ -51,6 +51,8 @@ const patience = 20 * time.Second
 //	                            line on stderr that matches, and no stdout
 //	up ARG...                   start "detour relay" and wait until it is ready;
 //	                            sets URL, ADDR, PIN and ADMIN, writes relay.out and relay.err
+//	serve ARG...                start "detour map serve" and wait until it is ready; sets
+//	                            URL (without a path) and ADDR, writes relay.out and relay.err
 //	ask STATUS REGEXP URL       fetch the URL until the answer has the status and matches
 //	ports NAME...               set each variable to a TCP port that is free now
 //	logged REGEXP               wait until the relay's log has a matching line
@@ -64,7 +66,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fails": fails, "up": up, "logged": logged, "ask": ask, "ports": ports, "signal": sendSignal, "down": down,
+			"fails": fails, "up": up, "serve": serveMap, "logged": logged, "ask": ask, "ports": ports, "signal": sendSignal, "down": down,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -114,7 +116,25 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || r.cmd != nil {
 		ts.Fatalf("usage: up ARG..., once before each down")
 	}
-	cmd := exec.Command("detour", append([]string{"relay"}, args...)...)
+	banner, url := launch(ts, r, name, append([]string{"relay"}, args...), readBanner)
+	suffix := suffixOf(name)
+	ts.Setenv("URL"+suffix, url)
+	ts.Setenv("ADDR"+suffix, regexp.MustCompile(`listening +(\S+)`).FindStringSubmatch(banner)[1])
+	ts.Setenv("ADMIN"+suffix, strings.TrimSuffix(regexp.MustCompile(`http://\S+/status`).FindString(banner), "/status"))
+	ts.Setenv("PIN"+suffix, regexp.MustCompile(`sha256-raw:\w+`).FindString(banner))
+}
+
+// suffixOf ends the variables that are about the relay of that name.
+func suffixOf(name string) string {
+	if name == "relay" {
+		return ""
+	}
+	return "_" + name
+}
+
+// launch starts the program and returns what it has printed when read has found the URL at which it answers.
+func launch(ts *testscript.TestScript, r *runningRelay, name string, args []string, read func(*bufio.Scanner) (text, url string)) (text, url string) {
+	cmd := exec.Command("detour", args...)
 	cmd.Dir = ts.Getenv("WORK")
 	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "XDG_STATE_HOME=")
 	for _, name := range []string{"STATE_DIRECTORY", "DETOUR_MESH_KEY", "TAILSCALE_DERPER_MESH_KEY"} {
@@ -128,7 +148,7 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(cmd.Start())
 	stuck := time.AfterFunc(patience, func() { cmd.Process.Kill() })
-	banner, url := readBanner(bufio.NewScanner(stdout))
+	text, url = read(bufio.NewScanner(stdout))
 	stuck.Stop()
 
 	r.cmd, r.done = cmd, make(chan error, 1)
@@ -139,18 +159,11 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 			<-r.done
 		}
 	})
-	ts.Check(os.WriteFile(ts.MkAbs(name+".out"), []byte(banner), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(name+".out"), []byte(text), 0o600))
 	if url == "" {
-		ts.Fatalf("the relay is not ready: %s%s", banner, ts.ReadFile(name+".err"))
+		ts.Fatalf("it is not ready: %s%s", text, ts.ReadFile(name+".err"))
 	}
-	suffix := "_" + name
-	if name == "relay" {
-		suffix = ""
-	}
-	ts.Setenv("URL"+suffix, url)
-	ts.Setenv("ADDR"+suffix, regexp.MustCompile(`listening +(\S+)`).FindStringSubmatch(banner)[1])
-	ts.Setenv("ADMIN"+suffix, strings.TrimSuffix(regexp.MustCompile(`http://\S+/status`).FindString(banner), "/status"))
-	ts.Setenv("PIN"+suffix, regexp.MustCompile(`sha256-raw:\w+`).FindString(banner))
+	return text, url
 }
 
 // readBanner reads up to the line that has the URL.

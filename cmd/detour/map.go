@@ -18,6 +18,7 @@ relays are in each, and how clients reach them.
 		newMapMergeCommand(),
 		newMapDiffCommand(),
 		newMapOrderCommand(),
+		newMapServeCommand(),
 	)
 	return cmd
 }

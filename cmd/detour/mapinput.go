@@ -48,12 +48,14 @@ func (in *mapInput) define(cmd *cobra.Command) {
 	}
 }
 
+func (in *mapInput) form() derpmap.Form { return derpmap.Form(in.from) }
+
 func (in *mapInput) read(cmd *cobra.Command, name string) (mapText, error) {
-	return readMap(cmd.Context(), cmd.InOrStdin(), name, derpmap.Form(in.from))
+	return readMap(cmd.Context(), cmd.InOrStdin(), name, in.form())
 }
 
 func (in *mapInput) load(cmd *cobra.Command, name string) (*derpmap.Map, mapText, error) {
-	return loadMap(cmd.Context(), cmd.InOrStdin(), name, derpmap.Form(in.from))
+	return loadMap(cmd.Context(), cmd.InOrStdin(), name, in.form())
 }
 
 // loadAll loads one or more maps. The form is that of the first.

@@ -45,7 +45,7 @@ func readMap(ctx context.Context, stdin io.Reader, name string, form derpmap.For
 	case name == stdinArg:
 		source.name, at = "<stdin>", ""
 		source.text, err = readStdin(ctx, stdin)
-	case strings.Contains(name, "://"):
+	case isURL(name):
 		var u *url.URL
 		if u, err = parseMapURL(name); err == nil {
 			source.name, at = u.Redacted(), path.Base(u.Path)
@@ -142,6 +142,9 @@ func readStdin(ctx context.Context, stdin io.Reader) ([]byte, error) {
 		return nil, errors.New("interrupted while reading standard input")
 	}
 }
+
+// isURL tells whether a MAP is meant as a URL.
+func isURL(name string) bool { return strings.Contains(name, "://") }
 
 func parseMapURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/detour-relay/detour/derpmap"
+)
+
+// A feedTest is a feed that looks at what the test says, at every full second.
+type feedTest struct {
+	t      *testing.T
+	found  atomic.Pointer[found]
+	log    logText
+	logged int // how much of the log has been seen
+	feed   *mapFeed
+	hangup chan os.Signal
+}
+
+// found is what the feed finds when it looks.
+type found struct {
+	text string
+	err  error
+}
+
+func (f *feedTest) put(text string) { f.found.Store(&found{text: text}) }
+func (f *feedTest) fail()           { f.found.Store(&found{err: errors.New("gone")}) }
+
+func startFeed(t *testing.T, text string) *feedTest {
+	f := &feedTest{t: t, hangup: make(chan os.Signal)}
+	f.put(text)
+	f.feed = &mapFeed{handler: new(mapHandler), log: slog.New(slog.NewTextHandler(&f.log, nil))}
+	f.feed.read = func(context.Context) (mapText, error) {
+		now := f.found.Load()
+		return mapText{name: "derp.json", form: derpmap.JSON, text: []byte(now.text)}, now.err
+	}
+	if _, err := f.feed.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	go f.feed.watch(t.Context(), time.Second, f.hangup)
+	time.Sleep(time.Second / 2)
+	return f
+}
+
+// expect lets the feed look so many times. It then serves the region, and has logged a line with the text, or none if that is empty.
+func (f *feedTest) expect(looks int, region int, line string) {
+	f.t.Helper()
+	time.Sleep(time.Duration(looks) * time.Second)
+	synctest.Wait()
+	if ids := f.feed.handler.current.Load().m.IDs(); len(ids) != 1 || ids[0] != region {
+		f.t.Errorf("it serves %d, want %d", ids, region)
+	}
+	text := f.log.text()[f.logged:]
+	f.logged += len(text)
+	if lines := strings.Count(text, "\n"); !strings.Contains(text, line) || line == "" && lines > 0 || lines > 1 {
+		f.t.Errorf("the log is %q, want %q", text, line)
+	}
+}
+
+func (f *feedTest) sendHangup() {
+	f.hangup <- syscall.SIGHUP
+	synctest.Wait()
+}
+
+// inSeconds runs a test in which a feed looks every second, in no time.
+func inSeconds(t *testing.T, test func(*feedTest)) {
+	synctest.Test(t, func(t *testing.T) { test(startFeed(t, oneRegion)) })
+}
+
+func TestFeedTakesWhatTwoLooksHaveFound(t *testing.T) {
+	inSeconds(t, func(f *feedTest) {
+		f.expect(3, 900, "")
+		f.put(otherRegion[:40]) // is being written
+		f.expect(1, 900, "")
+		f.put(otherRegion)
+		f.expect(1, 900, "")
+		f.expect(1, 901, "there is a new map")
+		f.expect(3, 901, "")
+		f.put(oneRegion)
+		f.expect(1, 901, "")
+		f.put(otherRegion) // and back
+		f.expect(1, 901, "")
+		f.put(oneRegion)
+		f.expect(1, 901, "")
+		f.expect(1, 900, "there is a new map")
+		f.put(" " + oneRegion)
+		f.expect(2, 900, "the map is as it was")
+	})
+}
+
+func TestFeedTakesWhatIsWholeAtOnce(t *testing.T) {
+	inSeconds(t, func(f *feedTest) {
+		f.feed.whole = true
+		f.put(otherRegion)
+		f.expect(1, 901, "there is a new map")
+	})
+}
+
+func TestFeedKeepsTheMapFromWhatIsBroken(t *testing.T) {
+	inSeconds(t, func(f *feedTest) {
+		f.put(`{"Regions": {,}}`)
+		f.expect(2, 900, `reason="derp.json:1:14: error: invalid character`)
+		f.expect(3, 900, "") // it is said once
+		f.put(`{"Regions": {}}`)
+		f.expect(2, 900, "derp.json: the map has no regions")
+		f.put(strings.Replace(otherRegion, `"RegionID": 901, "RegionCode"`, `"RegionID": 902, "RegionCode"`, 1))
+		f.expect(2, 900, "[region-id-mismatch]")
+		f.put(otherRegion)
+		f.expect(2, 901, "there is a new map")
+	})
+}
+
+func TestFeedReportsOnceThatNothingCanBeRead(t *testing.T) {
+	inSeconds(t, func(f *feedTest) {
+		f.fail()
+		f.expect(1, 900, "") // as between the two halves of a replacement
+		f.put(oneRegion)
+		f.expect(1, 900, "")
+		f.fail()
+		f.expect(2, 900, "the map cannot be read; the old one stays")
+		f.expect(3, 900, "")
+		f.put(otherRegion)
+		f.expect(2, 901, "there is a new map")
+	})
+}
+
+func TestHangupLooksAtOnce(t *testing.T) {
+	inSeconds(t, func(f *feedTest) {
+		f.sendHangup()
+		f.expect(0, 900, "the map is as it was")
+		f.put(otherRegion)
+		f.sendHangup()
+		f.expect(0, 901, "there is a new map")
+		f.put(`{`)
+		f.sendHangup()
+		f.expect(0, 901, "the new map is not served; the old one stays")
+		f.sendHangup()
+		f.expect(0, 901, "the new map is not served; the old one stays")
+		f.expect(3, 901, "")
+		f.fail()
+		f.sendHangup()
+		f.expect(0, 901, "the map cannot be read; the old one stays")
+	})
+}
