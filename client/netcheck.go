@@ -1,0 +1,83 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/home"
+	"github.com/detour-relay/detour/internal/measure"
+)
+
+// NetcheckConfig says what to measure, and how. Map is required.
+type NetcheckConfig struct {
+	Map *derpmap.Map
+
+	// Base is how to reach relays: its DialContext, Proxy and RootCAs count.
+	Base Config
+	// ListenPacket opens the UDP sockets for STUN; network is "udp4" or "udp6". nil: net.ListenConfig.
+	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error)
+
+	NoUDP      bool // as if UDP were blocked: only HTTPS
+	AllRegions bool // wait for all regions, instead of only a moment longer than for the nearest three
+}
+
+// Netcheck measures all regions once and tells which one would be home. It takes at most 5 s. That nothing answers is no error; it
+// fails for a map without regions, and when ctx ends.
+func Netcheck(ctx context.Context, cfg NetcheckConfig) (Home, error) {
+	if cfg.Map == nil || len(cfg.Map.IDs()) == 0 {
+		return Home{}, errors.New("netcheck: the map has no regions")
+	}
+	means := measure.Config{
+		ListenPacket: cfg.ListenPacket, DialContext: cfg.Base.DialContext, HTTPS: timeRegions(cfg.Map, cfg.Base), NoUDP: cfg.NoUDP,
+	}
+	regions := measure.Regions(cfg.Map)
+	result := measure.Run(ctx, means, home.Questions{
+		Regions: regions, Have: measure.HostFamilies(), Full: true, Patient: cfg.AllRegions,
+	})
+	if ctx.Err() != nil {
+		return Home{}, fmt.Errorf("netcheck: %w", context.Cause(ctx))
+	}
+	var chooser home.Chooser
+	decision := chooser.Choose(time.Now(), result.Report, home.Circumstances{Regions: regions, Scores: scores(cfg.Map)})
+	return newHome(decision, result), nil
+}
+
+// timeRegions returns what times a region of the map over HTTPS, at the first of its relays that can be connected to.
+func timeRegions(m *derpmap.Map, base Config) func(context.Context, int) (time.Duration, error) {
+	return func(ctx context.Context, region int) (time.Duration, error) {
+		failed := fmt.Errorf("region %d has no relay", region)
+		first := true
+		for _, n := range relays(m.Regions[region]) {
+			cfg := base.AtNode(n)
+			cfg.DialContext = withBudget(cfg.DialContext)
+			took, err := Latency(ctx, cfg)
+			if err == nil || ctx.Err() != nil {
+				return took, err
+			}
+			if first {
+				failed, first = err, false
+			}
+		}
+		return 0, failed
+	}
+}
+
+// relays returns the nodes of a region that relay.
+func relays(r *derpmap.Region) []*derpmap.Node {
+	if r == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.Nodes), func(n *derpmap.Node) bool { return n == nil || n.STUNOnly })
+}
+
+func scores(m *derpmap.Map) map[int]float64 {
+	if m.HomeParams == nil {
+		return nil
+	}
+	return m.HomeParams.RegionScore
+}
