@@ -94,6 +94,8 @@ func (r *Region) pause() bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-r.nudged:
+		r.keeper.failures, r.keeper.flaps = 0, 0
 	case <-r.keeper.leavingDone():
 		r.lost(r.keeper.leaving)
 	case <-r.ctx.Done():
@@ -147,7 +149,7 @@ func (r *Region) race(nodes []*node) (*session, error) {
 		if started < len(nodes) {
 			n := nodes[started]
 			started++
-			r.running.Go(func() { outcomes <- n.attempt(ctx, r.preferred.Load()) })
+			r.running.Go(func() { outcomes <- r.attempt(ctx, n) })
 		}
 	}
 	hedge := time.NewTicker(r.keeper.hedge())
@@ -195,8 +197,8 @@ func giveUp(outcomes <-chan outcome, n int) {
 }
 
 // attempt connects to the node and waits until it has admitted us.
-func (n *node) attempt(ctx context.Context, preferred bool) outcome {
-	begun := time.Now()
+func (r *Region) attempt(ctx context.Context, n *node) outcome {
+	begun, preferred := time.Now(), r.preferred.Load()
 	ctx, cancel := context.WithTimeoutCause(ctx, attemptBudget, errAttempt)
 	defer cancel()
 	cfg := n.cfg
@@ -215,7 +217,7 @@ func (n *node) attempt(ctx context.Context, preferred bool) outcome {
 		return outcome{err: err}
 	}
 	now := time.Now()
-	return outcome{session: newSession(conn, n, info, preferred, now, now.Sub(begun))}
+	return outcome{session: newSession(conn, r, n, info, preferred, now, now.Sub(begun))}
 }
 
 // awaitAdmission returns ServerInfo. A relay says nothing of importance before it.

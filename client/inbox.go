@@ -14,22 +14,28 @@ import (
 
 const (
 	chunksPerSession = 2
-	maxUnread        = 64  // chunks in the queue; only those of many connections that have ended reach it
+	maxUnread        = 64  // chunks in the queue; only those of many connections reach it
 	maxEntries       = 256 // in a chunk
 )
 
-// inbox is where Recv takes messages from.
+// inbox is where Recv takes messages from. The regions of a Node have one together.
 type inbox struct {
-	full chan *chunk
+	full   chan *chunk
+	closed <-chan struct{}
 
 	// Owned by the caller of Recv.
 	open *chunk
 	next int // entry of open
 }
 
+func newInbox(closed <-chan struct{}) *inbox {
+	return &inbox{full: make(chan *chunk, maxUnread), closed: closed}
+}
+
 // chunk is some messages in order. It belongs to whoever took it from a channel last.
 type chunk struct {
 	home    chan<- *chunk // has room for it
+	of      *nodeRegion   // where it came in; nil: not in a Node
 	buf     []byte
 	used    int
 	entries []entry
@@ -72,6 +78,7 @@ func (r *Region) read(s *session) {
 			return
 		}
 		c.empty(s.conn.in.size())
+		c.of = r.of
 		if info != nil {
 			c.add(*info)
 			info = nil
@@ -177,20 +184,25 @@ func (b *inbuf) hasFrame() bool {
 // Each connection begins with MessageServerInfo. KeepAlives and Pongs are not passed on. While one relay hands over to
 // another, packets of both come in any order.
 func (r *Region) Recv(buf []byte) (Message, error) {
-	b := &r.inbox
+	msg, _, err := r.inbox.recv(buf)
+	return msg, err
+}
+
+// recv returns the next message and where it came in. The chunk that it was in is free again if it was the last.
+func (b *inbox) recv(buf []byte) (msg Message, of *nodeRegion, err error) {
 	if b.open == nil {
-		if err := r.awaitChunk(); err != nil {
-			return Message{}, err
+		if err := b.awaitChunk(); err != nil {
+			return msg, nil, err
 		}
 	}
+	of = b.open.of
 	e := &b.open.entries[b.next]
-	var msg Message
 	if e.other != nil {
 		msg = *e.other
 	} else {
 		n := e.end - e.start
 		if n > len(buf) {
-			return msg, fmt.Errorf("%w: packet %d bytes, buffer %d", ErrBufferSize, n, len(buf))
+			return msg, of, fmt.Errorf("%w: packet %d bytes, buffer %d", ErrBufferSize, n, len(buf))
 		}
 		msg.Kind, msg.Peer, msg.Packet = MessagePacket, e.peer, buf[:n:n]
 		copy(msg.Packet, b.open.buf[e.start:e.end])
@@ -199,17 +211,19 @@ func (r *Region) Recv(buf []byte) (Message, error) {
 		b.open.home <- b.open
 		b.open, b.next = nil, 0
 	}
-	return msg, nil
+	return msg, of, nil
 }
 
-func (r *Region) awaitChunk() error {
-	if r.ctx.Err() != nil {
+func (b *inbox) awaitChunk() error {
+	select {
+	case <-b.closed:
 		return ErrClosed
+	default:
 	}
 	select {
-	case r.inbox.open = <-r.inbox.full:
+	case b.open = <-b.full:
 		return nil
-	case <-r.ctx.Done():
+	case <-b.closed:
 		return ErrClosed
 	}
 }

@@ -60,8 +60,14 @@ type Region struct {
 	patience  atomic.Int64 // with a relay that has fallen silent, a time.Duration
 	stats     regionCounters
 
+	of *nodeRegion // of a Node; nil: on its own; set once
+
+	heard  atomic.Int64  // when anything came in last, as time since born; 0: never
+	born   time.Time     // set once
+	nudged chan struct{} // the network has changed
+
 	keeper keeper
-	inbox  inbox
+	inbox  *inbox
 }
 
 type regionCounters struct {
@@ -80,10 +86,15 @@ type node struct {
 
 // NewRegion begins to connect, and returns before it is connected.
 func NewRegion(cfg RegionConfig) (*Region, error) {
+	return newRegion(cfg, nil)
+}
+
+// newRegion makes a Region of a Node, if that is not nil.
+func newRegion(cfg RegionConfig, of *nodeRegion) (*Region, error) {
 	if len(cfg.Nodes) == 0 {
 		return nil, errors.New("region: no nodes")
 	}
-	r := &Region{onState: cfg.OnState}
+	r := &Region{onState: cfg.OnState, of: of, born: time.Now(), nudged: make(chan struct{}, 1)}
 	for i, n := range cfg.Nodes {
 		checked, err := newNode(i, n, cfg.Nodes[0])
 		if err != nil {
@@ -92,7 +103,11 @@ func NewRegion(cfg RegionConfig) (*Region, error) {
 		r.nodes = append(r.nodes, checked)
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.inbox.full = make(chan *chunk, maxUnread)
+	if of != nil {
+		r.inbox = of.node.inbox
+	} else {
+		r.inbox = newInbox(r.ctx.Done())
+	}
 	r.preferred.Store(cfg.Nodes[0].Preferred)
 	r.patience.Store(int64(sendPatience))
 	r.state.Store(&RegionState{Name: r.nodes[0].name, Since: time.Now()})
@@ -119,6 +134,26 @@ func newNode(index int, n, first RegionNode) (*node, error) {
 
 // State returns the state of now. It never waits.
 func (r *Region) State() RegionState { return *r.state.Load() }
+
+// Heard returns when anything came in last from a relay of the region; zero: never. It never waits.
+func (r *Region) Heard() time.Time {
+	if since := r.heard.Load(); since != 0 {
+		return r.born.Add(time.Duration(since))
+	}
+	return time.Time{}
+}
+
+// NetworkChanged tells that interfaces, addresses or routes of this host have changed: a connection that does not work any more is
+// found within 3 s, and where there is none, it is tried again at once.
+func (r *Region) NetworkChanged() {
+	if s := r.current.Load(); s != nil {
+		s.askSoon()
+	}
+	select {
+	case r.nudged <- struct{}{}:
+	default:
+	}
+}
 
 // Stats returns the counts up to now.
 func (r *Region) Stats() RegionStats {

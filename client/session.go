@@ -26,11 +26,13 @@ type session struct {
 	idleOnce sync.Once
 
 	// What tend watches by.
-	heard   atomic.Int64  // when something arrived last, as time since since; 0: only ServerInfo
+	region  *Region       // that it belongs to
+	heard   atomic.Int64  // when something arrived last, as time since region.born
 	held    atomic.Bool   // not reading: Recv is not called
 	watched atomic.Bool   // what is sent now need not be told
 	sending chan struct{} // tells of a send that was not watched
 
+	asked     chan struct{} // to find out whether the relay is still there
 	suspected chan struct{} // the relay has fallen silent
 	recovered chan struct{} // it was suspected, and has been heard again
 
@@ -40,12 +42,13 @@ type session struct {
 	told   bool // that we prefer this relay; guarded by toldMu
 }
 
-func newSession(conn *Conn, n *node, info Message, preferred bool, since time.Time, took time.Duration) *session {
+func newSession(conn *Conn, r *Region, n *node, info Message, preferred bool, since time.Time, took time.Duration) *session {
 	s := &session{
-		conn: conn, node: n, info: info, since: since, took: took, told: preferred,
+		conn: conn, region: r, node: n, info: info, since: since, took: took, told: preferred,
 		restarting: make(chan restart, 1), idle: make(chan struct{}), free: make(chan *chunk, chunksPerSession),
-		sending: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
+		sending: make(chan struct{}, 1), asked: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
 	}
+	s.hear()
 	for range chunksPerSession {
 		s.free <- &chunk{home: s.free}
 	}

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"fmt"
+	"net"
+	"slices"
 	"time"
 )
 
@@ -16,10 +18,16 @@ const (
 	sendPatience    = time.Second // for its Pong, at first; a false alarm doubles it
 	maxSendPatience = 16 * time.Second
 	recoveryLook    = 100 * time.Millisecond
+
+	changePatience = 3 * time.Second // after the network has changed (spec section 10.6)
 )
 
 // hear notes that something has arrived.
-func (s *session) hear() { s.heard.Store(int64(time.Since(s.since))) }
+func (s *session) hear() {
+	now := int64(time.Since(s.region.born))
+	s.heard.Store(now)
+	s.region.heard.Store(now)
+}
 
 // noteSend tells tend that packets are being sent, unless it knows.
 func (s *session) noteSend() {
@@ -47,6 +55,10 @@ func (r *Region) tend(s *session) {
 			}
 		case <-s.sending:
 			r.watchSending(s)
+		case <-s.asked:
+			if s.lostAddr() || s.silent(heard, changePatience) {
+				s.fallSilent(changePatience)
+			}
 		case <-s.conn.done:
 			return
 		}
@@ -54,7 +66,9 @@ func (r *Region) tend(s *session) {
 }
 
 // silentFor returns how long nothing has arrived.
-func (s *session) silentFor() time.Duration { return time.Since(s.since) - time.Duration(s.heard.Load()) }
+func (s *session) silentFor() time.Duration {
+	return time.Since(s.region.born) - time.Duration(s.heard.Load())
+}
 
 // silent asks for a Pong, and reports whether nothing at all came after heard.
 func (s *session) silent(heard int64, patience time.Duration) bool {
@@ -69,6 +83,27 @@ func (s *session) silent(heard int64, patience time.Duration) bool {
 
 func (s *session) fallSilent(patience time.Duration) {
 	s.conn.fail(fmt.Errorf("%w: no Pong within %v", ErrSilent, patience))
+}
+
+// askSoon has tend find out whether the relay is still there.
+func (s *session) askSoon() {
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+}
+
+// lostAddr reports whether our address of the connection is none of this host's any more.
+func (s *session) lostAddr() bool {
+	local, ok := s.conn.LocalAddr().(*net.TCPAddr)
+	addrs, err := net.InterfaceAddrs()
+	if !ok || err != nil || local.IP.IsLoopback() {
+		return false
+	}
+	return !slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		network, ok := a.(*net.IPNet)
+		return ok && network.IP.Equal(local.IP)
+	})
 }
 
 // watchSending looks whether a relay that packets are sent to says anything. That it was silent before means nothing; so it has

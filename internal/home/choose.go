@@ -82,6 +82,9 @@ func (c *Chooser) Changed(region int) {
 	}
 }
 
+// Keep tells that the region that was chosen last did not become home, and what is.
+func (c *Chooser) Keep(region int) { c.home = region }
+
 // Choose adds a report, made up to now, and returns the home (9.5).
 //
 // The old home is kept unless the best latency of another within the last 5 minutes is at least 10 ms and at least a third
@@ -89,7 +92,7 @@ func (c *Chooser) Changed(region int) {
 func (c *Chooser) Choose(now time.Time, report *Report, is Circumstances) Decision {
 	allowed := make(map[int]bool, len(is.Regions))
 	for i := range is.Regions {
-		if is.Regions[i].canBeHome() {
+		if is.Regions[i].CanBeHome() {
 			allowed[is.Regions[i].ID] = true
 		}
 	}
@@ -202,7 +205,7 @@ func scaled(took time.Duration, score float64) time.Duration {
 func Adopt(home, currently int, regions []Region, lot uint64) int {
 	var ids []int
 	for i := range regions {
-		if regions[i].canBeHome() {
+		if regions[i].CanBeHome() {
 			ids = append(ids, regions[i].ID)
 		}
 	}

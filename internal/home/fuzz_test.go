@@ -119,7 +119,7 @@ func FuzzChoose(f *testing.F) {
 				t.Fatalf("decision %+v, then %+v", d, repeated)
 			}
 			canBe := func(id int) bool {
-				return slices.ContainsFunc(is.Regions, func(r Region) bool { return r.ID == id && r.canBeHome() })
+				return slices.ContainsFunc(is.Regions, func(r Region) bool { return r.ID == id && r.CanBeHome() })
 			}
 			if d.Home != 0 && !canBe(d.Home) {
 				t.Fatalf("home %d cannot be home", d.Home)

@@ -70,7 +70,7 @@ func planAll(q Questions) []Probe {
 	var plan []Probe
 	for i := range q.Regions {
 		r := &q.Regions[i]
-		if !r.canBeHome() {
+		if !r.CanBeHome() {
 			continue
 		}
 		for try := range fullTries {
@@ -107,7 +107,7 @@ func byLastLatency(q Questions) []*Region {
 	var regions []*Region
 	for i := range q.Regions {
 		r := &q.Regions[i]
-		if r.canBeHome() && (!r.Avoid || r.ID == q.Home) {
+		if r.CanBeHome() && (!r.Avoid || r.ID == q.Home) {
 			regions = append(regions, r)
 		}
 	}

@@ -29,8 +29,8 @@ type Node struct {
 
 const noAddress = "none"
 
-// canBeHome is true of regions that may be measured and chosen.
-func (r *Region) canBeHome() bool { return r.ID > 0 && !r.NoMeasureNoHome && len(r.Nodes) > 0 }
+// CanBeHome is true of regions that may be measured and chosen.
+func (r *Region) CanBeHome() bool { return r.ID > 0 && !r.NoMeasureNoHome && len(r.Nodes) > 0 }
 
 // relays is true if a node of the region can be reached over HTTPS.
 func (r *Region) relays() bool {

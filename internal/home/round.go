@@ -14,7 +14,7 @@ type Round struct {
 	questions Questions
 	start     time.Time
 	plan      []Probe
-	next      int              // index in plan
+	next      int         // index in plan
 	open      map[set]int // those that may still get an answer: how many of their probes are not lost
 	planned   map[set]struct{}
 	end       time.Time // at the latest
@@ -183,7 +183,7 @@ func (r *Round) Fallback() []int {
 	}
 	var regions []int
 	for i := range r.questions.Regions {
-		if region := &r.questions.Regions[i]; region.canBeHome() && !region.Avoid && region.relays() {
+		if region := &r.questions.Regions[i]; region.CanBeHome() && !region.Avoid && region.relays() {
 			regions = append(regions, region.ID)
 		}
 	}

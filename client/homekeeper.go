@@ -1,0 +1,174 @@
+package client
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/detour-relay/detour/internal/home"
+)
+
+const (
+	// moveTime is how long a region has to connect before it is home, and how long the home may be without a connection.
+	moveTime = 10 * time.Second
+
+	// A region whose relays answer STUN, but cannot be connected to, is no home for so long; doubled each time.
+	firstDown = time.Minute
+	lastDown  = 16 * time.Minute
+)
+
+// homekeeper moves the home from one region to another. A region is connected to before it becomes home, and the one before is let
+// go afterwards; so nobody who knows only the old home loses us meanwhile.
+type homekeeper struct {
+	home   Home             // Region 0: none yet
+	wanted int              // the region to be home; 0: none
+	found  Home             // what led to wanted
+	fresh  bool             // found is to be reported
+	apart  time.Time        // when we had no connection to wanted first; zero: we have one
+	down   map[int]downtime // regions that could not be connected to
+	lot    uint64           // for when nothing can be measured
+}
+
+// downtime is of a region whose relays cannot be connected to, although they may answer STUN.
+type downtime struct {
+	until time.Time
+	times int
+}
+
+func newHomekeeper() homekeeper { return homekeeper{lot: rand.Uint64(), down: make(map[int]downtime)} }
+
+// want says which region is to be home, 0 if none can be, and what led to it.
+func (d *driver) want(region int, found Home, now time.Time) {
+	found.Region = region
+	d.found, d.fresh = found, found.Report.Full
+	if region == d.wanted || region == 0 {
+		return
+	}
+	d.wanted, d.apart = region, now
+	d.node.openHome(region)
+}
+
+// wantOnly wants the only region that can be home, if there is but one: it need not be measured first.
+func (d *driver) wantOnly() {
+	var can []int
+	for i := range d.regions {
+		if d.regions[i].CanBeHome() {
+			can = append(can, d.regions[i].ID)
+		}
+	}
+	if len(can) == 1 && d.wanted == 0 {
+		d.want(can[0], Home{Reason: "it is the only one", Nearest: can[0]}, time.Now())
+	}
+}
+
+// settle makes the wanted region home once we are connected to it.
+func (d *driver) settle() {
+	if d.wanted == 0 {
+		return
+	}
+	now := time.Now()
+	r := d.node.openHome(d.wanted)
+	switch {
+	case r != nil && r.connected():
+		d.apart = time.Time{}
+		delete(d.down, d.wanted)
+		d.moveHome()
+	case d.apart.IsZero():
+		d.apart = now
+		d.schedule.Trigger(home.Failure)
+	case r == nil || now.Sub(d.apart) >= moveTime:
+		d.giveUp(now)
+	}
+}
+
+// moveHome makes found the home, and has it reported if that is news.
+func (d *driver) moveHome() {
+	if d.home.Region != d.wanted {
+		d.node.log.Info("home", "region", d.wanted, "before", d.home.Region, "reason", d.found.Reason)
+		d.node.setHome(d.wanted)
+		d.node.stats.moves.Add(1)
+		d.fresh = true
+	}
+	d.home = d.found
+	if d.fresh {
+		d.fresh = false
+		d.node.homes.put(d.home)
+	}
+}
+
+// giveUp notes that the wanted region cannot be connected to, and has the home chosen anew. The region is tried all the same.
+func (d *driver) giveUp(now time.Time) {
+	before := d.down[d.wanted]
+	if now.Before(before.until) {
+		return
+	}
+	lasts := min(firstDown<<min(before.times, 10), lastDown)
+	d.down[d.wanted] = downtime{now.Add(lasts), before.times + 1}
+	d.chooser.Keep(d.home.Region)
+	d.schedule.Trigger(home.Failure)
+	d.node.log.Warn("no relay of the region can be reached; another becomes home if it answers", "region", d.wanted)
+}
+
+// eligible leaves out the regions that cannot be connected to, but only if others answer: if none does, the trouble is here.
+func (d *driver) eligible(latency map[int]time.Duration, now time.Time) []home.Region {
+	up := slices.DeleteFunc(slices.Clone(d.regions), func(r home.Region) bool { return now.Before(d.down[r.ID].until) })
+	for i := range up {
+		if latency[up[i].ID] > 0 && up[i].CanBeHome() {
+			return up
+		}
+	}
+	return d.regions
+}
+
+// forgetHome is for when a region is not in the map any more.
+func (d *driver) forgetHome(region int) {
+	if d.wanted == region {
+		d.wanted, d.apart = 0, time.Time{}
+	}
+	if d.home.Region == region {
+		d.home = Home{}
+		d.node.setHome(0)
+	}
+}
+
+func (d *driver) homeConnected() bool {
+	r := d.node.region(d.home.Region)
+	return r != nil && r.connected()
+}
+
+// untilDeadline returns when settle has something to do, if nothing happens before.
+func (d *driver) untilDeadline(now time.Time) time.Duration {
+	if d.wanted == 0 || d.apart.IsZero() || now.Before(d.down[d.wanted].until) {
+		return time.Minute
+	}
+	return max(moveTime-now.Sub(d.apart), 0)
+}
+
+// openHome returns a region that is or will be home.
+func (n *Node) openHome(id int) *nodeRegion {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.openLocked(id, true)
+}
+
+// region returns a region if it is open.
+func (n *Node) region(id int) *nodeRegion {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.regions[id]
+}
+
+// setHome tells all relays whether they are home; 0: none is. The home before stays open for a while, for those who have not
+// heard of the new one.
+func (n *Node) setHome(id int) {
+	n.mu.Lock()
+	before := n.regions[n.homeID]
+	n.homeID = id
+	n.mu.Unlock()
+	if before != nil {
+		before.lastSent.Store(int64(n.now()))
+	}
+	for _, r := range n.openRegions() {
+		r.setHome(r.id == id)
+	}
+}

@@ -1,0 +1,219 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/key"
+)
+
+// NodeConfig says who a Node is and where it learns of regions. Key is required, and one of Map and WatchMap.
+type NodeConfig struct {
+	Key key.Private
+
+	// Map is the DERP map to begin with; it is copied. WatchMap is called once, and calls on with each further map, or an error, until
+	// ctx ends; then it returns. It may be the Watch of a derpmap.Fetcher. Maps are updates as clients get them: without Regions the
+	// regions stay, and without HomeParams those.
+	Map      *derpmap.Map
+	WatchMap func(ctx context.Context, on func(*derpmap.Map, error))
+
+	// ReportHome tells the coordination server which region is home, so that others send there. It is called when the home has
+	// changed and we are connected to it, and after each full report. One that fails is repeated, unless there is a newer home.
+	ReportHome func(ctx context.Context, home Home) error
+
+	// OnState is told the latest state when it has changed, one call at a time.
+	OnState func(NodeState)
+
+	// Tailnet, if it is not empty, puts the nodes of each region into the order for it; see derpmap.Order. Otherwise they are in the
+	// order of the map.
+	Tailnet string
+
+	// Base is how to reach relays: all fields count that do not say which relay it is, and as whom.
+	Base Config
+	// ListenPacket opens the UDP sockets for STUN; network is "udp4" or "udp6". nil: net.ListenConfig.
+	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error)
+
+	Logger *slog.Logger // nil discards
+}
+
+// NodeState is what a Node is doing.
+type NodeState struct {
+	Home      Home // the last one that was reported, or would have been; Region 0: none yet
+	Connected bool // to a relay of Home.Region
+	Regions   []NodeRegionState
+	MapErr    error // why the last map could not be had; nil: it could
+}
+
+// same reports whether there is nothing new in b that OnState should tell.
+func (s *NodeState) same(b *NodeState) bool {
+	return s.Home.Region == b.Home.Region && s.Home.Report.Start.Equal(b.Home.Report.Start) && s.Connected == b.Connected &&
+		(s.MapErr == nil) == (b.MapErr == nil) && slices.EqualFunc(s.Regions, b.Regions, func(x, y NodeRegionState) bool {
+		return x.ID == y.ID && x.Connected == y.Connected && x.Node == y.Node
+	})
+}
+
+// NodeRegionState is a region that a Node has open.
+type NodeRegionState struct {
+	ID int
+	RegionState
+}
+
+// NodeStats counts what a Node did in silence.
+type NodeStats struct {
+	Queued   uint64 // packets taken by Send
+	Dropped  uint64 // of them, those that waited too long, or for which there was no room
+	NoRegion uint64 // packets refused with ErrNoRegion
+	Reports  uint64 // rounds of measuring
+	Moves    uint64 // changes of home, the first included
+}
+
+// Node is a peer that can be reached: it measures the regions of a DERP map, stays connected to the one that is its home, and opens
+// others when it sends to peers who live there. One goroutine at a time may call Recv, any number everything else.
+//
+// Who does what: Send (nodesend.go) finds the region of a peer (peers.go) and puts the packet into its queue (outqueue.go); the
+// region's goroutine (noderegion.go) sends it by way of a Region. What comes in goes from the Regions' readers to Recv
+// (noderecv.go), which learns from it. The driver (driver.go) takes maps (nodemap.go), has regions measured, chooses the home
+// (homekeeper.go), and closes what is idle.
+type Node struct {
+	// Set once, by NewNode.
+	cfg     NodeConfig
+	log     *slog.Logger
+	born    time.Time
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	inbox   *inbox
+
+	mu      sync.RWMutex
+	defs    map[int]*derpmap.Region // guarded by mu: regions of the map; nil: cannot be used
+	regions map[int]*nodeRegion     // guarded by mu: those that are open
+	ending  map[int]<-chan struct{} // guarded by mu: closed when the last one of that ID has ended
+	peers   peers                   // guarded by mu
+	homeID  int                     // guarded by mu: written by the driver
+
+	// For the driver.
+	changed  chan struct{} // a region has, or traffic has begun
+	maps     chan mapUpdate
+	network  chan struct{} // NetworkChanged
+	asleep   atomic.Bool   // until there is traffic
+	sentAt   atomic.Int64  // time of the Node's life
+	received atomic.Bool   // since lastTraffic
+
+	hasIPv6 atomic.Bool // the last report says so
+	state   atomic.Pointer[NodeState]
+	homes   *mailbox[Home]
+	states  *mailbox[NodeState]
+	stats   nodeCounters
+
+	lastHeard lastHeard // owned by the caller of Recv
+}
+
+type nodeCounters struct{ queued, dropped, noRegion, reports, moves atomic.Uint64 }
+
+// NewNode begins to measure and to connect, and returns before it is connected.
+func NewNode(cfg NodeConfig) (*Node, error) {
+	if cfg.Map == nil && cfg.WatchMap == nil {
+		return nil, errors.New("node: neither Map nor WatchMap: want one to learn of regions")
+	}
+	cfg.Base.Key, cfg.Base.URL, cfg.Base.Preferred, cfg.Base.IdealNode = cfg.Key, "http://base", false, ""
+	if _, err := newLogin(cfg.Base); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Logger, born: time.Now(),
+		regions: make(map[int]*nodeRegion), ending: make(map[int]<-chan struct{}),
+		peers:   peers{all: make(map[key.Public]peer)},
+		changed: make(chan struct{}, 1), maps: make(chan mapUpdate), network: make(chan struct{}, 1),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.inbox = newInbox(n.ctx.Done())
+	n.state.Store(new(NodeState))
+	n.homes, n.states = newMailbox[Home](), newMailbox[NodeState]()
+	n.start()
+	return n, nil
+}
+
+func (n *Node) start() {
+	if n.cfg.ReportHome != nil {
+		n.running.Go(func() { n.homes.deliver(n.ctx, n.cfg.ReportHome) })
+	}
+	if n.cfg.OnState != nil {
+		n.running.Go(func() {
+			n.states.deliver(n.ctx, func(_ context.Context, s NodeState) error { n.cfg.OnState(s); return nil })
+		})
+	}
+	n.running.Go(newDriver(n).run)
+	if n.cfg.WatchMap != nil {
+		n.running.Go(func() { n.cfg.WatchMap(n.ctx, n.offerMap) })
+	}
+}
+
+// Close disconnects from all regions. Calls that wait return ErrClosed. It may be called more than once, and from anywhere but the
+// functions of NodeConfig; when it returns, no goroutine is left. It returns nil.
+func (n *Node) Close() error {
+	n.cancel()
+	n.running.Wait()
+	return nil
+}
+
+// State returns the state of now. It never waits.
+func (n *Node) State() NodeState { return *n.state.Load() }
+
+// Stats returns the counts up to now.
+func (n *Node) Stats() NodeStats {
+	return NodeStats{
+		Queued: n.stats.queued.Load(), Dropped: n.stats.dropped.Load(), NoRegion: n.stats.noRegion.Load(),
+		Reports: n.stats.reports.Load(), Moves: n.stats.moves.Load(),
+	}
+}
+
+// AwaitHome waits until there is a home and we are connected to it, and returns it. It fails when ctx ends, and with ErrClosed.
+func (n *Node) AwaitHome(ctx context.Context) (Home, error) {
+	look := time.NewTicker(homeLook)
+	defer look.Stop()
+	for {
+		if s := n.State(); s.Connected {
+			return s.Home, nil
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return Home{}, context.Cause(ctx)
+		case <-n.ctx.Done():
+			return Home{}, ErrClosed
+		}
+	}
+}
+
+const homeLook = 10 * time.Millisecond
+
+// NetworkChanged tells that interfaces, addresses or routes of this host have changed: everything is measured anew, and
+// connections that do not work any more are found soon.
+func (n *Node) NetworkChanged() {
+	select {
+	case n.network <- struct{}{}:
+	default:
+	}
+}
+
+// regionChanged has the driver look at everything again.
+func (n *Node) regionChanged() {
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
+}
+
+// prefersIPv6 is asked by dials to relays.
+func (n *Node) prefersIPv6() bool { return n.hasIPv6.Load() }

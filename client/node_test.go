@@ -1,0 +1,75 @@
+package client
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Two peers that know nothing of each other but the key meet in the region that is nearest to both.
+func TestNodesMeetAtHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20, 5, 90)
+		a, b := w.node(), w.node()
+		la, lb := w.listen(a), w.listen(b)
+		w.awaitHomes(a, b)
+		atHome(t, a, 901)
+		atHome(t, b, 901)
+		if err := a.Send(b.cfg.Key.Public(), []byte("hello")); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		got := lb.take()
+		if len(got) != 1 || string(got[0].Packet) != "hello" || got[0].Peer != a.cfg.Key.Public() || got[0].Region != 901 {
+			t.Fatalf("%+v", got)
+		}
+		if err := b.Send(got[0].Peer, []byte("hello yourself")); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		if got := la.take(); len(got) != 1 || string(got[0].Packet) != "hello yourself" {
+			t.Errorf("%+v", got)
+		}
+		if s := a.Stats(); s != (NodeStats{Queued: 1, Reports: 1, Moves: 1}) {
+			t.Errorf("%+v", s)
+		}
+		a.Close()
+		b.Close()
+	})
+}
+
+// The home of a peer is opened when something is sent there, answers need nobody to tell where, and what is idle is closed.
+func TestNodeOpensAndClosesRegions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 5, 5)
+		a, b := w.node(farFrom(901, time.Second)), w.node(farFrom(900, time.Second))
+		w.awaitHomes(a, b)
+		atHome(t, a, 900)
+		atHome(t, b, 901)
+		la, lb := w.listen(a), w.listen(b)
+		a.SetPeerHome(b.cfg.Key.Public(), 901)
+		a.Send(b.cfg.Key.Public(), []byte("there"))
+		time.Sleep(time.Second)
+		if got := lb.take(); len(got) != 1 || got[0].Region != 901 {
+			t.Fatalf("%+v", got)
+		}
+		b.Send(a.cfg.Key.Public(), []byte("and back"))
+		time.Sleep(time.Second)
+		if got := la.take(); len(got) != 1 || got[0].Region != 901 {
+			t.Fatalf("%+v", got)
+		}
+		if got, want := regionsOf(a)+" / "+regionsOf(b), "900* 901* / 901*"; got != want {
+			t.Errorf("open regions %s, want %s", got, want)
+		}
+		time.Sleep(idleTime - 5*time.Second)
+		if got := regionsOf(a); got != "900* 901*" {
+			t.Errorf("open regions %s", got)
+		}
+		time.Sleep(idleLook + 5*time.Second)
+		if got, want := regionsOf(a), "900*"; got != want {
+			t.Errorf("open regions %s, want %s", got, want)
+		}
+		a.Close()
+		b.Close()
+	})
+}

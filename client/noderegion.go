@@ -1,0 +1,186 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/detour-relay/detour/derpmap"
+)
+
+const (
+	idleTime = 60 * time.Second // a region that nothing is sent to is closed then (spec section 10.3)
+	idleLook = 15 * time.Second
+
+	// retireTime is how long a region whose definition has changed is kept for what still comes in, at most.
+	retireTime = 10 * time.Second
+)
+
+// nodeRegion is a region that a Node is connected to, or connecting. Its goroutine makes the Region and sends what is queued.
+type nodeRegion struct {
+	// Set once.
+	id     int
+	node   *Node
+	def    *derpmap.Region
+	cfg    RegionConfig
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{} // closed when all goroutines of it have ended
+
+	region   atomic.Pointer[Region] // nil at first
+	home     atomic.Bool            // to be told to relays
+	queue    outqueue
+	arrived  chan struct{} // tells that it has connected
+	breaks   atomic.Uint64 // how often it has lost its connection: what was learned before is void
+	lastSent atomic.Int64  // time of the Node's life
+	state    atomic.Pointer[RegionState]
+	batch    []Packet // owned by run
+}
+
+// newNodeRegion returns a region that is not started, and an error if none of its nodes can be used.
+func (n *Node) newNodeRegion(def *derpmap.Region, id int, isHome bool) (*nodeRegion, error) {
+	r := &nodeRegion{
+		id: id, node: n, def: def,
+		done: make(chan struct{}), arrived: make(chan struct{}, 1),
+	}
+	r.queue.filled, r.queue.dropped = make(chan struct{}, 1), &n.stats.dropped
+	r.home.Store(isHome)
+	r.lastSent.Store(int64(n.now()))
+	r.state.Store(&RegionState{})
+	var failed error
+	for _, at := range relays(def) {
+		cfg := n.cfg.Base.atNode(at, n.prefersIPv6)
+		if _, err := newLogin(cfg); err != nil {
+			failed = err
+			continue
+		}
+		r.cfg.Nodes = append(r.cfg.Nodes, RegionNode{Name: at.Name, Config: cfg})
+	}
+	if len(r.cfg.Nodes) == 0 && failed == nil {
+		failed = errors.New("it has no relay")
+	}
+	if len(r.cfg.Nodes) > 0 {
+		failed = nil
+	}
+	r.cfg.OnState = r.noteState
+	r.ctx, r.cancel = context.WithCancel(n.ctx)
+	return r, failed
+}
+
+// noteState is called by the Region, which waits for it.
+func (r *nodeRegion) noteState(s RegionState) {
+	before := r.state.Swap(&s)
+	if before.Connected && !s.Connected {
+		r.breaks.Add(1)
+	}
+	if s.Connected {
+		select {
+		case r.arrived <- struct{}{}:
+		default:
+		}
+	}
+	r.node.regionChanged()
+}
+
+func (r *nodeRegion) connected() bool { return r.state.Load().Connected }
+
+// setHome says whether it is the home.
+func (r *nodeRegion) setHome(isHome bool) {
+	r.home.Store(isHome)
+	if region := r.region.Load(); region != nil {
+		region.SetPreferred(isHome)
+	}
+}
+
+// run lives as long as the region is open. It begins when before is closed, if that is not nil.
+func (r *nodeRegion) run(before <-chan struct{}) {
+	defer close(r.done)
+	defer r.cancel()
+	if before != nil {
+		select {
+		case <-before:
+		case <-r.ctx.Done():
+			return
+		}
+	}
+	r.cfg.Nodes[0].Preferred = r.home.Load()
+	region, err := newRegion(r.cfg, r)
+	if err != nil {
+		r.noteState(RegionState{Err: err}) // cannot be: the nodes were found valid
+		return
+	}
+	defer region.Close()
+	r.region.Store(region)
+	region.SetPreferred(r.home.Load()) // it may have changed meanwhile
+	r.write(region)
+}
+
+// write sends what is queued.
+func (r *nodeRegion) write(region *Region) {
+	for {
+		select {
+		case <-r.queue.filled:
+			b := r.queue.take()
+			for r.send(region, b) == ErrNotConnected && r.awaitArrival(b) {
+			}
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *nodeRegion) send(region *Region, b *batch) error {
+	r.batch = r.batch[:0]
+	for _, p := range b.packets[b.first:] {
+		r.batch = append(r.batch, Packet{p.peer, b.data[p.start:p.end]})
+	}
+	if len(r.batch) == 0 {
+		r.batch = nil // nothing has been sent for a while
+		return nil
+	}
+	return region.SendBatch(r.batch)
+}
+
+// awaitArrival waits for a connection, and reports whether there is something left to send over it.
+func (r *nodeRegion) awaitArrival(b *batch) bool {
+	oldest := time.NewTimer(maxQueueAge - (r.node.now() - b.packets[b.first].since))
+	defer oldest.Stop()
+	for !r.connected() {
+		select {
+		case <-r.arrived:
+		case <-oldest.C:
+			r.queue.dropped.Add(b.dropOld(r.node.now() + time.Millisecond))
+			return b.first < len(b.packets)
+		case <-r.ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// close ends the region without waiting.
+func (r *nodeRegion) close() {
+	r.queue.close()
+	r.cancel()
+}
+
+// retire closes the region once its successor has connected.
+func (r *nodeRegion) retire(successor *nodeRegion) {
+	r.queue.close()
+	limit := time.NewTimer(retireTime)
+	defer limit.Stop()
+	look := time.NewTicker(recoveryLook)
+	defer look.Stop()
+	for !successor.connected() {
+		select {
+		case <-look.C:
+		case <-limit.C:
+			r.close()
+			return
+		case <-r.ctx.Done():
+			return
+		}
+	}
+	r.close()
+}
