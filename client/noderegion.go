@@ -136,7 +136,9 @@ func (r *nodeRegion) send(region *Region, b *batch) error {
 		r.batch = append(r.batch, Packet{p.peer, b.data[p.start:p.end]})
 	}
 	if len(r.batch) == 0 {
-		r.batch = nil // nothing has been sent for a while
+		if cap(b.data) == 0 {
+			r.batch = nil // nothing has been sent for a while
+		}
 		return nil
 	}
 	return region.SendBatch(r.batch)

@@ -21,6 +21,7 @@ type outqueue struct {
 	waiting batch // guarded by mu
 	closed  bool  // guarded by mu
 	used    bool  // since tidy; guarded by mu
+	idle    bool  // the taker is to free memory; guarded by mu
 	dropped *atomic.Uint64
 
 	filled chan struct{} // tells the taker
@@ -68,7 +69,7 @@ func (q *outqueue) push(peer key.Public, packet []byte, now time.Duration) bool 
 	w.data = append(w.data, packet...)
 	w.packets = append(w.packets, queued{peer, start, len(w.data), now})
 	w.bytes += len(packet)
-	q.used = true
+	q.used, q.idle = true, false
 	q.wake()
 	return true
 }
@@ -97,12 +98,12 @@ func (b *batch) compact() {
 
 // take returns what waits, which may be nothing. It is the taker's until the next call.
 func (q *outqueue) take() *batch {
-	if len(q.spare.packets) == 0 {
-		q.spare = batch{}
-	}
-	q.spare.empty()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.idle && len(q.waiting.packets) == 0 {
+		q.waiting, q.spare = batch{}, batch{}
+	}
+	q.spare.empty()
 	q.waiting, q.spare = q.spare, q.waiting
 	return &q.spare
 }
@@ -125,12 +126,12 @@ func (q *outqueue) close() {
 	q.waiting = batch{}
 }
 
-// tidy frees the memory of a queue that was not used since the last call but one. The taker's share is freed when it takes nothing.
+// tidy has the memory of a queue freed that was not used since the last call.
 func (q *outqueue) tidy() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.used && cap(q.waiting.packets) > 0 && len(q.waiting.packets) == 0 {
-		q.waiting = batch{}
+	if !q.used && !q.idle {
+		q.idle = true
 		q.wake()
 	}
 	q.used = false

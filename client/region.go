@@ -117,7 +117,7 @@ func newRegion(cfg RegionConfig, of *nodeRegion) (*Region, error) {
 
 func newNode(index int, n, first RegionNode) (*node, error) {
 	cfg := n.Config
-	if index > 0 && cfg.IdealNode == "" {
+	if index > 0 && cfg.IdealNode == "" && printable(first.Name) {
 		cfg.IdealNode = first.Name
 	}
 	t, err := newLogin(cfg)

@@ -1,0 +1,109 @@
+package client
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/detour-relay/detour/key"
+)
+
+func newOutqueue() *outqueue {
+	return &outqueue{filled: make(chan struct{}, 1), dropped: new(atomic.Uint64)}
+}
+
+// slowQueue is what an outqueue does, obviously.
+type slowQueue struct {
+	packets []string
+	since   []time.Duration
+	bytes   int
+	dropped uint64
+}
+
+func (q *slowQueue) push(packet string, now time.Duration) {
+	for len(q.packets) > 0 && (q.bytes+len(packet) > maxQueued || len(q.packets) == maxQueuedCount) {
+		q.dropFirst()
+	}
+	q.packets, q.since, q.bytes = append(q.packets, packet), append(q.since, now), q.bytes+len(packet)
+}
+
+func (q *slowQueue) dropFirst() {
+	q.bytes -= len(q.packets[0])
+	q.packets, q.since = q.packets[1:], q.since[1:]
+	q.dropped++
+}
+
+func contents(b *batch) (packets []string) {
+	for _, p := range b.packets[b.first:] {
+		packets = append(packets, string(b.data[p.start:p.end]))
+	}
+	return packets
+}
+
+// Whatever is pushed, taken and left to grow old, the queue does what the obvious one does, and keeps within its memory.
+func TestOutqueueAgainstModel(t *testing.T) {
+	for seed := range uint64(9) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		q, model, now := newOutqueue(), new(slowQueue), time.Duration(0)
+		largest := []int{10, 2000, 60000}[seed%3]
+		for step := range 3000 {
+			switch random.IntN(400) {
+			case 0:
+				b := q.take()
+				now += time.Duration(random.IntN(7)) * time.Second
+				q.dropped.Add(b.dropOld(now))
+				for len(model.since) > 0 && now-model.since[0] > maxQueueAge {
+					model.dropFirst()
+				}
+				if got := contents(b); !slices.Equal(got, model.packets) || q.dropped.Load() != model.dropped {
+					t.Fatalf("seed %d, step %d: %d packets and %d dropped, want %d and %d",
+						seed, step, len(got), q.dropped.Load(), len(model.packets), model.dropped)
+				}
+				model.packets, model.since, model.bytes = nil, nil, 0
+			case 1:
+				q.tidy()
+			default:
+				packet := fmt.Sprintf("%d%s", step, strings.Repeat("x", random.IntN(largest)))
+				now += time.Duration(random.IntN(10)) * time.Millisecond
+				q.push(key.Public{1}, []byte(packet), now)
+				model.push(packet, now)
+			}
+			if c := cap(q.waiting.data); c > 6*maxQueued {
+				t.Fatalf("%d bytes are held", c)
+			}
+		}
+	}
+}
+
+func TestOutqueueFreesMemory(t *testing.T) {
+	q := newOutqueue()
+	for range 100 {
+		q.push(key.Public{}, make([]byte, 1000), 0)
+	}
+	q.take()
+	for range 100 {
+		q.push(key.Public{}, make([]byte, 1000), 0)
+	}
+	q.take()
+	q.tidy()
+	<-q.filled
+	if q.take(); cap(q.waiting.data) == 0 || cap(q.spare.data) == 0 {
+		t.Error("freed while in use")
+	}
+	q.tidy()
+	<-q.filled // the taker is told
+	if q.take(); cap(q.waiting.data) > 0 || cap(q.spare.data) > 0 {
+		t.Errorf("%d and %d bytes are held", cap(q.waiting.data), cap(q.spare.data))
+	}
+	if q.tidy(); len(q.filled) > 0 {
+		t.Error("the taker is woken for nothing")
+	}
+	q.close()
+	if q.push(key.Public{}, nil, 0) {
+		t.Error("a closed queue takes packets")
+	}
+}
