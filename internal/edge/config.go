@@ -49,6 +49,10 @@ type Config struct {
 	// "blank" for an empty one, or a URL to redirect to.
 	Home string
 
+	// Healthy says whether the relay wants peers; while it does not, the probe
+	// paths answer 503. It must be quick. Nil means always.
+	Healthy func() bool
+
 	// AcceptPerSecond limits new connections; those above are closed at once. 0
 	// means no limit. AcceptBurst may come at once (default: one second's worth).
 	AcceptPerSecond float64
@@ -101,6 +105,9 @@ func (c Config) complete() (Config, error) {
 	orDefault(&c.PendingTimeout, defaultPendingTimeout)
 	orDefault(&c.KeepAlive, DefaultKeepAlive)
 	orDefault(&c.UserTimeout, DefaultUserTimeout)
+	if c.Healthy == nil {
+		c.Healthy = func() bool { return true }
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

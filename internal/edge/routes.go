@@ -26,7 +26,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	case "/derp":
 		s.serveDERP(w, r)
 	case "/derp/probe", "/derp/latency-check":
-		serveProbe(w, r)
+		s.serveProbe(w, r)
 	case "/generate_204":
 		serve204(w, r)
 	case "/bootstrap-dns":
@@ -41,14 +41,18 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveProbe answers what browsers and probers measure their latency with.
-func serveProbe(w http.ResponseWriter, r *http.Request) {
+// serveProbe answers what browsers and probers measure their latency with, and
+// load balancers choose relays by.
+func (s *Server) serveProbe(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "use GET or HEAD", http.StatusMethodNotAllowed)
 		return
 	}
-	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Allow-Origin", "*") // a page has to be able to read also that it is refused
+	if !s.config.Healthy() {
+		http.Error(w, "this relay wants no peers now; try another node of the region", http.StatusServiceUnavailable)
+	}
 }
 
 // serve204 lets clients find out whether a captive portal is in the way: only

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -81,6 +82,33 @@ func TestRoutes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A relay that wants no peers says so to those who look for one, and only to them.
+func TestProbesOfAnUnhealthyRelay(t *testing.T) {
+	var unhealthy atomic.Bool
+	s := start(t, Config{Healthy: func() bool { return !unhealthy.Load() }})
+	for _, c := range []struct {
+		method, path string
+		unhealthy    bool
+		status       int
+		cors         string
+	}{
+		{"GET", "/derp/probe", true, 503, "*"},
+		{"HEAD", "/derp/probe", true, 503, "*"},
+		{"GET", "/derp/latency-check", true, 503, "*"},
+		{"POST", "/derp/probe", true, 405, ""},
+		{"GET", "/generate_204", true, 204, ""},
+		{"GET", "/derp", true, 426, ""},
+		{"GET", "/derp/probe", false, 200, "*"},
+		{"GET", "/derp/latency-check", false, 200, "*"},
+	} {
+		unhealthy.Store(c.unhealthy)
+		response, _ := ask(t, s, c.method, c.path)
+		if got := response.Header.Get("Access-Control-Allow-Origin"); response.StatusCode != c.status || got != c.cors {
+			t.Errorf("%s %s, unhealthy %v: status %d, CORS %q; want %d, %q", c.method, c.path, c.unhealthy, response.StatusCode, got, c.status, c.cors)
+		}
 	}
 }
 
