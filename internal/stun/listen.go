@@ -32,6 +32,18 @@ func Listen(ctx context.Context, config Config) (*Responder, error) {
 	return New(conn.(*net.UDPConn), config)
 }
 
+// CheckAddr says what is wrong with an address to listen on.
+func CheckAddr(addr string) error {
+	if _, err := networkOf(addr); err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	if _, err := net.LookupPort("udp", port); err != nil {
+		return fmt.Errorf("STUN: %q: no such port: want a number from 0 to 65535", addr)
+	}
+	return nil
+}
+
 // networkOf returns "udp" for all addresses of both families, and the family
 // of the address for others: "0.0.0.0" shall mean what it says.
 func networkOf(hostPort string) (string, error) {

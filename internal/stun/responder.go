@@ -78,6 +78,9 @@ func (r *Responder) Addr() netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
+// Conn returns the socket, to hand it to a process that takes over.
+func (r *Responder) Conn() *net.UDPConn { return r.conn }
+
 // Serve answers requests until ctx is done or Close is called, and then
 // returns nil. It closes the socket.
 func (r *Responder) Serve(ctx context.Context) error {
