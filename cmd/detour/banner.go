@@ -24,6 +24,7 @@ func (p *relayProcess) banner(f *relayFlags) string {
 
 	fmt.Fprintln(&b, "The relay is ready.")
 	line("listening", "%s (%s)", addr, modeText(f.tls))
+	line("stun", "%s", p.stun.text())
 	line("public key", "%s", p.relay.PublicKey())
 	switch source := p.source.(type) {
 	case *certs.Files:
@@ -36,7 +37,7 @@ func (p *relayProcess) banner(f *relayFlags) string {
 		if next, from, ok := source.NextPin(); ok {
 			line("next pin", "%s, from %s", next, from.UTC().Format(time.DateOnly))
 		}
-		line("map node", "%s", certs.NewMapNode(f.hostname, pin, addr.Port()))
+		line("map node", "%s", certs.NewMapNode(f.hostname, pin, addr.Port(), p.stun.addr().Port()))
 	}
 	if names := f.mesh.names(); len(names) > 0 {
 		line("siblings", "%s", strings.Join(names, ", "))

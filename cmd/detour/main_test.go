@@ -3,22 +3,26 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/detour-relay/detour/internal/stun"
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 )
@@ -49,10 +53,12 @@ const patience = 20 * time.Second
 //
 //	fails STATUS REGEXP ARG...  run detour, which must end with the status, one
 //	                            line on stderr that matches, and no stdout
-//	up ARG...                   start "detour relay" and wait until it is ready;
-//	                            sets URL, ADDR, PIN and ADMIN, writes relay.out and relay.err
+//	up ARG...                   start "detour relay" and wait until it is ready, with STUN on
+//	                            a free port unless the arguments say otherwise;
+//	                            sets URL, ADDR, STUN, PIN and ADMIN, writes relay.out and relay.err
 //	serve ARG...                start "detour map serve" and wait until it is ready; sets
 //	                            URL (without a path) and ADDR, writes relay.out and relay.err
+//	stun ADDR                   ask for our address by STUN, which must be answered; ! stun: it must not
 //	ask STATUS REGEXP URL       fetch the URL until the answer has the status and matches
 //	ports NAME...               set each variable to a TCP port that is free now
 //	logged REGEXP               wait until the relay's log has a matching line
@@ -66,7 +72,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fails": fails, "up": up, "serve": serveMap, "logged": logged, "ask": ask, "ports": ports, "signal": sendSignal, "down": down,
+			"fails": fails, "up": up, "serve": serveMap, "logged": logged, "ask": ask, "ports": ports, "stun": askSTUN, "signal": sendSignal, "down": down,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -116,10 +122,14 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || r.cmd != nil {
 		ts.Fatalf("usage: up ARG..., once before each down")
 	}
+	if !slices.Contains(args, "--stun") {
+		args = append(args, "--stun", "127.0.0.1:0")
+	}
 	banner, url := launch(ts, r, name, append([]string{"relay"}, args...), readBanner)
 	suffix := suffixOf(name)
 	ts.Setenv("URL"+suffix, url)
 	ts.Setenv("ADDR"+suffix, regexp.MustCompile(`listening +(\S+)`).FindStringSubmatch(banner)[1])
+	ts.Setenv("STUN"+suffix, regexp.MustCompile(`stun +(\S+)`).FindStringSubmatch(banner)[1])
 	ts.Setenv("ADMIN"+suffix, strings.TrimSuffix(regexp.MustCompile(`http://\S+/status`).FindString(banner), "/status"))
 	ts.Setenv("PIN"+suffix, regexp.MustCompile(`sha256-raw:\w+`).FindString(banner))
 }
@@ -232,6 +242,31 @@ func ask(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("the last answer was %d:\n%s", answer.StatusCode, body)
 		}
+	}
+}
+
+// silence is how long a script waits for an answer that must not come.
+const silence = 300 * time.Millisecond
+
+func askSTUN(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: stun ADDR")
+	}
+	addr, err := netip.ParseAddrPort(args[0])
+	ts.Check(err)
+	prober, err := stun.Dial("udp")
+	ts.Check(err)
+	defer prober.Close()
+	if neg {
+		if _, err = prober.Probe(context.Background(), addr, silence); !errors.Is(err, stun.ErrSilent) {
+			ts.Fatalf("asked for silence, got %v", err)
+		}
+		return
+	}
+	result, err := prober.Probe(context.Background(), addr, patience)
+	ts.Check(err)
+	if !result.Public.Addr().IsLoopback() {
+		ts.Fatalf("it sees us as %v", result.Public)
 	}
 }
 

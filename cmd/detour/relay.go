@@ -22,6 +22,7 @@ const (
 type relayFlags struct {
 	dev      bool
 	listen   string
+	stun     string
 	hostname string
 	home     string
 
@@ -66,7 +67,7 @@ Several relays make a region: each is told of the others with --mesh-with,
 --mesh-dns or --mesh-srv, and all have the same mesh key (which SIGHUP reloads).
 
 SIGUSR2 starts the program anew, with the same arguments, and hands the
-listening socket to it: an upgrade that refuses no connection.`,
+listening sockets to it: an upgrade that refuses no connection.`,
 		Example: `  detour relay --dev
   detour relay --tls self --hostname 203.0.113.7
   detour relay --hostname relay.example --cert relay.crt --key relay.key
@@ -88,6 +89,7 @@ func (f *relayFlags) define(cmd *cobra.Command) {
 	flags.SortFlags = false
 	flags.BoolVar(&f.dev, "dev", false, "plain HTTP on "+devListen+", with a key that is forgotten at the end")
 	flags.StringVar(&f.listen, "listen", ":443", "`address` to listen on, host:port; port 0 takes any free one")
+	flags.StringVar(&f.stun, "stun", "", "answer STUN on this UDP `address`, or off (default port "+stunPort+" of the host of --listen; with --dev the port of --listen)")
 	flags.StringVar(&f.hostname, "hostname", "", "DNS `name` or IP address by which peers reach the relay")
 	flags.StringVar(&f.tls, "tls", "", "`mode`: off, files or self (files, if --cert and --key are given)")
 	flags.StringVar(&f.cert, "cert", "", "PEM `file` with the certificate and its intermediates")
@@ -112,6 +114,7 @@ func (f *relayFlags) define(cmd *cobra.Command) {
 		"tls":        {tlsOff, tlsFiles, tlsSelf},
 		"log-format": {"auto", "text", "json"},
 		"log-level":  {"debug", "info", "warn", "error"},
+		"stun":       {stunOff},
 		"home":       {"blank", "http://", "https://"},
 	} {
 		complete := cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
@@ -135,6 +138,9 @@ func (f *relayFlags) settle(given func(flag string) bool) error {
 	}
 	if err := edge.CheckListen(f.listen); err != nil {
 		return usagef("--listen %w", err)
+	}
+	if err := f.settleSTUN(); err != nil {
+		return err
 	}
 	if err := edge.CheckHome(f.home); err != nil {
 		return usagef("--home %w", err)

@@ -33,6 +33,7 @@ type relayProcess struct {
 	log      *slog.Logger
 	relay    *relay.Server
 	edge     *edge.Server
+	stun     *stunSide  // nil without STUN
 	mesh     *mesh.Mesh // nil without siblings
 	siblings *meshFlags
 	source   certs.Source // nil without TLS
@@ -65,7 +66,7 @@ func runRelay(ctx context.Context, f *relayFlags, stdout, stderr io.Writer) erro
 	}
 	p.hangup = hangup
 	log.Info("relay started", "listen", p.edge.Addr().String(), "tls", f.tls, "key", p.relay.PublicKey().String(),
-		"siblings", f.mesh.names(), "pid", os.Getpid())
+		"stun", p.stun.text(), "siblings", f.mesh.names(), "pid", os.Getpid())
 	f.mesh.logKeys(log)
 	if !takeover.takesOver() { // nobody may be reading any more where the first process wrote
 		if _, err := io.WriteString(stdout, p.banner(f)); err != nil {
@@ -108,18 +109,26 @@ func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProc
 	if p.mesh, err = f.mesh.open(p.relay, log); err != nil {
 		return nil, err
 	}
-	err = p.listenAside(f)
-	if err == nil {
-		p.edge, err = p.listen(f, config)
-	}
-	if err != nil {
-		return nil, errors.Join(err, p.closeSides())
+	if err := p.listenAll(f, config); err != nil {
+		return nil, errors.Join(err, p.stop())
 	}
 	p.admin = admin.New(admin.Config{Version: readBuildVersion().Version, Relay: p.relay, Edge: p.edge, Mesh: p.meshState})
 	if p.status != nil {
 		p.status.server.Handler = p.admin
 	}
 	return p, nil
+}
+
+// listenAll binds all addresses, or takes them over.
+func (p *relayProcess) listenAll(f *relayFlags, config *tls.Config) error {
+	err := p.listenAside(f)
+	if err == nil {
+		p.edge, err = p.listen(f, config)
+	}
+	if err == nil {
+		p.stun, err = p.listenSTUN(f)
+	}
+	return err
 }
 
 // listen binds the address of the relay, or takes it over.
@@ -255,6 +264,7 @@ func (p *relayProcess) serve(ctx context.Context, drain time.Duration) error {
 	}
 	accepting := make(chan error, 1)
 	go func() { accepting <- p.edge.Serve(beside) }()
+	p.stun.start(p.log)
 	p.ready()
 	p.awaitEnd(ctx, beside, drain)
 	endBeside()
@@ -280,6 +290,7 @@ func (p *relayProcess) awaitEnd(ctx, beside context.Context, drain time.Duration
 	if p.takeover.watch(ctx, beside, p.relay, p.log) {
 		p.log.Info("another process has taken over", "drain", drain.String())
 		p.closeSides() // they are the other process's now; errors do not matter any more
+		p.stun.stop()  // before it becomes silent: what it hears, the other does not
 		p.drain(ctx, drain)
 		return
 	}
@@ -326,7 +337,11 @@ func (p *relayProcess) reload() {
 func (p *relayProcess) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
-	return errors.Join(p.closeSides(), p.relay.Shutdown(ctx), p.edge.Shutdown(ctx))
+	err := errors.Join(p.closeSides(), p.stun.stop(), p.relay.Shutdown(ctx))
+	if p.edge != nil { // it could listen
+		err = errors.Join(err, p.edge.Shutdown(ctx))
+	}
+	return err
 }
 
 // packets returns how many packets the relay has received. It visits every

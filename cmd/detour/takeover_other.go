@@ -10,15 +10,19 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
-// A takeover hands listeners to another process, which only Unix can.
+// A takeover hands sockets to another process, which only Unix can.
 type takeover struct{}
 
 func newTakeover() (*takeover, error) { return nil, nil }
 
 func (*takeover) inherited(string) (net.Listener, error) { return nil, nil }
 func (*takeover) keep(string, net.Listener) error        { return nil }
-func (*takeover) takesOver() bool                        { return false }
-func (*takeover) ready() error                           { return nil }
+
+func (*takeover) inheritedPacketConn(string) (*net.UDPConn, error) { return nil, nil }
+func (*takeover) keepPacketConn(string, *net.UDPConn) error        { return nil }
+
+func (*takeover) takesOver() bool { return false }
+func (*takeover) ready() error    { return nil }
 
 func (*takeover) follow(context.Context, *relay.Server) error { return nil }
 func (*takeover) wait()                                       {}

@@ -222,7 +222,7 @@ func startService(t *testing.T, args ...string) *service {
 	}
 	t.Cleanup(func() { s.notices.Close() })
 	s.cmd = exec.Command("detour", append([]string{"relay", "--tls", "self", "--hostname", "127.0.0.1",
-		"--state-dir", filepath.Join(s.dir, "state"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+		"--state-dir", filepath.Join(s.dir, "state"), "--listen", "127.0.0.1:0", "--stun", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
 	s.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
 	s.log.open(t, s.cmd)
 	stdout, err := os.Create(filepath.Join(s.dir, "banner"))

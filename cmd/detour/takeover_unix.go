@@ -17,7 +17,7 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
-// A takeover hands the listeners of this process to the one that replaces it: on
+// A takeover hands the sockets of this process to the one that replaces it: on
 // SIGUSR2 the program is started again, from the same path with the same
 // arguments, and when it is ready this process drains. Nobody finds the address
 // closed meanwhile, because the socket itself is handed over. A nil takeover has
@@ -59,6 +59,31 @@ func (t *takeover) keep(name string, listener net.Listener) error {
 		return errors.New("the listener has no socket")
 	}
 	return t.upgrader.AddListener("tcp", name, socket)
+}
+
+// inheritedPacketConn returns the UDP socket of that name from the process
+// before; nil if there is none.
+func (t *takeover) inheritedPacketConn(name string) (*net.UDPConn, error) {
+	if t == nil {
+		return nil, nil
+	}
+	socket, err := t.upgrader.PacketConn("udp", name)
+	if socket == nil || err != nil {
+		return nil, err
+	}
+	udp, ok := socket.(*net.UDPConn)
+	if !ok {
+		return nil, errors.New("what the process before handed over is no UDP socket")
+	}
+	return udp, nil
+}
+
+// keepPacketConn has a UDP socket handed on to the next process.
+func (t *takeover) keepPacketConn(name string, socket *net.UDPConn) error {
+	if t == nil {
+		return nil
+	}
+	return t.upgrader.AddPacketConn("udp", name, socket)
 }
 
 // takesOver reports whether this process replaces another.
