@@ -86,7 +86,8 @@ func startDetour(t testing.TB, args ...string) *Relay {
 		t.Fatal(err)
 	}
 	r := start(t, "detour", program, append([]string{
-		"relay", "--listen", "127.0.0.1:0", "--hostname", "127.0.0.1", "--state-dir", t.TempDir(), "--log-format", "json", "--drain", "0",
+		"relay", "--listen", "127.0.0.1:0", "--stun", "127.0.0.1:0", "--hostname", "127.0.0.1", "--state-dir", t.TempDir(),
+		"--log-format", "json", "--drain", "0",
 	}, args...))
 	rest, err := r.log.await(`"msg":"relay started"`, r.dead)
 	if err != nil {
