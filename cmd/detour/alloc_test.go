@@ -44,7 +44,7 @@ func allocationsPerPacket(tb testing.TB, window time.Duration) (float64, uint64)
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	p, err := startRelay(&relayFlags{stun: stunOff, tls: tlsSelf, hostname: "127.0.0.1", stateDir: tb.TempDir(), listen: "127.0.0.1:0"},
+	p, err := startRelay(&relayFlags{stun: stunOff, selfCheck: checkOff, tls: tlsSelf, hostname: "127.0.0.1", stateDir: tb.TempDir(), listen: "127.0.0.1:0"},
 		nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)

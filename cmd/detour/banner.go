@@ -48,7 +48,7 @@ func (p *relayProcess) banner(f *relayFlags) string {
 	if p.profiles != nil {
 		line("profiles", "http://%s/debug/pprof/", p.profiles.listener.Addr())
 	}
-	line("try it", "detour ping %s%s", ping, p.url(f, addr))
+	line("try it", "detour ping %s%s", ping, p.url(f.hostname, addr))
 	return b.String()
 }
 
@@ -62,19 +62,17 @@ func modeText(mode string) string {
 	return "plain HTTP"
 }
 
-// url is where a peer finds the relay, as far as the relay can know it.
-func (p *relayProcess) url(f *relayFlags, addr netip.AddrPort) string {
-	host, scheme, usual := f.hostname, "https", uint16(443)
+// url is where a peer finds the relay, as far as the relay can know it; hostname
+// may be empty.
+func (p *relayProcess) url(hostname string, addr netip.AddrPort) string {
+	host, scheme, usual := hostname, "https", uint16(443)
 	if p.source == nil {
 		scheme, usual = "http", 80
 	} else if host == "" {
 		host = nameOf(p.source.Current().Leaf)
 	}
 	if host == "" {
-		host = addr.Addr().String()
-		if addr.Addr().IsUnspecified() {
-			host = "127.0.0.1"
-		}
+		host = dialable(addr).Addr().String()
 	}
 	if addr.Port() != usual {
 		return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(addr.Port()))) + "/derp"

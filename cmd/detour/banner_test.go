@@ -18,7 +18,7 @@ func TestRelayURL(t *testing.T) {
 		{"relay.example", "[::]:443", "http://relay.example:443/derp"},
 		{"2001:db8::7", "[::]:80", "http://[2001:db8::7]/derp"},
 	} {
-		got := plain.url(&relayFlags{hostname: c.hostname}, netip.MustParseAddrPort(c.bound))
+		got := plain.url(c.hostname, netip.MustParseAddrPort(c.bound))
 		if got != c.want {
 			t.Errorf("host %q bound to %s: %s, want %s", c.hostname, c.bound, got, c.want)
 		}

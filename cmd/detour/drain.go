@@ -21,7 +21,7 @@ const (
 // none is left or ctx is done. The relay's siblings stay, so that packets can
 // follow the peers.
 func (p *relayProcess) drain(ctx context.Context, over time.Duration) {
-	p.admin.Drain()
+	p.health.Drain()
 	ctx, cancel := context.WithTimeout(ctx, over+drainPatience)
 	defer cancel()
 	settle, settled := context.WithTimeout(ctx, min(over, drainSettle))

@@ -35,7 +35,7 @@ func startMeshed(t *testing.T, n int) (relays []*meshed) {
 		t.Fatal(err)
 	}
 	for range n {
-		f := &relayFlags{dev: true, tls: tlsOff, listen: "127.0.0.1:0", stun: stunOff}
+		f := &relayFlags{dev: true, tls: tlsOff, listen: "127.0.0.1:0", stun: stunOff, selfCheck: checkOff}
 		f.mesh.key.file = keyFile
 		p, err := startRelay(f, nil, slog.New(slog.DiscardHandler))
 		if err != nil {

@@ -41,8 +41,9 @@ type relayFlags struct {
 	userTimeout  time.Duration
 	writeTimeout time.Duration
 
-	mesh  meshFlags
-	drain time.Duration
+	mesh      meshFlags
+	drain     time.Duration
+	selfCheck string
 
 	logFormat string
 	logLevel  string
@@ -62,6 +63,9 @@ To try it out, --dev needs nothing else. A relay that others use needs TLS:
 self makes its own certificate, which peers trust by the pin that is printed at
 start; files takes a certificate of an authority, and takes over a new one when
 the files change (SIGHUP looks at once).
+
+Peers choose relays by STUN, which is answered on UDP port 3478. A relay that
+fails its own check is silent there, and says so at /derp/probe and /readyz.
 
 Several relays make a region: each is told of the others with --mesh-with,
 --mesh-dns or --mesh-srv, and all have the same mesh key (which SIGHUP reloads).
@@ -105,6 +109,7 @@ func (f *relayFlags) define(cmd *cobra.Command) {
 	flags.DurationVar(&f.writeTimeout, "tcp-write-timeout", 2*time.Second, "close connections that take no bytes for so long while some wait; 0: never")
 	f.mesh.define(flags)
 	flags.DurationVar(&f.drain, "drain", 15*time.Second, "at the end, spread the departure of the peers over so long; 0: none")
+	flags.StringVar(&f.selfCheck, "self-check", checkAuto, "how the relay checks every 30 s that it is of use, a `mode`: name, direct (its own listener), auto (by name if this machine gets there), off, or the URL by which peers reach it")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "`format` of the log on standard error: auto, text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "least `level` to log: debug, info, warn or error")
 	flags.StringVar(&f.admin, "admin", "", "answer /healthz, /readyz, /status and /check on this loopback `address`")
@@ -112,6 +117,7 @@ func (f *relayFlags) define(cmd *cobra.Command) {
 
 	for name, choices := range map[string][]string{
 		"tls":        {tlsOff, tlsFiles, tlsSelf},
+		"self-check": {checkAuto, checkName, checkDirect, checkOff, "https://"},
 		"log-format": {"auto", "text", "json"},
 		"log-level":  {"debug", "info", "warn", "error"},
 		"stun":       {stunOff},
@@ -152,6 +158,9 @@ func (f *relayFlags) settle(given func(flag string) bool) error {
 		return err
 	}
 	if err := checkLoopback("admin", f.admin, "127.0.0.1:9340", "it shows the addresses of peers and siblings"); err != nil {
+		return err
+	}
+	if err := f.settleSelfCheck(); err != nil {
 		return err
 	}
 	return checkLoopback("pprof", f.pprof, "127.0.0.1:6060", "profiles show what the program holds")

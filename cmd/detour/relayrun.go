@@ -19,6 +19,7 @@ import (
 	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
@@ -38,6 +39,7 @@ type relayProcess struct {
 	siblings *meshFlags
 	source   certs.Source // nil without TLS
 	admin    *admin.Handler
+	health   *health.Health
 	takeover *takeover
 	hangup   chan os.Signal // gets SIGHUP
 
@@ -112,7 +114,10 @@ func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProc
 	if err := p.listenAll(f, config); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
-	p.admin = admin.New(admin.Config{Version: readBuildVersion().Version, Relay: p.relay, Edge: p.edge, Mesh: p.meshState})
+	p.health = p.newHealth(f)
+	p.admin = admin.New(admin.Config{
+		Version: readBuildVersion().Version, Relay: p.relay, Edge: p.edge, Health: p.health, STUN: p.stun.snapshot, Mesh: p.meshState,
+	})
 	if p.status != nil {
 		p.status.server.Handler = p.admin
 	}
@@ -143,6 +148,7 @@ func (p *relayProcess) listen(f *relayFlags, config *tls.Config) (*edge.Server, 
 		Listener:        inherited,
 		TLS:             config,
 		Home:            f.home,
+		Healthy:         p.healthy,
 		AcceptPerSecond: f.acceptLimit,
 		AcceptBurst:     f.acceptBurst,
 		MaxPending:      f.maxPending,
@@ -158,6 +164,9 @@ func (p *relayProcess) listen(f *relayFlags, config *tls.Config) (*edge.Server, 
 	}
 	return server, p.takeover.keep("relay", server.Listener())
 }
+
+// healthy reports whether the relay wants peers. Nobody asks before it serves.
+func (p *relayProcess) healthy() bool { return p.health.Healthy() }
 
 // listenAside binds the addresses for operators, or takes them over.
 func (p *relayProcess) listenAside(f *relayFlags) (err error) {
@@ -266,6 +275,7 @@ func (p *relayProcess) serve(ctx context.Context, drain time.Duration) error {
 	go func() { accepting <- p.edge.Serve(beside) }()
 	p.stun.start(p.log)
 	p.ready()
+	running.Go(func() { p.health.Run(beside) })
 	p.awaitEnd(ctx, beside, drain)
 	endBeside()
 	defer p.takeover.wait()

@@ -53,7 +53,7 @@ func (p *relayProcess) listenSTUN(f *relayFlags) (*stunSide, error) {
 	if f.stun == stunOff {
 		return nil, nil
 	}
-	config := stun.Config{Addr: f.stunAddr(boundAddr(p.edge.Addr()).Port()), Logger: p.log}
+	config := stun.Config{Addr: f.stunAddr(boundAddr(p.edge.Addr()).Port()), Healthy: p.healthy, Logger: p.log}
 	responder, err := p.openSTUN(config)
 	if err != nil {
 		return nil, fmt.Errorf("--stun: %w", err)
@@ -116,4 +116,13 @@ func (s *stunSide) text() string {
 		return stunOff
 	}
 	return s.addr().String()
+}
+
+// snapshot is what /status shows of it; nil: there is none.
+func (s *stunSide) snapshot() *stun.Snapshot {
+	if s == nil {
+		return nil
+	}
+	now := s.responder.Snapshot()
+	return &now
 }

@@ -3,7 +3,7 @@
 // who is calling.
 //
 //	/healthz  200 "ok": the process runs
-//	/readyz   200 "ready", or 503 "draining": whether to send peers here
+//	/readyz   200 "ready", or 503 and why not: whether to send peers here
 //	/status   all numbers as JSON, see [Status]
 //	/check    200 "ok", or 500 and one contradiction a line (relay.Server.Check)
 package admin
@@ -15,18 +15,23 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/relay"
 )
 
 // Config is what a [Handler] is made from.
 type Config struct {
-	Version string        // of the program
-	Relay   *relay.Server // required
-	Edge    *edge.Server  // required
+	Version string         // of the program
+	Relay   *relay.Server  // required
+	Edge    *edge.Server   // required
+	Health  *health.Health // required
+
+	// STUN returns the numbers of the responder; nil, or the result nil: there is none.
+	STUN func() *stun.Snapshot
 
 	// Mesh returns what /status shows of the siblings; nil: nothing.
 	Mesh func() any
@@ -34,29 +39,27 @@ type Config struct {
 
 // A Handler answers the requests.
 type Handler struct {
-	config   Config
-	started  time.Time
-	draining atomic.Bool
+	config  Config
+	started time.Time
 }
 
 // Status is the answer to /status. Its JSON names are stable.
 type Status struct {
-	Version  string         `json:"version"`
-	PID      int            `json:"pid"`
-	Started  time.Time      `json:"started"`
-	Draining bool           `json:"draining"`
-	Relay    relay.Snapshot `json:"relay"`
-	Edge     edge.Snapshot  `json:"edge"`
-	Mesh     any            `json:"mesh"`
+	Version  string          `json:"version"`
+	PID      int             `json:"pid"`
+	Started  time.Time       `json:"started"`
+	Draining bool            `json:"draining"`
+	Health   health.Snapshot `json:"health"`
+	Relay    relay.Snapshot  `json:"relay"`
+	Edge     edge.Snapshot   `json:"edge"`
+	STUN     *stun.Snapshot  `json:"stun"` // null if it is off
+	Mesh     any             `json:"mesh"`
 }
 
 // New returns a handler for a relay that is ready.
 func New(config Config) *Handler {
 	return &Handler{config: config, started: time.Now()}
 }
-
-// Drain makes /readyz say from now on that the relay wants no more peers.
-func (h *Handler) Drain() { h.draining.Store(true) }
 
 // paths are listed for those who ask for another one.
 var paths = []string{"/healthz", "/readyz", "/status", "/check"}
@@ -85,8 +88,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serveReady(w http.ResponseWriter) {
-	if h.draining.Load() {
-		say(w, http.StatusServiceUnavailable, "draining")
+	if why := h.config.Health.Explain(); why != "" {
+		say(w, http.StatusServiceUnavailable, why)
 		return
 	}
 	say(w, http.StatusOK, "ready")
@@ -112,13 +115,18 @@ func (h *Handler) serveStatus(w http.ResponseWriter) {
 
 // Status returns what /status answers.
 func (h *Handler) Status() Status {
+	state := h.config.Health.Snapshot()
 	s := Status{
 		Version:  h.config.Version,
 		PID:      os.Getpid(),
 		Started:  h.started.UTC(),
-		Draining: h.draining.Load(),
+		Draining: state.Reason == health.Draining,
+		Health:   state,
 		Relay:    h.config.Relay.Snapshot(),
 		Edge:     h.config.Edge.Snapshot(),
+	}
+	if h.config.STUN != nil {
+		s.STUN = h.config.STUN()
 	}
 	if h.config.Mesh != nil {
 		s.Mesh = h.config.Mesh()

@@ -3,13 +3,19 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 	"go.uber.org/goleak"
@@ -17,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newHandler(t *testing.T) *Handler {
+func newHandler(t *testing.T, state health.Config) *Handler {
 	t.Helper()
 	r, err := relay.New(relay.Config{Key: key.NewPrivate()})
 	if err != nil {
@@ -31,11 +37,15 @@ func newHandler(t *testing.T) *Handler {
 		r.Shutdown(context.Background())
 		e.Shutdown(context.Background())
 	})
-	return New(Config{Version: "v1.2.3", Relay: r, Edge: e, Mesh: func() any { return []string{"sibling"} }})
+	return New(Config{
+		Version: "v1.2.3", Relay: r, Edge: e, Health: health.New(state),
+		STUN: func() *stun.Snapshot { return &stun.Snapshot{Requests: 7} },
+		Mesh: func() any { return []string{"sibling"} },
+	})
 }
 
 func TestAnswers(t *testing.T) {
-	h := newHandler(t)
+	h := newHandler(t, health.Config{})
 	for _, c := range []struct {
 		method, path string
 		draining     bool
@@ -54,7 +64,7 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/check", true, 200, "ok\n"},
 	} {
 		if c.draining {
-			h.Drain()
+			h.config.Health.Drain()
 		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
@@ -68,7 +78,7 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	h := newHandler(t)
+	h := newHandler(t, health.Config{})
 	ask := func() (s Status, text string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/status", nil))
@@ -85,13 +95,43 @@ func TestStatus(t *testing.T) {
 	if s.Version != "v1.2.3" || s.PID != os.Getpid() || s.Started.IsZero() || s.Draining {
 		t.Errorf("%+v", s)
 	}
+	if !s.Health.Healthy || s.Health.SelfCheck != nil || s.STUN.Requests != 7 {
+		t.Errorf("health %+v, STUN %+v", s.Health, s.STUN)
+	}
 	for _, want := range []string{"\n  \"relay\": {\n", `"peers": 0`, `"handshake_failures": {`, `"sibling"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}
 	}
-	h.Drain()
-	if s, _ := ask(); !s.Draining {
-		t.Error("does not say that it drains")
+	h.config.Health.Drain()
+	if s, _ := ask(); !s.Draining || s.Health.Healthy || s.Health.Reason != health.Draining {
+		t.Errorf("does not say that it drains: %+v", s.Health)
 	}
+	h.config.STUN = func() *stun.Snapshot { return nil }
+	if _, text := ask(); !strings.Contains(text, `"stun": null`) {
+		t.Errorf("STUN that is off: %s", text)
+	}
+}
+
+// A relay that fails its own check says why.
+func TestFailedSelfCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failing := health.Door{Target: "there", Check: func(context.Context) error { return errors.New("no good") }}
+		h := newHandler(t, health.Config{Direct: failing})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { h.config.Health.Run(ctx) })
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		cancel()
+		running.Wait()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+		if w.Code != 503 || w.Body.String() != "self-check failed: no good\n" {
+			t.Errorf("/readyz: %d %q", w.Code, w.Body)
+		}
+		if s := h.Status(); s.Draining || s.Health.Reason != health.SelfCheckFailed || s.Health.SelfCheck.Target != "there" {
+			t.Errorf("%+v", s.Health)
+		}
+	})
 }
