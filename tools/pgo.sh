@@ -19,7 +19,7 @@ trap cleanup EXIT
 
 echo "build without a profile"
 go build -pgo=off -o "$dir/detour" ./cmd/detour
-"$dir/detour" relay --tls self --hostname 127.0.0.1 --state-dir "$dir" --listen 127.0.0.1:14433 --stun off --pprof 127.0.0.1:16060 \
+"$dir/detour" relay --tls self --hostname 127.0.0.1 --state-dir "$dir" --listen 127.0.0.1:14433 --stun off --self-check off --pprof 127.0.0.1:16060 \
 	>"$dir/log" 2>&1 &
 relay=$!
 sleep 2

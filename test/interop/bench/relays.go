@@ -61,7 +61,7 @@ func (s *stage) startAt(ctx context.Context, kind relayKind, addr, dir string, m
 		}
 		r.cmd = exec.Command(s.detour, append([]string{"relay", "--listen", addr, "--hostname", programs.Host, "--tls", "files",
 			"--cert", s.path(programs.CertFile), "--key", s.path(programs.KeyFile), "--state-dir", dir, "--pprof", r.pprof,
-			"--stun", "off", "--drain", "0"}, more...)...)
+			"--stun", "off", "--self-check", "off", "--drain", "0"}, more...)...)
 	case derper:
 		r.cmd = exec.Command(s.derper, append([]string{"-a", addr, "-hostname", programs.Host, "-certmode", "manual", "-certdir", s.dir,
 			"-stun=false", "-http-port", "-1", "-c", filepath.Join(dir, "derper.json")}, more...)...)
