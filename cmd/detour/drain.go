@@ -21,12 +21,12 @@ const (
 // none is left or ctx is done. The relay's siblings stay, so that packets can
 // follow the peers.
 func (p *relayProcess) drain(ctx context.Context, over time.Duration) {
-	p.health.Drain()
 	ctx, cancel := context.WithTimeout(ctx, over+drainPatience)
 	defer cancel()
 	settle, settled := context.WithTimeout(ctx, min(over, drainSettle))
 	p.edge.Drain(settle)
 	settled()
+	p.health.Drain() // not before: after a takeover, peers are welcome at this address all the time
 
 	var reporting sync.WaitGroup
 	defer reporting.Wait()

@@ -306,6 +306,7 @@ func (p *relayProcess) awaitEnd(ctx, beside context.Context, drain time.Duration
 	}
 	p.log.Info("stopping; a second signal ends the relay at once", "drain", drain.String())
 	notifyStopping(p.log)
+	p.health.Drain()
 	p.drain(context.WithoutCancel(ctx), drain)
 }
 
