@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -124,75 +121,8 @@ func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProc
 	return p, nil
 }
 
-// listenAll binds all addresses, or takes them over.
-func (p *relayProcess) listenAll(f *relayFlags, config *tls.Config) error {
-	err := p.listenAside(f)
-	if err == nil {
-		p.edge, err = p.listen(f, config)
-	}
-	if err == nil {
-		p.stun, err = p.listenSTUN(f)
-	}
-	return err
-}
-
-// listen binds the address of the relay, or takes it over.
-func (p *relayProcess) listen(f *relayFlags, config *tls.Config) (*edge.Server, error) {
-	inherited, err := p.takeover.inherited("relay")
-	if err != nil {
-		return nil, err
-	}
-	server, err := edge.Listen(edge.Config{
-		Relay:           p.relay,
-		Listen:          f.listen,
-		Listener:        inherited,
-		TLS:             config,
-		Home:            f.home,
-		Healthy:         p.healthy,
-		AcceptPerSecond: f.acceptLimit,
-		AcceptBurst:     f.acceptBurst,
-		MaxPending:      f.maxPending,
-		KeepAlive:       orOff(f.keepAlive),
-		UserTimeout:     orOff(f.userTimeout),
-		Logger:          p.log,
-	})
-	if errors.Is(err, syscall.EADDRINUSE) {
-		err = fmt.Errorf("%w: stop what listens there, or choose another address with --listen", err)
-	}
-	if err != nil || inherited != nil {
-		return server, err
-	}
-	return server, p.takeover.keep("relay", server.Listener())
-}
-
 // healthy reports whether the relay wants peers. Nobody asks before it serves.
 func (p *relayProcess) healthy() bool { return p.health.Healthy() }
-
-// listenAside binds the addresses for operators, or takes them over.
-func (p *relayProcess) listenAside(f *relayFlags) (err error) {
-	if p.status, err = p.newSide("admin", f.admin, nil); err != nil {
-		return err
-	}
-	p.profiles, err = p.newSide("pprof", f.pprof, newProfiles())
-	return err
-}
-
-// newSide returns nil for an empty address.
-func (p *relayProcess) newSide(flag, address string, handler http.Handler) (*sideServer, error) {
-	if address == "" {
-		return nil, nil
-	}
-	listener, err := p.takeover.inherited(flag)
-	if listener == nil && err == nil {
-		if listener, err = net.Listen("tcp", address); err == nil {
-			err = p.takeover.keep(flag, listener)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flag, err)
-	}
-	return newSideServer(listener, handler), nil
-}
 
 // meshState is what /status shows of the siblings.
 func (p *relayProcess) meshState() any {
@@ -201,8 +131,6 @@ func (p *relayProcess) meshState() any {
 	}
 	return p.mesh.Siblings()
 }
-
-func (p *relayProcess) closeSides() error { return errors.Join(p.status.close(), p.profiles.close()) }
 
 // identity loads or makes the relay's private key.
 func (f *relayFlags) identity(log *slog.Logger) (key.Private, error) {
