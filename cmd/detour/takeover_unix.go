@@ -109,6 +109,7 @@ func (t *takeover) watch(ctx, beside context.Context, r *relay.Server, log *slog
 	for {
 		select {
 		case <-ctx.Done():
+			t.release()
 			return false
 		case <-t.asked:
 		}
@@ -125,6 +126,14 @@ func (t *takeover) watch(ctx, beside context.Context, r *relay.Server, log *slog
 			log.Error("SIGUSR2: the new process did not take over; this one goes on", "reason", err)
 		}
 	}
+}
+
+// release closes the copies of the sockets that were kept for the next process. As
+// long as there is one, a listener that was closed takes connections all the same,
+// which nobody answers.
+func (t *takeover) release() {
+	t.upgrader.Stop()
+	<-t.upgrader.Exit()
 }
 
 // upgrade starts the next process and links the relay to it.
