@@ -89,13 +89,9 @@ func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProc
 	if err != nil {
 		return nil, err
 	}
-	var config *tls.Config
-	if p.source != nil {
-		meta, err := certs.NewMeta(identity.Public())
-		if err != nil {
-			return nil, err
-		}
-		config = certs.TLSConfig(p.source, meta)
+	config, err := p.tlsConfig(identity)
+	if err != nil {
+		return nil, err
 	}
 	meshKeys, err := f.mesh.keys()
 	if err != nil {
@@ -108,10 +104,12 @@ func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProc
 	if p.mesh, err = f.mesh.open(p.relay, log); err != nil {
 		return nil, err
 	}
-	if err := p.listenAll(f, config); err != nil {
+	if err = p.listenAll(f, config); err == nil {
+		p.health, err = p.newHealth(f)
+	}
+	if err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
-	p.health = p.newHealth(f)
 	p.admin = admin.New(admin.Config{
 		Version: readBuildVersion().Version, Relay: p.relay, Edge: p.edge, Health: p.health, STUN: p.stun.snapshot, Mesh: p.meshState,
 	})
@@ -123,6 +121,18 @@ func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProc
 
 // healthy reports whether the relay wants peers. Nobody asks before it serves.
 func (p *relayProcess) healthy() bool { return p.health.Healthy() }
+
+// tlsConfig is that of the relay's listener; nil without TLS.
+func (p *relayProcess) tlsConfig(identity key.Private) (*tls.Config, error) {
+	if p.source == nil {
+		return nil, nil
+	}
+	meta, err := certs.NewMeta(identity.Public())
+	if err != nil {
+		return nil, err
+	}
+	return certs.TLSConfig(p.source, meta), nil
+}
 
 // meshState is what /status shows of the siblings.
 func (p *relayProcess) meshState() any {

@@ -43,7 +43,7 @@ func (f *relayFlags) settleSelfCheck() error {
 
 // newHealth decides how the relay checks itself. Without a name, or with
 // somebody else's TLS before it, only the listener is known.
-func (p *relayProcess) newHealth(f *relayFlags) *health.Health {
+func (p *relayProcess) newHealth(f *relayFlags) (*health.Health, error) {
 	config := health.Config{Logger: p.log}
 	addr := boundAddr(p.edge.Addr())
 	own := func() string { return p.ownURL(f.hostname, addr) }

@@ -37,8 +37,12 @@ func newHandler(t *testing.T, state health.Config) *Handler {
 		r.Shutdown(context.Background())
 		e.Shutdown(context.Background())
 	})
+	h, err := health.New(state)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return New(Config{
-		Version: "v1.2.3", Relay: r, Edge: e, Health: health.New(state),
+		Version: "v1.2.3", Relay: r, Edge: e, Health: h,
 		STUN: func() *stun.Snapshot { return &stun.Snapshot{Requests: 7} },
 		Mesh: func() any { return []string{"sibling"} },
 	})

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -28,7 +29,7 @@ type Config struct {
 
 // A Door is a way into the relay.
 type Door struct {
-	Target string // for people
+	Target string // where it leads, for people
 
 	// Check goes through the door and back, and returns why that failed;
 	// ErrOutOfReach and ErrOtherRelay have a meaning. Nil: there is no such door.
@@ -62,23 +63,39 @@ type Health struct {
 }
 
 // New returns the health of a relay that is well. Self-checks are made by Run.
-func New(config Config) *Health {
-	if config.Every == 0 {
-		config.Every = defaultEvery
+func New(config Config) (*Health, error) {
+	config, err := config.complete()
+	if err != nil {
+		return nil, err
 	}
-	if config.Patience == 0 {
-		config.Patience = defaultPatience
+	h := &Health{config: config, last: SelfCheck{OK: true, Target: config.Direct.Target}}
+	if config.ByName.Check != nil {
+		h.last.Target = config.ByName.Target
 	}
-	if config.Logger == nil {
-		config.Logger = slog.New(slog.DiscardHandler)
-	}
-	h := &Health{config: config, last: SelfCheck{OK: true}}
 	h.inUse, h.drain = context.WithCancel(context.Background())
-	h.last.Target = h.config.Direct.Target
-	if h.config.ByName.Check != nil {
-		h.last.Target = h.config.ByName.Target
+	return h, nil
+}
+
+// complete checks the configuration and fills in the defaults.
+func (c Config) complete() (Config, error) {
+	for _, door := range []Door{c.ByName, c.Direct} {
+		if (door.Target == "") != (door.Check == nil) {
+			return c, errors.New("health: a Door needs both a Target and a Check")
+		}
 	}
-	return h
+	if c.Every < 0 || c.Patience < 0 {
+		return c, errors.New("health: Config.Every and Patience cannot be negative")
+	}
+	if c.Every == 0 {
+		c.Every = defaultEvery
+	}
+	if c.Patience == 0 {
+		c.Patience = defaultPatience
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
 }
 
 // Healthy reports whether the relay wants peers. It is quick and takes no lock.

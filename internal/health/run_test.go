@@ -30,6 +30,9 @@ type script struct {
 }
 
 func (s *script) door() Door {
+	if s.target == "" {
+		s.target = "somewhere"
+	}
 	return Door{Target: s.target, Check: func(ctx context.Context) error {
 		s.mu.Lock()
 		s.times = append(s.times, time.Now())
@@ -76,12 +79,21 @@ next:
 	return n
 }
 
+func opened(t *testing.T, config Config) *Health {
+	t.Helper()
+	h, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 // running runs a Health until the test ends; tests are in synctest.
 func running(t *testing.T, config Config) (*Health, *journal) {
 	t.Helper()
 	log := new(journal)
 	config.Logger = slog.New(slog.NewTextHandler(log, nil))
-	h := New(config)
+	h := opened(t, config)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -299,7 +311,7 @@ func TestDrain(t *testing.T) {
 					<-ctx.Done()
 					return ctx.Err()
 				}}
-				h := New(Config{Direct: stuck.door()})
+				h := opened(t, Config{Direct: stuck.door()})
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				ended := make(chan struct{})
@@ -328,7 +340,7 @@ func TestDrain(t *testing.T) {
 }
 
 func TestWithoutASelfCheck(t *testing.T) {
-	h := New(Config{})
+	h := opened(t, Config{})
 	h.Run(t.Context()) // returns
 	if got := h.Snapshot(); !got.Healthy || got.SelfCheck != nil {
 		t.Errorf("%+v", got)
@@ -339,8 +351,19 @@ func TestWithoutASelfCheck(t *testing.T) {
 	}
 }
 
+func TestNewRefuses(t *testing.T) {
+	check := func(context.Context) error { return nil }
+	for _, config := range []Config{
+		{Every: -1}, {Patience: -time.Second}, {ByName: Door{Check: check}}, {Direct: Door{Target: "there"}},
+	} {
+		if _, err := New(config); err == nil {
+			t.Errorf("%+v was accepted", config)
+		}
+	}
+}
+
 func TestHealthyAllocatesNothing(t *testing.T) {
-	h := New(Config{})
+	h := opened(t, Config{})
 	h.mu.Lock() // nor does it wait
 	defer h.mu.Unlock()
 	if n := testing.AllocsPerRun(100, func() { h.Healthy() }); n != 0 {
