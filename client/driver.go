@@ -197,8 +197,6 @@ func (n *Node) closeIdle(but ...int) {
 			delete(n.regions, id)
 			n.peers.forgetRegion(r)
 			r.close()
-			continue
 		}
-		r.queue.tidy()
 	}
 }

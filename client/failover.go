@@ -246,7 +246,6 @@ func (r *Region) adopt(s *session) {
 	k := &r.keeper
 	k.took = s.took
 	r.running.Go(func() { r.read(s) })
-	r.running.Go(func() { r.tend(s) })
 	r.current.Store(s)
 	s.tellPreferred(&r.preferred)
 	r.stats.connects.Add(1)
@@ -266,17 +265,34 @@ func (r *Region) adopt(s *session) {
 	})
 }
 
-// hold waits until the connection has to be replaced.
+// hold waits until the connection has to be replaced, and has it looked after.
 func (r *Region) hold(s *session) {
-	select {
-	case <-s.conn.done:
-		r.lost(s)
-	case notice := <-s.restarting:
-		r.prepareHandover(s, notice)
-	case <-s.suspected:
-		r.prepareEscape(s)
-	case <-r.ctx.Done():
-		s.conn.Close()
+	tick := time.NewTicker(quietTime + rand.N(quietJitter))
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.conn.done:
+			r.lost(s)
+			return
+		case notice := <-s.restarting:
+			r.prepareHandover(s, notice)
+			return
+		case <-s.suspected:
+			r.prepareEscape(s)
+			return
+		case <-r.ctx.Done():
+			s.conn.Close()
+			return
+		case <-tick.C:
+			s.tellPreferred(&r.preferred)
+			if s.silentFor() >= quietTime {
+				r.running.Go(func() { s.askIfSilent(quietTime, pongPatience) })
+			}
+		case <-s.sending:
+			r.running.Go(func() { r.watchSending(s) })
+		case <-r.nudged:
+			r.running.Go(s.checkAfterChange)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package client
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
@@ -48,46 +47,61 @@ type entry struct {
 	other      *Message
 }
 
+// empty makes the chunk one of no messages, with a buffer of at least that size.
 func (c *chunk) empty(size int) {
 	if len(c.buf) != size {
-		c.buf = make([]byte, size)
+		freeInput(c.buf)
+		c.buf = newInput(size)
 	}
 	c.used = 0
 	clear(c.entries) // of messages
 	c.entries = c.entries[:0]
 }
 
-func (c *chunk) add(msg Message) {
+// giveBack returns a chunk whose messages are not needed any more. It keeps no buffer.
+func (c *chunk) giveBack() {
+	freeInput(c.buf)
+	c.buf = nil
+	c.home <- c
+}
+
+func (c *chunk) add(msg *Message) {
 	if msg.Kind == MessagePacket {
 		start := c.used
 		c.used += len(msg.Packet)
 		c.entries = append(c.entries, entry{peer: msg.Peer, start: start, end: c.used})
 		return
 	}
-	other := msg // only this one has to outlive the call
+	other := *msg // only this one has to outlive the call
 	c.entries = append(c.entries, entry{other: &other})
 }
 
-// read receives until the connection ends.
+// read receives until the connection ends. While it waits it holds no buffer, and little stack.
 func (r *Region) read(s *session) {
 	defer s.conn.Close()
-	info := &s.info
-	for err := error(nil); err == nil; {
-		c := s.takeFree()
-		if c == nil {
-			return
-		}
-		c.empty(s.conn.in.size())
-		c.of = r.of
-		if info != nil {
-			c.add(*info)
-			info = nil
-		} else {
-			err = s.fill(c)
-		}
+	for more := r.pass(s, &s.info); more; {
+		err := s.conn.awaitFrame()
 		s.hear()
-		r.inbox.push(c, r)
+		more = err == nil && r.pass(s, nil)
 	}
+}
+
+// pass puts a message, or else what has arrived, into the inbox. It returns false if the connection has ended.
+func (r *Region) pass(s *session, msg *Message) bool {
+	c := s.takeFree()
+	if c == nil {
+		return false
+	}
+	c.of = r.of
+	var err error
+	if msg != nil {
+		c.empty(0)
+		c.add(msg)
+	} else {
+		err = s.fill(c)
+	}
+	r.inbox.push(c, r)
+	return err == nil
 }
 
 // takeFree waits for a free chunk, and returns nil if the connection ended before.
@@ -102,6 +116,7 @@ func (s *session) takeFree() *chunk {
 	select {
 	case c := <-s.free:
 		s.hear() // before held is unset: the time of silence begins now
+		s.conn.sock.restart = true
 		return c
 	case <-s.conn.done:
 		return nil
@@ -110,40 +125,40 @@ func (s *session) takeFree() *chunk {
 
 func (b *inbox) push(c *chunk, r *Region) {
 	if len(c.entries) == 0 {
-		c.home <- c
+		c.giveBack()
 		return
 	}
 	select {
 	case b.full <- c:
 	default:
 		r.stats.unread.Add(uint64(len(c.entries)))
-		c.home <- c
+		c.giveBack()
 	}
 }
 
-// fill receives at least one message, and then those that are there already.
+// fill takes the messages that are there, or whose beginning is.
 func (s *session) fill(c *chunk) error {
-	for {
-		msg, err := s.conn.Recv(c.buf[c.used:])
-		if errors.Is(err, ErrBufferSize) {
-			if len(c.entries) > 0 {
-				return nil
-			}
+	for c.empty(s.conn.in.size()); ; {
+		s.msg = Message{}
+		err := s.conn.recv(&s.msg, c.buf[c.used:])
+		switch {
+		case errors.Is(err, ErrBufferSize) && len(c.entries) > 0:
+			return nil
+		case errors.Is(err, ErrBufferSize):
 			c.empty(max(len(c.buf), s.conn.in.frameLen()))
 			continue
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
-		s.take(c, msg)
-		if len(c.entries) == maxEntries || len(c.entries) > 0 && !s.conn.in.hasFrame() {
+		s.take(c, &s.msg)
+		if len(c.entries) == maxEntries || !s.conn.in.hasFrame() {
 			return nil
 		}
 	}
 }
 
 // take keeps what the caller of Recv wants to know.
-func (s *session) take(c *chunk, msg Message) {
+func (s *session) take(c *chunk, msg *Message) {
 	switch msg.Kind {
 	case MessagePacket:
 		c.add(msg)
@@ -202,13 +217,13 @@ func (b *inbox) recv(buf []byte) (msg Message, of *nodeRegion, err error) {
 	} else {
 		n := e.end - e.start
 		if n > len(buf) {
-			return msg, of, fmt.Errorf("%w: packet %d bytes, buffer %d", ErrBufferSize, n, len(buf))
+			return msg, of, bufferError(n, len(buf))
 		}
 		msg.Kind, msg.Peer, msg.Packet = MessagePacket, e.peer, buf[:n:n]
 		copy(msg.Packet, b.open.buf[e.start:e.end])
 	}
 	if b.next++; b.next == len(b.open.entries) {
-		b.open.home <- b.open
+		b.open.giveBack()
 		b.open, b.next = nil, 0
 	}
 	return msg, of, nil

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,11 +14,14 @@ const (
 	idleTime = 60 * time.Second // a region that nothing is sent to is closed then (spec section 10.3)
 	idleLook = 15 * time.Second
 
+	lingerWriter = 5 * time.Second // for more to send
+
 	// retireTime is how long a region whose definition has changed is kept for what still comes in, at most.
 	retireTime = 10 * time.Second
 )
 
-// nodeRegion is a region that a Node is connected to, or connecting. Its goroutine makes the Region and sends what is queued.
+// nodeRegion is a region that a Node is connected to, or connecting. Besides the goroutines of its Region it has a writer while
+// there is something to send.
 type nodeRegion struct {
 	// Set once.
 	id     int
@@ -28,14 +32,16 @@ type nodeRegion struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when all goroutines of it have ended
 
+	mu       sync.Mutex             // held while region is made
 	region   atomic.Pointer[Region] // nil at first
+	writing  sync.WaitGroup         // the writer
 	home     atomic.Bool            // to be told to relays
 	queue    outqueue
 	arrived  chan struct{} // tells that it has connected
 	breaks   atomic.Uint64 // how often it has lost its connection: what was learned before is void
 	lastSent atomic.Int64  // time of the Node's life
 	state    atomic.Pointer[RegionState]
-	batch    []Packet // owned by run
+	batch    []Packet // owned by the writer
 }
 
 // newNodeRegion returns a region that is not started, and an error if none of its nodes can be used.
@@ -45,6 +51,7 @@ func (n *Node) newNodeRegion(def *derpmap.Region, id int, isHome bool) (*nodeReg
 		done: make(chan struct{}), arrived: make(chan struct{}, 1),
 	}
 	r.queue.filled, r.queue.dropped = make(chan struct{}, 1), &n.stats.dropped
+	r.queue.begin = func() { r.writing.Go(r.write) }
 	r.home.Store(isHome)
 	r.lastSent.Store(int64(n.now()))
 	r.state.Store(&RegionState{})
@@ -93,16 +100,20 @@ func (r *nodeRegion) setHome(isHome bool) {
 	}
 }
 
-// run lives as long as the region is open. It begins when before is closed, if that is not nil.
-func (r *nodeRegion) run(before <-chan struct{}) {
-	defer close(r.done)
-	defer r.cancel()
+// begin connects, once before is closed, if that is not nil. Everything ends with the context.
+func (r *nodeRegion) begin(before <-chan struct{}) {
+	r.node.running.Add(1)
+	context.AfterFunc(r.ctx, r.end)
 	if before != nil {
 		select {
 		case <-before:
 		case <-r.ctx.Done():
-			return
 		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx.Err() != nil {
+		return
 	}
 	r.cfg.Nodes[0].Preferred = r.home.Load()
 	region, err := newRegion(r.cfg, r)
@@ -110,19 +121,41 @@ func (r *nodeRegion) run(before <-chan struct{}) {
 		r.noteState(RegionState{Err: err}) // cannot be: the nodes were found valid
 		return
 	}
-	defer region.Close()
 	r.region.Store(region)
 	region.SetPreferred(r.home.Load()) // it may have changed meanwhile
-	r.write(region)
+	r.queue.open()
 }
 
-// write sends what is queued.
-func (r *nodeRegion) write(region *Region) {
+// end is called when the context has ended.
+func (r *nodeRegion) end() {
+	defer r.node.running.Done()
+	defer close(r.done)
+	r.queue.close()
+	r.mu.Lock()
+	region := r.region.Load()
+	r.mu.Unlock()
+	if region != nil {
+		region.Close()
+	}
+	r.writing.Wait()
+}
+
+// write sends what is queued, until nothing was for a while.
+func (r *nodeRegion) write() {
+	region := r.region.Load()
+	linger := time.NewTimer(lingerWriter)
+	defer linger.Stop()
 	for {
 		select {
 		case <-r.queue.filled:
 			b := r.queue.take()
 			for r.send(region, b) == ErrNotConnected && r.awaitArrival(b) {
+			}
+			linger.Reset(lingerWriter)
+		case <-linger.C:
+			r.batch = nil
+			if r.queue.leave() {
+				return
 			}
 		case <-r.ctx.Done():
 			return
@@ -136,9 +169,6 @@ func (r *nodeRegion) send(region *Region, b *batch) error {
 		r.batch = append(r.batch, Packet{p.peer, b.data[p.start:p.end]})
 	}
 	if len(r.batch) == 0 {
-		if cap(b.data) == 0 {
-			r.batch = nil // nothing has been sent for a while
-		}
 		return nil
 	}
 	return region.SendBatch(r.batch)

@@ -95,5 +95,5 @@ func (n *Node) openLocked(id int, isHome bool) *nodeRegion {
 func (n *Node) startLocked(r *nodeRegion) {
 	before := n.ending[r.id]
 	n.regions[r.id], n.ending[r.id] = r, r.done
-	n.running.Go(func() { r.run(before) })
+	n.running.Go(func() { r.begin(before) })
 }

@@ -15,17 +15,20 @@ const (
 )
 
 // outqueue has the packets that wait for a region: at most so many bytes, and for so long. When it is full, what waited longest is
-// dropped, so nobody who pushes waits. It has one taker.
+// dropped, so nobody who pushes waits. It has a taker while there is something to take, and holds no memory without one.
 type outqueue struct {
 	mu      sync.Mutex
 	waiting batch // guarded by mu
+	opened  bool  // there may be a taker; guarded by mu
+	taken   bool  // there is one; guarded by mu
 	closed  bool  // guarded by mu
-	used    bool  // since tidy; guarded by mu
-	idle    bool  // the taker is to free memory; guarded by mu
+
+	// Set once.
+	begin   func()        // starts a taker; called with mu held
+	filled  chan struct{} // tells the taker
 	dropped *atomic.Uint64
 
-	filled chan struct{} // tells the taker
-	spare  batch         // owned by the taker
+	spare batch // owned by the taker
 }
 
 // batch is packets in order. Those before first were dropped.
@@ -69,15 +72,29 @@ func (q *outqueue) push(peer key.Public, packet []byte, now time.Duration) bool 
 	w.data = append(w.data, packet...)
 	w.packets = append(w.packets, queued{peer, start, len(w.data), now})
 	w.bytes += len(packet)
-	q.used, q.idle = true, false
-	q.wake()
+	q.wakeLocked()
 	return true
 }
 
-func (q *outqueue) wake() {
+// wakeLocked tells the taker, or starts one.
+func (q *outqueue) wakeLocked() {
 	select {
 	case q.filled <- struct{}{}:
 	default:
+	}
+	if q.opened && !q.taken {
+		q.taken = true
+		q.begin()
+	}
+}
+
+// open lets takers begin.
+func (q *outqueue) open() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.opened = !q.closed
+	if len(q.waiting.packets) > 0 {
+		q.wakeLocked()
 	}
 }
 
@@ -100,12 +117,21 @@ func (b *batch) compact() {
 func (q *outqueue) take() *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.idle && len(q.waiting.packets) == 0 {
-		q.waiting, q.spare = batch{}, batch{}
-	}
 	q.spare.empty()
 	q.waiting, q.spare = q.spare, q.waiting
 	return &q.spare
+}
+
+// leave ends the taker's work, unless there is something to take.
+func (q *outqueue) leave() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting.packets) > 0 {
+		return false
+	}
+	q.taken = false
+	q.waiting, q.spare = batch{}, batch{}
+	return true
 }
 
 // dropOld drops what has waited for too long, and returns how much that was.
@@ -121,18 +147,7 @@ func (b *batch) dropOld(now time.Duration) (n uint64) {
 func (q *outqueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed = true
+	q.closed, q.opened = true, false
 	q.dropped.Add(uint64(len(q.waiting.packets) - q.waiting.first))
 	q.waiting = batch{}
-}
-
-// tidy has the memory of a queue freed that was not used since the last call.
-func (q *outqueue) tidy() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.used && !q.idle {
-		q.idle = true
-		q.wake()
-	}
-	q.used = false
 }

@@ -15,42 +15,57 @@ import (
 // other error has closed the connection.
 //
 // The first message is of kind MessageServerInfo. Frames that are malformed or of unknown type are skipped and counted.
-func (c *Conn) Recv(buf []byte) (Message, error) {
+func (c *Conn) Recv(buf []byte) (msg Message, err error) {
+	err = c.recv(&msg, buf)
+	return msg, err
+}
+
+// recv is Recv into a message that is empty, and is so after an error. Messages are large, and the stack of one who waits for them
+// is to be small.
+func (c *Conn) recv(msg *Message, buf []byte) error {
 	if err := c.ended(); err != nil {
-		return Message{}, err
+		return err
 	}
 	for {
-		msg, taken, err := c.recvFrame(buf)
+		taken, err := c.recvFrame(msg, buf)
 		c.sock.restart = true
 		if err != nil || taken {
-			return msg, err
+			return err
 		}
 	}
 }
 
+// awaitFrame waits for the header of a frame.
+func (c *Conn) awaitFrame() error {
+	if err := c.ended(); err != nil {
+		return err
+	}
+	return c.failIf(c.in.need(derp.HeaderLen))
+}
+
 // recvFrame reads one frame. taken is false if it is not for the caller.
-func (c *Conn) recvFrame(buf []byte) (msg Message, taken bool, err error) {
+func (c *Conn) recvFrame(msg *Message, buf []byte) (taken bool, err error) {
 	if err := c.in.need(derp.HeaderLen); err != nil {
-		return msg, false, c.fail(err)
+		return false, c.fail(err)
 	}
 	t, n := derp.ParseHeader(c.in.buffered())
 	if n > derp.MaxFrameToClient {
-		return msg, false, c.fail(c.tooLong(t, n))
+		return false, c.fail(c.tooLong(t, n))
 	}
 	c.greeted = true
 	if t == derp.FrameRecvPacket && n >= derp.KeyLen {
-		return c.recvPacket(n-derp.KeyLen, buf)
+		return c.recvPacket(msg, n-derp.KeyLen, buf)
 	}
 	if !known(t) {
 		c.stats.skipped.Add(1)
-		return msg, false, c.failIf(c.in.skip(derp.HeaderLen + n))
+		return false, c.failIf(c.in.skip(derp.HeaderLen + n))
 	}
 	if err := c.in.need(derp.HeaderLen + n); err != nil {
-		return msg, false, c.fail(err)
+		return false, c.fail(err)
 	}
-	msg, taken, err = c.recvControl(t, c.in.buffered()[derp.HeaderLen:derp.HeaderLen+n])
+	taken, err = c.recvControl(msg, t, c.in.buffered()[derp.HeaderLen:derp.HeaderLen+n])
 	c.in.discard(derp.HeaderLen + n)
-	return msg, taken, err
+	return taken, err
 }
 
 func (c *Conn) failIf(err error) error {
@@ -61,12 +76,12 @@ func (c *Conn) failIf(err error) error {
 }
 
 // recvPacket reads a RecvPacket frame with a packet of n bytes. A packet that does not fit into buf is not touched.
-func (c *Conn) recvPacket(n int, buf []byte) (msg Message, taken bool, err error) {
+func (c *Conn) recvPacket(msg *Message, n int, buf []byte) (taken bool, err error) {
 	if n > len(buf) {
-		return msg, false, fmt.Errorf("%w: packet %d bytes, buffer %d", ErrBufferSize, n, len(buf))
+		return false, bufferError(n, len(buf))
 	}
 	if err := c.in.need(packetFrameLen); err != nil {
-		return msg, false, c.fail(err)
+		return false, c.fail(err)
 	}
 	frame := c.in.buffered()
 	msg.Kind = MessagePacket
@@ -76,10 +91,15 @@ func (c *Conn) recvPacket(n int, buf []byte) (msg Message, taken bool, err error
 	c.in.discard(packetFrameLen + have)
 	if have < n {
 		if _, err := io.ReadFull(&c.in, msg.Packet[have:]); err != nil {
-			return Message{}, false, c.fail(noEOF(err))
+			*msg = Message{}
+			return false, c.fail(noEOF(err))
 		}
 	}
-	return msg, true, nil
+	return true, nil
+}
+
+func bufferError(packet, buf int) error {
+	return fmt.Errorf("%w: packet %d bytes, buffer %d", ErrBufferSize, packet, buf)
 }
 
 // known reports whether recvControl reads frames of type t; the others need not be buffered.
@@ -92,17 +112,17 @@ func known(t derp.FrameType) bool {
 	return false
 }
 
-func (c *Conn) recvControl(t derp.FrameType, payload []byte) (msg Message, taken bool, err error) {
+func (c *Conn) recvControl(msg *Message, t derp.FrameType, payload []byte) (taken bool, err error) {
 	switch t {
 	case derp.FrameServerKey:
-		return msg, false, c.lateServerKey(payload)
+		return false, c.lateServerKey(payload)
 	case derp.FrameServerInfo:
-		return c.serverInfo(payload)
+		return c.serverInfo(msg, payload)
 	case derp.FramePing:
 		var data [derp.PingLen]byte
 		if data, err = derp.ParsePing(payload); err == nil {
 			c.answer(data)
-			return msg, false, nil
+			return false, nil
 		}
 	case derp.FrameKeepAlive:
 		msg.Kind = MessageKeepAlive
@@ -112,9 +132,7 @@ func (c *Conn) recvControl(t derp.FrameType, payload []byte) (msg Message, taken
 		msg.Kind = MessagePeerGone
 		msg.Peer, msg.Reason, err = derp.ParsePeerGone(payload)
 	case derp.FramePeerPresent:
-		var p derp.Presence
-		p, err = derp.ParsePeerPresent(payload)
-		msg = Message{Kind: MessagePeerPresent, Peer: p.Key, Addr: p.Addr, Flags: p.Flags, AppName: p.AppName}
+		err = msg.peerPresent(payload)
 	case derp.FrameRestarting:
 		msg.Kind = MessageRestarting
 		msg.ReconnectIn, msg.TryFor, err = derp.ParseRestarting(payload)
@@ -128,9 +146,16 @@ func (c *Conn) recvControl(t derp.FrameType, payload []byte) (msg Message, taken
 	}
 	if err != nil {
 		c.stats.skipped.Add(1)
-		return Message{}, false, nil
+		*msg = Message{}
+		return false, nil
 	}
-	return msg, true, nil
+	return true, nil
+}
+
+func (msg *Message) peerPresent(payload []byte) error {
+	p, err := derp.ParsePeerPresent(payload)
+	*msg = Message{Kind: MessagePeerPresent, Peer: p.Key, Addr: p.Addr, Flags: p.Flags, AppName: p.AppName}
+	return err
 }
 
 // lateServerKey skips the greeting that follows a fast start, once it confirms the key from the certificate.
@@ -145,14 +170,15 @@ func (c *Conn) lateServerKey(payload []byte) error {
 	return nil
 }
 
-func (c *Conn) serverInfo(payload []byte) (msg Message, taken bool, err error) {
+func (c *Conn) serverInfo(msg *Message, payload []byte) (taken bool, err error) {
 	info, err := derp.OpenServerInfo(payload, &c.box)
 	if err != nil {
-		return msg, false, c.fail(fmt.Errorf("%w: %w", ErrProtocol, err))
+		return false, c.fail(fmt.Errorf("%w: %w", ErrProtocol, err))
 	}
 	c.limit.Store(newBucket(info, time.Now()))
 	c.admitted.Store(true)
-	return Message{Kind: MessageServerInfo, ServerInfo: info}, true, nil
+	msg.Kind, msg.ServerInfo = MessageServerInfo, info
+	return true, nil
 }
 
 func (c *Conn) answer(data [derp.PingLen]byte) {

@@ -146,9 +146,6 @@ func (r *Region) Heard() time.Time {
 // NetworkChanged tells that interfaces, addresses or routes of this host have changed: a connection that does not work any more is
 // found within 3 s, and where there is none, it is tried again at once.
 func (r *Region) NetworkChanged() {
-	if s := r.current.Load(); s != nil {
-		s.askSoon()
-	}
 	select {
 	case r.nudged <- struct{}{}:
 	default:

@@ -25,18 +25,18 @@ type session struct {
 	idle     chan struct{}
 	idleOnce sync.Once
 
-	// What tend watches by.
+	// What it is watched by.
 	region  *Region       // that it belongs to
 	heard   atomic.Int64  // when something arrived last, as time since region.born
 	held    atomic.Bool   // not reading: Recv is not called
-	watched atomic.Bool   // what is sent now need not be told
-	sending chan struct{} // tells of a send that was not watched
+	watch   atomic.Int32  // unwatched, watched or watchedNew
+	sending chan struct{} // tells of a send while unwatched
 
-	asked     chan struct{} // to find out whether the relay is still there
 	suspected chan struct{} // the relay has fallen silent
 	recovered chan struct{} // it was suspected, and has been heard again
 
 	free chan *chunk
+	msg  Message // owned by the reader
 
 	toldMu sync.Mutex
 	told   bool // that we prefer this relay; guarded by toldMu
@@ -46,7 +46,7 @@ func newSession(conn *Conn, r *Region, n *node, info Message, preferred bool, si
 	s := &session{
 		conn: conn, region: r, node: n, info: info, since: since, took: took, told: preferred,
 		restarting: make(chan restart, 1), idle: make(chan struct{}), free: make(chan *chunk, chunksPerSession),
-		sending: make(chan struct{}, 1), asked: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
+		sending: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
 	}
 	s.hear()
 	for range chunksPerSession {
@@ -85,7 +85,7 @@ func (s *session) sent() <-chan struct{} {
 	return s.idle
 }
 
-// tellPreferred tells the relay if it knows otherwise. It does not wait: tend repeats what could not be told.
+// tellPreferred tells the relay if it knows otherwise. It does not wait: the keeper repeats what could not be told.
 func (s *session) tellPreferred(preferred *atomic.Bool) {
 	s.toldMu.Lock()
 	defer s.toldMu.Unlock()

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -12,6 +13,7 @@ import (
 // It is asked for a Pong when it has been silent, soon if packets are being sent to it. It is not silent while we do not listen.
 const (
 	quietTime    = 20 * time.Second // of a relay to which nothing is sent
+	quietJitter  = 5 * time.Second  // more, so that those who connected together do not ask together
 	pongPatience = 10 * time.Second
 
 	sendQuiet       = time.Second // of one to which packets are sent
@@ -22,6 +24,8 @@ const (
 	changePatience = 3 * time.Second // after the network has changed (spec section 10.6)
 )
 
+var errLostAddr = errors.New("this host has lost the address that the connection comes from")
+
 // hear notes that something has arrived.
 func (s *session) hear() {
 	now := int64(time.Since(s.region.born))
@@ -29,38 +33,22 @@ func (s *session) hear() {
 	s.region.heard.Store(now)
 }
 
-// noteSend tells tend that packets are being sent, unless it knows.
-func (s *session) noteSend() {
-	if !s.watched.Load() && s.watched.CompareAndSwap(false, true) {
-		select {
-		case s.sending <- struct{}{}:
-		default:
-		}
-	}
-}
+// Whether a session is watched for silence because packets are sent.
+const (
+	unwatched  = iota
+	watched    // nothing was sent since the watcher looked last
+	watchedNew // something was
+)
 
-// tend watches a session until its end.
-func (r *Region) tend(s *session) {
-	tick := time.NewTicker(quietTime)
-	defer tick.Stop()
-	for {
-		heard := s.heard.Load()
-		select {
-		case <-tick.C:
-			if r.current.Load() == s {
-				s.tellPreferred(&r.preferred)
-			}
-			if s.silentFor() >= quietTime && s.silent(heard, pongPatience) {
-				s.fallSilent(pongPatience)
-			}
-		case <-s.sending:
-			r.watchSending(s)
-		case <-s.asked:
-			if s.lostAddr() || s.silent(heard, changePatience) {
-				s.fallSilent(changePatience)
-			}
-		case <-s.conn.done:
-			return
+// noteSend has the session watched.
+func (s *session) noteSend() {
+	switch s.watch.Load() {
+	case watchedNew:
+	case watched:
+		s.watch.CompareAndSwap(watched, watchedNew)
+	case unwatched:
+		if s.watch.CompareAndSwap(unwatched, watchedNew) {
+			s.sending <- struct{}{} // has room: the keeper takes it before the watch can end
 		}
 	}
 }
@@ -85,12 +73,13 @@ func (s *session) fallSilent(patience time.Duration) {
 	s.conn.fail(fmt.Errorf("%w: no Pong within %v", ErrSilent, patience))
 }
 
-// askSoon has tend find out whether the relay is still there.
-func (s *session) askSoon() {
-	select {
-	case s.asked <- struct{}{}:
-	default:
+// checkAfterChange gives up a connection that a change of the network has cut off.
+func (s *session) checkAfterChange() {
+	if s.lostAddr() {
+		s.conn.fail(errLostAddr)
+		return
 	}
+	s.askIfSilent(0, changePatience)
 }
 
 // lostAddr reports whether our address of the connection is none of this host's any more.
@@ -106,20 +95,33 @@ func (s *session) lostAddr() bool {
 	})
 }
 
-// watchSending looks whether a relay that packets are sent to says anything. That it was silent before means nothing; so it has
-// time from now on, and is asked only if sending goes on.
-func (r *Region) watchSending(s *session) {
+// askIfSilent gives up a relay that has said nothing for a while, and says nothing when it is asked.
+func (s *session) askIfSilent(quiet, patience time.Duration) {
 	heard := s.heard.Load()
-	wait := sendQuiet - s.silentFor()
-	if wait <= 0 {
-		wait = sendQuiet
+	if s.silentFor() >= quiet && s.silent(heard, patience) {
+		s.fallSilent(patience)
 	}
-	s.watched.Store(false)
-	if !s.wait(wait) || s.heard.Load() != heard || !s.watched.Load() && s.senders.Load() == 0 {
-		return
-	}
-	if s.silent(heard, time.Duration(r.patience.Load())) {
-		s.suspect(heard)
+}
+
+// watchSending looks, for as long as packets are sent, whether the relay says anything. That it was silent before means nothing; so it
+// has time from now on, and is asked only if sending goes on.
+func (r *Region) watchSending(s *session) {
+	for {
+		heard := s.heard.Load()
+		wait := sendQuiet - s.silentFor()
+		if wait <= 0 {
+			wait = sendQuiet
+		}
+		s.watch.Store(watched)
+		if !s.wait(wait) {
+			return
+		}
+		if s.senders.Load() == 0 && s.watch.CompareAndSwap(watched, unwatched) {
+			return
+		}
+		if s.heard.Load() == heard && s.silent(heard, time.Duration(r.patience.Load())) {
+			s.suspect(heard)
+		}
 	}
 }
 
@@ -138,13 +140,19 @@ func (s *session) wait(d time.Duration) bool {
 // suspect has the keeper look for another relay, until this one is heard again or is given up.
 func (s *session) suspect(heard int64) {
 	select {
-	case s.suspected <- struct{}{}:
+	case <-s.recovered: // of another time
 	default:
-		return // it is on its way out anyway
+	}
+	select {
+	case s.suspected <- struct{}{}:
+	default: // the keeper has not looked since, as it is busy with another connection
 	}
 	for s.wait(recoveryLook) {
 		if s.heard.Load() != heard {
-			s.recovered <- struct{}{} // has room: whoever takes it makes room in suspected first
+			select {
+			case s.recovered <- struct{}{}:
+			default:
+			}
 			return
 		}
 		if s.silentFor() > quietTime+pongPatience {
