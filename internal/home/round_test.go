@@ -306,3 +306,47 @@ func TestReportIsACopy(t *testing.T) {
 		t.Errorf("report %+v has changed after it was taken", before)
 	}
 }
+
+// A set is not waited for once none of its probes could be sent, but one that is under way is.
+func TestRoundOfProbesThatAreLost(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		lost string // tries of 1a/4 that cannot be sent; the others are not answered
+		over int    // ms
+	}{
+		{"none", "", 3000},
+		{"all", "012", 200},
+		{"the first", "0", 3000},
+		{"the last", "12", 3000},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := NewRound(Questions{Full: true, Regions: []Region{plain(1, 1)}, Have: Families{IPv4: true}}, start)
+			now, try := start, 0
+			for ; !r.Over(now); now = r.Wake() {
+				for _, p := range r.Due(now) {
+					if strings.Contains(test.lost, string(rune('0'+try))) {
+						r.Lost(p)
+					}
+					try++
+				}
+				if r.Over(now) {
+					break
+				}
+			}
+			if got := now.Sub(start).Milliseconds(); got != int64(test.over) || try != fullTries {
+				t.Errorf("over after %d ms and %d tries, want %d ms", got, try, test.over)
+			}
+		})
+	}
+}
+
+func TestLostProbesOfSetsThatHaveEndedChangeNothing(t *testing.T) {
+	r := NewRound(Questions{Full: true, Regions: []Region{plain(1, 1), plain(2, 1)}, Have: Families{IPv4: true}}, start)
+	due := r.Due(start)
+	r.Answer(due[0], ms, me, at(1))
+	r.Lost(due[0])
+	r.Lost(Probe{Region: 77, Family: IPv4})
+	if r.Over(at(1)) {
+		t.Error("over although region 2 may still answer")
+	}
+}
