@@ -14,19 +14,22 @@ func HostFamilies() home.Families {
 	if err != nil {
 		return home.Families{IPv4: true, IPv6: true}
 	}
-	var have home.Families
+	return familiesOf(addrs)
+}
+
+func familiesOf(addrs []net.Addr) (have home.Families) {
 	for _, a := range addrs {
 		network, ok := a.(*net.IPNet)
 		if !ok {
 			continue
 		}
-		addr, ok := netip.AddrFromSlice(network.IP)
-		if !ok || !addr.IsGlobalUnicast() {
-			continue
-		}
-		if addr.Unmap().Is4() {
+		addr, _ := netip.AddrFromSlice(network.IP)
+		addr = addr.Unmap()
+		switch {
+		case !addr.IsGlobalUnicast(): // also if it is none
+		case addr.Is4():
 			have.IPv4 = true
-		} else {
+		default:
 			have.IPv6 = true
 		}
 	}

@@ -3,34 +3,31 @@ package measure
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/detour-relay/detour/internal/home"
 )
 
-// https times the regions for which the round wants it, all at once, and returns why some could not be.
-func (r *run) https(ctx context.Context) map[int]error {
-	regions := r.round.Fallback()
-	if r.cfg.HTTPS == nil || len(regions) == 0 {
-		return nil
+// https times the regions for which the round wants it, all at once, and notes in failed why some could not be.
+func (r *run) https(ctx context.Context, failed map[int]error) {
+	if r.cfg.HTTPS == nil {
+		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, home.HTTPSLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, home.HTTPSLimit, errTooLate)
 	defer cancel()
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	failed := make(map[int]error)
-	for _, region := range regions {
+	for _, region := range r.round.Fallback() {
 		all.Go(func() {
 			took, err := r.cfg.HTTPS(ctx, region)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				failed[region] = err
-			} else {
-				r.round.AnswerFallback(region, max(took, time.Nanosecond))
+				return
 			}
+			delete(failed, region)
+			r.round.AnswerFallback(region, took)
 		})
 	}
 	all.Wait()
-	return failed
 }

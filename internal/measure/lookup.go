@@ -4,75 +4,46 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"sync"
 
 	"github.com/detour-relay/detour/internal/home"
 )
 
-type lookupFunc = func(ctx context.Context, network, host string) ([]netip.Addr, error)
-
-// lookups asks for each name once in a report.
-type lookups struct {
-	mu    sync.Mutex
-	asked map[name]*lookup // guarded by mu
-}
-
+// name is a host, and over which family it is to be reached.
 type name struct {
 	family home.Family
 	host   string
 }
 
-// lookup has its answer when done is closed.
-type lookup struct {
-	done chan struct{}
-	addr netip.Addr
-	err  error
-}
-
 var errNoAddress = errors.New("no address of this family")
 
-// addr returns the first address of a host. The first who asks looks it up for all.
-func (l *lookups) addr(ctx context.Context, look lookupFunc, family home.Family, host string) (netip.Addr, error) {
-	l.mu.Lock()
-	if l.asked == nil {
-		l.asked = make(map[name]*lookup)
+// addrOf returns where a probe goes. Names are looked up once in a report.
+func (r *run) addrOf(ctx context.Context, p home.Probe) (netip.Addr, error) {
+	if p.Target.Addr.IsValid() {
+		return p.Target.Addr, nil
 	}
-	answer, known := l.asked[name{family, host}]
-	if !known {
-		answer = &lookup{done: make(chan struct{})}
-		l.asked[name{family, host}] = answer
-	}
-	l.mu.Unlock()
-	if !known {
-		answer.addr, answer.err = firstAddr(ctx, look, family, host)
-		close(answer.done)
-	}
-	select {
-	case <-answer.done:
-		return answer.addr, answer.err
-	case <-ctx.Done():
-		return netip.Addr{}, ctx.Err()
-	}
+	n := name{p.Family, p.Target.Host}
+	return r.lookups.of(ctx, n, func() (netip.Addr, error) { return r.lookup(ctx, n) })
 }
 
-func firstAddr(ctx context.Context, look lookupFunc, family home.Family, host string) (netip.Addr, error) {
+// lookup returns the first address of a host.
+func (r *run) lookup(ctx context.Context, n name) (netip.Addr, error) {
+	if addr, err := netip.ParseAddr(n.host); err == nil {
+		return firstOf(n.family, addr)
+	}
 	network := "ip4"
-	if family == home.IPv6 {
+	if n.family == home.IPv6 {
 		network = "ip6"
 	}
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return ofFamily(family, addr)
-	}
-	addrs, err := look(ctx, network, host)
+	addrs, err := r.cfg.Lookup(ctx, network, n.host)
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	return ofFamily(family, addrs...)
+	return firstOf(n.family, addrs...)
 }
 
-func ofFamily(family home.Family, addrs ...netip.Addr) (netip.Addr, error) {
+func firstOf(family home.Family, addrs ...netip.Addr) (netip.Addr, error) {
 	for _, addr := range addrs {
-		if addr = addr.Unmap(); addr.Is4() == (family == home.IPv4) {
+		if addr = addr.Unmap(); addr.IsValid() && addr.Is4() == (family == home.IPv4) {
 			return addr, nil
 		}
 	}

@@ -10,17 +10,20 @@
 // # Limits
 //
 // A report takes 5 s at most, 3 s of it for STUN, and no longer than its context. It opens one UDP socket for each address family,
-// which all probes share, and has a goroutine for each probe under way; when [Run] returns, none of these is left.
+// which all probes share, and has a goroutine for each probe under way. When [Run] returns, none of these is left, provided that
+// the functions of [Config] return when their context ends.
 package measure
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/detour-relay/detour/internal/home"
+	"github.com/detour-relay/detour/internal/stun"
 )
 
 // Config says by what means to measure. Zero fields mean the default.
@@ -40,22 +43,28 @@ type Config struct {
 // A Result is a report, and what it does not say.
 type Result struct {
 	*home.Report
-	Failed map[int]error // regions that could not be timed over HTTPS
+
+	// Failed tells why regions without a latency could not be asked: by STUN, or without UDP over HTTPS. Those that were asked by
+	// STUN and did not answer are not in it.
+	Failed map[int]error
 }
 
 // run is one report under way.
 type run struct {
-	cfg     Config
-	q       home.Questions
-	round   *home.Round // owned by the goroutine of Run
-	lookups lookups
-	sockets sockets
+	cfg Config
+	q   home.Questions
+
+	round  *home.Round // owned by the goroutine of Run, like unsent
+	unsent unsent
+
 	probes  sync.WaitGroup
+	lookups shared[name, netip.Addr]
+	probers shared[home.Family, *stun.Prober]
 }
 
 // Run makes one report. When ctx ends, it returns what it has.
 func Run(ctx context.Context, cfg Config, q home.Questions) Result {
-	ctx, cancel := context.WithTimeout(ctx, home.ReportLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, home.ReportLimit, errTooLate)
 	defer cancel()
 	cfg.complete()
 	r := &run{cfg: cfg, q: q, round: home.NewRound(q, time.Now())}
@@ -63,12 +72,23 @@ func Run(ctx context.Context, cfg Config, q home.Questions) Result {
 	if !cfg.NoUDP {
 		r.stun(ctx, portal.forget)
 	}
-	result := Result{Failed: r.https(ctx)}
+	failed := r.unsent.regions()
+	r.https(ctx, failed)
 	found := portal.wait()
-	result.Report = r.round.Report()
-	result.CaptivePortal = found && !result.UDP
-	return result
+	report := r.round.Report()
+	report.CaptivePortal = found && !report.UDP
+	return Result{report, failed}
 }
+
+// tooLateError is why things fail that are under way when a report ends.
+type tooLateError struct{}
+
+func (tooLateError) Error() string {
+	return fmt.Sprintf("no answer within the %v of a report", home.ReportLimit)
+}
+func (tooLateError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+var errTooLate error = tooLateError{}
 
 func (c *Config) complete() {
 	if c.ListenPacket == nil {

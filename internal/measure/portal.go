@@ -2,10 +2,8 @@ package measure
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"net/netip"
-	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,20 +15,19 @@ const (
 	portalDelay    = 200 * time.Millisecond
 	portalPatience = 3 * time.Second
 	portalAsked    = 5 // relays at most
-	noCache        = "no-cache, no-store, must-revalidate, no-transform, max-age=0"
 )
 
 // portalSearch looks whether what answers on port 80 of relays is not the relays.
 type portalSearch struct {
 	forget context.CancelFunc // UDP works, so nothing is in the way
-	found  atomic.Bool
+	found  bool               // to be read when done is closed
 	done   chan struct{}
 }
 
 func (s *portalSearch) wait() bool {
 	<-s.done
 	s.forget()
-	return s.found.Load()
+	return s.found
 }
 
 // lookForPortal begins a search, in a full report. It ends by itself.
@@ -48,7 +45,7 @@ func (r *run) lookForPortal(ctx context.Context) *portalSearch {
 		defer delay.Stop()
 		select {
 		case <-delay.C:
-			s.found.Store(r.portalBefore(ctx, hosts))
+			s.found = r.portalBefore(ctx, hosts)
 		case <-ctx.Done():
 		}
 	}()
@@ -77,40 +74,20 @@ func portalHosts(q home.Questions) []string {
 	return hosts[:min(len(hosts), portalAsked)]
 }
 
-// portalBefore asks all hosts at once, and reports whether something else answered for one of them.
+// portalBefore asks all hosts at once, and reports whether something else answers for one of them.
 func (r *run) portalBefore(ctx context.Context, hosts []string) bool {
-	transport := &http.Transport{DialContext: r.cfg.DialContext, DisableKeepAlives: true}
-	client := &http.Client{
-		Transport:     transport,
-		Timeout:       portalPatience,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	answers := make(chan bool)
+	ctx, cancel := context.WithTimeout(ctx, portalPatience)
+	defer cancel()
+	var found atomic.Bool
+	var all sync.WaitGroup
 	for _, host := range hosts {
-		go func() { answers <- isPortal(ctx, client, host) }()
+		all.Go(func() {
+			if r.isPortal(ctx, host) {
+				found.Store(true)
+				cancel() // one is enough
+			}
+		})
 	}
-	found := false
-	for range hosts {
-		found = <-answers || found
-	}
-	return found
-}
-
-// isPortal reports whether the answer is not one of a relay. No answer is none.
-func isPortal(ctx context.Context, client *http.Client, host string) bool {
-	address := "http://" + net.JoinHostPort(host, "80") + "/generate_204?t=" + strconv.FormatInt(time.Now().Unix(), 10)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return false
-	}
-	request.Host = host
-	challenge := "ts_" + host
-	request.Header.Set("Cache-Control", noCache)
-	request.Header.Set("X-Tailscale-Challenge", challenge)
-	answer, err := client.Do(request)
-	if err != nil {
-		return false
-	}
-	answer.Body.Close()
-	return answer.StatusCode != http.StatusNoContent || answer.Header.Get("X-Tailscale-Response") != "response "+challenge
+	all.Wait()
+	return found.Load()
 }

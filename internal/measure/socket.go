@@ -5,52 +5,24 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 
 	"github.com/detour-relay/detour/internal/home"
 	"github.com/detour-relay/detour/internal/stun"
 )
 
-type listenFunc = func(ctx context.Context, network, address string) (net.PacketConn, error)
-
-// sockets are the two that probes leave by, opened when they are needed.
-type sockets struct {
-	mu     sync.Mutex
-	opened map[home.Family]opened // guarded by mu
-}
-
-type opened struct {
-	prober *stun.Prober // nil after an error
-	err    error
-}
-
-// of returns the prober of a family.
-func (s *sockets) of(ctx context.Context, listen listenFunc, family home.Family) (*stun.Prober, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if o, ok := s.opened[family]; ok {
-		return o.prober, o.err
-	}
-	if s.opened == nil {
-		s.opened = make(map[home.Family]opened)
-	}
-	var o opened
-	conn, err := listen(ctx, fmt.Sprintf("udp%d", family), ":0")
-	if err != nil {
-		o.err = fmt.Errorf("opening a socket for STUN: %w", err)
-	} else {
-		o.prober = stun.NewProber(socketOf(conn))
-	}
-	s.opened[family] = o
-	return o.prober, o.err
-}
-
-func (s *sockets) close() {
-	for _, o := range s.opened {
-		if o.prober != nil {
-			o.prober.Close()
+// prober returns that of a family, whose socket is opened when it is first needed.
+func (r *run) prober(ctx context.Context, family home.Family) (*stun.Prober, error) {
+	return r.probers.of(ctx, family, func() (*stun.Prober, error) {
+		conn, err := r.cfg.ListenPacket(ctx, fmt.Sprintf("udp%d", family), ":0")
+		if err != nil {
+			return nil, fmt.Errorf("opening a socket for STUN: %w", err)
 		}
-	}
+		return stun.NewProber(socketOf(conn)), nil
+	})
+}
+
+func (r *run) closeProbers() {
+	r.probers.found(func(p *stun.Prober) { p.Close() }) // nobody waits for answers any more
 }
 
 func socketOf(conn net.PacketConn) stun.Socket {
@@ -63,18 +35,26 @@ func socketOf(conn net.PacketConn) stun.Socket {
 // packetSocket is a net.PacketConn that is not one of the system's.
 type packetSocket struct{ net.PacketConn }
 
+// ReadFromUDPAddrPort returns no address for a sender who has none that we understand.
 func (s packetSocket) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	n, from, err := s.ReadFrom(b)
 	if err != nil {
 		return n, netip.AddrPort{}, err
 	}
-	if udp, ok := from.(*net.UDPAddr); ok {
-		return n, udp.AddrPort(), nil
-	}
-	addr, err := netip.ParseAddrPort(from.String())
-	return n, addr, err
+	return n, addrPortOf(from), nil
 }
 
 func (s packetSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return s.WriteTo(b, net.UDPAddrFromAddrPort(to))
+}
+
+func addrPortOf(addr net.Addr) (at netip.AddrPort) {
+	switch addr := addr.(type) {
+	case nil:
+	case *net.UDPAddr:
+		at = addr.AddrPort()
+	default:
+		at, _ = netip.ParseAddrPort(addr.String()) // not valid after an error
+	}
+	return at
 }

@@ -12,22 +12,22 @@ import (
 // outcome is what became of a probe.
 type outcome struct {
 	probe  home.Probe
-	lost   bool // it could not be sent
-	took   time.Duration
-	mapped netip.AddrPort
+	answer stun.Result
+	err    error // it could not be sent
 }
 
-// stun sends the probes of the round until it is over. It calls answered with the first answer.
+// stun sends the probes of the round until it is over. It calls answered with every answer.
 func (r *run) stun(ctx context.Context, answered func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	outcomes := make(chan outcome)
-	defer r.sockets.close()
+	defer r.closeProbers()
 	defer r.probes.Wait()
 	defer cancel()
+	outcomes := make(chan outcome)
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	for now := time.Now(); ctx.Err() == nil; now = time.Now() {
 		for _, p := range r.round.Due(now) {
+			r.unsent.tried(p)
 			r.probes.Go(func() { r.probe(ctx, p, outcomes) })
 		}
 		if r.round.Over(now) {
@@ -44,38 +44,30 @@ func (r *run) stun(ctx context.Context, answered func()) {
 }
 
 func (r *run) take(o outcome, answered func()) {
-	if o.lost {
+	if o.err != nil {
 		r.round.Lost(o.probe)
+		r.unsent.lost(o.probe, o.err)
 		return
 	}
 	answered()
-	r.round.Answer(o.probe, o.took, o.mapped, time.Now())
+	r.round.Answer(o.probe, o.answer.RoundTrip, o.answer.Public, time.Now())
 }
 
 // probe sends one request and waits for the answer until ctx ends.
 func (r *run) probe(ctx context.Context, p home.Probe, outcomes chan<- outcome) {
-	o := outcome{probe: p}
 	answer, err := r.ask(ctx, p)
-	if err != nil {
-		o.lost = true
-	} else {
-		o.took, o.mapped = answer.RoundTrip, answer.Public
-	}
 	select {
-	case outcomes <- o:
+	case outcomes <- outcome{p, answer, err}:
 	case <-ctx.Done():
 	}
 }
 
 func (r *run) ask(ctx context.Context, p home.Probe) (stun.Result, error) {
-	addr := p.Target.Addr
-	if !addr.IsValid() {
-		var err error
-		if addr, err = r.lookups.addr(ctx, r.cfg.Lookup, p.Family, p.Target.Host); err != nil {
-			return stun.Result{}, err
-		}
+	addr, err := r.addrOf(ctx, p)
+	if err != nil {
+		return stun.Result{}, err
 	}
-	prober, err := r.sockets.of(ctx, r.cfg.ListenPacket, p.Family)
+	prober, err := r.prober(ctx, p.Family)
 	if err != nil {
 		return stun.Result{}, err
 	}
