@@ -69,16 +69,21 @@ func (t *target) timeRequest(c *Conn) (time.Duration, error) {
 	if err != nil {
 		return 0, noEOF(err)
 	}
+	// The body stays where it is, since Close would read to its end.
 	answer, err := http.ReadResponse(bufio.NewReader(&c.in), nil)
 	if err != nil {
 		return 0, fmt.Errorf("%w: the HTTP answer cannot be read: %w", ErrProtocol, err)
 	}
-	defer answer.Body.Close()
-	switch answer.StatusCode / 100 {
-	case 2:
-		return took, nil
-	case 3:
-		return 0, refusalOf(answer)
+	return took, latencyRefusal(answer)
+}
+
+// latencyRefusal is nil for the answer of a relay.
+func latencyRefusal(answer *http.Response) error {
+	if answer.StatusCode/100 == 2 {
+		return nil
 	}
-	return 0, fmt.Errorf("%w: HTTP status %s for %s", ErrProtocol, answer.Status, latencyPath)
+	if to := answer.Header.Get("Location"); to != "" {
+		return &StatusError{Code: answer.StatusCode, Redirect: to}
+	}
+	return fmt.Errorf("%w: HTTP status %d %s for %s", ErrProtocol, answer.StatusCode, http.StatusText(answer.StatusCode), latencyPath)
 }
