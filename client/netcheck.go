@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,9 @@ type NetcheckConfig struct {
 	AllRegions bool // wait for all regions, instead of only a moment longer than for the nearest three
 }
 
-// Netcheck measures all regions once and tells which one would be home. It takes at most 5 s. That nothing answers is no error; it
-// fails for a map without regions, and when ctx ends.
+// Netcheck measures all regions once and tells which one would be home. It takes at most 5 s, of which STUN gets the first 3 and what
+// is left is for HTTPS if no STUN answer came. That nothing answers is no error; it fails for a map without regions, and when ctx
+// ends.
 func Netcheck(ctx context.Context, cfg NetcheckConfig) (Home, error) {
 	if cfg.Map == nil || len(cfg.Map.IDs()) == 0 {
 		return Home{}, errors.New("netcheck: the map has no regions")
@@ -47,25 +49,25 @@ func Netcheck(ctx context.Context, cfg NetcheckConfig) (Home, error) {
 	return newHome(decision, result), nil
 }
 
-// timeRegions returns what times a region of the map over HTTPS, at the first of its relays that can be connected to.
+// timeRegions returns what times a region of the map over HTTPS, at the first of its relays that answers. The error is that of the
+// first that did not.
 func timeRegions(m *derpmap.Map, base Config) func(context.Context, int) (time.Duration, error) {
 	return func(ctx context.Context, region int) (time.Duration, error) {
-		failed := fmt.Errorf("region %d has no relay", region)
-		first := true
+		var failed error
 		for _, n := range relays(m.Regions[region]) {
 			cfg := base.AtNode(n)
 			cfg.DialContext = withBudget(cfg.DialContext)
 			took, err := Latency(ctx, cfg)
-			if err == nil || ctx.Err() != nil {
-				return took, err
+			if err == nil {
+				return took, nil
 			}
-			if first {
-				failed, first = err, false
-			}
+			failed = cmp.Or(failed, err)
 		}
-		return 0, failed
+		return 0, cmp.Or(failed, errNoRelay)
 	}
 }
+
+var errNoRelay = errors.New("the region has no relay")
 
 // relays returns the nodes of a region that relay.
 func relays(r *derpmap.Region) []*derpmap.Node {

@@ -27,7 +27,7 @@ type Report struct {
 	// not waited for because nearer ones had answered, are missing.
 	Latency            map[int]time.Duration
 	Latency4, Latency6 map[int]time.Duration // by STUN over one family
-	Failed             map[int]error         // why regions could not be timed over HTTPS
+	Failed             map[int]error         // why regions could not be asked: by STUN, or without UDP over HTTPS
 
 	Public4, Public6 netip.AddrPort // our address as the first region that answered saw it; invalid: not known
 	MappingVaries    *bool          // other regions see us at another IPv4 address or port; nil: not known
