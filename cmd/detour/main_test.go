@@ -61,6 +61,8 @@ const patience = 20 * time.Second
 //	stun ADDR                   ask for our address by STUN, which must be answered; ! stun: it must not
 //	ask STATUS REGEXP URL       fetch the URL until the answer has the status and matches
 //	ports NAME...               set each variable to a TCP port that is free now
+//	responders NAME...          start a STUN responder on 127.0.0.1 for each variable, which gets its port
+//	expand FILE...              replace $NAME in the files by what the variables are
 //	logged REGEXP               wait until the relay's log has a matching line
 //	signal NAME                 send HUP, TERM or INT to the relay
 //	down                        wait for the relay, which must end with status 0; ! down: any other end
@@ -73,6 +75,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails": fails, "up": up, "serve": serveMap, "logged": logged, "ask": ask, "ports": ports, "stun": askSTUN, "signal": sendSignal, "down": down,
+			"responders": startSTUN, "expand": expand,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

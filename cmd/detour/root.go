@@ -43,6 +43,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newRelayCommand(),
 		newPingCommand(),
+		newNetcheckCommand(),
 		newBenchCommand(),
 		newPeersCommand(),
 		newPruneCommand(),

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/stun"
+)
+
+// startSTUN starts responders that answer until the script ends.
+func startSTUN(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: responders NAME...")
+	}
+	for _, name := range args {
+		r, err := stun.Listen(context.Background(), stun.Config{Addr: "127.0.0.1:0"})
+		ts.Check(err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r.Serve(context.Background())
+		}()
+		ts.Defer(func() {
+			r.Close()
+			<-done
+		})
+		_, port, _ := strings.Cut(r.Addr().String(), ":")
+		ts.Setenv(name, port)
+	}
+}
+
+func expand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: expand FILE...")
+	}
+	for _, name := range args {
+		text := os.Expand(ts.ReadFile(name), ts.Getenv)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
+}
+
+// bothFamilies is a report of four regions.
+func bothFamilies() netcheckReport {
+	return netcheckReport{
+		UDP: true, IPv4: true, IPv6: true, PublicIPv4: "203.0.113.7:41641", MappingVaries: new(false), Home: 900, Reason: "it is the nearest",
+		Regions: []netcheckRegion{
+			{Region: 900, Code: "fra", Name: "Frankfurt", LatencyMS: new(4.1), IPv4MS: new(4.1), IPv6MS: new(4.26)},
+			{Region: 901, Code: "ams", Name: "Amsterdam", LatencyMS: new(11.0), IPv4MS: new(11.0)},
+			{Region: 9, Code: "örebro", Name: "Ö\x1b[31m\nrebro", LatencyMS: new(44.0), IPv6MS: new(44.0)},
+			{Region: 902, Code: strings.Repeat("c", 20), Name: strings.Repeat("n", 50), WhyNot: "no answer: \x00 " + strings.Repeat("e", 300)},
+		},
+	}
+}
+
+func TestNetcheckText(t *testing.T) {
+	got := netcheckText(bothFamilies(), false, page{width: 105, utf8: true})
+	want := `
+UDP              yes
+IPv4             yes, 203.0.113.7:41641
+IPv6             yes
+NAT mapping      the same for all regions
+Home             900 fra (Frankfurt): it is the nearest
+
+region                                                  IPv4      IPv6
+900 fra           Frankfurt                           4.1 ms    4.3 ms  ███
+901 ams           Amsterdam                          11.0 ms         -  ████████▎
+  9 örebro        Ö?[31m rebro                             -   44.0 ms  █████████████████████████████████
+902 cccccccccc..  nnnnnnnnnnnnnnnnnnnnnnnnnnnnnn..  no answer: ? ` + strings.Repeat("e", 185) + `..
+`
+	if got != want[1:] {
+		t.Errorf("\n%s", got)
+	}
+}
+
+func TestNetcheckTextWithoutUDP(t *testing.T) {
+	r := netcheckReport{CaptivePortal: true, Reason: "nothing answered", Regions: []netcheckRegion{{Region: 1, WhyNot: "no answer"}}}
+	want := `
+UDP              no
+IPv4             not known
+IPv6             not known
+NAT mapping      not known
+Captive portal   yes
+Home             none: nothing answered
+
+region   latency
+1       no answer
+`
+	if got := netcheckText(r, false, page{width: 80}); got != want[1:] {
+		t.Errorf("\n%s", got)
+	}
+	if got := netcheckText(r, true, page{}); !strings.HasPrefix(got, "UDP              not tried, because of --no-udp\n") {
+		t.Errorf("\n%s", got)
+	}
+}
+
+func TestBars(t *testing.T) {
+	for _, test := range []struct {
+		bars  bars
+		value float64
+		want  string
+	}{
+		{bars{width: 10, longest: 80, blocks: true}, 80, "██████████"},
+		{bars{width: 10, longest: 80, blocks: true}, 79, "█████████▉"},
+		{bars{width: 10, longest: 80, blocks: true}, 9, "█▏"},
+		{bars{width: 10, longest: 80, blocks: true}, 0.01, "▏"},
+		{bars{width: 10, longest: 80}, 80, "##########"},
+		{bars{width: 10, longest: 80}, 9, "##"},
+		{bars{width: 10, longest: 80}, 0.01, "#"},
+		{bars{width: 7, longest: 80}, 80, ""},
+		{bars{width: -9, longest: 80}, 80, ""},
+		{bars{width: 10}, 0, ""},
+	} {
+		if got := test.bars.draw(test.value); got != test.want {
+			t.Errorf("%+v: %g is %q, want %q", test.bars, test.value, got, test.want)
+		}
+	}
+}
+
+func TestLocaleSaysUTF8(t *testing.T) {
+	for _, test := range []struct {
+		all, ctype, lang string
+		want             bool
+	}{
+		{"", "", "de_DE.UTF-8", true},
+		{"", "C.utf8", "C", true},
+		{"C", "C.UTF-8", "C.UTF-8", false},
+		{"POSIX", "", "", false},
+		{"", "", "de_DE.ISO-8859-1", false},
+	} {
+		env := map[string]string{"LC_ALL": test.all, "LC_CTYPE": test.ctype, "LANG": test.lang}
+		if got := speaksUTF8(func(name string) string { return env[name] }); got != test.want {
+			t.Errorf("%+v: %t", test, got)
+		}
+	}
+}
+
+func TestNetcheckAdvice(t *testing.T) {
+	for _, test := range []struct {
+		r     netcheckReport
+		noUDP bool
+		want  []string // how the lines begin
+	}{
+		{netcheckReport{UDP: true, Home: 1, MappingVaries: new(false)}, false, nil},
+		{netcheckReport{UDP: true, Home: 1, MappingVaries: new(true)}, false, []string{"the NAT gives"}},
+		{netcheckReport{Home: 1}, false, []string{"nothing answers over UDP"}},
+		{netcheckReport{Home: 1}, true, nil},
+		{netcheckReport{}, false, []string{"no region answered"}},
+		{netcheckReport{CaptivePortal: true}, false, []string{"a captive portal"}},
+		{netcheckReport{UDP: true, MappingVaries: new(true)}, false, []string{"no region answered", "the NAT gives"}},
+	} {
+		got := netcheckAdvice(test.r, test.noUDP)
+		if !slices.EqualFunc(got, test.want, strings.HasPrefix) {
+			t.Errorf("%+v: %q, want %q", test.r, got, test.want)
+		}
+	}
+}
+
+func TestWhyThereIsNoLatency(t *testing.T) {
+	plain := &derpmap.Region{Nodes: []*derpmap.Node{nil, {HostName: "r.example"}}}
+	noSTUN := &derpmap.Region{Nodes: []*derpmap.Node{{STUNPort: -1}}}
+	onlySTUN := &derpmap.Region{Nodes: []*derpmap.Node{{STUNOnly: true}}}
+	for _, test := range []struct {
+		region *derpmap.Region
+		udp    bool
+		err    error
+		want   string
+	}{
+		{plain, true, nil, "no answer"},
+		{plain, false, nil, "no answer"},
+		{plain, false, client.ErrCertificate, "no answer: certificate not valid"},
+		{noSTUN, true, nil, "not measured: no node with STUN"},
+		{noSTUN, false, nil, "no answer"},
+		{onlySTUN, true, nil, "no answer"},
+		{onlySTUN, false, nil, "not measured: no node with HTTPS"},
+		{&derpmap.Region{}, true, nil, "not measured: no node with STUN"},
+		{&derpmap.Region{NoMeasureNoHome: true}, true, nil, "not measured: NoMeasureNoHome"},
+		{&derpmap.Region{Avoid: true, Nodes: plain.Nodes}, true, nil, "no answer"},
+		{&derpmap.Region{Avoid: true, Nodes: plain.Nodes}, false, nil, "not measured over HTTPS: Avoid"},
+	} {
+		if got := whyNot(test.region, test.udp, test.err); got != test.want {
+			t.Errorf("%+v, UDP %t: %q, want %q", test.region, test.udp, got, test.want)
+		}
+	}
+}
+
+func TestNetcheckIsInterrupted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "derp.json")
+	const text = `{"Regions": {"900": {"RegionID": 900, "Nodes": [{"HostName": "127.0.0.1", "IPv6": "none", "STUNPort": 1}]}}}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	cmd := newNetcheckCommand()
+	cmd.SetArgs([]string{file})
+	cmd.SetOut(io.Discard)
+	cmd.SetErr(io.Discard)
+	if err := cmd.ExecuteContext(ctx); exitStatus(err) != exitUnanswered || err.Error() != "interrupted before the regions had answered" {
+		t.Error(err)
+	}
+}
