@@ -1,0 +1,199 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// expirySoon is how many days before the end a certificate is warned about; derpprobe fails it then (spec 17.1).
+const expirySoon = 7
+
+const day = 24 * time.Hour
+
+// checkExpiry looks at the dates of all certificates that lead to an authority.
+func (n *node) checkExpiry(context.Context) Check {
+	if n.tls == nil {
+		return skip("no certificate was seen")
+	}
+	return expiry(n.tls.PeerCertificates, time.Now())
+}
+
+func expiry(certs []*x509.Certificate, now time.Time) Check {
+	first := certs[0] // to expire
+	for i, cert := range certs {
+		if i > 0 && (isMeta(cert) || selfSigned(cert)) {
+			continue // nobody verifies these
+		}
+		if now.Before(cert.NotBefore) {
+			return fail("%s is not valid before %s", subject(cert), date(cert.NotBefore)).
+				do("correct the clock of this machine, or that of who issued the certificate")
+		}
+		if cert.NotAfter.Before(first.NotAfter) {
+			first = cert
+		}
+	}
+	left := first.NotAfter.Sub(now)
+	switch {
+	case left < 0:
+		return fail("%s has expired on %s, %d days ago", subject(first), date(first.NotAfter), int(-left/day)).
+			do("renew it, and have the relay load it")
+	case left < expirySoon*day:
+		return warn("%s expires on %s, in %d days", subject(first), date(first.NotAfter), int(left/day)).
+			do("renew it now, and see why that did not happen by itself")
+	}
+	return ok("%d days left, until %s", int(left/day), date(first.NotAfter))
+}
+
+// checkNames wants the name that clients verify among those of the certificate.
+func (n *node) checkNames(context.Context) Check {
+	switch {
+	case n.tls == nil:
+		return skip("no certificate was seen")
+	case n.dial.InsecureSkipVerify:
+		return skip("nobody looks at the names, as certificates are not verified")
+	case n.pinned() && isAddress(n.host):
+		return skip("nobody looks at the names of a pinned certificate for an address")
+	}
+	leaf, name := n.tls.PeerCertificates[0], n.verifiedName()
+	if !covers(leaf, name) {
+		return fail("%s is not among the names, which are %s", name, namesOf(leaf)).do("%s", n.nameRemedy(leaf))
+	}
+	return ok("%s, among %s", name, namesOf(leaf))
+}
+
+// verifiedName is the name that the certificate has to be for.
+func (n *node) verifiedName() string {
+	if n.dial.CertName != "" && !n.pinned() {
+		return n.dial.CertName
+	}
+	return n.host
+}
+
+func (n *node) pinned() bool { return strings.HasPrefix(n.dial.CertName, pinPrefix) }
+
+// sni is the server name that goes out.
+func (n *node) sni() string {
+	if isAddress(n.host) {
+		return ""
+	}
+	return strings.TrimSuffix(n.host, ".")
+}
+
+func (n *node) nameRemedy(leaf *x509.Certificate) string {
+	name := n.verifiedName()
+	if strings.EqualFold(leaf.Subject.CommonName, name) {
+		return fmt.Sprintf("issue the certificate with %s as subjectAltName; clients do not look at the common name", name)
+	}
+	if n.node != nil {
+		return fmt.Sprintf("issue a certificate for %s, or correct HostName or CertName of the node", name)
+	}
+	return fmt.Sprintf("issue a certificate for %s, or give the name to verify with --cert-name", name)
+}
+
+// checkMeta looks at the certificate that tells clients the relay's key.
+func (n *node) checkMeta(context.Context) Check {
+	if n.tls == nil {
+		return skip("no certificate was seen")
+	}
+	certs := n.tls.PeerCertificates
+	at := -1
+	var shown key.Public
+	for i, cert := range certs {
+		if k, isMeta := derp.ParseMetaCertName(cert.Subject.CommonName); isMeta && at < 0 {
+			at, shown = i, k
+		}
+	}
+	switch real := n.serverKey(); {
+	case at < 0:
+		return ok("none: clients connect without the fast start, with one round trip more")
+	case !real.IsZero() && shown != real:
+		return fail("it says %v, but the relay's key is %v: clients cannot log in", shown, real).
+			do("restart what ends TLS before the relay, so that it takes the meta certificate of today")
+	}
+	c := judgeMeta(certs[at], at == len(certs)-1, n.tls.Version, time.Now())
+	if n.serverKey().IsZero() && c.Status == OK {
+		return ok("present; the relay's own key, to compare it with, is not known")
+	}
+	return c
+}
+
+// judgeMeta looks at a meta certificate that has the right key.
+func judgeMeta(meta *x509.Certificate, last bool, version uint16, now time.Time) Check {
+	const fastVersion = 0x0304 // TLS 1.3 hides the certificates, so that a key in them is no less private than one in a frame
+	switch serial := meta.SerialNumber; {
+	case !last:
+		return warn("it is not the last certificate: strict clients take what follows for a part of the chain").
+			do("append the meta certificate behind all others")
+	case serial.Sign() <= 0 || serial.BitLen() > 8:
+		return warn("its serial number, the protocol version, is %v: clients do not start fast", serial).
+			do("make its serial number %d", derp.ProtocolVersion)
+	case now.Before(meta.NotBefore) || now.After(meta.NotAfter):
+		return warn("it was valid until %s: clients do not mind, but strict TLS stacks on the way may", date(meta.NotAfter)).
+			do("restart the relay, which makes a new one")
+	case version < fastVersion:
+		return ok("key matches; no fast start without TLS 1.3")
+	}
+	return ok("key matches, fast start")
+}
+
+func isMeta(cert *x509.Certificate) bool {
+	_, ok := derp.ParseMetaCertName(cert.Subject.CommonName)
+	return ok
+}
+
+func metaCount(certs []*x509.Certificate) (count int) {
+	for _, cert := range certs {
+		if isMeta(cert) {
+			count++
+		}
+	}
+	return count
+}
+
+func selfSigned(cert *x509.Certificate) bool { return bytes.Equal(cert.RawSubject, cert.RawIssuer) }
+
+// covers reports whether a certificate is for a name or address.
+func covers(cert *x509.Certificate, name string) bool { return cert.VerifyHostname(name) == nil }
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// namesOf lists what a certificate is for.
+func namesOf(cert *x509.Certificate) string {
+	names := append([]string{}, cert.DNSNames...)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	const shown = 6
+	switch {
+	case len(names) == 0 && cert.Subject.CommonName != "":
+		return fmt.Sprintf("none but the common name %.100q, which does not count", cert.Subject.CommonName)
+	case len(names) == 0:
+		return "none"
+	case len(names) > shown:
+		names = append(names[:shown], "…")
+	}
+	return strings.Join(names, ", ")
+}
+
+func subject(cert *x509.Certificate) string {
+	if len(cert.DNSNames) > 0 {
+		return fmt.Sprintf("the certificate for %.100s", cert.DNSNames[0])
+	}
+	if cert.Subject.CommonName != "" {
+		return fmt.Sprintf("the certificate %.100q", cert.Subject.CommonName)
+	}
+	return "the certificate"
+}
+
+func date(t time.Time) string { return t.UTC().Format(time.DateOnly) }

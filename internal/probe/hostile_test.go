@@ -1,0 +1,225 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/key"
+)
+
+// serveConns plays a script for each connection until the test ends.
+func serveConns(t *testing.T, play func(net.Conn)) (port int) {
+	t.Helper()
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	var mu sync.Mutex
+	var conns []net.Conn
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns = append(conns, conn)
+			mu.Unlock()
+			work.Go(func() {
+				defer conn.Close()
+				play(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		mu.Lock()
+		for _, conn := range conns {
+			conn.Close()
+		}
+		mu.Unlock()
+		work.Wait()
+	})
+	return portOf(listener.Addr())
+}
+
+// forever writes the same again and again, as long as somebody reads.
+func forever(w io.Writer, b []byte) {
+	for {
+		if _, err := w.Write(b); err != nil {
+			return
+		}
+	}
+}
+
+// Whatever is there, the checks end, and something fails.
+func TestHostileServers(t *testing.T) {
+	t.Parallel()
+	cert := goodCert(t)
+	over := func(play func(net.Conn)) func(net.Conn) {
+		return func(conn net.Conn) {
+			c := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{*cert}})
+			if c.Handshake() == nil {
+				play(c)
+			}
+		}
+	}
+	endless := strings.Repeat("x", 64<<10)
+	for name, play := range map[string]func(net.Conn){
+		"silence":           func(conn net.Conn) { io.Copy(io.Discard, conn) },
+		"noise":             func(conn net.Conn) { forever(conn, []byte(endless)) },
+		"ends":              func(net.Conn) {},
+		"silence after TLS": over(func(conn net.Conn) { io.Copy(io.Discard, conn) }),
+		"noise after TLS":   over(func(conn net.Conn) { forever(conn, []byte(endless)) }),
+		"endless header": over(func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
+			forever(conn, []byte("A: "+endless+"\r\n"))
+		}),
+		"endless body": over(func(conn net.Conn) { io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n"); forever(conn, []byte(endless)) }),
+		"slow body": over(func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+			io.Copy(io.Discard, conn)
+		}),
+		"nothing behind 101": over(func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 101 S\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n")
+			io.Copy(io.Discard, conn)
+		}),
+		"noise behind 101": over(func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 101 S\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n")
+			forever(conn, []byte(endless))
+		}),
+		"zeros behind 101": over(func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 101 S\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n")
+			forever(conn, make([]byte, 4096))
+		}),
+		"half a greeting": over(func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 101 S\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n")
+			conn.Write(derp.AppendServerKey(nil, key.NewPrivate().Public())[:20])
+		}),
+		"101 in both accents": over(func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 101 S\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
+			io.Copy(io.Discard, conn)
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := mapNode("900a", serveConns(t, play), cert)
+			started := time.Now()
+			checks := checkedNode(t, Config{Patience: brief}, n)
+			if took := time.Since(started); took > 20*brief {
+				t.Errorf("took %v", took)
+			}
+			failed := 0
+			for _, c := range checks {
+				if c.Status == Fail {
+					failed++
+				}
+			}
+			if failed == 0 {
+				t.Errorf("nothing fails: %+v", checks)
+			}
+		})
+	}
+}
+
+// A relay that floods whom it has admitted does not make the checks hang or grow.
+func TestRelayFloods(t *testing.T) {
+	s := newScript()
+	s.packet = func(src, dst key.Public, data []byte) (key.Public, []byte) { return src, data }
+	s.pong = func(data [derp.PingLen]byte) []byte {
+		b := make([]byte, 0, 8<<20)
+		for range 100 {
+			b = derp.AppendRecvPacket(b, s.key.Public(), make([]byte, derp.MaxPacket))
+		}
+		return derp.AppendPong(b, data)
+	}
+	want(t, startScript(t, s)(Config{}), "packet", OK, "there and back", "")
+}
+
+// Texts of servers come out in one line without control characters.
+func TestTextsOfServers(t *testing.T) {
+	s := newScript()
+	s.http = func(w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Set("Location", "http://portal.test/\x1b[2J"+strings.Repeat("a", 5000))
+		w.WriteHeader(302)
+		return true
+	}
+	for _, c := range startScript(t, s)(Config{}) {
+		if strings.ContainsAny(c.Detail+c.Remedy, "\x1b\n\r") || len(c.Detail) > 4*maxLine {
+			t.Errorf("%s: %q", c.Name, c.Detail)
+		}
+	}
+	if got := line("a\x1b[2J\r\nb\u202ec\xff"); got != "a [2J b c\ufffd" {
+		t.Errorf("%q", got)
+	}
+}
+
+// When the time of the whole run is over, what was not asked is skipped, and Run says so.
+func TestTimeIsOver(t *testing.T) {
+	t.Parallel()
+	port := serveConns(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
+	ctx, cancel := context.WithTimeout(t.Context(), brief/2)
+	defer cancel()
+	cfg := Config{Map: mapOf(mapNode("900a", port, goodCert(t))), LookupNetIP: loopback, port80: "1"}
+	cfg.Dial.Proxy = noProxy
+	report, err := Run(ctx, cfg)
+	if !errors.Is(err, ErrUnfinished) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want ErrUnfinished", err)
+	}
+	want(t, all(report), "tls", Skip, "the time was over", "")
+	want(t, all(report), "upgrade", Skip, "the time was over", "")
+}
+
+func TestConfig(t *testing.T) {
+	m := mapOf(mapNode("900a", 1, nil))
+	var none *NoneError
+	for name, cfg := range map[string]Config{
+		"nothing to check":     {},
+		"two things to check":  {Map: m, Dial: urlOf("http", 1)},
+		"a region of a URL":    {Dial: urlOf("http", 1), Region: "tst"},
+		"not a URL of a relay": {Dial: clientURL("ftp://relay.test")},
+		"negative":             {Map: m, Patience: -1},
+		"no such region":       {Map: m, Region: "901"},
+		"no such node":         {Map: m, Region: "TST", Node: "900b"},
+		"an empty map":         {Map: &derpmap.Map{}},
+	} {
+		_, err := Run(t.Context(), cfg)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if strings.Contains(name, "no such") && (!errors.As(err, &none) || len(none.Nodes) != 1 || none.Nodes[0] != "tst/900a") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestMapFindings(t *testing.T) {
+	m := mapOf(mapNode("900a", closedPort(t), nil))
+	report := checked(t, Config{Map: m, Findings: []derpmap.Finding{
+		{Severity: derpmap.Warning, Code: "w", Line: 1, Column: 2, Path: "Regions.900", Message: "odd", Remedy: "even it out"},
+		{Severity: derpmap.Error, Code: "e", Line: 3, Column: 4, Path: "Regions.900", Message: "wrong"},
+	}})
+	if len(report.Map) != 2 || report.Map[0].Detail != "3:4: Regions.900: wrong [e]" || report.Map[0].Status != Fail ||
+		report.Map[1].Remedy != "even it out" || report.Map[1].Status != Warn {
+		t.Errorf("%+v", report.Map)
+	}
+}
+
+func TestOffline(t *testing.T) {
+	n := newNode(&target{port: "443"})
+	if n.hasRoute() {
+		t.Error("a node without addresses has a route")
+	}
+	r := &run{regions: []*region{{nodes: []*node{n}}}}
+	if got := r.offline(); got == online() {
+		t.Errorf("offline: %v, where none of the relays has an address and online is %v", got, online())
+	}
+}

@@ -1,0 +1,134 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+)
+
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// checkTCP connects over IPv4 and IPv6 on their own, as a client would that has only one of them.
+func (n *node) checkTCP(ctx context.Context) {
+	var checks [2]Check
+	var both sync.WaitGroup
+	for f := range families {
+		both.Go(func() { checks[f] = n.run.ask(ctx, "tcp"+families[f].digit, n.checkFamily(f)) })
+	}
+	both.Wait()
+	n.lacks["tcp"] = checks[0].Status != OK && checks[1].Status != OK && checks[0].Status != Warn && checks[1].Status != Warn
+	if n.proxy != nil {
+		n.lacks["tcp"] = false // the proxy connects
+	}
+	if n.lacks["tcp"] && !n.hasRoute() {
+		for f := range checks {
+			checks[f] = n.unroutable(f, checks[f])
+		}
+	}
+	n.put(checks[0])
+	n.put(checks[1])
+}
+
+// unroutable makes a failure of what would only be skipped if there were another way to the relay.
+func (n *node) unroutable(f int, c Check) Check {
+	if len(n.ways[f].to) > 0 && c.Status == Skip {
+		c.Status = Fail
+		return c.do("check from a machine that has %s", families[f].name)
+	}
+	return c
+}
+
+func (n *node) checkFamily(f int) func(context.Context) Check {
+	return func(ctx context.Context) Check {
+		a := n.ways[f]
+		switch {
+		case n.proxy != nil:
+			return skip("connections go through the proxy")
+		case len(a.to) == 0:
+			return skip("%s", a.none)
+		case !n.routed(a.to):
+			return skip("this machine has no way to %s", listed(a.to, ""))
+		}
+		return n.connectAll(ctx, f, a.to)
+	}
+}
+
+// connectAll wants every address to answer.
+func (n *node) connectAll(ctx context.Context, f int, to []netip.Addr) Check {
+	errs := make([]error, len(to))
+	started := time.Now()
+	var all sync.WaitGroup
+	for i, addr := range to {
+		all.Go(func() { errs[i] = n.connect(ctx, families[f].tcp, n.port, addr) })
+	}
+	all.Wait()
+	took := time.Since(started)
+	var failed []netip.Addr
+	var last error
+	for i, err := range errs {
+		if err != nil {
+			failed, last = append(failed, to[i]), err
+		}
+	}
+	if len(failed) == 0 {
+		return ok("%s port %s in %s", listed(to, ""), n.port, short(took))
+	}
+	text, remedy := n.connectTrouble(last)
+	return atMost(len(failed) < len(to), "%s port %s: %s", listed(failed, ""), n.port, text).do("%s", remedy)
+}
+
+func (n *node) connect(ctx context.Context, network, port string, addr netip.Addr) error {
+	conn, err := n.base(ctx, network, net.JoinHostPort(addr.String(), port))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// connectTrouble explains why there is no TCP connection.
+func (n *node) connectTrouble(err error) (text, remedy string) {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, connectionRefused):
+		return "connection refused", "nothing listens there: start the relay, or correct the port"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer", "let TCP port " + n.port + " through the firewall, or correct the address"
+	}
+	return err.Error(), "see whether the address is right and the relay's machine is up"
+}
+
+// hasRoute reports whether this machine has a way to the relay.
+func (n *node) hasRoute() bool { return n.routed(n.ways[0].to) || n.routed(n.ways[1].to) }
+
+// routed reports whether this machine has a way to any of the addresses.
+func (n *node) routed(addrs []netip.Addr) bool {
+	for _, addr := range addrs {
+		if hasRoute(addr, n.port) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasRoute connects a UDP socket, which sends nothing.
+func hasRoute(addr netip.Addr, port string) bool {
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return false
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(number))))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// online reports whether this machine has a way to the world at large, for which addresses of documentation stand.
+func online() bool {
+	return hasRoute(netip.MustParseAddr("192.0.2.1"), "443") || hasRoute(netip.MustParseAddr("2001:db8::1"), "443")
+}

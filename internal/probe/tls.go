@@ -1,0 +1,202 @@
+package probe
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httptrace"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/key"
+)
+
+const pinPrefix = "sha256-raw:"
+
+// checkTLS has the client verify the relay, and looks at the handshake itself.
+func (n *node) checkTLS(ctx context.Context) Check {
+	verdict := n.dialOnce(ctx)
+	state, err := n.handshake(ctx)
+	switch {
+	case err != nil && verdict != nil:
+		return n.noTLS(verdict)
+	case err != nil:
+		return n.noTLS(err)
+	}
+	n.tls = &state
+	switch {
+	case errors.Is(verdict, client.ErrPinMismatch):
+		return n.wrongPin(state.PeerCertificates)
+	case errors.Is(verdict, client.ErrCertificate):
+		return n.notValid(state.PeerCertificates, verdict, time.Now())
+	}
+	return n.verified(state)
+}
+
+// dialOnce connects as clients do, and no further than the login. Its error is about trust, or about something that later
+// checks are for.
+func (n *node) dialOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, n.run.cfg.Patience/2) // a silent relay must leave time for the look
+	defer cancel()
+	cfg := n.dial
+	cfg.Key = key.NewPrivate()
+	conn, err := client.Dial(ctx, cfg)
+	if err == nil {
+		conn.Close()
+	}
+	return err
+}
+
+// handshake shakes hands with whoever is there, and believes everything.
+func (n *node) handshake(ctx context.Context) (state tls.ConnectionState, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	shaken := make(chan tls.ConnectionState, 1) // the handshake may outlive the request
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{TLSHandshakeDone: func(s tls.ConnectionState, err error) {
+		if err == nil && s.ServerName == n.sni() { // else it is that of an https proxy
+			select {
+			case shaken <- s:
+			default:
+			}
+			cancel()
+		}
+	}})
+	answer, err := n.get(ctx, "/derp/probe", nil)
+	if err == nil {
+		answer.Body.Close()
+	}
+	select {
+	case state = <-shaken:
+		return state, nil
+	default:
+		return state, err
+	}
+}
+
+// noTLS explains why there was no handshake.
+func (n *node) noTLS(err error) Check {
+	text := n.trim(err)
+	var refusal *client.StatusError
+	var alert tls.AlertError
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	switch {
+	case errors.As(err, &refusal) && refusal.Proxy:
+		return n.refused(refusal)
+	case plain && n.node == nil:
+		return fail("what listens there does not speak TLS").do("write http://, or check the port")
+	case plain:
+		return fail("what listens there does not speak TLS").do("start the relay with TLS, or correct the node's DERPPort")
+	case errors.As(err, &alert):
+		return fail("the relay refuses the handshake: %v", alert).do("give it a certificate for %s, and allow TLS 1.3", n.host)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return fail("no answer to the TLS handshake").do("see whether what listens on port %s is a relay, and not overloaded", n.port)
+	case errors.Is(err, io.EOF), errors.Is(err, connectionReset):
+		return fail("the connection was closed in the TLS handshake").
+			do("give the relay a certificate for %s; see its log, and what stands before it", n.host)
+	}
+	return fail("%s", text).do("see the relay's log, and what stands before it")
+}
+
+// wrongPin explains why a certificate is not the pinned one.
+func (n *node) wrongPin(certs []*x509.Certificate) Check {
+	if others := len(certs) - 1 - metaCount(certs[1:]); others > 0 {
+		return fail("%d more certificates than the pinned one, which has to be alone", others).
+			do("serve the pinned certificate without intermediates, or take the pin out and let authorities vouch for it")
+	}
+	return fail("the certificate is %s, not the pinned one", pinOf(certs[0])).
+		do("if the relay prints this pin at start, write it into %s; if not, somebody else answers for it", n.certNameField())
+}
+
+// notValid explains, by what can be seen of the certificates, why they were not verified.
+func (n *node) notValid(certs []*x509.Certificate, err error, now time.Time) Check {
+	leaf := certs[0]
+	switch {
+	case now.After(leaf.NotAfter):
+		return fail("the certificate has expired").do("renew the certificate, and see why that did not happen by itself")
+	case now.Before(leaf.NotBefore):
+		return fail("the certificate is not valid yet").do("correct the clock of this machine, or that of who issued the certificate")
+	case !covers(leaf, n.verifiedName()):
+		return fail("the certificate is not for %s", n.verifiedName()).do("%s", n.nameRemedy(leaf))
+	case selfSigned(leaf):
+		return fail("the certificate is self-signed: no authority vouches for it").
+			do("pin it: write %s into %s", pinOf(leaf), n.certNameField())
+	case len(certs)-metaCount(certs) == 1:
+		return fail("the certificate cannot be traced to an authority, and comes without intermediates: %s", cause(err)).
+			do("serve the whole chain, often called fullchain.pem; or name its authority with --ca")
+	}
+	return fail("the certificate cannot be traced to an authority: %s", cause(err)).
+		do("name its authority with --ca if it is your own, or get a certificate of one that clients trust")
+}
+
+// verified says what there is to say about a handshake that clients are happy with.
+func (n *node) verified(state tls.ConnectionState) Check {
+	how := "verified"
+	switch {
+	case n.dial.InsecureSkipVerify:
+		return warn("%s; certificates are not verified, anybody can be this relay", tls.VersionName(state.Version)).
+			do("%s", n.insecureRemedy(state.PeerCertificates[0]))
+	case n.pinned():
+		how = "is the pinned certificate"
+	case n.dial.CertName != "":
+		how = "verified for the name " + n.dial.CertName
+	}
+	if state.Version < tls.VersionTLS13 {
+		return warn("%s, %s", tls.VersionName(state.Version), how).
+			do("allow TLS 1.3 where TLS ends: clients save a round trip with it")
+	}
+	return ok("%s, %s", tls.VersionName(state.Version), how)
+}
+
+func (n *node) insecureRemedy(leaf *x509.Certificate) string {
+	if n.node != nil {
+		return fmt.Sprintf("take InsecureForTests out of the node, and pin the certificate: CertName %s", pinOf(leaf))
+	}
+	return fmt.Sprintf("leave --insecure out, and pin the certificate: --cert-name %s", pinOf(leaf))
+}
+
+func (n *node) certNameField() string {
+	if n.node != nil {
+		return "the node's CertName"
+	}
+	return "--cert-name"
+}
+
+// trim takes off what the client says first: the URL, which everybody knows here.
+func (n *node) trim(err error) string {
+	text := err.Error()
+	text = strings.TrimPrefix(text, "connect to relay "+n.url.Redacted()+": ")
+	return strings.TrimPrefix(text, "TLS: ")
+}
+
+// cause is the innermost error.
+func cause(err error) error {
+	for {
+		switch inner := err.(type) {
+		case interface{ Unwrap() error }:
+			if inner.Unwrap() == nil {
+				return err
+			}
+			err = inner.Unwrap()
+		case interface{ Unwrap() []error }:
+			all := inner.Unwrap()
+			if len(all) == 0 {
+				return err
+			}
+			err = all[len(all)-1]
+		default:
+			return err
+		}
+	}
+}
+
+func pinOf(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return pinPrefix + hex.EncodeToString(sum[:])
+}
