@@ -53,7 +53,7 @@ func TestRegionIsGood(t *testing.T) {
 	want(t, checks, "large", OK, "65536 bytes there and back", "")
 	want(t, checks, "ping", OK, "ms$", "")
 	want(t, checks, "websocket", OK, "logged in", "")
-	want(t, checks, "meshkey", OK, "key 2 of 2 is accepted, 1 siblings", "")
+	want(t, checks, "meshkey", OK, "key 2 of 2 is accepted; siblings linked to the relay: 1", "")
 	want(t, checks, "stun4", OK, `127\.0\.0\.1:\d+ in .* we are 127\.0\.0\.1:`, "")
 	want(t, checks, "stun6", Skip, "none", "")
 	want(t, checks, "port80", OK, "answers, with our challenge$", "")
@@ -72,7 +72,8 @@ func TestRegionIsGood(t *testing.T) {
 
 // The JSON form is stable.
 func TestJSON(t *testing.T) {
-	report := &Report{Map: []Check{}, Regions: []*Region{{Nodes: []*Node{{Name: "a", URL: "u", Checks: []Check{fail("f").do("r")}}}, Checks: []Check{}}}}
+	n := &Node{Name: "a", URL: "u", Checks: []Check{fail("f").do("r")}}
+	report := &Report{Map: []Check{}, Regions: []*Region{{Nodes: []*Node{n}, Checks: []Check{}}}}
 	report.sumUp()
 	const want = `{"status":"fail","counts":{"ok":0,"warn":0,"fail":1,"skip":0},"map":[],"regions":[{"nodes":[{"name":"a","url":"u",` +
 		`"checks":[{"name":"","status":"fail","detail":"f","remedy":"r","took_ms":0}]}],"checks":[]}],"took_ms":0}`

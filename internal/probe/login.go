@@ -86,4 +86,4 @@ func (n *node) notLoggedIn(err error) Check {
 }
 
 // metaLies reports whether the meta certificate says another key than the relay.
-func (n *node) metaLies() bool { return n.lacks["meta"] }
+func (n *node) metaLies() bool { return n.lacks["meta"] != "" }

@@ -34,7 +34,8 @@ func TestLogin(t *testing.T) {
 	never := make(chan struct{})
 	defer close(never)
 	undecided.admit = func() bool { <-never; return false }
-	want(t, startScript(t, undecided)(Config{Patience: 2 * brief}), "login", Fail, "no answer to the login", "waits for who decides about admission")
+	checks = startScript(t, undecided)(Config{Patience: 2 * brief})
+	want(t, checks, "login", Fail, "no answer to the login", "waits for who decides about admission")
 }
 
 // A relay that admits only siblings is checked with the mesh key.

@@ -20,7 +20,7 @@ func (n *node) checkMeshKey(ctx context.Context) Check {
 	var err error
 	for i, k := range n.run.cfg.MeshKeys {
 		if n.siblings, err = n.watch(ctx, k); err == nil {
-			return ok("%s accepted, %d siblings are linked to it", ordinal(i, len(n.run.cfg.MeshKeys)), len(n.siblings))
+			return ok("%s accepted; siblings linked to the relay: %d", ordinal(i, len(n.run.cfg.MeshKeys)), len(n.siblings))
 		}
 		if !errors.Is(err, errNotTold) && !errors.Is(err, client.ErrAdmissionRefused) {
 			return n.notLoggedIn(err)

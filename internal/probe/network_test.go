@@ -20,8 +20,8 @@ func TestNobodyListens(t *testing.T) {
 	for _, name := range []string{"tls", "probe", "upgrade", "websocket"} {
 		want(t, checks, name, Skip, "needs tcp", "")
 	}
-	want(t, checks, "login", Skip, "needs upgrade", "")
-	want(t, checks, "large", Skip, "needs packet", "")
+	want(t, checks, "login", Skip, "needs tcp", "")
+	want(t, checks, "large", Skip, "needs tcp", "")
 	want(t, checks, "expiry", Skip, "no certificate was seen", "")
 }
 
@@ -55,7 +55,8 @@ func TestDNS(t *testing.T) {
 		what   string
 		do     string
 	}{
-		{"other address", withAddress, says("192.0.2.9"), Warn, "the map says 127.0.0.1, the DNS 192.0.2.9", "make IPv4 of the node and the A record of relay.test the same"},
+		{"other address", withAddress, says("192.0.2.9"), Warn, "the map says 127.0.0.1, the DNS 192.0.2.9",
+			"make IPv4 of the node and the A record of relay.test the same"},
 		{"no A", withAddress, says("2001:db8::9"), Warn, "the DNS no A record", "the A record"},
 		{"no name, but a map", withAddress, says(), Warn, "clients use the map", "publish"},
 		{"broken, but a map", withAddress, broken, Warn, "server misbehaving", "name servers of relay.test"},
@@ -66,10 +67,20 @@ func TestDNS(t *testing.T) {
 			checks := checkedNode(t, Config{LookupNetIP: test.lookup}, test.node)
 			want(t, checks, "dns", test.as, test.what, test.do)
 			if test.as == Fail {
-				want(t, checks, "tls", Skip, "needs tcp", "")
+				want(t, checks, "tls", Skip, "needs dns", "")
 			}
 		})
 	}
+}
+
+// A node that clients have no way to, whatever the DNS says.
+func TestNoFamily(t *testing.T) {
+	n := mapNode("900a", 443, nil)
+	n.IPv4 = "none"
+	checks := checkedNode(t, Config{}, n)
+	want(t, checks, "tcp4", Fail, `the map says "none"`, "no client has a way to it")
+	want(t, checks, "tcp6", Fail, `the map says "none"`, "no client has a way to it")
+	want(t, checks, "upgrade", Skip, "needs tcp", "")
 }
 
 func TestProxy(t *testing.T) {
@@ -124,7 +135,8 @@ func TestSTUNIsSilent(t *testing.T) {
 
 func TestSTUNOnly(t *testing.T) {
 	t.Parallel()
-	n := &derpmap.Node{Name: "900s", RegionID: 900, HostName: hostName, IPv4: "127.0.0.1", IPv6: "none", STUNPort: startSTUN(t), STUNOnly: true}
+	n := mapNode("900s", 0, nil)
+	n.STUNPort, n.STUNOnly = startSTUN(t), true
 	checks := checkedNode(t, Config{}, n)
 	want(t, checks, "stun4", OK, "we are", "")
 	if len(checks) != 3 {
@@ -155,7 +167,8 @@ func TestPort80(t *testing.T) {
 	checks := answers(true, nil)
 	want(t, checks, "port80", Fail, "does not answer: connection refused", "let TCP port 80 through .* or take CanPort80 out")
 	wantNoOther(t, checks, "port80")
-	want(t, answers(true, portal), "port80", Fail, `redirect to "http://portal.test/login", with HTTP status 302`, "a captive portal stands before this machine")
+	want(t, answers(true, portal), "port80", Fail, `redirect to "http://portal.test/login", with HTTP status 302`,
+		"a captive portal stands before this machine")
 	want(t, answers(false, portal), "port80", Warn, `redirect to "http://portal.test/login"`, "a captive portal")
 	want(t, answers(true, page), "port80", Fail, "HTTP status 200 instead of 204", "answer /generate_204 itself")
 	want(t, answers(true, bare), "port80", Fail, "without our challenge", "answer /generate_204 itself")

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/detour-relay/detour/key"
@@ -30,7 +29,7 @@ type node struct {
 	proxy *url.URL     // nil: none
 
 	// From the checks of the connection.
-	lacks    map[string]bool // checks that failed, or were left out because of a failure
+	lacks    map[string]string // checks that failed or were left out: which one it was that failed
 	tls      *tls.ConnectionState
 	keys     []key.Public        // what the relay said its key is, on each connection
 	meshKey  key.Mesh            // logs us in where admission does not; zero: not needed
@@ -42,7 +41,7 @@ type node struct {
 }
 
 func newNode(t *target) *node {
-	return &node{target: t, done: make(chan struct{}), lacks: make(map[string]bool)}
+	return &node{target: t, done: make(chan struct{}), lacks: make(map[string]string)}
 }
 
 // report returns what was found, once the node is done.
@@ -59,7 +58,7 @@ func (n *node) report() *Node {
 
 // serverKey is the relay's key, zero if it is not known, or not one.
 func (n *node) serverKey() key.Public {
-	if len(n.keys) == 0 || n.lacks["key"] {
+	if len(n.keys) == 0 || n.lacks["key"] != "" {
 		return key.Public{}
 	}
 	return n.keys[0]
@@ -110,29 +109,23 @@ func (n *node) checkConnection(ctx context.Context) {
 
 // ask makes a check, unless one that it needs is missing.
 func (n *node) ask(ctx context.Context, name string, question func(context.Context) Check, needs ...string) {
-	if missing := n.missing(needs); missing != "" {
-		n.lacks[name] = true
-		n.put(Check{Name: name, Status: Skip, Detail: "needs " + missing})
-		return
+	for _, needed := range needs {
+		if failed := n.lacks[needed]; failed != "" {
+			n.lacks[name] = failed
+			n.put(Check{Name: name, Status: Skip, Detail: "needs " + failed})
+			return
+		}
 	}
 	c := n.run.ask(ctx, name, question)
-	n.lacks[name] = c.Status == Fail
+	if c.Status == Fail {
+		n.lacks[name] = name
+	}
 	n.put(c)
 }
 
 // askBeside makes a check that goes on beside those of the connection, and of which they know nothing.
 func (n *node) askBeside(ctx context.Context, name string, question func(context.Context) Check) {
 	n.put(n.run.ask(ctx, name, question))
-}
-
-func (n *node) missing(needs []string) string {
-	var missing []string
-	for _, name := range needs {
-		if n.lacks[name] {
-			missing = append(missing, name)
-		}
-	}
-	return strings.Join(missing, ", ")
 }
 
 func (n *node) put(c Check) {

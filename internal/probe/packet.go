@@ -72,7 +72,7 @@ func (n *node) checkWebSocket(ctx context.Context) Check {
 	cfg := n.dial
 	cfg.WebSocket, cfg.MeshKey = client.WebSocketAlways, n.meshKey
 	p, err := login(ctx, cfg)
-	if errors.Is(err, client.ErrAdmissionRefused) && n.lacks["login"] {
+	if errors.Is(err, client.ErrAdmissionRefused) && n.lacks["login"] != "" {
 		return skip("needs login")
 	}
 	if err != nil {
@@ -89,7 +89,11 @@ func (n *node) checkWebSocket(ctx context.Context) Check {
 func (n *node) noWebSocket(err error) Check {
 	text := n.trim(err)
 	if refusal, isStatus := errors.AsType[*client.StatusError](err); isStatus {
-		text = n.refused(refusal).Detail
+		c := n.refused(refusal)
+		if n.wantsTLS(refusal.Code) {
+			return c
+		}
+		text = c.Detail
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		text = "no answer"
 	}

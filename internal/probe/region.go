@@ -65,7 +65,7 @@ func (r *region) questions(of *run) []question {
 func between(ctx context.Context, of *run, q question, from, to *node) Check {
 	c := of.ask(ctx, q.name, func(ctx context.Context) Check {
 		for _, n := range []*node{from, to} {
-			if n.lacks["login"] || n.lacks["key"] {
+			if n.lacks["login"] != "" || n.lacks["key"] != "" {
 				return skip("needs login and key of %s", n.name())
 			}
 		}

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -20,24 +21,31 @@ func (n *node) checkTCP(ctx context.Context) {
 		both.Go(func() { checks[f] = n.run.ask(ctx, "tcp"+families[f].digit, n.checkFamily(f)) })
 	}
 	both.Wait()
-	n.lacks["tcp"] = checks[0].Status != OK && checks[1].Status != OK && checks[0].Status != Warn && checks[1].Status != Warn
-	if n.proxy != nil {
-		n.lacks["tcp"] = false // the proxy connects
-	}
-	if n.lacks["tcp"] && !n.hasRoute() {
-		for f := range checks {
-			checks[f] = n.unroutable(f, checks[f])
+	connected := n.proxy != nil // which connects for us
+	for f, c := range checks {
+		connected = connected || c.Status == OK || c.Status == Warn
+		if ctx.Err() == nil && !n.hasRoute() {
+			checks[f] = n.unroutable(f, c)
 		}
+		n.put(checks[f])
 	}
-	n.put(checks[0])
-	n.put(checks[1])
+	if !connected {
+		n.lacks["tcp"] = cmp.Or(n.lacks["dns"], "tcp")
+	}
 }
 
 // unroutable makes a failure of what would only be skipped if there were another way to the relay.
 func (n *node) unroutable(f int, c Check) Check {
-	if len(n.ways[f].to) > 0 && c.Status == Skip {
+	if c.Status != Skip || n.proxy != nil || n.lacks["dns"] != "" {
+		return c
+	}
+	switch {
+	case len(n.ways[f].to) > 0:
 		c.Status = Fail
 		return c.do("check from a machine that has %s", families[f].name)
+	case len(n.ways[1-f].to) == 0:
+		c.Status = Fail
+		return c.do("correct IPv4 and IPv6 of the node: no client has a way to it")
 	}
 	return c
 }

@@ -42,7 +42,8 @@ func (n *node) notUpgraded(err error) Check {
 	case errors.Is(err, errNotDERP):
 		return fail("%v", err).do("see whether what listens on port %s is a relay", n.port)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fail("no answer to the request to upgrade").do("see whether what listens on port %s is a relay, and not overloaded", n.port)
+		return fail("no answer to the request to upgrade").
+			do("see whether what listens on port %s is a relay, and not overloaded", n.port)
 	}
 	return fail("%s", n.webText(err)).do("see the relay's log, and what stands before it")
 }

@@ -78,6 +78,8 @@ func (n *node) checkProbe(ctx context.Context) Check {
 		case isRedirect(answer):
 			return fail("%s redirects to %.200q: a captive portal or a web server answers", path, answer.Header.Get("Location")).
 				do("leave the network that redirects, or have %s lead to the relay", n.host)
+		case n.wantsTLS(answer.StatusCode):
+			return n.refused(&client.StatusError{Code: answer.StatusCode})
 		case answer.StatusCode != http.StatusOK:
 			return fail("%s answers with HTTP status %d", path, answer.StatusCode).
 				do("have what stands before the relay pass %s on to it", path)
@@ -90,6 +92,9 @@ func (n *node) checkProbe(ctx context.Context) Check {
 }
 
 func isRedirect(answer *http.Response) bool { return answer.StatusCode/100 == 3 }
+
+// wantsTLS tells how servers answer to plain HTTP on a port for TLS.
+func (n *node) wantsTLS(code int) bool { return code == http.StatusBadRequest && !n.useTLS }
 
 // webText is what an HTTP request failed with.
 func (n *node) webText(err error) string {
@@ -120,7 +125,7 @@ func (n *node) refused(refusal *client.StatusError) Check {
 	case code == http.StatusNotFound:
 		return fail("HTTP status 404: there is no relay at %s", n.url.Path).
 			do("correct the path of the URL (relays answer at /derp), or switch DERP on at the relay")
-	case code == http.StatusBadRequest && !n.useTLS:
+	case n.wantsTLS(code):
 		return fail("HTTP status 400: probably a TLS port that was asked in plain HTTP").do("write https://")
 	case code == http.StatusBadRequest, code == http.StatusUpgradeRequired,
 		code == http.StatusNotImplemented, code == http.StatusMethodNotAllowed:

@@ -64,7 +64,8 @@ func TestPaths(t *testing.T) {
 		{"no latency check", "/derp/latency-check", "", func(w http.ResponseWriter) { w.WriteHeader(404) },
 			"probe", Fail, "/derp/latency-check answers with HTTP status 404", "pass /derp/latency-check on"},
 		{"no CORS", "/derp/probe", "", func(w http.ResponseWriter) {}, "probe", Warn, "without Access-Control", "leave this header"},
-		{"no 426", "/derp", "", func(w http.ResponseWriter) {}, "upgrade", Warn, "HTTP status 200 instead of 426", "pass such requests on"},
+		{"no 426", "/derp", "", func(w http.ResponseWriter) {},
+			"upgrade", Warn, "HTTP status 200 instead of 426", "pass such requests on"},
 		{"no WebSocket", "/derp", "websocket", func(w http.ResponseWriter) { w.WriteHeader(400) },
 			"websocket", Fail, "browsers cannot connect: HTTP status 400", "pass on Upgrade: websocket"},
 		{"WebSocket forbidden", "/derp", "websocket", func(w http.ResponseWriter) { w.WriteHeader(403) },
@@ -97,7 +98,8 @@ func TestKeyHeaderLies(t *testing.T) {
 			return true
 		}
 		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nDerp-Public-Key: "+hex.EncodeToString(make([]byte, 32))+"\r\n\r\n")
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n")
+		io.WriteString(conn, "Derp-Public-Key: "+hex.EncodeToString(make([]byte, 32))+"\r\n\r\n")
 		conn.Write(derp.AppendServerKey(nil, s.key.Public()))
 		return true
 	}
