@@ -45,6 +45,7 @@ func newRootCommand() *cobra.Command {
 		newPingCommand(),
 		newNetcheckCommand(),
 		newBenchCommand(),
+		newCheckCommand(),
 		newPeersCommand(),
 		newPruneCommand(),
 		newMapCommand(),

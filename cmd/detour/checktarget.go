@@ -1,0 +1,42 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
+
+// looksLikeMap tells a DERP map from a relay by how it is named.
+func looksLikeMap(target string) bool {
+	if isURL(target) {
+		u, err := url.Parse(target)
+		return err == nil && (formOfName(path.Base(u.Path)) != "" || slices.Contains(strings.Split(u.Path, "/"), "derpmap"))
+	}
+	if target == stdinArg || formOfName(target) != "" {
+		return true
+	}
+	info, err := os.Stat(target)
+	return err == nil && !info.IsDir()
+}
+
+// relayURL is the URL of a relay that may be given as a host, or as host:port.
+func relayURL(target string) (string, error) {
+	if isURL(target) {
+		return target, nil
+	}
+	if strings.ContainsAny(target, `/\`) {
+		return "", usagef("%q is no file: write a URL with https:// or http://, a host, host:port, or the file of a DERP map", target)
+	}
+	host := target
+	if addr, err := netip.ParseAddr(target); err == nil && addr.Is6() {
+		host = "[" + target + "]"
+	}
+	if name, port, err := net.SplitHostPort(host); err == nil && (name == "" || port == "") {
+		return "", usagef("%q is neither a relay nor a DERP map: write a URL, a host, host:port, or the name of a file", target)
+	}
+	return "https://" + host + "/derp", nil
+}
