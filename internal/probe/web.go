@@ -80,6 +80,9 @@ func (n *node) checkProbe(ctx context.Context) Check {
 				do("leave the network that redirects, or have %s lead to the relay", n.host)
 		case n.wantsTLS(answer.StatusCode):
 			return n.refused(&client.StatusError{Code: answer.StatusCode})
+		case answer.StatusCode == http.StatusServiceUnavailable:
+			return fail("%s answers with HTTP status 503: the relay wants no peers now", path).
+				do("see whether it restarts, and its log: it may have found itself not well")
 		case answer.StatusCode != http.StatusOK:
 			return fail("%s answers with HTTP status %d", path, answer.StatusCode).
 				do("have what stands before the relay pass %s on to it", path)

@@ -63,6 +63,8 @@ func TestPaths(t *testing.T) {
 		}, "probe", Fail, `/derp/probe redirects to "/login"`, "leave the network"},
 		{"no latency check", "/derp/latency-check", "", func(w http.ResponseWriter) { w.WriteHeader(404) },
 			"probe", Fail, "/derp/latency-check answers with HTTP status 404", "pass /derp/latency-check on"},
+		{"wants no peers", "/derp/probe", "", func(w http.ResponseWriter) { w.WriteHeader(503) },
+			"probe", Fail, "503: the relay wants no peers now", "it may have found itself not well"},
 		{"no CORS", "/derp/probe", "", func(w http.ResponseWriter) {}, "probe", Warn, "without Access-Control", "leave this header"},
 		{"no 426", "/derp", "", func(w http.ResponseWriter) {},
 			"upgrade", Warn, "HTTP status 200 instead of 426", "pass such requests on"},
