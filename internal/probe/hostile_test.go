@@ -214,12 +214,42 @@ func TestMapFindings(t *testing.T) {
 }
 
 func TestOffline(t *testing.T) {
-	n := newNode(&target{port: "443"})
+	n := newNode(&target{})
 	if n.hasRoute() {
 		t.Error("a node without addresses has a route")
 	}
 	r := &run{regions: []*region{{nodes: []*node{n}}}}
 	if got := r.offline(); got == online() {
 		t.Errorf("offline: %v, where none of the relays has an address and online is %v", got, online())
+	}
+}
+
+// Whatever a map says of a node, there is an outcome, and it is not that all is well.
+func TestOddNodes(t *testing.T) {
+	port := serve(t, goodCert(t), newScript())
+	for name, change := range map[string]func(*derpmap.Node){
+		"no host":       func(n *derpmap.Node) { n.HostName = "" },
+		"a space":       func(n *derpmap.Node) { n.HostName = "relay test" },
+		"a URL":         func(n *derpmap.Node) { n.HostName = "https://relay.test/derp" },
+		"brackets":      func(n *derpmap.Node) { n.HostName = "[::1]" },
+		"a zone":        func(n *derpmap.Node) { n.HostName = "fe80::1%lo" },
+		"a port":        func(n *derpmap.Node) { n.HostName = "relay.test:443" },
+		"control bytes": func(n *derpmap.Node) { n.HostName, n.Name = "re\x00lay\r\n.test", "900\x1b[2Ja" },
+		"no such port":  func(n *derpmap.Node) { n.DERPPort = 70000 },
+		"negative port": func(n *derpmap.Node) { n.DERPPort = -1 },
+		"no such pin":   func(n *derpmap.Node) { n.CertName = "sha256-raw:12" },
+		"no address":    func(n *derpmap.Node) { n.IPv4 = "nowhere" },
+		"no such STUN":  func(n *derpmap.Node) { n.STUNPort = 70000 },
+		"odd test IP":   func(n *derpmap.Node) { n.STUNTestIP, n.STUNPort, n.DERPPort = "nowhere", 0, closedPort(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := mapNode("900a", port, nil)
+			n.InsecureForTests = true
+			change(n)
+			report := checked(t, Config{Map: mapOf(n, nil), Patience: 4 * brief})
+			if report.Status != Fail || strings.ContainsAny(report.Regions[0].Nodes[0].Name, "\x1b\x00") {
+				t.Errorf("%s: %+v", report.Status, all(report))
+			}
+		})
 	}
 }

@@ -29,7 +29,7 @@ func (n *node) checkSTUN(f int) func(context.Context) Check {
 			return skip("%s", none)
 		case n.stunPort() > 0xffff:
 			return fail("UDP has no port %d", n.stunPort()).do("correct the node's STUNPort")
-		case !hasRoute(addr, "3478"):
+		case !hasRoute(addr):
 			return skip("this machine has no way to %s", addr)
 		}
 		return n.askSTUN(ctx, families[f], netip.AddrPortFrom(addr, uint16(n.stunPort())))

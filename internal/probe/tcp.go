@@ -6,7 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 )
@@ -58,7 +58,7 @@ func (n *node) checkFamily(f int) func(context.Context) Check {
 			return skip("connections go through the proxy")
 		case len(a.to) == 0:
 			return skip("%s", a.none)
-		case !n.routed(a.to):
+		case !routed(a.to):
 			return skip("this machine has no way to %s", listed(a.to, ""))
 		}
 		return n.connectAll(ctx, f, a.to)
@@ -100,7 +100,10 @@ func (n *node) connect(ctx context.Context, network, port string, addr netip.Add
 // connectTrouble explains why there is no TCP connection.
 func (n *node) connectTrouble(err error) (text, remedy string) {
 	var timeout net.Error
+	_, noPort := errors.AsType[*net.AddrError](err)
 	switch {
+	case noPort:
+		return "there is no such port", "correct the port"
 	case errors.Is(err, connectionRefused):
 		return "connection refused", "nothing listens there: start the relay, or correct the port"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
@@ -110,25 +113,15 @@ func (n *node) connectTrouble(err error) (text, remedy string) {
 }
 
 // hasRoute reports whether this machine has a way to the relay.
-func (n *node) hasRoute() bool { return n.routed(n.ways[0].to) || n.routed(n.ways[1].to) }
+func (n *node) hasRoute() bool { return routed(n.ways[0].to) || routed(n.ways[1].to) }
 
 // routed reports whether this machine has a way to any of the addresses.
-func (n *node) routed(addrs []netip.Addr) bool {
-	for _, addr := range addrs {
-		if hasRoute(addr, n.port) {
-			return true
-		}
-	}
-	return false
-}
+func routed(addrs []netip.Addr) bool { return slices.ContainsFunc(addrs, hasRoute) }
 
 // hasRoute connects a UDP socket, which sends nothing.
-func hasRoute(addr netip.Addr, port string) bool {
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return false
-	}
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(number))))
+func hasRoute(addr netip.Addr) bool {
+	const anyPort = 443
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, anyPort)))
 	if err != nil {
 		return false
 	}
@@ -138,5 +131,5 @@ func hasRoute(addr netip.Addr, port string) bool {
 
 // online reports whether this machine has a way to the world at large, for which addresses of documentation stand.
 func online() bool {
-	return hasRoute(netip.MustParseAddr("192.0.2.1"), "443") || hasRoute(netip.MustParseAddr("2001:db8::1"), "443")
+	return hasRoute(netip.MustParseAddr("192.0.2.1")) || hasRoute(netip.MustParseAddr("2001:db8::1"))
 }

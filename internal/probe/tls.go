@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http/httptrace"
 	"os"
 	"strings"
@@ -22,7 +23,10 @@ const pinPrefix = "sha256-raw:"
 
 // checkTLS has the client verify the relay, and looks at the handshake itself.
 func (n *node) checkTLS(ctx context.Context) Check {
-	verdict := n.dialOnce(ctx)
+	dialled, verdict := n.dialOnce(ctx)
+	if !dialled && verdict != nil {
+		return fail("%s", strings.TrimPrefix(verdict.Error(), "connect to relay: ")).do("%s", n.configRemedy())
+	}
 	state, err := n.handshake(ctx)
 	switch {
 	case err != nil && verdict != nil:
@@ -41,17 +45,28 @@ func (n *node) checkTLS(ctx context.Context) Check {
 }
 
 // dialOnce connects as clients do, and no further than the login. Its error is about trust, or about something that later
-// checks are for.
-func (n *node) dialOnce(ctx context.Context) error {
+// checks are for; if nothing was dialled, about what the client was told.
+func (n *node) dialOnce(ctx context.Context) (dialled bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.run.cfg.Patience/2) // a silent relay must leave time for the look
 	defer cancel()
 	cfg := n.dial
 	cfg.Key = key.NewPrivate()
+	cfg.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialled = true
+		return n.dial.DialContext(ctx, network, addr)
+	}
 	conn, err := client.Dial(ctx, cfg)
 	if err == nil {
 		conn.Close()
 	}
-	return err
+	return dialled, err
+}
+
+func (n *node) configRemedy() string {
+	if n.node != nil {
+		return "correct HostName, DERPPort and CertName of the node"
+	}
+	return "correct the URL and --cert-name"
 }
 
 // handshake shakes hands with whoever is there, and believes everything.
