@@ -19,6 +19,7 @@ type checkFlags struct {
 	targetFlags
 	meshKey meshKeyFlag
 	isMap   bool
+	public  bool
 	region  string
 	node    string
 	timeout time.Duration
@@ -63,6 +64,7 @@ be checked: the map cannot be read, there is no network, or no time was left.`,
 	f.targetFlags.add(flags)
 	f.meshKey.add(flags)
 	flags.BoolVar(&f.isMap, "map", false, "TARGET is a DERP map")
+	flags.BoolVar(&f.public, "public", false, "the map is a provider's: IDs outside 900-999 are as they should be")
 	flags.StringVar(&f.region, "region", "", "of a map, only the region with this `code` or ID")
 	flags.StringVar(&f.node, "node", "", "of a map, only the node with this `name`")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "stop after so long; what was not checked by then is skipped")
@@ -115,8 +117,7 @@ func (f *checkFlags) config(ctx context.Context, target string, stdin io.Reader)
 			return cfg, err
 		}
 	}
-	cfg.Map, cfg.Findings, err = readCheckedMap(ctx, target, stdin)
-	return cfg, err
+	return cfg, f.readMap(ctx, &cfg, target, stdin)
 }
 
 // relay sets what to check to one relay.
@@ -135,17 +136,17 @@ func (f *checkFlags) relay(cfg *probe.Config, target string) error {
 	return err
 }
 
-// readCheckedMap reads a map, and what is wrong with it.
-func readCheckedMap(ctx context.Context, from string, stdin io.Reader) (*derpmap.Map, []derpmap.Finding, error) {
+// readMap sets what to check to the relays of a map, and keeps what is wrong with the map itself.
+func (f *checkFlags) readMap(ctx context.Context, cfg *probe.Config, from string, stdin io.Reader) error {
 	source, err := readMap(ctx, stdin, from, "")
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	m, err := source.load()
-	if err != nil {
-		return nil, nil, unansweredf("%w", err)
+	if cfg.Map, err = source.load(); err != nil {
+		return unansweredf("%w", err)
 	}
-	return m, derpmap.Lint(source.text, derpmap.LintConfig{Form: source.form}), nil
+	cfg.Findings = derpmap.Lint(source.text, derpmap.LintConfig{Form: source.form, Public: f.public})
+	return nil
 }
 
 func printReportJSON(w io.Writer, r *probe.Report) error {
