@@ -86,8 +86,11 @@ type arrival struct {
 // raceFamilies returns the first connection that one of the ways leads to, and gives the others up. The second way is tried
 // after the lead of the first, or when that has failed.
 func raceFamilies(ctx context.Context, dial dialFunc, ways []way, lead time.Duration) (net.Conn, error) {
-	if len(ways) == 0 {
+	switch len(ways) {
+	case 0:
 		return nil, errNoFamily
+	case 1:
+		return dial(ctx, ways[0].network, ways[0].addr)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	arrivals := make(chan arrival, len(ways))
