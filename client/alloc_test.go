@@ -5,9 +5,11 @@
 package client
 
 import (
+	"crypto/tls"
 	"testing"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -77,5 +79,60 @@ func TestRegionDoesNotAllocate(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations for a batch and a packet, want 0", n)
+	}
+}
+
+// aloneWith makes a Node whose only region is the relay that cfg leads to.
+func aloneWith(t *testing.T, cfg Config) *Node {
+	t.Helper()
+	node := &derpmap.Node{Name: "1a", RegionID: 1, HostName: "relay.example.com", STUNPort: -1}
+	n, err := NewNode(NodeConfig{
+		Key: cfg.Key, Base: cfg,
+		Map: &derpmap.Map{Regions: map[int]*derpmap.Region{1: {RegionID: 1, Nodes: []*derpmap.Node{node}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	if _, err := n.AwaitHome(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A Node is like its Regions: what crypto/tls allocates is all there is.
+func TestNodeDoesNotAllocate(t *testing.T) {
+	const perRun = 100
+	n := aloneWith(t, costRelay(t, tls.VersionTLS13, flood(40)))
+	buf := make([]byte, derp.MaxPacket)
+	receive := func() {
+		for got := 0; got < perRun; {
+			msg, err := n.Recv(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if msg.Kind == MessagePacket {
+				got++
+			}
+		}
+	}
+	receive()
+	if allocs := testing.AllocsPerRun(50, receive); allocs > 2*perRun {
+		t.Errorf("%v allocations for %d packets received, want at most %d", allocs, perRun, 2*perRun)
+	}
+	n = aloneWith(t, costRelay(t, tls.VersionTLS13, (*side).sink))
+	packet := make([]byte, packetLen)
+	send := func() {
+		for range perRun {
+			if err := n.Send(key.Public{1}, packet); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 100 { // until all buffers have grown
+		send()
+	}
+	if allocs := testing.AllocsPerRun(200, send); allocs > 1 {
+		t.Errorf("%v allocations for %d packets sent, want 0", allocs, perRun)
 	}
 }

@@ -245,10 +245,10 @@ func withBudget(dial dialFunc) dialFunc {
 func (r *Region) adopt(s *session) {
 	k := &r.keeper
 	k.took = s.took
-	r.running.Go(func() { r.read(s) })
-	r.current.Store(s)
-	s.tellPreferred(&r.preferred)
 	r.stats.connects.Add(1)
+	r.current.Store(s) // before ServerInfo is passed on: who has received that can send
+	r.running.Go(func() { r.read(s) })
+	s.tellPreferred(&r.preferred)
 	if old := k.leaving; old != nil {
 		r.noteEnd(old)
 		if k.suspecting {

@@ -1,0 +1,81 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/key"
+)
+
+// Two peers meet in the region that is nearest to both. They need nothing but the map and each other's key.
+func ExampleNode() {
+	text, err := os.ReadFile("derpmap.json")
+	if err != nil {
+		log.Fatal(err)
+	}
+	derpMap, err := derpmap.Load(text, "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	alice, bob := key.NewPrivate(), key.NewPrivate()
+	a, err := client.NewNode(client.NodeConfig{Key: alice, Map: derpMap})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer a.Close()
+	b, err := client.NewNode(client.NodeConfig{Key: bob, Map: derpMap})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+	b.AwaitHome(context.Background()) // until it can be reached
+	a.AwaitHome(context.Background())
+
+	if err := a.Send(bob.Public(), []byte("hello")); err != nil {
+		log.Fatal(err)
+	}
+	buf := make([]byte, derp.MaxPacket)
+	for {
+		msg, err := b.Recv(buf)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if msg.Kind == client.MessagePacket {
+			fmt.Printf("%s in region %d\n", msg.Packet, msg.Region)
+			return
+		}
+	}
+}
+
+// Follow a map that a coordination server publishes, and tell it the home.
+func ExampleNode_coordination() {
+	fetcher, err := derpmap.NewFetcher(derpmap.FetchConfig{URL: "https://coordination.example.com/derpmap.json"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	node, err := client.NewNode(client.NodeConfig{
+		Key:      key.NewPrivate(),
+		WatchMap: fetcher.Watch,
+		ReportHome: func(ctx context.Context, home client.Home) error {
+			return tellServer(ctx, home.Region, home.Report.DERPLatency()) // an error has it called again
+		},
+		OnState: func(s client.NodeState) { fmt.Println("home", s.Home.Region, s.Home.Reason, "connected:", s.Connected) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	for peer, region := range homesOfPeers() { // as the server says
+		node.SetPeerHome(peer, region)
+	}
+	// Send and Recv from here on.
+}
+
+func tellServer(context.Context, int, map[string]float64) error { return nil }
+
+func homesOfPeers() map[key.Public]int { return nil }
