@@ -97,7 +97,7 @@ func (d *driver) beginReport() {
 	d.measuring = true
 	d.node.stats.reports.Add(1)
 	means := measure.Config{
-		ListenPacket: d.node.cfg.ListenPacket, DialContext: d.node.cfg.Base.DialContext, HTTPS: d.timer,
+		ListenPacket: d.node.cfg.ListenPacket, Lookup: d.node.cfg.Lookup, DialContext: d.node.cfg.Base.DialContext, HTTPS: d.timer,
 	}
 	questions := home.Questions{
 		Regions: d.regions, Have: measure.HostFamilies(), Full: d.schedule.Begin(now), Last: d.last.Report, Home: d.chooser.Home(),

@@ -39,10 +39,16 @@ func newHomekeeper() homekeeper { return homekeeper{lot: rand.Uint64(), down: ma
 
 // want says which region is to be home, 0 if none can be, and what led to it.
 func (d *driver) want(region int, found Home, now time.Time) {
+	if region == 0 {
+		return
+	}
 	found.Region = region
 	d.found, d.fresh = found, found.Report.Full
-	if region == d.wanted || region == 0 {
+	if region == d.wanted {
 		return
+	}
+	if r := d.node.region(d.wanted); r != nil && d.wanted != d.home.Region {
+		r.setHome(false) // it was to be home, but did not become it
 	}
 	d.wanted, d.apart = region, now
 	d.node.openHome(region)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -22,6 +23,8 @@ type NetcheckConfig struct {
 	Base Config
 	// ListenPacket opens the UDP sockets for STUN; network is "udp4" or "udp6". nil: net.ListenConfig.
 	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error)
+	// Lookup finds where STUN goes for nodes without addresses in the map; network is "ip4" or "ip6". nil: net.DefaultResolver.
+	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	NoUDP      bool // as if UDP were blocked: only HTTPS
 	AllRegions bool // wait for all regions, instead of only a moment longer than for the nearest three
@@ -35,7 +38,7 @@ func Netcheck(ctx context.Context, cfg NetcheckConfig) (Home, error) {
 		return Home{}, errors.New("netcheck: the map has no regions")
 	}
 	means := measure.Config{
-		ListenPacket: cfg.ListenPacket, DialContext: cfg.Base.DialContext, HTTPS: timeRegions(cfg.Map, cfg.Base), NoUDP: cfg.NoUDP,
+		ListenPacket: cfg.ListenPacket, Lookup: cfg.Lookup, DialContext: cfg.Base.DialContext, HTTPS: timeRegions(cfg.Map, cfg.Base), NoUDP: cfg.NoUDP,
 	}
 	regions := measure.Regions(cfg.Map)
 	result := measure.Run(ctx, means, home.Questions{

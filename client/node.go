@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,8 @@ type NodeConfig struct {
 	Base Config
 	// ListenPacket opens the UDP sockets for STUN; network is "udp4" or "udp6". nil: net.ListenConfig.
 	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error)
+	// Lookup finds where STUN goes for nodes without addresses in the map; network is "ip4" or "ip6". nil: net.DefaultResolver.
+	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	Logger *slog.Logger // nil discards
 }

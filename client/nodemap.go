@@ -2,6 +2,7 @@ package client
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/measure"
@@ -39,11 +40,15 @@ func updated(before, update *derpmap.Map) *derpmap.Map {
 	return &m
 }
 
-// takeMap goes over to another map. Regions that are open and whose definition has changed are
+// takeMap goes over to another map, which is the driver's from now on. Regions that are open and whose definition has changed are
 // replaced, those that are gone are closed.
 func (d *driver) takeMap(update *derpmap.Map) {
 	m := updated(d.given, update)
 	d.given = m
+	for _, id := range m.IDs() {
+		r := m.Regions[id]
+		r.Nodes = slices.DeleteFunc(r.Nodes, func(n *derpmap.Node) bool { return n == nil })
+	}
 	if d.node.cfg.Tailnet != "" {
 		m = m.ForTailnet(d.node.cfg.Tailnet)
 	}
