@@ -202,3 +202,85 @@ func TestSinglePacketsRaiseNoAlarm(t *testing.T) {
 		r.Close()
 	})
 }
+
+// A connection that a middlebox has forgotten is replaced by one to the same relay.
+func TestEscapeToTheSameRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logins atomic.Int32
+		r := regionOf(t, pipeRelay(t, func(s *side) {
+			if !s.admit() {
+				return
+			}
+			if logins.Add(1) == 1 {
+				time.AfterFunc(time.Minute, func() { s.conn.SetReadDeadline(time.Unix(1, 0)) })
+				s.echo()
+				s.conn.SetReadDeadline(time.Time{})
+				s.drain()
+				return
+			}
+			s.echo()
+		}), pipeRelay(t, echoing))
+		sendOn(t, r)
+		time.Sleep(time.Minute + 3*time.Second)
+		if s, stats := r.State(), r.Stats(); !s.Connected || s.Node != 0 || stats.Escapes != 1 {
+			t.Errorf("%+v, %+v", s, stats)
+		}
+		r.Close()
+	})
+}
+
+// After a change of the network a dead connection is found at once, also if nothing is sent, and one that works stays.
+func TestNetworkChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := regionOf(t, pipeRelay(t, func(s *side) {
+			if s.admit() {
+				time.AfterFunc(time.Second, func() { s.conn.SetReadDeadline(time.Unix(1, 0)) })
+				s.echo()
+				s.conn.SetReadDeadline(time.Time{})
+				s.drain()
+			}
+		}), pipeRelay(t, echoing))
+		regionRecv(t, r, MessageServerInfo)
+		time.Sleep(2 * time.Second)
+		r.NetworkChanged()
+		start := time.Now()
+		regionRecv(t, r, MessageServerInfo)
+		if took := time.Since(start); took > changePatience+time.Second {
+			t.Errorf("found after %v", took)
+		}
+		r.Close()
+
+		r = regionOf(t, pipeRelay(t, echoing))
+		regionRecv(t, r, MessageServerInfo)
+		for range 10 {
+			r.NetworkChanged()
+			time.Sleep(time.Second)
+		}
+		if stats := r.Stats(); stats.Connects != 1 {
+			t.Errorf("%+v", stats)
+		}
+		r.Close()
+	})
+}
+
+// Without a connection, a change of the network ends the pause before the next try.
+func TestNetworkChangedEndsThePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dials atomic.Int32
+		cfg := deadNode()
+		cfg.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			dials.Add(1)
+			return nil, net.ErrClosed
+		}
+		r := regionOf(t, cfg)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		before := dials.Load()
+		r.NetworkChanged()
+		synctest.Wait()
+		if dials.Load() == before {
+			t.Error("not tried again at once")
+		}
+		r.Close()
+	})
+}
