@@ -12,6 +12,7 @@ import (
 type LintConfig struct {
 	Form   Form // of the text; empty: look at it
 	Public bool // the map is a provider's: IDs outside 900-999 are as they should be
+	Local  bool // all who use the map are on one machine: loopback addresses are as they should be
 }
 
 // Lint returns what is wrong with the text of a map, in the order of the text. Without findings of severity [Error] the text

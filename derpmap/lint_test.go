@@ -80,6 +80,30 @@ func TestLintOfAProvidersMap(t *testing.T) {
 	}
 }
 
+func TestLintOfAMapForOneMachine(t *testing.T) {
+	const node = `{"Regions":{"900":{"RegionID":900,"RegionCode":"one","RegionName":"One","Nodes":[
+		{"Name":"900a","RegionID":900,"HostName":"relay.example","IPv4":"%s","IPv6":"%s"}]}}}`
+	for _, test := range []struct {
+		v4, v6 string
+		local  bool
+		want   int
+	}{
+		{"127.0.0.1", "::1", true, 0},
+		{"127.0.0.1", "::1", false, 2},
+		{"169.254.1.1", "fe80::1", true, 2}, // others may be near
+	} {
+		found := Lint(fmt.Appendf(nil, node, test.v4, test.v6), LintConfig{Local: test.local})
+		for _, f := range found {
+			if f.Code != "address-special" || f.Severity != Warning {
+				t.Error(f)
+			}
+		}
+		if len(found) != test.want {
+			t.Errorf("%+v: %v", test, found)
+		}
+	}
+}
+
 // What can be loaded has no finding without which it could not, and the other way round.
 func TestLoadFailsWithTheFirstFinding(t *testing.T) {
 	for _, name := range examples(t, "bad") {

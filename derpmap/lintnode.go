@@ -167,6 +167,7 @@ func (l *linter) address(path, s, family string, fits func(netip.Addr) bool) {
 		l.error(path, "address-invalid", "write a global address", "the zone of %s means something only on one host", s)
 	case addr.IsUnspecified() || addr.IsMulticast():
 		l.error(path, "address-special", "write the address of the relay", "nobody can connect to %s", s)
+	case addr.IsLoopback() && l.cfg.Local:
 	case addr.IsLoopback() || addr.IsLinkLocalUnicast():
 		l.warn(path, "address-special", "write an address that peers reach", "%s reaches the relay only from nearby", s)
 	}

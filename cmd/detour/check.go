@@ -20,6 +20,7 @@ type checkFlags struct {
 	meshKey meshKeyFlag
 	isMap   bool
 	public  bool
+	local   bool
 	region  string
 	node    string
 	timeout time.Duration
@@ -65,6 +66,7 @@ be checked: the map cannot be read, there is no network, or no time was left.`,
 	f.meshKey.add(flags)
 	flags.BoolVar(&f.isMap, "map", false, "TARGET is a DERP map")
 	flags.BoolVar(&f.public, "public", false, "the map is a provider's: IDs outside 900-999 are as they should be")
+	flags.BoolVar(&f.local, "local", false, "the map is for this machine only: loopback addresses are as they should be")
 	flags.StringVar(&f.region, "region", "", "of a map, only the region with this `code` or ID")
 	flags.StringVar(&f.node, "node", "", "of a map, only the node with this `name`")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "stop after so long; what was not checked by then is skipped")
@@ -145,7 +147,7 @@ func (f *checkFlags) readMap(ctx context.Context, cfg *probe.Config, from string
 	if cfg.Map, err = source.load(); err != nil {
 		return unansweredf("%w", err)
 	}
-	cfg.Findings = derpmap.Lint(source.text, derpmap.LintConfig{Form: source.form, Public: f.public})
+	cfg.Findings = derpmap.Lint(source.text, derpmap.LintConfig{Form: source.form, Public: f.public, Local: f.local})
 	return nil
 }
 

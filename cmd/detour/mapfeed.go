@@ -65,7 +65,7 @@ func (f *mapFeed) take(source mapText) (changed bool, err error) {
 // judge returns the map of a text if it is fit to be served. A map without regions is not: it is more likely a mistake than
 // what all peers shall have.
 func (f *mapFeed) judge(source mapText) (*derpmap.Map, error) {
-	report := newLintReport(source, true) // whether the regions are a provider's is no reason to warn here
+	report := newLintReport(source, derpmap.LintConfig{Public: true}) // whether the regions are a provider's is no reason to warn here
 	if report.Errors > 0 && !f.force {
 		return nil, newRefusal(report)
 	}

@@ -14,6 +14,7 @@ import (
 type lintFlags struct {
 	in     mapInput
 	public bool
+	local  bool
 	strict bool
 	asJSON bool
 }
@@ -47,6 +48,7 @@ Exit status: 0 no errors, 1 errors (with --strict also warnings), 2 wrong usage,
 	flags := cmd.Flags()
 	flags.BoolVar(&f.strict, "strict", false, "warnings count as errors do for the exit status")
 	flags.BoolVar(&f.public, "public", false, "the maps are a provider's: IDs outside 900-999 are as they should be")
+	flags.BoolVar(&f.local, "local", false, "the maps are for one machine only: loopback addresses are as they should be")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON: a list of the maps with their findings")
 	f.in.define(cmd)
 	return cmd
@@ -61,9 +63,10 @@ type lintReport struct {
 	Findings []derpmap.Finding `json:"findings"`
 }
 
-func newLintReport(source mapText, public bool) lintReport {
+func newLintReport(source mapText, cfg derpmap.LintConfig) lintReport {
 	r := lintReport{File: source.name, Findings: []derpmap.Finding{}}
-	for _, finding := range derpmap.Lint(source.text, derpmap.LintConfig{Form: source.form, Public: public}) {
+	cfg.Form = source.form
+	for _, finding := range derpmap.Lint(source.text, cfg) {
 		r.Findings = append(r.Findings, finding)
 		if finding.Severity == derpmap.Error {
 			r.Errors++
@@ -87,7 +90,7 @@ func (f *lintFlags) lint(cmd *cobra.Command, names []string) error {
 			unread = append(unread, err.Error())
 			reports = append(reports, lintReport{File: source.name, Unread: err.Error(), Findings: []derpmap.Finding{}})
 		default:
-			reports = append(reports, newLintReport(source, f.public))
+			reports = append(reports, newLintReport(source, derpmap.LintConfig{Public: f.public, Local: f.local}))
 		}
 	}
 	if err := f.print(cmd.OutOrStdout(), reports); err != nil {

@@ -85,7 +85,7 @@ func (f *netcheckFlags) load(cmd *cobra.Command, name string) (*derpmap.Map, err
 	case len(m.IDs()) == 0:
 		return nil, unansweredf("%s: the map has no regions", source.name)
 	}
-	if n := newLintReport(source, true).Errors; n > 0 {
+	if n := newLintReport(source, derpmap.LintConfig{Public: true}).Errors; n > 0 {
 		f.say(cmd, fmt.Sprintf("%s has %s, so that peers may do something else with it: see \"detour map lint\"",
 			source.name, counted(n, "error")))
 	}
