@@ -128,7 +128,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, name string) error {
 
 func listenForMaps(address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, addressInUse) {
 		err = fmt.Errorf("%w: stop what listens there, or choose another address with --listen", err)
 	}
 	return listener, err

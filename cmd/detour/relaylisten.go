@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"syscall"
 
 	"github.com/detour-relay/detour/internal/edge"
 )
@@ -43,7 +42,7 @@ func (p *relayProcess) listen(f *relayFlags, config *tls.Config) (*edge.Server, 
 		UserTimeout:     orOff(f.userTimeout),
 		Logger:          p.log,
 	})
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, addressInUse) {
 		err = fmt.Errorf("%w: stop what listens there, or choose another address with --listen", err)
 	}
 	if err != nil || inherited != nil {
