@@ -108,7 +108,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, name string) error {
 	if name == stdinArg {
 		hangup = nil // there is nothing to read again
 	}
-	s := &mapServer{log: log, interval: f.interval, hangup: hangup}
+	s := &mapServer{log: log, interval: f.interval, hangup: hangup, patience: stopPatience}
 	s.feed = &mapFeed{whole: isURL(name), force: f.force, handler: &s.handler, log: log}
 	s.feed.read = func(ctx context.Context) (mapText, error) {
 		return readMap(ctx, cmd.InOrStdin(), name, f.in.form())

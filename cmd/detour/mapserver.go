@@ -21,6 +21,7 @@ type mapServer struct {
 	interval time.Duration
 	hangup   <-chan os.Signal // gets SIGHUP; nil if it does nothing
 	listener net.Listener
+	patience time.Duration // at the end, with answers that nobody reads
 }
 
 func (s *mapServer) banner(name string) string {
@@ -70,7 +71,7 @@ func (s *mapServer) run(ctx context.Context) error {
 
 // end waits for answers that are under way, but not for those who do not read them.
 func (s *mapServer) end(server *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
 	defer cancel()
 	err := server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {

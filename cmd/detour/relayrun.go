@@ -40,6 +40,11 @@ type relayProcess struct {
 	takeover *takeover
 	hangup   chan os.Signal // gets SIGHUP
 
+	// together counts the relays of this process that end at the same time, this
+	// one included: none ends before all have drained and given up their links, so
+	// that none takes the end of another for a failure. Nil for a relay on its own.
+	together *sync.WaitGroup
+
 	// For operators; nil unless asked for.
 	status   *sideServer
 	profiles *sideServer
@@ -64,9 +69,7 @@ func runRelay(ctx context.Context, f *relayFlags, stdout, stderr io.Writer) erro
 		return err
 	}
 	p.hangup = hangup
-	log.Info("relay started", "listen", p.edge.Addr().String(), "tls", f.tls, "key", p.relay.PublicKey().String(),
-		"stun", p.stun.text(), "siblings", f.mesh.names(), "pid", os.Getpid())
-	f.mesh.logKeys(log)
+	p.logStart(f)
 	if !takeover.takesOver() { // nobody may be reading any more where the first process wrote
 		if _, err := io.WriteString(stdout, p.banner(f)); err != nil {
 			return errors.Join(err, p.stop())
@@ -75,6 +78,13 @@ func runRelay(ctx context.Context, f *relayFlags, stdout, stderr io.Writer) erro
 	err = p.serve(ctx, f.drain)
 	log.Info("relay stopped")
 	return err
+}
+
+// logStart tells the operator what has been started.
+func (p *relayProcess) logStart(f *relayFlags) {
+	p.log.Info("relay started", "listen", p.edge.Addr().String(), "tls", f.tls, "key", p.relay.PublicKey().String(),
+		"stun", p.stun.text(), "siblings", f.mesh.names(), "pid", os.Getpid())
+	f.mesh.logKeys(p.log)
 }
 
 // startRelay makes everything that can fail, in the order in which a person
@@ -216,6 +226,7 @@ func (p *relayProcess) serve(ctx context.Context, drain time.Duration) error {
 	running.Go(func() { p.health.Run(beside) })
 	p.awaitEnd(ctx, beside, drain)
 	endBeside()
+	p.awaitOthers()
 	defer p.takeover.wait()
 	return errors.Join(p.stop(), <-accepting)
 }
@@ -242,10 +253,20 @@ func (p *relayProcess) awaitEnd(ctx, beside context.Context, drain time.Duration
 		p.drain(ctx, drain)
 		return
 	}
-	p.log.Info("stopping; a second signal ends the relay at once", "drain", drain.String())
+	if p.together == nil {
+		p.log.Info("stopping; a second signal ends the relay at once", "drain", drain.String())
+	}
 	notifyStopping(p.log)
 	p.health.Drain()
 	p.drain(context.WithoutCancel(ctx), drain)
+}
+
+// awaitOthers returns when all relays that end together are here.
+func (p *relayProcess) awaitOthers() {
+	if p.together != nil {
+		p.together.Done()
+		p.together.Wait()
+	}
 }
 
 // reloadOnHangup looks at the files of the certificate and of the mesh key at
