@@ -8,13 +8,16 @@ CROSS = darwin/arm64 windows/amd64 linux/arm64
 STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 
 .DEFAULT_GOAL := help
-.PHONY: help run test race fuzz bench interop lint build cross pgo ci
+.PHONY: help run demo test race fuzz bench interop lint build cross pgo ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 run: ## start a relay for development: plain HTTP on 127.0.0.1:3340, its key in memory
 	go run ./cmd/detour relay --dev
+
+demo: ## two regions of two relays each on this machine, with their DERP map
+	go run ./cmd/detour demo
 
 test: ## run the tests and guards of the product (needs git, Go and make only)
 	go test ./...

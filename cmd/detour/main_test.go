@@ -58,6 +58,10 @@ const patience = 20 * time.Second
 //	                            sets URL, ADDR, STUN, PIN and ADMIN, writes relay.out and relay.err
 //	serve ARG...                start "detour map serve" and wait until it is ready; sets
 //	                            URL (without a path) and ADDR, writes relay.out and relay.err
+//	demo ARG...                 start "detour demo" and wait until it is ready; sets MAP (the URL), PORT
+//	                            (the map's) and URL (of relay 900a), writes relay.out and relay.err
+//	try COUNT                   run all commands that the demo has printed, so many, which must end with status 0
+//	portrun NAME COUNT          set the variable to the first of COUNT ports in a row that are free now
 //	stun ADDR                   ask for our address by STUN, which must be answered; ! stun: it must not
 //	ask STATUS REGEXP URL       fetch the URL until the answer has the status and matches
 //	ports NAME...               set each variable to a TCP port that is free now
@@ -75,7 +79,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails": fails, "up": up, "serve": serveMap, "logged": logged, "ask": ask, "ports": ports, "stun": askSTUN, "signal": sendSignal, "down": down,
-			"responders": startSTUN, "expand": expand,
+			"responders": startSTUN, "expand": expand, "demo": startDemoCommand, "try": try, "portrun": portRun,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -150,7 +154,7 @@ func launch(ts *testscript.TestScript, r *runningRelay, name string, args []stri
 	cmd := exec.Command("detour", args...)
 	cmd.Dir = ts.Getenv("WORK")
 	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "XDG_STATE_HOME=")
-	for _, name := range []string{"STATE_DIRECTORY", "DETOUR_MESH_KEY", "TAILSCALE_DERPER_MESH_KEY"} {
+	for _, name := range []string{"STATE_DIRECTORY", "DETOUR_MESH_KEY", "TAILSCALE_DERPER_MESH_KEY", "TMPDIR"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	stderr, err := os.Create(ts.MkAbs(name + ".err"))

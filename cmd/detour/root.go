@@ -42,6 +42,7 @@ func newRootCommand() *cobra.Command {
 	root.SilenceUsage = true
 	root.AddCommand(
 		newRelayCommand(),
+		newDemoCommand(),
 		newPingCommand(),
 		newNetcheckCommand(),
 		newBenchCommand(),

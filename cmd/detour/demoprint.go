@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// A demoReport is what a demo says of itself once it is ready. The JSON names are stable.
+type demoReport struct {
+	Regions     []demoRegionReport `json:"regions"`
+	Map         demoMapReport      `json:"map"`
+	MeshKeyFile string             `json:"mesh_psk_file"`
+	Commands    []string           `json:"commands"` // to go on with
+}
+
+type demoRegionReport struct {
+	ID    int              `json:"id"`
+	Code  string           `json:"code"`
+	Name  string           `json:"name"`
+	Nodes []demoNodeReport `json:"nodes"`
+}
+
+type demoNodeReport struct {
+	Name      string `json:"name"`
+	URL       string `json:"url"`
+	CertName  string `json:"cert_name"`
+	ServerKey string `json:"server_key"`
+	STUN      string `json:"stun"` // UDP address
+}
+
+type demoMapReport struct {
+	URL  string `json:"url"`
+	File string `json:"file"`
+}
+
+func (d *demo) report() demoReport {
+	r := demoReport{
+		Map:         demoMapReport{URL: fmt.Sprintf("http://%s/derpmap.json", d.mapAddr()), File: d.mapFile},
+		MeshKeyFile: d.meshKey,
+	}
+	for _, region := range d.regions {
+		entry := demoRegionReport{ID: region.entry.RegionID, Code: region.entry.RegionCode, Name: region.entry.RegionName}
+		for _, relay := range region.relays {
+			entry.Nodes = append(entry.Nodes, demoNodeReport{
+				Name: relay.name, URL: relay.url(), CertName: relay.pin,
+				ServerKey: relay.process.relay.PublicKey().String(), STUN: relay.process.stun.text(),
+			})
+		}
+		r.Regions = append(r.Regions, entry)
+	}
+	r.Commands = r.commands()
+	return r
+}
+
+// commands are those that a newcomer may try, ready to be copied.
+func (r demoReport) commands() []string {
+	nodes := r.Regions[0].Nodes
+	commands := []string{
+		"detour netcheck " + r.Map.URL,
+		fmt.Sprintf("detour check --local --mesh-psk-file %s %s", shellWord(r.MeshKeyFile), r.Map.URL),
+		fmt.Sprintf("detour ping --cert-name %s %s", nodes[0].CertName, nodes[0].URL),
+	}
+	if len(nodes) > 1 {
+		commands = append(commands, fmt.Sprintf("detour ping --cert-name %s --cert-name2 %s %s %s",
+			nodes[0].CertName, nodes[1].CertName, nodes[0].URL, nodes[1].URL))
+	}
+	return commands
+}
+
+// shellWord puts a path with spaces into quotes, which all shells understand.
+func shellWord(path string) string {
+	if strings.ContainsAny(path, " ()&;'") {
+		return `"` + path + `"`
+	}
+	return path
+}
+
+func (r demoReport) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(r)
+	}
+	_, err := io.WriteString(w, r.text())
+	return err
+}
+
+// text is the report for a person.
+func (r demoReport) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "The demo is ready: %s with %s each.\n\n", counted(len(r.Regions), "region"), counted(len(r.Regions[0].Nodes), "relay"))
+	for _, region := range r.Regions {
+		fmt.Fprintf(&b, "%d %s\n", region.ID, region.Code)
+		for _, node := range region.Nodes {
+			fmt.Fprintf(&b, "  %-9s %s\n", node.Name, node.URL)
+		}
+	}
+	fmt.Fprintf(&b, "\nmap         %s\n            %s\nmesh key    %s\n", r.Map.URL, r.Map.File, r.MeshKeyFile)
+	fmt.Fprintf(&b, "\nTry, in another terminal:\n\n")
+	for _, command := range r.Commands {
+		fmt.Fprintf(&b, "  %s\n", command)
+	}
+	fmt.Fprintf(&b, "\nCtrl-C ends it.\n")
+	return b.String()
+}
