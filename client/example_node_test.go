@@ -12,7 +12,7 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// Two peers meet in the region that is nearest to both. They need nothing but the map and each other's key.
+// One peer sends to another in the region that is the other's home.
 func ExampleNode() {
 	text, err := os.ReadFile("derpmap.json")
 	if err != nil {
@@ -33,9 +33,11 @@ func ExampleNode() {
 		log.Fatal(err)
 	}
 	defer b.Close()
-	b.AwaitHome(context.Background()) // until it can be reached
-	a.AwaitHome(context.Background())
-
+	home, err := b.AwaitHome(context.Background()) // from then on it can be reached
+	if err != nil {
+		log.Fatal(err)
+	}
+	a.SetPeerHome(bob.Public(), home.Region) // otherwise a coordination server tells
 	if err := a.Send(bob.Public(), []byte("hello")); err != nil {
 		log.Fatal(err)
 	}
