@@ -15,7 +15,7 @@ func TestWrongMeshKey(t *testing.T) {
 		programs.Sibling{Program: "detour"}, programs.Sibling{Program: "derper", MeshKey: programs.NewMeshKey()})
 	ours, theirs := relays[0], relays[1]
 	ours.AwaitLog(t, "a peer has a mesh key that is not ours")
-	s := statusOf(t, ours)
+	s := ours.Status(t)
 	if s.Relay.WrongMeshKeys == 0 || len(s.Relay.Links) != 0 {
 		t.Errorf("%d logins with another mesh key, %d links", s.Relay.WrongMeshKeys, len(s.Relay.Links))
 	}

@@ -1,34 +1,12 @@
 package interop
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"testing"
 
 	"github.com/detour-relay/detour/test/interop/programs"
 )
-
-// status is what this package reads of our relay's status page.
-type status struct {
-	Relay struct {
-		WrongMeshKeys uint64           `json:"wrong_mesh_keys"`
-		Links         []map[string]any `json:"links"`
-	} `json:"relay"`
-}
-
-func statusOf(t *testing.T, relay *programs.Relay) (s status) {
-	t.Helper()
-	response, err := http.Get(relay.Admin + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // wantConsistent fails the test if a relay of ours finds its own tables inconsistent.
 func wantConsistent(t *testing.T, relays []*programs.Relay) {

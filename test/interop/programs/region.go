@@ -1,6 +1,7 @@
 package programs
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -28,13 +29,34 @@ func NewMeshKey() string {
 	return hex.EncodeToString(secret[:])
 }
 
-// StartRegion starts relays that are meshed, each with all others. All show one certificate, which is its own issuer; derper,
-// which knows no pins for siblings, finds it as a root in SSL_CERT_FILE. They end with the test. Which of them have found
-// each other already when it returns is open.
+// Region is relays that are meshed, each with all others.
+type Region struct {
+	ID        int        // 0: 900
+	Authority *Authority // of their certificate; nil: it is its own issuer, and the map pins it
+	STUN      bool       // they answer it, at the number of their TCP port
+}
+
+// StartRegion starts a region of relays with a certificate that is its own issuer, without STUN.
 func StartRegion(t testing.TB, meshKey string, siblings ...Sibling) []*Relay {
 	t.Helper()
+	return Region{}.Start(t, meshKey, siblings...)
+}
+
+// A seat is the place of the i-th relay of a region.
+type seat struct {
+	Region
+	dir   string // has the certificate of all
+	own   string // directory
+	addrs []netip.AddrPort
+	i     int
+}
+
+// Start starts the relays of a region. All show one certificate; derper, which knows no pins for siblings, finds the root of it in
+// SSL_CERT_FILE. They end with the test. Which of them have found each other already when it returns is open.
+func (g Region) Start(t testing.TB, meshKey string, siblings ...Sibling) []*Relay {
+	t.Helper()
 	dir := t.TempDir()
-	if err := WriteCertificate(dir); err != nil {
+	if err := g.Authority.issue(dir); err != nil {
 		t.Fatal(err)
 	}
 	addrs := make([]netip.AddrPort, len(siblings)) // before any starts, because each names the others
@@ -53,61 +75,92 @@ func StartRegion(t testing.TB, meshKey string, siblings ...Sibling) []*Relay {
 		if err := os.WriteFile(filepath.Join(own, "mesh.key"), []byte(s.MeshKey+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		at := seat{Region: g, dir: dir, own: own, addrs: addrs, i: i}
 		var r *Relay
 		if s.Program == "derper" {
-			r = s.derper(t, dir, own, addrs, i)
+			r = s.derper(t, at)
 		} else {
-			r = s.detour(t, dir, own, addrs, i)
+			r = s.detour(t, at)
 		}
 		r.Addr, r.URL, r.MeshKey = addrs[i], "https://"+addrs[i].String()+"/derp", s.MeshKey
 		r.awaitTLS(t)
-		r.Node = tailcfg.DERPNode{
-			Name: fmt.Sprintf("900%c", 'a'+i), RegionID: 900, HostName: Host, IPv4: Host, IPv6: "none",
-			DERPPort: int(r.Addr.Port()), STUNPort: -1, CertName: r.Pin,
-		}
+		r.Node = g.node(r, i)
 		all = append(all, r)
 	}
 	return all
 }
 
-// derper starts the i-th relay of the region with the reference's program.
-func (s Sibling) derper(t testing.TB, dir, own string, addrs []netip.AddrPort, i int) *Relay {
+// node is what a DERP map says of the i-th relay.
+func (g Region) node(r *Relay, i int) tailcfg.DERPNode {
+	id := cmp.Or(g.ID, 900)
+	node := tailcfg.DERPNode{
+		Name: fmt.Sprintf("%d%c", id, 'a'+i), RegionID: id, HostName: Host, IPv4: Host, IPv6: "none",
+		DERPPort: int(r.Addr.Port()), STUNPort: -1, CertName: r.Pin,
+	}
+	if g.Authority != nil {
+		node.HostName, node.CertName = Name, ""
+	}
+	if g.STUN {
+		node.STUNPort = node.DERPPort
+	}
+	return node
+}
+
+// roots is the file that verifies the certificate of all.
+func (at seat) roots() string {
+	if at.Authority != nil {
+		return at.Authority.File
+	}
+	return at.path(CertFile)
+}
+
+func (at seat) addr() netip.AddrPort       { return at.addrs[at.i] }
+func (at seat) path(name string) string    { return filepath.Join(at.dir, name) }
+func (at seat) ownPath(name string) string { return filepath.Join(at.own, name) }
+
+// derper starts the relay with the reference's program.
+func (s Sibling) derper(t testing.TB, at seat) *Relay {
 	t.Helper()
 	program, err := Derper()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return start(t, "derper", program, append([]string{
-		"-a", addrs[i].String(), "-http-port=-1", "-stun=false", "-c", filepath.Join(own, "derper.key"),
-		"-certmode=manual", "-certdir", dir, "-hostname=" + Host,
-		"-mesh-psk-file", filepath.Join(own, "mesh.key"),
-	}, append(withOthers(addrs, i, ""), s.Args...)...), "SSL_CERT_FILE="+filepath.Join(dir, CertFile))
+		"-a", at.addr().String(), "-http-port=-1", "-c", at.ownPath("derper.key"),
+		fmt.Sprintf("-stun=%v", at.STUN), fmt.Sprintf("-stun-port=%d", at.addr().Port()),
+		"-certmode=manual", "-certdir", at.dir, "-hostname=" + Host,
+		"-mesh-psk-file", at.ownPath("mesh.key"),
+	}, append(at.withOthers(""), s.Args...)...), "SSL_CERT_FILE="+at.roots())
 }
 
 // detour starts it with ours.
-func (s Sibling) detour(t testing.TB, dir, own string, addrs []netip.AddrPort, i int) *Relay {
+func (s Sibling) detour(t testing.TB, at seat) *Relay {
 	t.Helper()
 	program, err := Detour()
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust := withOthers(addrs, i, "")
+	trust := at.withOthers("")
 	if trust != nil {
-		trust = append(trust, "--mesh-ca", filepath.Join(dir, CertFile))
+		trust = append(trust, "--mesh-ca", at.roots())
 	}
 	if s.Pinned {
-		certificate, err := readCertificate(filepath.Join(dir, CertFile))
+		certificate, err := readCertificate(at.path(CertFile))
 		if err != nil {
 			t.Fatal(err)
 		}
-		trust = withOthers(addrs, i, "="+pinOf(certificate))
+		trust = at.withOthers("=" + pinOf(certificate))
+	}
+	stun := "off"
+	if at.STUN {
+		stun = at.addr().String()
 	}
 	admin := FreeAddr(t)
 	args := append([]string{
-		"relay", "--listen", addrs[i].String(), "--stun", "off", "--hostname", Host, "--state-dir", own, "--log-format", "json",
+		"relay", "--listen", at.addr().String(), "--stun", stun, "--hostname", Host, "--state-dir", at.own, "--log-format", "json",
 		"--self-check", "off", // tests say who is connected when
-		"--tls", "files", "--cert", filepath.Join(dir, CertFile), "--key", filepath.Join(dir, KeyFile),
-		"--mesh-psk-file", filepath.Join(own, "mesh.key"), "--admin", admin.String(), "--drain", "0",
+		"--tls", "files", "--cert", at.path(CertFile), "--key", at.path(KeyFile),
+		"--mesh-psk-file", at.ownPath("mesh.key"), "--admin", admin.String(), "--drain", "0",
 	}, trust...)
 	r := start(t, "detour", program, append(args, s.Args...))
 	r.Admin = "http://" + admin.String()
@@ -115,20 +168,15 @@ func (s Sibling) detour(t testing.TB, dir, own string, addrs []netip.AddrPort, i
 }
 
 // withOthers is the flag that names the siblings, without which a relay only admits some.
-func withOthers(addrs []netip.AddrPort, i int, suffix string) []string {
-	if len(addrs) == 1 {
+func (at seat) withOthers(suffix string) []string {
+	if len(at.addrs) == 1 {
 		return nil
 	}
-	return []string{"--mesh-with", others(addrs, i, suffix)}
-}
-
-// others names the siblings of the i-th relay, as --mesh-with wants them.
-func others(addrs []netip.AddrPort, i int, suffix string) string {
 	var names []string
-	for j, addr := range addrs {
-		if j != i {
+	for j, addr := range at.addrs {
+		if j != at.i {
 			names = append(names, addr.String()+suffix)
 		}
 	}
-	return strings.Join(names, ",")
+	return []string{"--mesh-with", strings.Join(names, ",")}
 }

@@ -138,20 +138,33 @@ var given = func() *atomic.Uint32 {
 	return n
 }()
 
-// FreeAddr returns an address of the loopback interface whose port nobody has right now, and never the same one twice. derper
-// cannot say which port the system gave it, so it has to be told one.
+// FreeAddr returns an address of the loopback interface whose TCP and UDP port nobody has right now, and never the same one twice.
+// derper cannot say which port the system gave it, so it has to be told one.
 func FreeAddr(t testing.TB) netip.AddrPort {
 	t.Helper()
 	for range lastPort - firstPort {
 		port := firstPort + given.Add(1)%(lastPort-firstPort)
 		addr := netip.AddrPortFrom(netip.MustParseAddr(Host), uint16(port))
-		if l, err := net.Listen("tcp4", addr.String()); err == nil {
-			l.Close()
+		if isFree(addr) {
 			return addr
 		}
 	}
 	t.Fatal("no port is free")
 	return netip.AddrPort{}
+}
+
+func isFree(addr netip.AddrPort) bool {
+	tcp, err := net.Listen("tcp4", addr.String())
+	if err != nil {
+		return false
+	}
+	defer tcp.Close()
+	udp, err := net.ListenPacket("udp4", addr.String())
+	if err != nil {
+		return false
+	}
+	udp.Close()
+	return true
 }
 
 // start runs a program whose log lines are kept, and ends it with the test. It gets env besides what this process has.
