@@ -1,6 +1,7 @@
 // Package programs builds and runs the two relay programs that the interop tests put side by side: our own `detour relay`
 // and the reference `derper`. Both run as an operator runs them, as processes with a TLS certificate for 127.0.0.1, so
-// that a test never shares memory, scheduler or garbage collector with the relay that it examines.
+// that a test never shares memory, scheduler or garbage collector with the relay that it examines. It also builds the
+// reference's prober.
 //
 // A program is built once per test binary, through the go command and its cache. A Relay lives until the test that started
 // it ends; what it logged is shown if that test failed.
@@ -56,6 +57,9 @@ var Derper = sync.OnceValues(func() (string, error) {
 	}
 	return goCommand("tool", "-n", "derper")
 })
+
+// Derpprobe returns the path of the reference's prober, a tool of this module like derper.
+var Derpprobe = sync.OnceValues(func() (string, error) { return goCommand("tool", "-n", "derpprobe") })
 
 // Clean removes what Detour built, if anything. TestMain calls it last.
 func Clean() {
