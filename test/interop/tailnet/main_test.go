@@ -1,5 +1,6 @@
-// Package tailnet sends real traffic between two real Tailscale nodes through a relay: two tsnet nodes under a test control
-// server, which may talk through the relay only, and an HTTP download from one to the other.
+// Package tailnet sends real traffic between two real Tailscale nodes through relays: two tsnet nodes under a test control
+// server, which may talk through relays only, and HTTP downloads from one to the other. They share one relay
+// (download_test.go), or each has its home in another region (regions_test.go).
 //
 // The nodes want a network interface with a default route, and would talk to the world when they find one. So the test runs
 // in a network namespace of its own, where the default route leads nowhere: the test binary starts itself once more inside

@@ -41,15 +41,8 @@ type node struct {
 // and the control server's Close waits for its nodes.
 func newTailnet(t *testing.T, ctx context.Context, relay *programs.Relay) *tailnet {
 	t.Helper()
-	netns.SetEnabled(false) // it would bind sockets to the veth interface
 	log := newNodeLog(t)
-	control := &testcontrol.Server{
-		Logf:           log.printf,
-		DERPMap:        derpMap(relay),
-		DNSConfig:      &tailcfg.DNSConfig{Proxied: true},
-		MagicDNSDomain: "interop.test",
-	}
-	control.HTTPTestServer = httptest.NewServer(control)
+	control := startControl(derpMap(relay), log)
 	n := &tailnet{
 		relay:  relay,
 		server: startNode(t, ctx, control, "server", log),
@@ -57,6 +50,19 @@ func newTailnet(t *testing.T, ctx context.Context, relay *programs.Relay) *tailn
 	}
 	awaitPath(t, ctx, n.reader, n.server, relay.Node.RegionID)
 	return n
+}
+
+// startControl starts a control server that hands out the map.
+func startControl(dm *tailcfg.DERPMap, log *nodeLog) *testcontrol.Server {
+	netns.SetEnabled(false) // it would bind sockets to the veth interface
+	control := &testcontrol.Server{
+		Logf:           log.printf,
+		DERPMap:        dm,
+		DNSConfig:      &tailcfg.DNSConfig{Proxied: true},
+		MagicDNSDomain: "interop.test",
+	}
+	control.HTTPTestServer = httptest.NewServer(control)
+	return control
 }
 
 // derpMap has one region with the relay as its one node, in the relay's own words but for STUN: a node that finds nobody to send
