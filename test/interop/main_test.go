@@ -1,6 +1,6 @@
 // Package interop runs Tailscale's published code against ours, both ways and over loopback only: their clients against
-// `detour relay`, our client against their relay, in a library and as the program derper. Real nodes with real traffic are
-// in package tailnet below.
+// `detour relay`, our client against their relay, in a library and as the program derper. Below are packages for real nodes with
+// real traffic (tailnet), the choice of a home (netcheck), the reference's prober (prober) and broken regions (failure).
 //
 // Everything waits for what must come, never for time to pass, and gives up after patience.
 package interop
