@@ -80,9 +80,11 @@ func (c *chunk) add(msg *Message) {
 func (r *Region) read(s *session) {
 	defer s.conn.Close()
 	for more := r.pass(s, &s.info); more; {
-		err := s.conn.awaitFrame()
+		if s.conn.awaitFrame() != nil {
+			return
+		}
 		s.hear()
-		more = err == nil && r.pass(s, nil)
+		more = r.pass(s, nil)
 	}
 }
 

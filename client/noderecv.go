@@ -64,7 +64,7 @@ func (n *Node) noteSent() time.Duration {
 }
 
 func (n *Node) noteReceived() {
-	if !n.received.Load() {
+	if !n.received.Load() || n.asleep.Load() {
 		n.received.Store(true)
 		n.wakeIfAsleep()
 	}

@@ -18,6 +18,7 @@ const (
 
 	// retireTime is how long a region whose definition has changed is kept for what still comes in, at most.
 	retireTime = 10 * time.Second
+	retireLook = 100 * time.Millisecond
 )
 
 // nodeRegion is a region that a Node is connected to, or connecting. Besides the goroutines of its Region it has a writer while
@@ -55,7 +56,7 @@ func (n *Node) newNodeRegion(def *derpmap.Region, id int, isHome bool) (*nodeReg
 	r.home.Store(isHome)
 	r.lastSent.Store(int64(n.now()))
 	r.state.Store(&RegionState{})
-	var failed error
+	failed := errors.New("it has no relay")
 	for _, at := range relays(def) {
 		cfg := n.cfg.Base.atNode(at, n.prefersIPv6)
 		if _, err := newLogin(cfg); err != nil {
@@ -64,15 +65,12 @@ func (n *Node) newNodeRegion(def *derpmap.Region, id int, isHome bool) (*nodeReg
 		}
 		r.cfg.Nodes = append(r.cfg.Nodes, RegionNode{Name: at.Name, Config: cfg})
 	}
-	if len(r.cfg.Nodes) == 0 && failed == nil {
-		failed = errors.New("it has no relay")
-	}
-	if len(r.cfg.Nodes) > 0 {
-		failed = nil
+	if len(r.cfg.Nodes) == 0 {
+		return nil, failed
 	}
 	r.cfg.OnState = r.noteState
 	r.ctx, r.cancel = context.WithCancel(n.ctx)
-	return r, failed
+	return r, nil
 }
 
 // noteState is called by the Region, which waits for it.
@@ -199,20 +197,19 @@ func (r *nodeRegion) close() {
 
 // retire closes the region once its successor has connected.
 func (r *nodeRegion) retire(successor *nodeRegion) {
+	defer r.close()
 	r.queue.close()
 	limit := time.NewTimer(retireTime)
 	defer limit.Stop()
-	look := time.NewTicker(recoveryLook)
+	look := time.NewTicker(retireLook)
 	defer look.Stop()
 	for !successor.connected() {
 		select {
 		case <-look.C:
 		case <-limit.C:
-			r.close()
 			return
 		case <-r.ctx.Done():
 			return
 		}
 	}
-	r.close()
 }

@@ -84,7 +84,6 @@ func (n *Node) openLocked(id int, isHome bool) *nodeRegion {
 	if err != nil {
 		n.log.Warn("a region of the map cannot be used", "region", id, "reason", err)
 		n.defs[id] = nil // and is not tried again before there is another map
-		r.cancel()
 		return nil
 	}
 	n.startLocked(r)
