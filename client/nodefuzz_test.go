@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,11 +26,11 @@ func FuzzNodeMap(f *testing.F) {
 			return
 		}
 		synctest.Test(t, func(t *testing.T) {
-			dials := 0
+			var dials atomic.Int64
 			n, err := NewNode(NodeConfig{
 				Key: key.NewPrivate(), Map: m, Tailnet: tailnet,
 				Base: Config{Proxy: noProxy, DialContext: func(context.Context, string, string) (net.Conn, error) {
-					dials++
+					dials.Add(1)
 					return nil, io.ErrClosedPipe
 				}},
 				Lookup:       func(context.Context, string, string) ([]netip.Addr, error) { return nil, io.ErrClosedPipe },
@@ -44,8 +45,8 @@ func FuzzNodeMap(f *testing.F) {
 			}
 			time.Sleep(10 * time.Second)
 			n.Close()
-			if limit := 2000 * (1 + len(m.Regions)); dials > limit {
-				t.Errorf("%d connections tried in 10 s, the limit is %d", dials, limit)
+			if limit := int64(2000 * (1 + len(m.Regions))); dials.Load() > limit {
+				t.Errorf("%d connections tried in 10 s, the limit is %d", dials.Load(), limit)
 			}
 		})
 	})
