@@ -16,6 +16,14 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
+// A Node, in the order of what happens:
+//
+//  1. The driver (driver.go) takes maps (nodemap.go), has regions measured, chooses the home and moves it (homekeeper.go), and closes
+//     what is idle.
+//  2. Send (nodesend.go) finds the region of a peer (peers.go) and puts the packet into its queue (outqueue.go).
+//  3. The writer of the region (noderegion.go) sends what is queued by way of a Region.
+//  4. What comes in goes from the readers of the Regions (inbox.go) to Recv (noderecv.go), which learns from it where to answer.
+
 // NodeConfig says who a Node is and where it learns of regions. Key is required, and one of Map and WatchMap.
 type NodeConfig struct {
 	Key key.Private
@@ -80,11 +88,6 @@ type NodeStats struct {
 
 // Node is a peer that can be reached: it measures the regions of a DERP map, stays connected to the one that is its home, and opens
 // others when it sends to peers who live there. One goroutine at a time may call Recv, any number everything else.
-//
-// Who does what: Send (nodesend.go) finds the region of a peer (peers.go) and puts the packet into its queue (outqueue.go); the
-// region's goroutine (noderegion.go) sends it by way of a Region. What comes in goes from the Regions' readers to Recv
-// (noderecv.go), which learns from it. The driver (driver.go) takes maps (nodemap.go), has regions measured, chooses the home
-// (homekeeper.go), and closes what is idle.
 type Node struct {
 	// Set once, by NewNode.
 	cfg     NodeConfig
