@@ -37,7 +37,7 @@ func newDriver(n *Node) *driver {
 
 func (d *driver) run() {
 	if m := d.node.cfg.Map; m != nil {
-		d.takeMap(m.Clone())
+		d.takeMap(m)
 	}
 	timer := time.NewTimer(0)
 	idle := time.NewTicker(idleLook)

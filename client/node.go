@@ -136,6 +136,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.Map = cfg.Map.Clone()
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, born: time.Now(),
 		regions: make(map[int]*nodeRegion), ending: make(map[int]<-chan struct{}),
