@@ -47,7 +47,7 @@ func readDownload(file string) (*download, error) {
 func downloadRow() row {
 	return row{
 		name: "download", text: "download between two tsnet nodes", unit: "Mbit/s",
-		mark: mark{limit: 1.2, atLeast: true, ratio: true}, needs: needed{download: true}, missing: "download",
+		mark: mark{limit: 1.2, atLeast: true, ratio: true}, needs: []string{downloading},
 		figures: func(r *results) (*float64, *float64) {
 			if r.Download == nil {
 				return nil, nil

@@ -40,7 +40,7 @@ type outages struct {
 func failureRows() []row {
 	return []row{{
 		name: "restart-loss", text: "packets lost while each of 3 relays is restarted as planned, our clients, 200 Mbit/s",
-		mark: mark{limit: 0}, needs: needed{restarts: true}, missing: "restarts",
+		mark: mark{limit: 0}, needs: []string{restarting},
 		figures: func(r *results) (*float64, *float64) {
 			if r.Restarts == nil {
 				return nil, nil
@@ -50,7 +50,7 @@ func failureRows() []row {
 		},
 	}, {
 		name: "kill-gap", text: "time without traffic after kill -9 of one of 3 relays, our clients, p99", unit: "ms",
-		mark: mark{limit: 1000}, needs: needed{kills: true}, missing: "kills",
+		mark: mark{limit: 1000}, needs: []string{killing},
 		figures: func(r *results) (*float64, *float64) {
 			if r.Kills == nil {
 				return nil, nil

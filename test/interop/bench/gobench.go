@@ -76,7 +76,7 @@ func parseGoBench(out []byte) (all []benchmark) {
 // goRow shows one value of one benchmark, the median of its runs.
 func goRow(name, text, unit string, m mark, bench, value string) row {
 	return row{
-		name: name, text: text, unit: unit, mark: m, needs: needed{inGo: true}, missing: "go benchmarks",
+		name: name, text: text, unit: unit, mark: m, needs: []string{goBenching},
 		figures: func(r *results) (*float64, *float64) {
 			for _, b := range r.InGo {
 				if b.Name == bench {

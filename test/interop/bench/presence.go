@@ -37,7 +37,7 @@ type presences map[relayKind]*presence
 func presenceRows() []row {
 	rowOf := func(name, text, unit string, figure func(*presence) float64) row {
 		return row{
-			name: name, text: fmt.Sprintf(text, presentPeers), unit: unit, mark: mark{none: true}, needs: needed{presence: true}, missing: "presence",
+			name: name, text: fmt.Sprintf(text, presentPeers), unit: unit, mark: mark{none: true}, needs: []string{presenceTold},
 			figures: func(r *results) (*float64, *float64) {
 				of := func(kind relayKind) *float64 {
 					if r.Presence[kind] == nil {

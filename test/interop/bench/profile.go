@@ -143,7 +143,7 @@ func isAESGCM(function string) bool {
 func shareRow() row {
 	return row{
 		name: "share", text: "share of our CPU outside system calls, AES-GCM and copies, at 2 Gbit/s", unit: "%",
-		mark: mark{limit: 30}, needs: needed{profile: true}, missing: "profile",
+		mark: mark{limit: 30}, needs: []string{profiling},
 		figures: func(r *results) (*float64, *float64) {
 			if r.Profile == nil {
 				return nil, nil

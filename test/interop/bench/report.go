@@ -68,10 +68,7 @@ func (row row) line(r *results) line {
 	}
 	switch {
 	case figure == nil:
-		l.Note = "no such figure"
-		if err := r.Missing[row.missing]; err != nil {
-			l.Note = err.Error()
-		}
+		l.Note = r.whyMissing(row.needs)
 	case row.mark.none:
 		l.Status = statusInfo
 	case row.mark.reached(*figure):
@@ -80,6 +77,16 @@ func (row row) line(r *results) line {
 		l.Status = statusMissed
 	}
 	return l
+}
+
+// whyMissing says why a row that needs these measurements has no figures.
+func (r *results) whyMissing(needs []string) string {
+	for _, name := range needs {
+		if err := r.Missing[name]; err != nil {
+			return err.Error()
+		}
+	}
+	return "no such figure"
 }
 
 // reached says whether every row reached its mark; one that could not be measured has not.

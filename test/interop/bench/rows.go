@@ -8,24 +8,12 @@ import (
 	"github.com/detour-relay/detour/internal/load"
 )
 
-// needed is what a row, or several, has to have measured.
-type needed struct {
-	loads []string // names of measurements
-
-	inGo, profile, download, presence, restarts, kills bool
-}
-
-func needs(rows []row) (all needed) {
+// needs are the names of all measurements that rows need.
+func needs(rows []row) (names []string) {
 	for _, r := range rows {
-		all.loads = append(all.loads, r.needs.loads...)
-		all.inGo = all.inGo || r.needs.inGo
-		all.profile = all.profile || r.needs.profile
-		all.download = all.download || r.needs.download
-		all.presence = all.presence || r.needs.presence
-		all.restarts = all.restarts || r.needs.restarts
-		all.kills = all.kills || r.needs.kills
+		names = append(names, r.needs...)
 	}
-	return all
+	return names
 }
 
 // row is one line of the table.
@@ -34,11 +22,10 @@ type row struct {
 	text  string
 	unit  string
 	mark  mark
-	needs needed
+	needs []string // names of measurements
 	// figures computes ours and derper's; derper's may be nil where there is nothing to compare with.
 	figures func(*results) (ours, derper *float64)
-	missing string // the name in results.Missing that explains why there are no figures
-	apart   bool   // the figures are compared with the mark only; their ratio says nothing
+	apart   bool // the figures are compared with the mark only; their ratio says nothing
 }
 
 // mark is what a row must reach: a limit on our figure, or on its ratio to derper's.
@@ -178,7 +165,7 @@ func middle(all []float64) *float64 {
 // loadRow compares one figure of one measurement.
 func loadRow(name, text, unit string, m mark, measurement string, figure func(*load.Report) float64) row {
 	return row{
-		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{measurement}}, missing: measurement, apart: unit == "%",
+		name: name, text: text, unit: unit, mark: m, needs: []string{measurement}, apart: unit == "%",
 		figures: func(r *results) (*float64, *float64) {
 			return r.median(measurement, ours, figure), r.median(measurement, derper, figure)
 		},
@@ -196,7 +183,7 @@ func quotientRow(name, text, unit string, m mark, over, under string, figure fun
 		return &c
 	}
 	return row{
-		name: name, text: text, unit: unit, mark: m, needs: needed{loads: []string{over, under}}, missing: over, apart: true,
+		name: name, text: text, unit: unit, mark: m, needs: []string{over, under}, apart: true,
 		figures: func(r *results) (*float64, *float64) { return of(r, ours), of(r, derper) },
 	}
 }

@@ -77,41 +77,17 @@ type results struct {
 }
 
 // measureAll makes the measurements that the rows need.
-func (s *stage) measureAll(ctx context.Context, need needed) (*results, error) {
+func (s *stage) measureAll(ctx context.Context, need []string) (*results, error) {
 	r := &results{Missing: map[string]error{}}
-	if err := s.measureLoads(ctx, need.loads, r); err != nil {
+	if err := s.measureLoads(ctx, need, r); err != nil {
 		return nil, err
 	}
-	if need.profile {
-		r.Profile = attempt(r, "profile", func() (*profileShares, error) { return s.profile(ctx) })
-	}
-	if need.inGo {
-		r.InGo = attempt(r, "go benchmarks", func() ([]benchmark, error) { return s.goBenchmarks(ctx) })
-	}
-	if need.download {
-		r.Download = attempt(r, "download", func() (*download, error) { return s.download(ctx) })
-	}
-	if need.presence {
-		r.Presence = attempt(r, "presence", func() (presences, error) { return s.presences(ctx) })
-	}
-	if need.restarts {
-		r.Restarts = attempt(r, "restarts", func() (*restarts, error) { return s.restart(ctx) })
-	}
-	if need.kills {
-		r.Kills = attempt(r, "kills", func() (*outages, error) { return s.kill(ctx) })
+	for _, o := range s.others(r) {
+		if slices.Contains(need, o.name) {
+			o.attempt(ctx, r)
+		}
 	}
 	return r, ctx.Err()
-}
-
-// attempt notes why something could not be measured, for the rows that wait for it.
-func attempt[T any](r *results, what string, measure func() (T, error)) T {
-	talk("%s\n", what)
-	value, err := measure()
-	if err != nil {
-		r.Missing[what] = err
-		talk("  not measured: %v\n", err)
-	}
-	return value
 }
 
 // measureLoads makes the rounds: in each, every measurement for one relay right after the other, so that
