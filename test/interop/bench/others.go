@@ -10,12 +10,13 @@ type other struct {
 
 // The names of the others.
 const (
-	profiling    = "profile"
-	goBenching   = "go benchmarks"
-	downloading  = "download"
-	presenceTold = "presence"
-	restarting   = "restarts"
-	killing      = "kills"
+	profiling     = "profile"
+	goBenching    = "go benchmarks"
+	downloading   = "download"
+	presenceTold  = "presence"
+	restarting    = "restarts"
+	killing       = "kills"
+	stunAnswering = "STUN"
 )
 
 // others are all of them, in the order in which they are made. What they find they put into r.
@@ -27,6 +28,7 @@ func (s *stage) others(r *results) []other {
 		{presenceTold, into(&r.Presence, s.presences)},
 		{restarting, into(&r.Restarts, s.restart)},
 		{killing, into(&r.Kills, s.kill)},
+		{stunAnswering, into(&r.STUN, s.stunAnswers)},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -48,20 +47,12 @@ func (s *stage) profile(ctx context.Context) (*profileShares, error) {
 }
 
 func fetchProfile(ctx context.Context, addr string, seconds int) (*profileShares, error) {
-	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", addr, seconds)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	body, err := fetch(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", addr, seconds))
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return readProfile(response.Body)
+	defer body.Close()
+	return readProfile(body)
 }
 
 // readProfile splits a CPU profile by the functions that were running.

@@ -96,7 +96,7 @@ func allRows() []row {
 		shareRow(),
 		loadRow("fanin", "goodput, 10 senders to one receiver, as fast as it goes", "Mbit/s", mark{none: true}, "fanin", goodput),
 	)
-	return append(rows, meshRows()...)
+	return slices.Concat(rows, meshRows(), stunRows())
 }
 
 // The figures of one report; NaN where it has none.

@@ -73,6 +73,7 @@ type results struct {
 	Presence presences        `json:"presence,omitempty"`
 	Restarts *restarts        `json:"restarts,omitempty"`
 	Kills    *outages         `json:"kills,omitempty"`
+	STUN     stunReports      `json:"stun,omitempty"`
 	Missing  map[string]error `json:"-"` // by the name of what could not be measured
 }
 
