@@ -17,6 +17,7 @@ const (
 	restarting    = "restarts"
 	killing       = "kills"
 	stunAnswering = "STUN"
+	netchecking   = "netcheck"
 )
 
 // others are all of them, in the order in which they are made. What they find they put into r.
@@ -29,6 +30,7 @@ func (s *stage) others(r *results) []other {
 		{restarting, into(&r.Restarts, s.restart)},
 		{killing, into(&r.Kills, s.kill)},
 		{stunAnswering, into(&r.STUN, s.stunAnswers)},
+		{netchecking, into(&r.Netcheck, s.netchecks)},
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -32,9 +33,11 @@ type row struct {
 type mark struct {
 	limit   float64
 	atLeast bool // else at most
-	ratio   bool // of ours to derper's
+	ratio   bool // of ours to the reference's
 	below   bool // the limit itself is not good enough
 	none    bool // the row is for information
+
+	reference string // whose figure the ratio is to; empty: derper's
 }
 
 func (m mark) text(unit string) string {
@@ -49,7 +52,7 @@ func (m mark) text(unit string) string {
 		sign = "<"
 	}
 	if m.ratio {
-		return fmt.Sprintf("%s %g x derper", sign, m.limit)
+		return fmt.Sprintf("%s %g x %s", sign, m.limit, cmp.Or(m.reference, string(derper)))
 	}
 	if unit == "" {
 		return fmt.Sprintf("%s %g", sign, m.limit)
@@ -96,7 +99,7 @@ func allRows() []row {
 		shareRow(),
 		loadRow("fanin", "goodput, 10 senders to one receiver, as fast as it goes", "Mbit/s", mark{none: true}, "fanin", goodput),
 	)
-	return slices.Concat(rows, meshRows(), stunRows())
+	return slices.Concat(rows, meshRows(), stunRows(), []row{netcheckRow()})
 }
 
 // The figures of one report; NaN where it has none.

@@ -74,6 +74,7 @@ type results struct {
 	Restarts *restarts        `json:"restarts,omitempty"`
 	Kills    *outages         `json:"kills,omitempty"`
 	STUN     stunReports      `json:"stun,omitempty"`
+	Netcheck *netchecks       `json:"netcheck,omitempty"`
 	Missing  map[string]error `json:"-"` // by the name of what could not be measured
 }
 
