@@ -49,6 +49,7 @@ func (o options) docPath() string {
 }
 
 func main() {
+	crowdMain()
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each measurement is made; rows show medians")
 	flag.IntVar(&o.seconds, "seconds", 4, "length of one measurement")

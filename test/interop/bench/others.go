@@ -17,6 +17,7 @@ const (
 	restarting    = "restarts"
 	killing       = "kills"
 	stunAnswering = "STUN"
+	nodesIdling   = "nodes"
 	netchecking   = "netcheck"
 )
 
@@ -31,6 +32,7 @@ func (s *stage) others(r *results) []other {
 		{killing, into(&r.Kills, s.kill)},
 		{stunAnswering, into(&r.STUN, s.stunAnswers)},
 		{netchecking, into(&r.Netcheck, s.netchecks)},
+		{nodesIdling, into(&r.Nodes, s.nodes)},
 	}
 }
 

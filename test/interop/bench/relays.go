@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,8 @@ const (
 // relay is a running relay program.
 type relay struct {
 	url   string
-	pprof string // address of the profiles, ours only
+	addr  netip.AddrPort // where it listens
+	pprof string         // address of the profiles, ours only
 	cmd   *exec.Cmd
 	ended chan struct{}                         // closed when the process has
 	log   bytes.Buffer                          // readable once it has ended
@@ -51,7 +53,7 @@ func (s *stage) start(ctx context.Context, kind relayKind) (*relay, error) {
 
 // startAt runs a relay that listens on addr and keeps its key in dir, with more arguments.
 func (s *stage) startAt(ctx context.Context, kind relayKind, addr, dir string, more ...string) (*relay, error) {
-	r := &relay{url: "https://" + addr + "/derp", ended: make(chan struct{})}
+	r := &relay{url: "https://" + addr + "/derp", addr: netip.MustParseAddrPort(addr), ended: make(chan struct{})}
 	r.again = func(ctx context.Context) (*relay, error) { return s.startAt(ctx, kind, addr, dir, more...) }
 	var err error
 	switch kind {

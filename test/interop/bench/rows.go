@@ -99,7 +99,7 @@ func allRows() []row {
 		shareRow(),
 		loadRow("fanin", "goodput, 10 senders to one receiver, as fast as it goes", "Mbit/s", mark{none: true}, "fanin", goodput),
 	)
-	return slices.Concat(rows, meshRows(), stunRows(), []row{netcheckRow()})
+	return slices.Concat(rows, meshRows(), stunRows(), []row{netcheckRow(), nodeMemoryRow()})
 }
 
 // The figures of one report; NaN where it has none.

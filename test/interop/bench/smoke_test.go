@@ -10,6 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	crowdMain()
 	status := m.Run()
 	programs.Clean()
 	os.Exit(status)
@@ -41,5 +42,20 @@ func TestSTUNOfBothIsMeasured(t *testing.T) {
 		if found.Answers < 100 || found.PerS < 1000 || found.CPUUS <= 0 {
 			t.Errorf("%s: %+v", kind, found)
 		}
+	}
+}
+
+func TestNodesAreMeasuredInAProcessOfTheirOwn(t *testing.T) {
+	found, err := newStage(t).measureNodes(t.Context(), crowdOrder{Nodes: 3, Idle: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.Nodes != 3 || found.Heap < 10e3 || found.Stack < 10e3 {
+		t.Errorf("%+v", found)
+	}
+	r := fixture()
+	r.Nodes = &nodeMemory{Heap: 100 << 10, Stack: 51 << 10}
+	if l := lineOf(t, "node-memory", r); *l.Ours != 151 || l.Status != statusMissed {
+		t.Errorf("%+v", l)
 	}
 }

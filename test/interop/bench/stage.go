@@ -75,6 +75,7 @@ type results struct {
 	Kills    *outages         `json:"kills,omitempty"`
 	STUN     stunReports      `json:"stun,omitempty"`
 	Netcheck *netchecks       `json:"netcheck,omitempty"`
+	Nodes    *nodeMemory      `json:"nodes,omitempty"`
 	Missing  map[string]error `json:"-"` // by the name of what could not be measured
 }
 
