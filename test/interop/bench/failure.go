@@ -79,7 +79,7 @@ func (s *stage) restart(ctx context.Context) (*restarts, error) {
 	if err := s.awaitLinks(ctx, relays); err != nil {
 		return nil, err
 	}
-	load, err := startTraffic(ctx, relays, regionPairs, restartRate/8/trafficSize/regionPairs)
+	load, err := startTraffic(ctx, urlsOf(relays), everyWay(regionPairs, regionSize), restartRate/8/trafficSize/regionPairs)
 	if err != nil {
 		return nil, err
 	}
@@ -147,22 +147,16 @@ func (s *stage) kill(ctx context.Context) (*outages, error) {
 
 // killOne kills a relay and returns the longest gap, in milliseconds, of each pair that had an end there.
 func killOne(ctx context.Context, relays []*relay, victim int) (gaps []float64, err error) {
-	load, err := startTraffic(ctx, relays, regionPairs, killRate)
+	load, err := startTraffic(ctx, urlsOf(relays), everyWay(regionPairs, regionSize), killRate)
 	if err != nil {
 		return nil, err
 	}
 	defer load.end()
 	time.Sleep(killSettle)
-	for _, p := range load.pairs {
-		p.longestGap() // forget those of the beginning
-	}
+	load.forgetGaps()
 	relays[victim].kill()
 	time.Sleep(killWatch)
-	for _, p := range load.pairs {
-		if p.homes[0] == victim || p.homes[1] == victim {
-			gaps = append(gaps, float64(p.longestGap().Microseconds())/1e3)
-		}
-	}
+	gaps = load.gapsMS(func(p *pair) bool { return p.homes[0] == victim || p.homes[1] == victim })
 	load.stop(0)
 	return gaps, ctx.Err()
 }

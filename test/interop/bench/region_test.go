@@ -39,8 +39,8 @@ func TestPacketsCountOnce(t *testing.T) {
 
 func TestPairsUseEveryWay(t *testing.T) {
 	ways := map[[2]int]int{}
-	for i := range regionPairs {
-		ways[homesOf(i, regionSize)]++
+	for _, homes := range everyWay(regionPairs, regionSize) {
+		ways[homes]++
 	}
 	if len(ways) != regionSize*regionSize {
 		t.Errorf("%v", ways)

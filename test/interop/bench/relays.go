@@ -84,6 +84,14 @@ func (s *stage) startAt(ctx context.Context, kind relayKind, addr, dir string, m
 	return r, nil
 }
 
+// urlsOf are where clients reach the relays.
+func urlsOf(relays []*relay) (urls []string) {
+	for _, r := range relays {
+		urls = append(urls, r.url)
+	}
+	return urls
+}
+
 func (r *relay) pid() int { return r.cmd.Process.Pid }
 
 // await waits until the relay answers requests.
