@@ -79,7 +79,9 @@ func (s *stage) restart(ctx context.Context) (*restarts, error) {
 	if err := s.awaitLinks(ctx, relays); err != nil {
 		return nil, err
 	}
-	load, err := startTraffic(ctx, urlsOf(relays), everyWay(regionPairs, regionSize), restartRate/8/trafficSize/regionPairs)
+	load, err := startTraffic(ctx, trafficConfig{
+		urls: urlsOf(relays), homes: everyWay(regionPairs, regionSize), perS: restartRate / 8 / trafficSize / regionPairs,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +149,7 @@ func (s *stage) kill(ctx context.Context) (*outages, error) {
 
 // killOne kills a relay and returns the longest gap, in milliseconds, of each pair that had an end there.
 func killOne(ctx context.Context, relays []*relay, victim int) (gaps []float64, err error) {
-	load, err := startTraffic(ctx, urlsOf(relays), everyWay(regionPairs, regionSize), killRate)
+	load, err := startTraffic(ctx, trafficConfig{urls: urlsOf(relays), homes: everyWay(regionPairs, regionSize), perS: killRate})
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func meshRows() []row {
 			"mesh-local-stopped", "mesh-local", goodput, func(a, b float64) float64 { return 100 * (1 - a/b) }),
 		goRow("mesh-allocs", "allocations per forwarded packet, both relays together, TLS", "", mark{limit: 0.001}, meshTLS, "allocs/packet"),
 	}
-	return slices.Concat(rows, presenceRows(), failureRows())
+	return slices.Concat(rows, presenceRows(), failureRows(), losingRows())
 }
 
 // measureMesh puts a load on a relay that has a sibling.

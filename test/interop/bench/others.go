@@ -16,6 +16,7 @@ const (
 	presenceTold  = "presence"
 	restarting    = "restarts"
 	killing       = "kills"
+	losingFirst   = "losses"
 	stunAnswering = "STUN"
 	nodesIdling   = "nodes"
 	netchecking   = "netcheck"
@@ -30,6 +31,7 @@ func (s *stage) others(r *results) []other {
 		{presenceTold, into(&r.Presence, s.presences)},
 		{restarting, into(&r.Restarts, s.restart)},
 		{killing, into(&r.Kills, s.kill)},
+		{losingFirst, into(&r.Losses, s.losses)},
 		{stunAnswering, into(&r.STUN, s.stunAnswers)},
 		{netchecking, into(&r.Netcheck, s.netchecks)},
 		{nodesIdling, into(&r.Nodes, s.nodes)},

@@ -18,7 +18,9 @@ import (
 type pair struct {
 	homes    [2]int // on which relays both are, as long as these live
 	from, to *client.Region
-	dst      key.Public
+	src, dst key.Public
+	packet   [trafficSize]byte // owned by send
+	back     [trafficSize]byte // owned by sendBack
 
 	sent    atomic.Int64 // packets asked for, whether the client took them or not
 	refused atomic.Int64 // of these, not taken by the client
@@ -59,9 +61,22 @@ func (p *pair) begin(ctx context.Context) error {
 	}
 }
 
-func (p *pair) send(over <-chan struct{}, packetsPerS float64) {
-	packet := make([]byte, trafficSize)
-	began := time.Now()
+// send sends the next packet.
+func (p *pair) send() {
+	packet := p.packet[:]
+	binary.BigEndian.PutUint64(packet, uint64(p.sent.Load()))
+	if p.from.Send(p.dst, packet) != nil {
+		p.refused.Add(1)
+	}
+	p.sent.Add(1)
+}
+
+// sendBack sends a packet the other way, so that the receiver is one who sends, too.
+func (p *pair) sendBack() { p.to.Send(p.src, p.back[:]) }
+
+// pace does something so many times per second, until it is over.
+func pace(over <-chan struct{}, perS float64, do func()) {
+	began, done := time.Now(), int64(0)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -70,12 +85,8 @@ func (p *pair) send(over <-chan struct{}, packetsPerS float64) {
 			return
 		case <-tick.C:
 		}
-		for due := int64(time.Since(began).Seconds() * packetsPerS); p.sent.Load() < due; {
-			binary.BigEndian.PutUint64(packet, uint64(p.sent.Load()))
-			if p.from.Send(p.dst, packet) != nil {
-				p.refused.Add(1)
-			}
-			p.sent.Add(1)
+		for due := int64(time.Since(began).Seconds() * perS); done < due; done++ {
+			do()
 		}
 	}
 }
@@ -126,4 +137,10 @@ func (p *pair) longestGap() time.Duration {
 	gap := max(p.gap, time.Since(p.last))
 	p.gap = 0
 	return gap
+}
+
+func (p *pair) arrivedSince(t time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last.After(t)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/detour-relay/detour/internal/load"
@@ -52,6 +53,17 @@ func TestPairsUseEveryWay(t *testing.T) {
 	}
 }
 
+func TestPaceKeepsItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, done := make(chan struct{}), 0
+		time.AfterFunc(2*time.Second+time.Millisecond/2, func() { close(over) })
+		pace(over, 100, func() { done++ })
+		if done != 200 {
+			t.Errorf("%d times in two seconds", done)
+		}
+	})
+}
+
 func TestQuantiles(t *testing.T) {
 	var values []float64
 	if quantile(values, 0.99) != nil {
@@ -83,6 +95,15 @@ func TestRowsAboutARegion(t *testing.T) {
 	r.Kills = &outages{GapsMS: []float64{10, 20, 900}}
 	if l := lineOf(t, "kill-gap", r); l.Status != statusOK || *l.Ours != 900 {
 		t.Errorf("%+v", l)
+	}
+	r.Losses = losses{losingStopped: {GapsMS: []float64{1900, 2000, 3100}}, losingKilled: {GapsMS: []float64{20, 30}}}
+	if l := lineOf(t, "silent-p50", r); l.Status != statusInfo || *l.Ours != 2000 {
+		t.Errorf("%+v", l)
+	}
+	for name, want := range map[string]status{"silent-p99": statusMissed, "closed-p99": statusOK, "swallowed-p99": statusNotMeasured} {
+		if l := lineOf(t, name, r); l.Status != want {
+			t.Errorf("%+v", l)
+		}
 	}
 	r.Presence = presences{ours: {KnownMS: 3}, derper: {KnownMS: 4}}
 	if l := lineOf(t, "presence-known", r); l.Status != statusInfo || *l.Ratio != 0.75 {

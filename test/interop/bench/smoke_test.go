@@ -59,3 +59,15 @@ func TestNodesAreMeasuredInAProcessOfTheirOwn(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+func TestTrafficFindsTheSecondRelay(t *testing.T) {
+	found, err := newStage(t).loseFirst(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range []string{losingStopped, losingSwallowed, losingKilled} {
+		if f := found[way]; f == nil || len(f.GapsMS) != losingPairs || f.GapsMS[0] <= 0 {
+			t.Errorf("%s: %+v", way, f)
+		}
+	}
+}

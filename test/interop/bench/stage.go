@@ -73,6 +73,7 @@ type results struct {
 	Presence presences        `json:"presence,omitempty"`
 	Restarts *restarts        `json:"restarts,omitempty"`
 	Kills    *outages         `json:"kills,omitempty"`
+	Losses   losses           `json:"losses,omitempty"`
 	STUN     stunReports      `json:"stun,omitempty"`
 	Netcheck *netchecks       `json:"netcheck,omitempty"`
 	Nodes    *nodeMemory      `json:"nodes,omitempty"`

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,17 +21,25 @@ type traffic struct {
 	over    chan struct{} // closed when no more is to be sent
 }
 
-// startTraffic logs a pair in for each of the homes, which are places in urls, and has them send packetsPerS packets each.
-func startTraffic(ctx context.Context, urls []string, homes [][2]int, packetsPerS float64) (*traffic, error) {
+// trafficConfig says who sends how much.
+type trafficConfig struct {
+	urls     []string // of the region's relays, as clients reach them
+	homes    [][2]int // of each pair, as places in urls
+	perS     float64  // packets that each sends
+	backPerS float64  // packets that each receiver sends to its sender, which nobody counts
+}
+
+// startTraffic logs all pairs in and has them send.
+func startTraffic(ctx context.Context, config trafficConfig) (*traffic, error) {
 	t := &traffic{over: make(chan struct{})}
-	for _, h := range homes {
+	for _, h := range config.homes {
 		p := &pair{homes: h}
-		secret := key.NewPrivate()
-		p.dst = secret.Public()
+		from, to := key.NewPrivate(), key.NewPrivate()
+		p.src, p.dst = from.Public(), to.Public()
 		t.pairs = append(t.pairs, p)
 		var err error
-		if p.to, err = regionPeer(urls, p.homes[1], secret); err == nil {
-			p.from, err = regionPeer(urls, p.homes[0], key.NewPrivate())
+		if p.to, err = regionPeer(config.urls, p.homes[1], to); err == nil {
+			p.from, err = regionPeer(config.urls, p.homes[0], from)
 		}
 		if err != nil {
 			t.end()
@@ -46,7 +55,8 @@ func startTraffic(ctx context.Context, urls []string, homes [][2]int, packetsPer
 		}
 	}
 	for _, p := range t.pairs {
-		t.sending.Go(func() { p.send(t.over, packetsPerS) })
+		t.sending.Go(func() { pace(t.over, config.perS, p.send) })
+		t.sending.Go(func() { pace(t.over, config.backPerS, p.sendBack) })
 	}
 	return t, nil
 }
@@ -113,6 +123,27 @@ func (t *traffic) gapsMS(counts func(*pair) bool) (all []float64) {
 		}
 	}
 	return all
+}
+
+// awaitArrivals waits for a while, and then until each pair has had another arrival, or until it is late.
+func (t *traffic) awaitArrivals(after, late time.Duration) {
+	time.Sleep(after)
+	since := time.Now()
+	for time.Since(since) < late && slices.ContainsFunc(t.pairs, func(p *pair) bool { return !p.arrivedSince(since) }) {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// checkMoved fails if a client is still connected to its first choice.
+func (t *traffic) checkMoved() error {
+	for _, p := range t.pairs {
+		for _, r := range []*client.Region{p.from, p.to} {
+			if s := r.State(); s.Connected && s.Node == 0 {
+				return fmt.Errorf("a client is still at %s", s.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // end closes all clients.
