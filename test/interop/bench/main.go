@@ -1,14 +1,14 @@
 // Command bench measures our relay beside the reference derper: same machine, same run, in turns. It
 // prints one table, writes one JSON file, and puts the latest table into docs/performance.md.
 //
-//	cd test/interop && go run ./bench                         # everything, less than twenty minutes
-//	cd test/interop && go run ./bench -rounds 1 -seconds 2    # a quick look, about seven minutes
+//	cd test/interop && go run ./bench                         # everything, less than 25 minutes
+//	cd test/interop && go run ./bench -rounds 1 -seconds 2    # a quick look, about eleven minutes
 //	cd test/interop && go run ./bench -rows goodput,loss      # some rows; the document stays as it is
 //
 // The words: a measurement is one load put on one relay in one round (measurements.go); a row is one line
 // of the table, computed from the medians of measurements (rows.go). Relays are processes of their own,
 // started anew for each measurement, alone or as a region (mesh.go), with TLS 1.3 and a certificate for 127.0.0.1; the load comes from
-// `detour bench`, which treats every relay alike. What it takes until siblings know of peers is in presence.go.
+// `detour bench`, which treats every relay alike. What is measured by other means is listed in others.go.
 //
 // Limits: relay and generator share the machine, so only ratios of one run mean something. It needs Linux
 // for CPU times and memory, and the download row needs root (see the package tailnet).
