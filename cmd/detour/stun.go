@@ -73,10 +73,23 @@ func (p *relayProcess) openSTUN(config stun.Config) (*stun.Responder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.takeover.keepPacketConn("stun", responder.Conn()); err != nil {
+	if err := p.keepSTUN(responder); err != nil {
 		return nil, errors.Join(err, responder.Close())
 	}
 	return responder, nil
+}
+
+// keepSTUN has the socket handed on to the next process.
+func (p *relayProcess) keepSTUN(responder *stun.Responder) error {
+	if p.takeover == nil {
+		return nil // there will be none
+	}
+	file, err := responder.File()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return p.takeover.keepFile("stun", file)
 }
 
 // start answers requests until stop.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 
 	"github.com/detour-relay/detour/relay"
 )
@@ -19,7 +20,7 @@ func (*takeover) inherited(string) (net.Listener, error) { return nil, nil }
 func (*takeover) keep(string, net.Listener) error        { return nil }
 
 func (*takeover) inheritedPacketConn(string) (*net.UDPConn, error) { return nil, nil }
-func (*takeover) keepPacketConn(string, *net.UDPConn) error        { return nil }
+func (*takeover) keepFile(string, *os.File) error                  { return nil }
 
 func (*takeover) takesOver() bool { return false }
 func (*takeover) ready() error    { return nil }

@@ -67,8 +67,13 @@ func (t *takeover) inheritedPacketConn(name string) (*net.UDPConn, error) {
 	if t == nil {
 		return nil, nil
 	}
-	socket, err := t.upgrader.PacketConn("udp", name)
-	if socket == nil || err != nil {
+	file, err := t.upgrader.File(name)
+	if file == nil || err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	socket, err := net.FilePacketConn(file)
+	if err != nil {
 		return nil, err
 	}
 	udp, ok := socket.(*net.UDPConn)
@@ -78,12 +83,12 @@ func (t *takeover) inheritedPacketConn(name string) (*net.UDPConn, error) {
 	return udp, nil
 }
 
-// keepPacketConn has a UDP socket handed on to the next process.
-func (t *takeover) keepPacketConn(name string, socket *net.UDPConn) error {
+// keepFile has a copy of a file handed on to the next process.
+func (t *takeover) keepFile(name string, file *os.File) error {
 	if t == nil {
 		return nil
 	}
-	return t.upgrader.AddPacketConn("udp", name, socket)
+	return t.upgrader.AddFile(name, file)
 }
 
 // takesOver reports whether this process replaces another.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"testing"
 
@@ -16,7 +17,29 @@ const variantKey = "STUN_BENCHMARK_VARIANT"
 
 var variants = map[string]func(*Responder) error{
 	"batches": (*Responder).serve,
-	"singly":  (*Responder).serveSingly,
+	"singly":  singly,
+}
+
+// singly serves as systems do that have no batches.
+func singly(r *Responder) error {
+	file, err := r.File()
+	if err != nil {
+		return err
+	}
+	conn, err := net.FilePacketConn(file)
+	file.Close()
+	if err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		<-r.closed
+		conn.Close()
+	}()
+	err = r.serveSingly(conn.(*net.UDPConn))
+	<-ended
+	return err
 }
 
 func TestMain(m *testing.M) {

@@ -3,9 +3,11 @@ package stun
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 )
@@ -31,7 +33,8 @@ type Config struct {
 
 // A Responder answers requests on one UDP socket.
 type Responder struct {
-	conn   *net.UDPConn
+	socket *socket
+	addr   netip.AddrPort
 	config Config
 	count  counters
 
@@ -59,7 +62,8 @@ func New(conn *net.UDPConn, config Config) (*Responder, error) {
 		conn.Close()
 		return nil, errors.New("STUN: the socket is closed")
 	}
-	r := &Responder{conn: conn, config: config, everywhere: local.IP.IsUnspecified(), closed: make(chan struct{})}
+	r := &Responder{config: config, everywhere: local.IP.IsUnspecified(), closed: make(chan struct{})}
+	r.addr = netip.AddrPortFrom(local.AddrPort().Addr().Unmap(), local.AddrPort().Port())
 	if err := conn.SetReadBuffer(receiveBuffer); err != nil {
 		config.Logger.Debug("STUN receive buffer stays as it is", "error", err)
 	}
@@ -69,17 +73,25 @@ func New(conn *net.UDPConn, config Config) (*Responder, error) {
 			return nil, err
 		}
 	}
+	var err error
+	if r.socket, err = takeSocket(conn); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
 // Addr returns the address that the responder listens on.
-func (r *Responder) Addr() netip.AddrPort {
-	a := r.conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-}
+func (r *Responder) Addr() netip.AddrPort { return r.addr }
 
-// Conn returns the socket, to hand it to a process that takes over.
-func (r *Responder) Conn() *net.UDPConn { return r.conn }
+// File returns a copy of the socket, to hand it to a process that takes over. It
+// is the caller's to close.
+func (r *Responder) File() (*os.File, error) {
+	file, err := r.socket.file()
+	if err != nil {
+		return nil, fmt.Errorf("STUN: copying the socket: %w", err)
+	}
+	return file, nil
+}
 
 // Serve answers requests until ctx is done or Close is called, and then
 // returns nil. It closes the socket.
@@ -94,7 +106,7 @@ func (r *Responder) Close() error {
 	err := net.ErrClosed
 	r.close.Do(func() {
 		close(r.closed)
-		err = r.conn.Close()
+		err = r.socket.close()
 	})
 	if errors.Is(err, net.ErrClosed) {
 		return nil

@@ -22,7 +22,7 @@ func start(t testing.TB, config Config) *Responder {
 
 func startSingly(t testing.TB, config Config) *Responder {
 	t.Helper()
-	return startBy(t, config, (*Responder).serveSingly)
+	return startBy(t, config, singly)
 }
 
 func startBy(t testing.TB, config Config, serve func(*Responder) error) *Responder {

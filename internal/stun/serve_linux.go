@@ -70,10 +70,6 @@ type batch struct {
 }
 
 func (r *Responder) serve() error {
-	raw, err := r.conn.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("STUN: %w", err)
-	}
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return fmt.Errorf("STUN: making an eventfd: %w", err)
@@ -90,14 +86,7 @@ func (r *Responder) serve() error {
 		case <-done:
 		}
 	}()
-	// Read keeps the descriptor from being closed, and Close waits for us.
-	err = raw.Read(func(fd uintptr) bool {
-		newBatch(r, int(fd), wake).run()
-		return true
-	})
-	if err != nil && !r.isClosed() {
-		return fmt.Errorf("STUN: %w", err)
-	}
+	r.socket.use(func(fd int) { newBatch(r, fd, wake).run() })
 	return nil
 }
 

@@ -4,6 +4,6 @@ package stun
 
 import "net"
 
-func (r *Responder) serve() error { return r.serveSingly() }
+func (r *Responder) serve() error { return r.serveSingly(r.socket.conn) }
 
 func askForLocalAddr(*net.UDPConn) error { return nil }

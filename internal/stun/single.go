@@ -1,12 +1,14 @@
 package stun
 
+import "net"
+
 // serveSingly takes and answers one datagram at a time, as any system can.
 //
 // It allocates nothing per datagram.
-func (r *Responder) serveSingly() error {
+func (r *Responder) serveSingly(conn *net.UDPConn) error {
 	b := make([]byte, 1<<16) // some systems report a datagram that does not fit as an error
 	for failures := 0; ; {
-		n, from, err := r.conn.ReadFromUDPAddrPort(b)
+		n, from, err := conn.ReadFromUDPAddrPort(b)
 		if err != nil {
 			failures++
 			if !r.failed(err, failures) {
@@ -22,7 +24,7 @@ func (r *Responder) serveSingly() error {
 			r.count.noLocalAddr.Add(1)
 		}
 		size := putAnswer(b, from)
-		if _, err := r.conn.WriteToUDPAddrPort(b[:size], from); err != nil {
+		if _, err := conn.WriteToUDPAddrPort(b[:size], from); err != nil {
 			r.count.sendErrors.Add(1)
 			continue
 		}
