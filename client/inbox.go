@@ -79,26 +79,27 @@ func (c *chunk) add(msg *Message) {
 // read receives until the connection ends. While it waits it holds no buffer, and little stack.
 func (r *Region) read(s *session) {
 	defer s.conn.Close()
-	for more := r.pass(s, &s.info); more; {
+	for more := r.pass(s, true); more; {
 		if s.conn.awaitFrame() != nil {
 			return
 		}
 		s.hear()
-		more = r.pass(s, nil)
+		more = r.pass(s, false)
 	}
 }
 
-// pass puts a message, or else what has arrived, into the inbox. It returns false if the connection has ended.
-func (r *Region) pass(s *session, msg *Message) bool {
+// pass puts what has arrived into the inbox; before anything else ServerInfo, which has arrived already. It returns false if the
+// connection has ended.
+func (r *Region) pass(s *session, first bool) bool {
 	c := s.takeFree()
 	if c == nil {
 		return false
 	}
 	c.of = r.of
 	var err error
-	if msg != nil {
+	if first {
 		c.empty(0)
-		c.add(msg)
+		c.add(&s.msg)
 	} else {
 		err = s.fill(c)
 	}

@@ -28,12 +28,12 @@ type nodeRegion struct {
 	id     int
 	node   *Node
 	def    *derpmap.Region
-	cfg    RegionConfig
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{} // closed when all goroutines of it have ended
 
 	mu       sync.Mutex             // held while region is made
+	cfg      RegionConfig           // for that, empty afterwards
 	region   atomic.Pointer[Region] // nil at first
 	writing  sync.WaitGroup         // the writer
 	home     atomic.Bool            // to be told to relays
@@ -119,6 +119,7 @@ func (r *nodeRegion) begin(before <-chan struct{}) {
 		r.noteState(RegionState{Err: err}) // cannot be: the nodes were found valid
 		return
 	}
+	r.cfg = RegionConfig{} // the Region has it
 	r.region.Store(region)
 	region.SetPreferred(r.home.Load()) // it may have changed meanwhile
 	r.queue.open()

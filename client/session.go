@@ -13,7 +13,6 @@ type session struct {
 	// Set once.
 	conn  *Conn
 	node  *node
-	info  Message // ServerInfo
 	since time.Time
 	took  time.Duration // to connect
 
@@ -36,7 +35,7 @@ type session struct {
 	recovered chan struct{} // it was suspected, and has been heard again
 
 	free chan *chunk
-	msg  Message // owned by the reader
+	msg  Message // the last one, ServerInfo at first; owned by the reader
 
 	toldMu sync.Mutex
 	told   bool // that we prefer this relay; guarded by toldMu
@@ -44,7 +43,7 @@ type session struct {
 
 func newSession(conn *Conn, r *Region, n *node, info Message, preferred bool, since time.Time, took time.Duration) *session {
 	s := &session{
-		conn: conn, region: r, node: n, info: info, since: since, took: took, told: preferred,
+		conn: conn, region: r, node: n, msg: info, since: since, took: took, told: preferred,
 		restarting: make(chan restart, 1), idle: make(chan struct{}), free: make(chan *chunk, chunksPerSession),
 		sending: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -23,7 +24,7 @@ func (t *target) startTLS(ctx context.Context, c *Conn) error {
 		DynamicRecordSizingDisabled: true,
 		// crypto/tls would verify host only; VerifyConnection verifies all there is to it, and always runs.
 		InsecureSkipVerify: true,
-		VerifyConnection:   t.verify,
+		VerifyConnection:   t.trust().verify,
 	})
 	c.stream, c.in.src = c.tls, c.tls
 	if err := c.tls.HandshakeContext(ctx); err != nil {
@@ -32,26 +33,37 @@ func (t *target) startTLS(ctx context.Context, c *Conn) error {
 	return nil
 }
 
+// trust says which certificates of a relay are good. It is all that a connection keeps of what it was made from.
+type trust struct {
+	roots    *x509.CertPool // nil: those of the system
+	host     string         // connected to; a name or an IP address
+	name     string         // verified; the host, unless the map says otherwise
+	pin      string         // lowercase hex, empty if not pinned
+	insecure bool
+}
+
+func (t *target) trust() *trust {
+	return &trust{roots: t.RootCAs, host: t.host, name: cmp.Or(t.CertName, t.host), pin: t.pin, insecure: t.InsecureSkipVerify}
+}
+
 // verify decides about the certificates of a relay.
-func (t *target) verify(state tls.ConnectionState) error {
+func (t *trust) verify(state tls.ConnectionState) error {
 	switch {
-	case t.InsecureSkipVerify:
+	case t.insecure:
 		return nil
 	case t.pin != "":
 		return t.verifyPin(state.PeerCertificates, time.Now())
-	case t.CertName != "":
-		return t.verifyChain(state.PeerCertificates, t.CertName)
 	}
-	return t.verifyChain(state.PeerCertificates, t.host)
+	return t.verifyChain(state.PeerCertificates)
 }
 
-// verifyChain verifies the chain, and that the first certificate is for name, which may be an IP address.
-func (t *target) verifyChain(certs []*x509.Certificate, name string) error {
+// verifyChain verifies the chain, and that the first certificate is for the name, which may be an IP address.
+func (t *trust) verifyChain(certs []*x509.Certificate) error {
 	intermediates := x509.NewCertPool()
 	for _, cert := range certs[1:] {
 		intermediates.AddCert(cert)
 	}
-	_, err := certs[0].Verify(x509.VerifyOptions{DNSName: name, Roots: t.RootCAs, Intermediates: intermediates})
+	_, err := certs[0].Verify(x509.VerifyOptions{DNSName: t.name, Roots: t.roots, Intermediates: intermediates})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCertificate, err)
 	}
@@ -60,7 +72,7 @@ func (t *target) verifyChain(certs []*x509.Certificate, name string) error {
 
 // verifyPin wants the pinned certificate and, meta certificates aside, no other. It has to be the first, the one whose
 // owner shook hands with us: an attacker can send along the certificates of others.
-func (t *target) verifyPin(certs []*x509.Certificate, now time.Time) error {
+func (t *trust) verifyPin(certs []*x509.Certificate, now time.Time) error {
 	leaf, others := certs[0], 0
 	for _, cert := range certs[1:] {
 		if !strings.HasPrefix(cert.Subject.CommonName, metaPrefix) {
