@@ -31,7 +31,7 @@
 // A Region connects to the first of its nodes that admits us, and when that breaks, or when its relay says that it restarts or falls
 // silent, to the next one that does; in the latter two cases before the old connection is let go. The next node is tried as soon as
 // one has failed, or is slow (250 ms at first); after each round without success the pause grows up to 5 s. A relay that says nothing
-// for 20 s is asked for a Pong, and for 1 s while packets are sent to it. It reads ahead, up to a bound, so that Pings are answered
+// for 20 s is asked for a Pong; after 1 s if packets are sent to it, or a stream of them from it has stopped. It reads ahead, up to a bound, so that Pings are answered
 // and dead connections found also while nobody is in Recv; but who never calls it stops the reading, and with it all that.
 //
 // # Conn

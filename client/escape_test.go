@@ -69,6 +69,33 @@ func TestEscapeFromSilence(t *testing.T) {
 	})
 }
 
+// So is one from which a stream of packets came, by those who only receive.
+func TestEscapeWhenAStreamStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := regionOf(t, pipeRelay(t, func(s *side) {
+			if !s.admit() {
+				return
+			}
+			go s.drain()
+			for range 1000 {
+				s.write(derp.AppendRecvPacket(nil, key.Public{1}, []byte("x")))
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(time.Minute)
+		}), pipeRelay(t, echoing))
+		regionRecv(t, r, MessageServerInfo)
+		for range 1000 {
+			regionRecv(t, r, MessagePacket)
+		}
+		start := time.Now()
+		regionRecv(t, r, MessageServerInfo)
+		if took := time.Since(start); took > 3*time.Second || r.State().Node != 1 {
+			t.Errorf("%+v after %v", r.State(), took)
+		}
+		r.Close()
+	})
+}
+
 // Those who were sending to a relay that reads no more go on through the next one.
 func TestEscapeFreesSenders(t *testing.T) {
 	stop := make(chan struct{})

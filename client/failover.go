@@ -288,8 +288,8 @@ func (r *Region) hold(s *session) {
 			if s.silentFor() >= quietTime {
 				r.running.Go(func() { s.askIfSilent(quietTime, pongPatience) })
 			}
-		case <-s.sending:
-			r.running.Go(func() { r.watchSending(s) })
+		case <-s.traffic:
+			r.running.Go(func() { r.watchTraffic(s) })
 		case <-r.nudged:
 			r.running.Go(s.checkAfterChange)
 		}

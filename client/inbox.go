@@ -164,6 +164,7 @@ func (s *session) fill(c *chunk) error {
 func (s *session) take(c *chunk, msg *Message) {
 	switch msg.Kind {
 	case MessagePacket:
+		s.noteReceived()
 		c.add(msg)
 		return
 	case MessageKeepAlive, MessagePong:

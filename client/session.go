@@ -29,7 +29,7 @@ type session struct {
 	heard   atomic.Int64  // when something arrived last, as time since region.born
 	held    atomic.Bool   // not reading: Recv is not called
 	watch   atomic.Int32  // unwatched, watched or watchedNew
-	sending chan struct{} // tells of a send while unwatched
+	traffic chan struct{} // tells of traffic while unwatched
 
 	suspected chan struct{} // the relay has fallen silent
 	recovered chan struct{} // it was suspected, and has been heard again
@@ -45,7 +45,7 @@ func newSession(conn *Conn, r *Region, n *node, info Message, preferred bool, si
 	s := &session{
 		conn: conn, region: r, node: n, msg: info, since: since, took: took, told: preferred,
 		restarting: make(chan restart, 1), idle: make(chan struct{}), free: make(chan *chunk, chunksPerSession),
-		sending: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
+		traffic: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
 	}
 	s.hear()
 	for range chunksPerSession {

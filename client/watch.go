@@ -10,7 +10,7 @@ import (
 )
 
 // A relay may be dead without anybody having said so: its machine vanished, the network swallows packets, the process hangs.
-// It is asked for a Pong when it has been silent, soon if packets are being sent to it. It is not silent while we do not listen.
+// It is asked for a Pong when it has been silent, soon if there is traffic. It is not silent while we do not listen.
 const (
 	quietTime    = 20 * time.Second // of a relay to which nothing is sent
 	quietJitter  = 5 * time.Second  // more, so that those who connected together do not ask together
@@ -33,12 +33,15 @@ func (s *session) hear() {
 	s.region.heard.Store(now)
 }
 
-// Whether a session is watched for silence because packets are sent.
+// Whether a session is watched for silence because packets are sent or received.
 const (
 	unwatched  = iota
 	watched    // nothing was sent since the watcher looked last
 	watchedNew // something was
 )
+
+// streaming is for how many looks in a row packets have to come until their end is worth a question.
+const streaming = 3
 
 // noteSend has the session watched.
 func (s *session) noteSend() {
@@ -48,8 +51,15 @@ func (s *session) noteSend() {
 		s.watch.CompareAndSwap(watched, watchedNew)
 	case unwatched:
 		if s.watch.CompareAndSwap(unwatched, watchedNew) {
-			s.sending <- struct{}{} // has room: the keeper takes it before the watch can end
+			s.traffic <- struct{}{} // has room: the keeper takes it before the watch can end
 		}
+	}
+}
+
+// noteReceived has the session watched, too: a stream that stops may have lost its relay.
+func (s *session) noteReceived() {
+	if s.watch.Load() == unwatched && s.watch.CompareAndSwap(unwatched, watched) {
+		s.traffic <- struct{}{} // has room, likewise
 	}
 }
 
@@ -103,10 +113,10 @@ func (s *session) askIfSilent(quiet, patience time.Duration) {
 	}
 }
 
-// watchSending looks, for as long as packets are sent, whether the relay says anything. That it was silent before means nothing; so it
-// has time from now on, and is asked only if sending goes on.
-func (r *Region) watchSending(s *session) {
-	for {
+// watchTraffic looks, for as long as there is traffic, whether the relay says anything. That it was silent before means nothing; so it
+// has time from now on. It is asked if sending goes on, and when a stream of packets from it has stopped.
+func (r *Region) watchTraffic(s *session) {
+	for stream := 0; ; {
 		heard := s.heard.Load()
 		wait := sendQuiet - s.silentFor()
 		if wait <= 0 {
@@ -116,11 +126,17 @@ func (r *Region) watchSending(s *session) {
 		if !s.wait(wait) {
 			return
 		}
-		if s.senders.Load() == 0 && s.watch.CompareAndSwap(watched, unwatched) {
-			return
+		if s.heard.Load() != heard {
+			stream++
+			continue
 		}
-		if s.heard.Load() == heard && s.silent(heard, time.Duration(r.patience.Load())) {
+		sending := s.watch.Load() == watchedNew || s.senders.Load() > 0
+		if (sending || stream >= streaming) && s.silent(heard, time.Duration(r.patience.Load())) {
 			s.suspect(heard)
+		}
+		stream = 0
+		if !sending && s.watch.CompareAndSwap(watched, unwatched) {
+			return
 		}
 	}
 }

@@ -11,8 +11,7 @@ import (
 
 // A socket is the responder's descriptor. The runtime's poller does not know
 // it: it would wake a thread for each datagram, although nobody waits there, and
-// that costs more than an answer (0.9 against 2.9 answers a second relative to
-// derper, 1.1 against 0.4 of its CPU time).
+// that doubles what an answer costs (docs/performance.md).
 type socket struct {
 	fd int // set once; it blocks, so that copies of it keep out of the poller, too
 
