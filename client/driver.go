@@ -16,10 +16,10 @@ import (
 type driver struct {
 	node *Node
 
-	given   *derpmap.Map // as it came
-	regions []home.Region
-	scores  map[int]float64
-	timer   func(context.Context, int) (time.Duration, error)
+	given     *derpmap.Map // as it came
+	regions   []home.Region
+	scores    map[int]float64
+	timeHTTPS func(context.Context, int) (time.Duration, error)
 
 	schedule  home.Schedule
 	chooser   home.Chooser
@@ -97,7 +97,7 @@ func (d *driver) beginReport() {
 	d.measuring = true
 	d.node.stats.reports.Add(1)
 	means := measure.Config{
-		ListenPacket: d.node.cfg.ListenPacket, Lookup: d.node.cfg.Lookup, DialContext: d.node.cfg.Base.DialContext, HTTPS: d.timer,
+		ListenPacket: d.node.cfg.ListenPacket, Lookup: d.node.cfg.Lookup, DialContext: d.node.cfg.Base.DialContext, HTTPS: d.timeHTTPS,
 	}
 	questions := home.Questions{
 		Regions: d.regions, Have: measure.HostFamilies(), Full: d.schedule.Begin(now), Last: d.last.Report, Home: d.chooser.Home(),

@@ -35,15 +35,20 @@ func sendOn(t *testing.T, r *Region) (received *atomic.Int64) {
 	return received
 }
 
+// echoAndFallSilent echoes for so long, and from then on only reads.
+func (s *side) echoAndFallSilent(after time.Duration) {
+	time.AfterFunc(after, func() { s.conn.SetReadDeadline(time.Unix(1, 0)) })
+	s.echo()
+	s.conn.SetReadDeadline(time.Time{})
+	s.drain()
+}
+
 // A relay that falls silent while we send is left for the next one within 3 s.
 func TestEscapeFromSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := regionOf(t, pipeRelay(t, func(s *side) {
 			if s.admit() {
-				time.AfterFunc(10*time.Second, func() { s.conn.SetReadDeadline(time.Unix(1, 0)) })
-				s.echo()
-				s.conn.SetReadDeadline(time.Time{})
-				s.drain()
+				s.echoAndFallSilent(10 * time.Second)
 			}
 		}), pipeRelay(t, echoing))
 		received := sendOn(t, r)
@@ -239,10 +244,7 @@ func TestEscapeToTheSameRelay(t *testing.T) {
 				return
 			}
 			if logins.Add(1) == 1 {
-				time.AfterFunc(time.Minute, func() { s.conn.SetReadDeadline(time.Unix(1, 0)) })
-				s.echo()
-				s.conn.SetReadDeadline(time.Time{})
-				s.drain()
+				s.echoAndFallSilent(time.Minute)
 				return
 			}
 			s.echo()
@@ -261,10 +263,7 @@ func TestNetworkChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := regionOf(t, pipeRelay(t, func(s *side) {
 			if s.admit() {
-				time.AfterFunc(time.Second, func() { s.conn.SetReadDeadline(time.Unix(1, 0)) })
-				s.echo()
-				s.conn.SetReadDeadline(time.Time{})
-				s.drain()
+				s.echoAndFallSilent(time.Second)
 			}
 		}), pipeRelay(t, echoing))
 		regionRecv(t, r, MessageServerInfo)

@@ -214,8 +214,8 @@ func (n *Node) NetworkChanged() {
 	}
 }
 
-// regionChanged has the driver look at everything again.
-func (n *Node) regionChanged() {
+// wakeDriver has the driver look at everything again: a region has changed, or traffic has begun.
+func (n *Node) wakeDriver() {
 	select {
 	case n.changed <- struct{}{}:
 	default:

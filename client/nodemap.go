@@ -53,7 +53,7 @@ func (d *driver) takeMap(update *derpmap.Map) {
 		m = m.ForTailnet(d.node.cfg.Tailnet)
 	}
 	d.regions, d.scores = measure.Regions(m), scores(m)
-	d.timer = timeRegions(m, d.node.cfg.Base)
+	d.timeHTTPS = timeRegions(m, d.node.cfg.Base)
 	for _, id := range d.node.redefine(m) {
 		d.chooser.Changed(id)
 		delete(d.down, id)

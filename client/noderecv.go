@@ -73,7 +73,7 @@ func (n *Node) noteReceived() {
 // wakeIfAsleep wakes the driver, which measures nothing while there is no traffic.
 func (n *Node) wakeIfAsleep() {
 	if n.asleep.Load() && n.asleep.CompareAndSwap(true, false) {
-		n.regionChanged()
+		n.wakeDriver()
 	}
 }
 

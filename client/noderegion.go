@@ -85,7 +85,7 @@ func (r *nodeRegion) noteState(s RegionState) {
 		default:
 		}
 	}
-	r.node.regionChanged()
+	r.node.wakeDriver()
 }
 
 func (r *nodeRegion) connected() bool { return r.state.Load().Connected }

@@ -175,7 +175,7 @@ func judgeCheck(r *probe.Report, err error) error {
 	case errors.Is(err, probe.ErrNoNetwork):
 		return unansweredf("%w: connect it, or check from another", probe.ErrNoNetwork)
 	case r.Counts.Fail > 0:
-		failed := fmt.Sprintf("%s failed", plural(r.Counts.Fail, "check"))
+		failed := fmt.Sprintf("%s failed", counted(r.Counts.Fail, "check"))
 		if err != nil {
 			return fmt.Errorf("%s, and %w", failed, err)
 		}

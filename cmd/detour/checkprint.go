@@ -145,13 +145,6 @@ func nameWidth(checks []probe.Check) int {
 func (p *checkPrinter) sumUp(r *probe.Report) error {
 	c := r.Counts
 	p.write(fmt.Sprintf("%d ok, %s, %d failed, %d skipped, in %.1f s\n",
-		c.OK, plural(c.Warn, "warning"), c.Fail, c.Skip, r.Took.Seconds()))
+		c.OK, counted(c.Warn, "warning"), c.Fail, c.Skip, r.Took.Seconds()))
 	return p.err
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -123,10 +123,7 @@ func (f *relayFlags) define(cmd *cobra.Command) {
 		"stun":       {stunOff},
 		"home":       {"blank", "http://", "https://"},
 	} {
-		complete := cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
-		if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
-			panic(err) // the flag was defined a few lines above
-		}
+		completeFlag(cmd, name, choices...)
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 func TestAnswersComeFromTheAddressThatWasAsked(t *testing.T) {
 	request := []byte(loadVectors(t).Request)
 	for _, listen := range []string{"0.0.0.0:0", "[::]:0"} {
+		if !canListen(t, listen) {
+			continue
+		}
 		t.Run(listen, func(t *testing.T) {
 			r := start(t, Config{Addr: listen})
 			for _, host := range []string{"127.0.0.2", "127.1.2.3", "127.0.0.1"} {

@@ -29,9 +29,6 @@ func startBy(t testing.TB, config Config, serve func(*Responder) error) *Respond
 	t.Helper()
 	r, err := Listen(t.Context(), config)
 	if err != nil {
-		if strings.HasPrefix(config.Addr, "[") {
-			t.Skipf("no IPv6 here: %v", err)
-		}
 		t.Fatal(err)
 	}
 	ended := make(chan error)
@@ -44,6 +41,22 @@ func startBy(t testing.TB, config Config, serve func(*Responder) error) *Respond
 		checkSums(t, r.Snapshot())
 	})
 	return r
+}
+
+// canListen tells whether this host has the addresses that a responder is to listen on. It asks the system and not Listen, whose failures
+// are for the tests to find.
+func canListen(t *testing.T, listen string) bool {
+	t.Helper()
+	if !strings.HasPrefix(listen, "[") {
+		return true
+	}
+	c, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		t.Logf("without %s, as this host has no IPv6: %v", listen, err)
+		return false
+	}
+	c.Close()
+	return true
 }
 
 func checkSums(t testing.TB, s Snapshot) {
@@ -97,6 +110,9 @@ func TestResponderAnswersBothFamilies(t *testing.T) {
 		{"[::]:0", []string{"127.0.0.1", "::1"}},
 		{":0", []string{"127.0.0.1"}},
 	} {
+		if !canListen(t, test.listen) {
+			continue
+		}
 		t.Run(test.listen, func(t *testing.T) {
 			r := start(t, Config{Addr: test.listen})
 			for _, host := range test.ask {
@@ -240,6 +256,9 @@ func TestAnswersAllocateNothing(t *testing.T) {
 	request := []byte(loadVectors(t).Request)
 	for name, start := range starters {
 		for listen, host := range map[string]string{"127.0.0.1:0": "127.0.0.1", "[::]:0": "127.0.0.1", "[::1]:0": "::1"} {
+			if !canListen(t, listen) {
+				continue
+			}
 			t.Run(name+" "+listen, func(t *testing.T) {
 				r := start(t, Config{Addr: listen, Healthy: func() bool { return true }})
 				c := dial(t, at(r, host))
