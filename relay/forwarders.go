@@ -49,15 +49,15 @@ func (r *routes) withdrawn(l *link, k key.Public) {
 		r.mu.Unlock()
 		return
 	}
+	delete(l.announced, k)
 	told := r.withdrawLocked(l, rt)
 	r.mu.Unlock()
 	flushAll(told)
 }
 
-// withdrawLocked takes l from the forwarders of rt and returns the conns that
-// were told that the key has left.
+// withdrawLocked takes l, which does not announce the key any more, from the
+// forwarders of rt, and returns the conns that were told that the key has left.
 func (r *routes) withdrawLocked(l *link, rt *route) (told []*conn) {
-	delete(l.announced, rt.key)
 	rt.forwarders = slices.DeleteFunc(rt.forwarders, func(o *link) bool { return o == l })
 	if len(rt.conns) == 0 && len(rt.forwarders) == 0 {
 		return r.vanishLocked(rt)
@@ -153,10 +153,11 @@ func (r *routes) unlink(l *link) {
 		r.mu.Lock()
 		l.cut = true
 		n := 0
-		for _, rt := range l.announced {
+		for k, rt := range l.announced {
 			if n++; n > keysAtOnce {
 				break
 			}
+			delete(l.announced, k)
 			told = append(told, r.withdrawLocked(l, rt)...)
 		}
 		if more = len(l.announced) > 0; !more {

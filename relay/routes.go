@@ -156,13 +156,13 @@ func (t *table) each(f func(*route)) {
 }
 
 // same compares two keys by words, at less than half the price of ==, which
-// calls a function for 32 bytes.
+// calls a function for 32 bytes. The brackets matter: in Go | and ^ bind equally.
 func same(a, b *key.Public) bool {
 	le := binary.LittleEndian
-	return le.Uint64(a[0:])^le.Uint64(b[0:])|
-		le.Uint64(a[8:])^le.Uint64(b[8:])|
-		le.Uint64(a[16:])^le.Uint64(b[16:])|
-		le.Uint64(a[24:])^le.Uint64(b[24:]) == 0
+	return (le.Uint64(a[0:])^le.Uint64(b[0:]))|
+		(le.Uint64(a[8:])^le.Uint64(b[8:]))|
+		(le.Uint64(a[16:])^le.Uint64(b[16:]))|
+		(le.Uint64(a[24:])^le.Uint64(b[24:])) == 0
 }
 
 // each calls f for every conn, without holding mu.
