@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/detour-relay/detour/internal/certs"
 )
 
 // banner is what a relay prints once it is ready: one block for a person, with
@@ -26,18 +24,17 @@ func (p *relayProcess) banner(f *relayFlags) string {
 	line("listening", "%s (%s)", addr, modeText(f.tls))
 	line("stun", "%s", p.stun.text())
 	line("public key", "%s", p.relay.PublicKey())
-	switch source := p.source.(type) {
-	case *certs.Files:
-		line("certificate", "%s, until %s", f.cert, source.Current().Leaf.NotAfter.UTC().Format(time.DateOnly))
-	case *certs.Self:
-		pin, until := source.Pin()
-		ping = "--cert-name " + pin + " "
-		line("certificate", "self-signed for %s, until %s", f.hostname, until.UTC().Format(time.DateOnly))
-		line("pin", "%s", pin)
-		if next, from, ok := source.NextPin(); ok {
-			line("next pin", "%s, from %s", next, from.UTC().Format(time.DateOnly))
+	if p.source != nil {
+		shown := p.source.Describe()
+		line("certificate", "%s, until %s", shown.Source, shown.Until.Format(time.DateOnly))
+		if pin, _ := p.source.Trust(); pin != "" {
+			ping = "--cert-name " + pin + " "
+			line("pin", "%s", pin)
+			if shown.NextFrom != nil {
+				line("next pin", "%s, from %s", shown.NextPin, shown.NextFrom.Format(time.DateOnly))
+			}
+			line("map node", "%s", mapNode(f.hostname, pin, addr.Port(), p.stun.addr().Port()))
 		}
-		line("map node", "%s", certs.NewMapNode(f.hostname, pin, addr.Port(), p.stun.addr().Port()))
 	}
 	if names := f.mesh.names(); len(names) > 0 {
 		line("siblings", "%s", strings.Join(names, ", "))
@@ -69,7 +66,7 @@ func (p *relayProcess) url(hostname string, addr netip.AddrPort) string {
 	if p.source == nil {
 		scheme, usual = "http", 80
 	} else if host == "" {
-		host = nameOf(p.source.Current().Leaf)
+		host = nameOf(p.source.Describe().Leaf)
 	}
 	if host == "" {
 		host = dialable(addr).Addr().String()

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/derpmap"
-	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/mesh"
 )
 
@@ -42,9 +41,7 @@ func startDemoRelay(name string, host netip.Addr, port int, state demoState, mes
 	if r.process, err = startRelay(flags, nil, log.With("node", name)); err != nil {
 		return nil, fmt.Errorf("relay %s: %w", name, portRemedy(err))
 	}
-	if self, ok := r.process.source.(*certs.Self); ok {
-		r.pin, _ = self.Pin()
-	}
+	r.pin, _ = r.process.source.Trust()
 	return r, nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/mesh"
 )
 
@@ -31,7 +30,7 @@ func TestPingAcrossTwoRelays(t *testing.T) {
 }
 
 func pinOf(p *relayProcess) string {
-	pin, _ := p.source.(*certs.Self).Pin()
+	pin, _ := p.source.Trust()
 	return pin
 }
 

@@ -202,7 +202,7 @@ func (p *relayProcess) serve(ctx context.Context, drain time.Duration) error {
 	defer running.Wait()
 	defer endBeside()
 	if p.source != nil {
-		running.Go(func() { p.source.Watch(beside) })
+		running.Go(func() { p.source.Run(beside) })
 	}
 	tidier := memoryTidier{conns: p.edge.Conns, packets: p.packets}
 	running.Go(func() { tidier.run(beside) })
@@ -280,26 +280,25 @@ func (p *relayProcess) reloadOnHangup(ctx context.Context) {
 		case <-p.hangup:
 		}
 		notifyReloading(p.log)
-		p.reload()
+		p.reload(ctx)
 		notifyReady(p.log)
 	}
 }
 
-func (p *relayProcess) reload() {
-	files, ok := p.source.(*certs.Files)
-	if !ok && p.siblings.key.file == "" {
+func (p *relayProcess) reload(ctx context.Context) {
+	if p.source == nil && p.siblings.key.file == "" {
 		p.log.Info("SIGHUP: nothing to reload")
 	}
 	if p.siblings.key.file != "" {
 		p.siblings.reload(p.relay, p.log)
 	}
-	if !ok {
+	if p.source == nil {
 		return
 	}
-	if err := files.Reload(); err != nil {
+	if err := p.source.Reload(ctx); err != nil {
 		p.log.Error("SIGHUP: the new certificate cannot be used; the old one stays", "reason", err)
 	} else {
-		p.log.Info("SIGHUP: the certificate files are up to date")
+		p.log.Info("SIGHUP: the certificate is up to date")
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/detour-relay/detour/client"
-	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/health"
 )
 
@@ -67,14 +66,13 @@ func (p *relayProcess) newHealth(f *relayFlags) (*health.Health, error) {
 // nameDoor is the way that peers take. What answers there may show a certificate
 // of an authority, or the relay's own.
 func (p *relayProcess) nameDoor(url func() string) health.Door {
-	trip := p.roundTrip(func() client.Config { return p.login(url(), systemRoots()) })
+	trip := p.roundTrip(func() client.Config { return p.login(url()) })
 	return health.Door{Target: url(), Check: trip.Check}
 }
 
-// directDoor leads to the listener, and asks there for the name. Nobody else can
-// answer, so only the relay's own certificate is right.
+// directDoor leads to the listener, and asks there for the name.
 func (p *relayProcess) directDoor(url func() string, bound netip.AddrPort) health.Door {
-	trip := p.roundTrip(func() client.Config { return p.login(url(), x509.NewCertPool()) })
+	trip := p.roundTrip(func() client.Config { return p.login(url()) })
 	trip.Addr = dialable(bound).String()
 	return health.Door{Target: url() + " at " + trip.Addr, Check: trip.Check}
 }
@@ -82,23 +80,16 @@ func (p *relayProcess) directDoor(url func() string, bound netip.AddrPort) healt
 func (p *relayProcess) roundTrip(login func() client.Config) health.RoundTrip {
 	trip := health.RoundTrip{Login: login}
 	if p.source != nil {
-		trip.Certificate = func() *x509.Certificate { return p.source.Current().Leaf }
+		trip.Certificate = func() *x509.Certificate { return p.source.Describe().Leaf }
 	}
 	return trip
 }
 
-// login says how to trust the relay behind a URL: by its pin, or by roots and its
-// own certificate. That makes a root of the certificate, because the authority
-// may be one that peers know and this machine does not; dates and names are
-// verified all the same.
-func (p *relayProcess) login(url string, roots *x509.CertPool) client.Config {
+// login says how to trust the relay behind a URL.
+func (p *relayProcess) login(url string) client.Config {
 	config := client.Config{URL: url, ServerKey: p.relay.PublicKey()}
-	switch source := p.source.(type) {
-	case *certs.Self:
-		config.CertName, _ = source.Pin()
-	case *certs.Files:
-		roots.AddCert(source.Current().Leaf)
-		config.RootCAs = roots
+	if p.source != nil {
+		config.CertName, config.RootCAs = p.source.Trust()
 	}
 	return config
 }
@@ -107,7 +98,7 @@ func (p *relayProcess) login(url string, roots *x509.CertPool) client.Config {
 // renewed, is asked for one if need be.
 func (p *relayProcess) ownURL(hostname string, addr netip.AddrPort) string {
 	if hostname == "" && p.source != nil {
-		hostname = wildcardName(p.source.Current().Leaf)
+		hostname = wildcardName(p.source.Describe().Leaf)
 	}
 	return p.url(hostname, addr)
 }
@@ -119,15 +110,6 @@ func wildcardName(leaf *x509.Certificate) string {
 		return ""
 	}
 	return strings.Replace(leaf.DNSNames[0], "*", "relay", 1)
-}
-
-// systemRoots returns a copy of the authorities that this machine knows.
-func systemRoots() *x509.CertPool {
-	roots, err := x509.SystemCertPool()
-	if err != nil { // it has none
-		return x509.NewCertPool()
-	}
-	return roots
 }
 
 // dialable returns where a listener is reached from its own machine.

@@ -4,7 +4,7 @@
 // # Words
 //
 //   - pair: a certificate chain and the private key of its first certificate.
-//   - source: where the pair comes from, [Files] or [Self].
+//   - source: where pairs come from, [Files] or [Self].
 //   - pin: "sha256-raw:" and the hash of a certificate. A DERP map that carries
 //     the pin makes peers trust exactly this certificate and no authority.
 //   - meta certificate: a certificate that proves nothing and tells peers the
@@ -13,36 +13,82 @@
 //
 // # Limits
 //
-// One pair serves every name: whatever server name a peer asks for, and also
-// when it asks for none. Certificates from an authority over the network are
-// not made here.
+// Both sources have one pair for all names: whatever server name a peer asks for,
+// and also when it asks for none. Certificates from an authority over the network
+// are not made here.
 package certs
 
 import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"slices"
 	"sync"
+	"time"
 )
 
-// A Source hands out a pair and keeps it up to date.
+// A Source hands out pairs and keeps them up to date. Who uses one need not know
+// which it is.
 type Source interface {
-	// Current returns the pair to show now. The caller must not change it.
-	Current() *tls.Certificate
+	// Certificate returns the pair for a peer that says hello; nil stands for
+	// one that names nothing. The caller must not change the pair.
+	Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 
-	// Watch renews or reloads the pair until ctx is done.
-	Watch(ctx context.Context)
+	// Trust says how a peer on this machine verifies what Certificate returns:
+	// by its pin, or, if that is empty, by roots. They are those of the system
+	// and the certificate itself, whose authority peers may know and this machine
+	// may not; names and dates are verified all the same.
+	Trust() (pin string, roots *x509.CertPool)
+
+	// Describe says what is shown now.
+	Describe() Description
+
+	// Reload looks now for what Run would find later. If that cannot be used,
+	// the pairs in use stay and the error says why.
+	Reload(ctx context.Context) error
+
+	// Run renews or reloads until ctx is done.
+	Run(ctx context.Context)
 }
 
-// TLSConfig returns the configuration of a listener that shows the pair of src
+// A Description is what a source shows to peers that name nothing. Its JSON names
+// are stable.
+type Description struct {
+	Source string    `json:"source"` // where it comes from, for people
+	Names  []string  `json:"names"`  // DNS names and IP addresses that it is valid for
+	From   time.Time `json:"from"`
+	Until  time.Time `json:"until"`
+	Pin    string    `json:"pin"`
+
+	// What comes next, if that is known already.
+	NextPin  string     `json:"next_pin,omitempty"`
+	NextFrom *time.Time `json:"next_from,omitempty"`
+
+	Failed   string     `json:"failed,omitempty"` // why the last reload or renewal was in vain; empty: it was not
+	FailedAt *time.Time `json:"failed_at,omitempty"`
+
+	Leaf       *x509.Certificate `json:"-"`
+	NextProtos []string          `json:"-"` // what handshakes may ask for besides HTTP, to be answered by Certificate alone
+}
+
+// describe tells of a pair.
+func describe(pair *tls.Certificate, source string) Description {
+	leaf := pair.Leaf
+	return Description{
+		Source: source, Names: namesOf(leaf), From: leaf.NotBefore.UTC(), Until: leaf.NotAfter.UTC(), Pin: pinOf(pair), Leaf: leaf,
+	}
+}
+
+// TLSConfig returns the configuration of a listener that shows the pairs of src
 // and, last, the meta certificate.
 func TLSConfig(src Source, meta *Meta) *tls.Config {
-	c := &chain{source: src, meta: meta}
+	extra := src.Describe().NextProtos
+	c := &chain{source: src, meta: meta, bare: extra}
 	return &tls.Config{
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.whole(), nil },
+		GetCertificate: c.certificate,
 		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"http/1.1"}, // an upgrade cannot happen over HTTP/2
+		NextProtos:     append([]string{"http/1.1"}, extra...), // an upgrade cannot happen over HTTP/2
 
 		// Nothing relies on tickets, and a conn that issued none is smaller.
 		SessionTicketsDisabled: true,
@@ -52,26 +98,45 @@ func TLSConfig(src Source, meta *Meta) *tls.Config {
 	}
 }
 
-// chain joins the source's pair and the meta certificate, and remembers the
-// result for as long as neither changes.
+// mostJoined bounds what a chain remembers. Sources have few pairs at a time.
+const mostJoined = 16
+
+// chain joins the source's pairs and the meta certificate, and remembers the
+// results for as long as neither changes.
 type chain struct {
 	source Source
 	meta   *Meta
+	bare   []string // protocols whose handshakes get the pair as it is
 
 	mu      sync.Mutex
-	pair    *tls.Certificate // what joined was made from, guarded by mu
-	metaDER []byte           // likewise
-	joined  *tls.Certificate
+	metaDER []byte                                // what joined was made with, guarded by mu
+	joined  map[*tls.Certificate]*tls.Certificate // by pair, guarded by mu
 }
 
-func (c *chain) whole() *tls.Certificate {
-	pair, metaDER := c.source.Current(), c.meta.DER()
+func (c *chain) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	pair, err := c.source.Certificate(hello)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(hello.SupportedProtos, func(p string) bool { return slices.Contains(c.bare, p) }) {
+		return pair, nil
+	}
+	return c.whole(pair), nil
+}
+
+func (c *chain) whole(pair *tls.Certificate) *tls.Certificate {
+	metaDER := c.meta.DER()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if pair != c.pair || !bytes.Equal(metaDER, c.metaDER) {
-		joined := *pair
-		joined.Certificate = append(slices.Clone(pair.Certificate), metaDER)
-		c.pair, c.metaDER, c.joined = pair, metaDER, &joined
+	if !bytes.Equal(metaDER, c.metaDER) || len(c.joined) >= mostJoined {
+		c.metaDER, c.joined = metaDER, map[*tls.Certificate]*tls.Certificate{}
 	}
-	return c.joined
+	joined := c.joined[pair]
+	if joined == nil {
+		joined = new(tls.Certificate)
+		*joined = *pair
+		joined.Certificate = append(slices.Clone(pair.Certificate), metaDER)
+		c.joined[pair] = joined
+	}
+	return joined
 }

@@ -52,7 +52,7 @@ func TestTLSConfig(t *testing.T) {
 			if state.Version != version || len(state.PeerCertificates) != 2 {
 				t.Fatalf("version %x, %d certificates, want %x and 2", state.Version, len(state.PeerCertificates), version)
 			}
-			if got := state.PeerCertificates[0]; !bytes.Equal(got.Raw, self.Current().Certificate[0]) {
+			if got := state.PeerCertificates[0]; !bytes.Equal(got.Raw, pairOf(self).Certificate[0]) {
 				t.Errorf("the leaf is %v", got.Subject)
 			}
 			last := state.PeerCertificates[1]
@@ -109,14 +109,14 @@ func TestTLSConfigFollowsItsSource(t *testing.T) {
 		t.Fatalf("chain of %d: want leaf, intermediate, meta certificate", len(first))
 	}
 	putPair(t, dir, "relay.example", time.Now())
-	if err := files.Reload(); err != nil {
+	if err := files.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	second := chain()
 	if len(second) != 2 || second[0].Equal(first[0]) || !bytes.Equal(second[1].Raw, meta.DER()) {
 		t.Errorf("after the reload a chain of %d, same leaf %v", len(second), second[0].Equal(first[0]))
 	}
-	if n := len(files.Current().Certificate); n != 1 {
+	if n := len(pairOf(files).Certificate); n != 1 {
 		t.Errorf("the source's own pair grew to %d certificates", n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,6 +30,7 @@ type FilesConfig struct {
 type Files struct {
 	config  FilesConfig
 	current atomic.Pointer[tls.Certificate]
+	failure failure
 
 	mu      sync.Mutex // held over a reload; guards the rest
 	served  pairFiles  // what current was made from
@@ -60,11 +62,30 @@ func OpenFiles(config FilesConfig) (*Files, error) {
 	return f, nil
 }
 
-// Current implements Source.
-func (f *Files) Current() *tls.Certificate { return f.current.Load() }
+// Certificate implements Source.
+func (f *Files) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return f.current.Load(), nil
+}
 
-// Watch reads the files every few seconds and takes over a new pair.
-func (f *Files) Watch(ctx context.Context) {
+// Trust implements Source.
+func (f *Files) Trust() (pin string, roots *x509.CertPool) {
+	roots, err := x509.SystemCertPool()
+	if err != nil { // this machine has none
+		roots = x509.NewCertPool()
+	}
+	roots.AddCert(f.current.Load().Leaf)
+	return "", roots
+}
+
+// Describe implements Source.
+func (f *Files) Describe() Description {
+	d := describe(f.current.Load(), f.config.CertFile)
+	f.failure.describe(&d)
+	return d
+}
+
+// Run reads the files every few seconds and takes over a new pair.
+func (f *Files) Run(ctx context.Context) {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for {
@@ -83,10 +104,11 @@ const reportAt = 2
 
 // Reload reads the files now. If they hold nothing usable, the pair in use stays
 // and the error, which the caller reports, says which file is to blame and why.
-func (f *Files) Reload() error {
+func (f *Files) Reload(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	seen, err := f.reloadLocked()
+	f.failure.note(err)
 	if err != nil {
 		f.refused, f.looks = seen, reportAt
 	}
@@ -100,6 +122,7 @@ func (f *Files) poll() {
 	seen, err := f.reloadLocked()
 	if err == nil {
 		f.refused, f.looks = pairFiles{}, 0
+		f.failure.note(nil)
 		return
 	}
 	if !seen.equal(f.refused) {
@@ -107,6 +130,7 @@ func (f *Files) poll() {
 	}
 	f.looks++
 	if f.looks == reportAt {
+		f.failure.note(err)
 		f.config.Logger.Error("the new certificate cannot be used; the old one stays", "reason", err)
 	}
 }

@@ -99,7 +99,7 @@ func watched(t *testing.T, dir string, log *logbook) *Files {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go files.Watch(t.Context())
+	go files.Run(t.Context())
 	return files
 }
 
@@ -113,14 +113,14 @@ func TestWatchTakesNewPair(t *testing.T) {
 		dir, log := t.TempDir(), new(logbook)
 		putPair(t, dir, "relay.example", time.Now())
 		files := watched(t, dir, log)
-		first := files.Current()
+		first := pairOf(files)
 		looks(3)
-		if files.Current() != first {
+		if pairOf(files) != first {
 			t.Error("replaced without a change")
 		}
 		putPair(t, dir, "relay.example", time.Now())
 		looks(1)
-		if files.Current() == first {
+		if pairOf(files) == first {
 			t.Error("the new pair is not in use")
 		}
 		if n := log.lines("certificate reloaded"); n != 1 {
@@ -145,14 +145,14 @@ func TestWatchFollowsSwappedLink(t *testing.T) {
 		link("data/c.pem", "c.pem")
 		link("data/k.pem", "k.pem")
 		files := watched(t, dir, log)
-		first := files.Current()
+		first := pairOf(files)
 
 		link("v2", "new")
 		if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "data")); err != nil {
 			t.Fatal(err)
 		}
 		looks(1)
-		if files.Current() == first {
+		if pairOf(files) == first {
 			t.Errorf("the pair behind the new link is not in use: %s", log)
 		}
 	})
@@ -163,7 +163,7 @@ func TestWatchKeepsOldPairOverBrokenOne(t *testing.T) {
 		dir, log := t.TempDir(), new(logbook)
 		putPair(t, dir, "relay.example", time.Now())
 		files := watched(t, dir, log)
-		first := files.Current()
+		first := pairOf(files)
 
 		otherCert, otherKey := pairText(t, "relay.example", time.Now())
 		put(t, filepath.Join(dir, "c.pem"), otherCert) // halfway through a replacement
@@ -172,7 +172,7 @@ func TestWatchKeepsOldPairOverBrokenOne(t *testing.T) {
 			t.Errorf("a replacement under way was reported: %s", log)
 		}
 		looks(20)
-		if files.Current() != first {
+		if pairOf(files) != first {
 			t.Error("a broken pair is in use")
 		}
 		if n := log.lines("ERROR", "k.pem", "does not match"); n != 1 {
@@ -181,7 +181,7 @@ func TestWatchKeepsOldPairOverBrokenOne(t *testing.T) {
 
 		put(t, filepath.Join(dir, "k.pem"), otherKey) // the other half
 		looks(1)
-		if files.Current() == first {
+		if pairOf(files) == first {
 			t.Error("the completed pair is not in use")
 		}
 
@@ -200,25 +200,25 @@ func TestReloadSaysWhyNot(t *testing.T) {
 		dir, log := t.TempDir(), new(logbook)
 		putPair(t, dir, "relay.example", time.Now())
 		files := watched(t, dir, log)
-		first := files.Current()
+		first := pairOf(files)
 
 		putPair(t, dir, "relay.example", time.Now().Add(-2*selfLife))
-		if err := files.Reload(); err == nil || !strings.Contains(err.Error(), "expired") {
+		if err := files.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "expired") {
 			t.Errorf("reload of an expired pair: %v", err)
 		}
 		putPair(t, dir, "other.example", time.Now())
-		if err := files.Reload(); err == nil || !strings.Contains(err.Error(), "not for relay.example") {
+		if err := files.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "not for relay.example") {
 			t.Errorf("reload of a pair for another name: %v", err)
 		}
 		looks(20)
 		if n := log.lines("ERROR"); n != 0 {
 			t.Errorf("what Reload had returned was logged as well: %s", log)
 		}
-		if files.Current() != first {
+		if pairOf(files) != first {
 			t.Error("an unusable pair is in use")
 		}
 		putPair(t, dir, "relay.example", time.Now())
-		if err := files.Reload(); err != nil || files.Current() == first {
+		if err := files.Reload(t.Context()); err != nil || pairOf(files) == first {
 			t.Errorf("reload of a good pair: %v", err)
 		}
 	})
@@ -231,14 +231,14 @@ func TestReloadMissingFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := files.Current()
+	first := pairOf(files)
 	if err := os.Remove(filepath.Join(dir, "k.pem")); err != nil {
 		t.Fatal(err)
 	}
-	if err := files.Reload(); !errors.Is(err, fs.ErrNotExist) {
+	if err := files.Reload(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("reload without a key file: %v", err)
 	}
-	if files.Current() != first {
+	if pairOf(files) != first {
 		t.Error("the pair in use changed")
 	}
 }

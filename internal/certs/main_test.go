@@ -2,12 +2,14 @@ package certs
 
 import (
 	"bytes"
+	"crypto/tls"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -61,4 +63,26 @@ func put(t *testing.T, path string, text []byte) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// pairOf returns the pair for a peer that names nothing.
+func pairOf(src Source) *tls.Certificate {
+	pair, err := src.Certificate(nil)
+	if err != nil {
+		panic(err) // neither source fails once it is open
+	}
+	return pair
+}
+
+func pinUntil(src Source) (pin string, until time.Time) {
+	d := src.Describe()
+	return d.Pin, d.Until
+}
+
+func nextPin(src Source) (pin string, from time.Time, ok bool) {
+	d := src.Describe()
+	if d.NextFrom == nil {
+		return "", time.Time{}, false
+	}
+	return d.NextPin, *d.NextFrom, true
 }

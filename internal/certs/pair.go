@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,15 +71,20 @@ func checkName(leaf *x509.Certificate, host string) error {
 	if host == "" || leaf.VerifyHostname(host) == nil {
 		return nil
 	}
-	var names []string
-	names = append(names, leaf.DNSNames...)
-	for _, ip := range leaf.IPAddresses {
-		names = append(names, ip.String())
-	}
+	names := namesOf(leaf)
 	if len(names) == 0 {
 		return fmt.Errorf("it is not valid for %s: it has no subject alternative names", host)
 	}
 	return fmt.Errorf("it is valid for %s and not for %s", strings.Join(names, ", "), host)
+}
+
+// namesOf returns what a leaf can be verified for.
+func namesOf(leaf *x509.Certificate) []string {
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }
 
 // day prints a date for people.

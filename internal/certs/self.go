@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -36,7 +37,8 @@ type SelfConfig struct {
 // Self is a self-signed pair, kept in the state directory so that its pin
 // outlives the process.
 type Self struct {
-	config SelfConfig
+	config  SelfConfig
+	failure failure
 
 	mu      sync.Mutex
 	current *tls.Certificate // guarded by mu
@@ -68,32 +70,40 @@ func OpenSelf(config SelfConfig) (*Self, error) {
 	return s, nil
 }
 
-// Current implements Source.
-func (s *Self) Current() *tls.Certificate {
+// Certificate implements Source.
+func (s *Self) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.current
+	return s.current, nil
 }
 
-// Pin returns the pin of the certificate shown now, and when it expires.
-func (s *Self) Pin() (pin string, expires time.Time) {
-	leaf := s.Current()
-	return pinOf(leaf), leaf.Leaf.NotAfter
-}
+// Trust implements Source: the pin is enough.
+func (s *Self) Trust() (pin string, roots *x509.CertPool) { return s.Describe().Pin, nil }
 
-// NextPin returns the pin of the certificate that comes next and from when on it
-// is shown. Most of the time there is none yet.
-func (s *Self) NextPin() (pin string, from time.Time, ok bool) {
+// Describe implements Source.
+func (s *Self) Describe() Description {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next == nil {
-		return "", time.Time{}, false
+	d := describe(s.current, "self-signed for "+s.config.Host)
+	if s.next != nil {
+		from := s.current.Leaf.NotAfter.Add(-selfSwitch).UTC()
+		d.NextPin, d.NextFrom = pinOf(s.next), &from
 	}
-	return pinOf(s.next), s.current.Leaf.NotAfter.Add(-selfSwitch), true
+	s.failure.describe(&d)
+	return d
 }
 
-// Watch makes the next certificate ahead of time and switches to it.
-func (s *Self) Watch(ctx context.Context) {
+// Reload does now what is due: there is nothing that others could have changed.
+func (s *Self) Reload(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.advanceLocked(time.Now())
+	s.failure.note(err)
+	return err
+}
+
+// Run makes the next certificate ahead of time and switches to it.
+func (s *Self) Run(ctx context.Context) {
 	ticker := time.NewTicker(selfLook)
 	defer ticker.Stop()
 	for {
@@ -102,10 +112,7 @@ func (s *Self) Watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		s.mu.Lock()
-		err := s.advanceLocked(time.Now())
-		s.mu.Unlock()
-		if err != nil {
+		if err := s.Reload(ctx); err != nil {
 			s.config.Logger.Error("cannot renew the self-signed certificate; trying again in an hour", "reason", err)
 		}
 	}

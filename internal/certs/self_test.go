@@ -27,7 +27,7 @@ func TestSelfLeaf(t *testing.T) {
 	for _, host := range []string{"relay.example", "192.0.2.7", "2001:db8::7", "localhost", strings.Repeat("long.", 20) + "example"} {
 		t.Run(host, func(t *testing.T) {
 			s := openSelf(t, t.TempDir(), host, new(logbook))
-			pair := s.Current()
+			pair := pairOf(s)
 			if len(pair.Certificate) != 1 {
 				t.Fatalf("%d certificates, want the leaf alone", len(pair.Certificate))
 			}
@@ -50,7 +50,7 @@ func TestSelfLeaf(t *testing.T) {
 				t.Errorf("a peer that trusts it refuses it: %v", err)
 			}
 			sum := sha256.Sum256(leaf.Raw)
-			if pin, expires := s.Pin(); pin != "sha256-raw:"+hex.EncodeToString(sum[:]) || !expires.Equal(leaf.NotAfter) {
+			if pin, expires := pinUntil(s); pin != "sha256-raw:"+hex.EncodeToString(sum[:]) || !expires.Equal(leaf.NotAfter) {
 				t.Errorf("pin %s until %v", pin, expires)
 			}
 		})
@@ -59,11 +59,11 @@ func TestSelfLeaf(t *testing.T) {
 
 func TestSelfOutlivesProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "on demand")
-	first, _ := openSelf(t, dir, "relay.example", new(logbook)).Pin()
-	if again, _ := openSelf(t, dir, "RELAY.example.", new(logbook)).Pin(); again != first {
+	first, _ := pinUntil(openSelf(t, dir, "relay.example", new(logbook)))
+	if again, _ := pinUntil(openSelf(t, dir, "RELAY.example.", new(logbook))); again != first {
 		t.Errorf("pin %s after a restart, was %s", again, first)
 	}
-	if other, _ := openSelf(t, dir, "192.0.2.7", new(logbook)).Pin(); other == first {
+	if other, _ := pinUntil(openSelf(t, dir, "192.0.2.7", new(logbook))); other == first {
 		t.Error("two hosts share a certificate")
 	}
 	files, err := os.ReadDir(dir)
@@ -134,44 +134,44 @@ func TestSelfRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, log := t.TempDir(), new(logbook)
 		s := openSelf(t, dir, "relay.example", log)
-		go s.Watch(t.Context())
-		first, expires := s.Pin()
-		if _, _, ok := s.NextPin(); ok {
+		go s.Run(t.Context())
+		first, expires := pinUntil(s)
+		if _, _, ok := nextPin(s); ok {
 			t.Error("a next pin from the first day")
 		}
 
 		time.Sleep(time.Until(expires.Add(-selfAhead)) + selfLook)
 		synctest.Wait()
-		next, from, ok := s.NextPin()
+		next, from, ok := nextPin(s)
 		if !ok || next == first || !from.Equal(expires.Add(-selfSwitch)) {
 			t.Fatalf("next pin %q from %v, %v", next, from, ok)
 		}
 		if log.lines("WARN", next) != 1 {
 			t.Errorf("the next pin was not announced once: %s", log)
 		}
-		if pin, _ := s.Pin(); pin != first {
+		if pin, _ := pinUntil(s); pin != first {
 			t.Error("the pin changed when the next one was made")
 		}
-		if again, _, _ := openSelf(t, dir, "relay.example", log).NextPin(); again != next {
+		if again, _, _ := nextPin(openSelf(t, dir, "relay.example", log)); again != next {
 			t.Errorf("next pin %q after a restart, was %q", again, next)
 		}
 
 		time.Sleep(time.Until(from) + selfLook)
 		synctest.Wait()
-		if pin, _ := s.Pin(); pin != next {
+		if pin, _ := pinUntil(s); pin != next {
 			t.Errorf("pin %q after the switch, want %q", pin, next)
 		}
-		if _, _, ok := s.NextPin(); ok {
+		if _, _, ok := nextPin(s); ok {
 			t.Error("still a next pin after the switch")
 		}
-		if pin, _ := openSelf(t, dir, "relay.example", log).Pin(); pin != next {
+		if pin, _ := pinUntil(openSelf(t, dir, "relay.example", log)); pin != next {
 			t.Errorf("pin %q after the switch and a restart, want %q", pin, next)
 		}
 
 		for range 36 { // three years on, never outside the dates
 			time.Sleep(30 * 24 * time.Hour)
 			synctest.Wait()
-			if err := checkLeaf(s.Current().Leaf, "relay.example", time.Now()); err != nil {
+			if err := checkLeaf(pairOf(s).Leaf, "relay.example", time.Now()); err != nil {
 				t.Fatalf("at %v: %v", time.Now(), err)
 			}
 		}
@@ -184,24 +184,24 @@ func TestSelfRotation(t *testing.T) {
 func TestSelfStartsAfterItsCertificatesExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, log := t.TempDir(), new(logbook)
-		first, expires := openSelf(t, dir, "relay.example", log).Pin()
+		first, expires := pinUntil(openSelf(t, dir, "relay.example", log))
 		time.Sleep(time.Until(expires.Add(-selfAhead)))
-		next, _, ok := openSelf(t, dir, "relay.example", log).NextPin()
+		next, _, ok := nextPin(openSelf(t, dir, "relay.example", log))
 		if !ok {
 			t.Fatal("no next pin")
 		}
 
 		time.Sleep(time.Until(expires) + time.Hour) // slept over the switch
-		if pin, _ := openSelf(t, dir, "relay.example", log).Pin(); pin != next {
+		if pin, _ := pinUntil(openSelf(t, dir, "relay.example", log)); pin != next {
 			t.Errorf("pin %q, want the announced %q", pin, next)
 		}
 
 		time.Sleep(5 * selfLife)
 		s := openSelf(t, dir, "relay.example", log)
-		if pin, _ := s.Pin(); pin == next || pin == first {
+		if pin, _ := pinUntil(s); pin == next || pin == first {
 			t.Error("an expired certificate is in use")
 		}
-		if err := checkLeaf(s.Current().Leaf, "relay.example", time.Now()); err != nil {
+		if err := checkLeaf(pairOf(s).Leaf, "relay.example", time.Now()); err != nil {
 			t.Error(err)
 		}
 		if log.lines("ERROR", "peers need the new pin") != 1 {
@@ -214,12 +214,12 @@ func TestSelfTwoProcessesOneDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, log := t.TempDir(), new(logbook)
 		a, b := openSelf(t, dir, "relay.example", log), openSelf(t, dir, "relay.example", log)
-		go a.Watch(t.Context())
-		go b.Watch(t.Context())
+		go a.Run(t.Context())
+		go b.Run(t.Context())
 		for range 40 {
 			time.Sleep(10 * 24 * time.Hour)
 			synctest.Wait()
-			if !bytes.Equal(a.Current().Certificate[0], b.Current().Certificate[0]) {
+			if !bytes.Equal(pairOf(a).Certificate[0], pairOf(b).Certificate[0]) {
 				t.Fatalf("at %v the two show different certificates", time.Now())
 			}
 		}
@@ -233,8 +233,8 @@ func TestSelfReportsStateItCannotWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, log := filepath.Join(t.TempDir(), "state"), new(logbook)
 		s := openSelf(t, dir, "relay.example", log)
-		go s.Watch(t.Context())
-		_, expires := s.Pin()
+		go s.Run(t.Context())
+		_, expires := pinUntil(s)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
@@ -248,24 +248,8 @@ func TestSelfReportsStateItCannotWrite(t *testing.T) {
 		}
 		time.Sleep(selfLook)
 		synctest.Wait()
-		if _, _, ok := s.NextPin(); !ok {
+		if _, _, ok := nextPin(s); !ok {
 			t.Error("not made once the directory was back")
 		}
 	})
-}
-
-func TestMapNode(t *testing.T) {
-	for _, c := range []struct {
-		host, pin  string
-		port, stun uint16
-		want       string
-	}{
-		{"relay.example", "sha256-raw:ab", 443, 3478, `{"Name":"900a","RegionID":900,"HostName":"relay.example","CertName":"sha256-raw:ab"}`},
-		{"192.0.2.7", "sha256-raw:ab", 8443, 0, `{"Name":"900a","RegionID":900,"HostName":"192.0.2.7","CertName":"sha256-raw:ab","IPv4":"192.0.2.7","IPv6":"none","STUNPort":-1,"DERPPort":8443}`},
-		{"2001:db8::7", "", 443, 13478, `{"Name":"900a","RegionID":900,"HostName":"2001:db8::7","IPv4":"none","IPv6":"2001:db8::7","STUNPort":13478}`},
-	} {
-		if got := NewMapNode(c.host, c.pin, c.port, c.stun).String(); got != c.want {
-			t.Errorf("map node %s, want %s", got, c.want)
-		}
-	}
 }

@@ -100,7 +100,7 @@ func writePair(t *testing.T, dir string) []byte {
 	block, rest := pem.Decode(text)
 	writeFile(t, filepath.Join(dir, "c.pem"), pem.EncodeToMemory(block))
 	writeFile(t, filepath.Join(dir, "k.pem"), rest)
-	return self.Current().Certificate[0]
+	return self.Describe().Leaf.Raw
 }
 
 func writeFile(t *testing.T, path string, text []byte) {
@@ -130,14 +130,14 @@ func TestCertificateReload(t *testing.T) {
 	wantBytes(t, c, v.ReplyFastStart)
 
 	writeFile(t, filepath.Join(dir, "k.pem"), []byte("broken"))
-	if err := files.Reload(); err == nil || !strings.Contains(err.Error(), "k.pem") {
+	if err := files.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "k.pem") {
 		t.Errorf("reload of a broken pair: %v", err)
 	}
 	if got := shown(); !slices.Equal(got, first) {
 		t.Error("a broken pair changed what is shown")
 	}
 	second := writePair(t, dir)
-	if err := files.Reload(); err != nil {
+	if err := files.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := shown(); !slices.Equal(got, second) {

@@ -33,6 +33,7 @@ const host = "relay.example"
 
 // A site is a relay with all that asks for its health.
 type site struct {
+	certs.Source
 	certificate atomic.Pointer[tls.Certificate]
 	relay       *relay.Server
 	edge        *edge.Server
@@ -43,12 +44,14 @@ type site struct {
 	web         http.Client
 }
 
-// Current and Watch make the site the source of its certificate.
-func (s *site) Current() *tls.Certificate { return s.certificate.Load() }
-func (s *site) Watch(ctx context.Context) { <-ctx.Done() }
+// Certificate and Describe make the site the source of its certificate.
+func (s *site) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return s.certificate.Load(), nil
+}
+func (s *site) Describe() certs.Description { return certs.Description{} }
 
 func (s *site) show(certificate tls.Certificate) { s.certificate.Store(&certificate) }
-func (s *site) leaf() *x509.Certificate          { return s.Current().Leaf }
+func (s *site) leaf() *x509.Certificate          { return s.certificate.Load().Leaf }
 
 func (s *site) login() client.Config {
 	roots := x509.NewCertPool()

@@ -72,7 +72,7 @@ func selfSigned(t *testing.T, host string) *certs.Self {
 	return source
 }
 
-func (r *target) leaf() *x509.Certificate { return r.cert.Current().Leaf }
+func (r *target) leaf() *x509.Certificate { return r.cert.Describe().Leaf }
 
 // roots trusts the certificate as an authority's.
 func roots(certificate *x509.Certificate) *x509.CertPool {
@@ -111,7 +111,7 @@ func check(t *testing.T, trip RoundTrip) error {
 
 func TestRoundTrip(t *testing.T) {
 	r := startTarget(t)
-	pin, _ := r.cert.Pin()
+	pin := r.cert.Describe().Pin
 	trip := r.trip()
 	pinned := trip.with(func(c *client.Config) { c.CertName, c.RootCAs = pin, nil })
 	for name, trip := range map[string]RoundTrip{"by authority": trip, "by pin": pinned} {
@@ -133,8 +133,8 @@ func TestRoundTrip(t *testing.T) {
 func TestRoundTripFails(t *testing.T) {
 	r := startTarget(t)
 	trip := r.trip()
-	other := selfSigned(t, name).Current().Leaf
-	pin, _ := selfSigned(t, name).Pin()
+	other := selfSigned(t, name).Describe().Leaf
+	pin := selfSigned(t, name).Describe().Pin
 	noTLS := startServer(t, false)
 	stranger := startServer(t, true)
 	web := trip.with(func(c *client.Config) { c.URL = "https://" + name + "/nothing" })

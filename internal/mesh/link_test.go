@@ -161,8 +161,8 @@ func selfSigned(t *testing.T, host string, relay key.Public) (config *tls.Config
 	if err != nil {
 		t.Fatal(err)
 	}
-	pin, _ = self.Pin()
-	return certs.TLSConfig(self, meta), pin, self.Current().Leaf
+	shown := self.Describe()
+	return certs.TLSConfig(self, meta), shown.Pin, shown.Leaf
 }
 
 // wantPacket has a peer at one node send to a peer at another.

@@ -46,7 +46,7 @@ func startRelay(t *testing.T, cert *tls.Certificate, cfg relay.Config) (port int
 	r = must(relay.New(cfg))(t)
 	var config *tls.Config
 	if cert != nil {
-		config = certs.TLSConfig(source{cert}, must(certs.NewMeta(cfg.Key.Public()))(t))
+		config = certs.TLSConfig(source{cert: cert}, must(certs.NewMeta(cfg.Key.Public()))(t))
 	}
 	server := must(edge.Listen(edge.Config{Relay: r, Listen: "127.0.0.1:0", TLS: config}))(t)
 	served := make(chan error, 1)
@@ -62,10 +62,13 @@ func startRelay(t *testing.T, cert *tls.Certificate, cfg relay.Config) (port int
 }
 
 // source is a certificate that stays as it is.
-type source struct{ cert *tls.Certificate }
+type source struct {
+	certs.Source
+	cert *tls.Certificate
+}
 
-func (s source) Current() *tls.Certificate { return s.cert }
-func (s source) Watch(context.Context)     {}
+func (s source) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.cert, nil }
+func (s source) Describe() certs.Description                                { return certs.Description{} }
 
 // link keeps a link from one relay to another until the test ends.
 func link(t *testing.T, from *relay.Server, port int, pin string) {
