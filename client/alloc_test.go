@@ -82,11 +82,11 @@ func TestRegionDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// aloneWith makes a Node whose only region is the relay that cfg leads to.
-func aloneWith(t *testing.T, cfg Config) *Node {
+// aloneWith makes a Host whose only region is the relay that cfg leads to.
+func aloneWith(t *testing.T, cfg Config) *Host {
 	t.Helper()
 	node := &derpmap.Node{Name: "1a", RegionID: 1, HostName: "relay.example.com", STUNPort: -1}
-	n, err := NewNode(NodeConfig{
+	n, err := NewHost(HostConfig{
 		Key: cfg.Key, Base: cfg,
 		Map: &derpmap.Map{Regions: map[int]*derpmap.Region{1: {RegionID: 1, Nodes: []*derpmap.Node{node}}}},
 	})
@@ -100,8 +100,8 @@ func aloneWith(t *testing.T, cfg Config) *Node {
 	return n
 }
 
-// A Node is like its Regions: what crypto/tls allocates is all there is.
-func TestNodeDoesNotAllocate(t *testing.T) {
+// A Host is like its Regions: what crypto/tls allocates is all there is.
+func TestHostDoesNotAllocate(t *testing.T) {
 	const perRun = 100
 	n := aloneWith(t, costRelay(t, tls.VersionTLS13, flood(40)))
 	buf := make([]byte, derp.MaxPacket)

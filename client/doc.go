@@ -1,21 +1,21 @@
 // Package client connects to DERP relays, and sends and receives packets. There are three sizes of it:
 //
-//   - [Node] is what most programs want: a peer that can be reached. Given a DERP map it measures the regions, stays connected to the
+//   - [Host] is what most programs want: a peer that can be reached. Given a DERP map it measures the regions, stays connected to the
 //     one that is its home, tells where that is, and opens the regions of other peers when it sends to them.
 //   - [Region] stays connected to one region of several relays, whichever of them works.
 //   - [Conn] is one connection to one relay. It does not reconnect.
 //
 // [Netcheck] measures the regions of a map once, and [Latency] one relay over HTTPS.
 //
-//	node, err := client.NewNode(client.NodeConfig{Key: myKey, Map: derpMap})
-//	err = node.Send(peer, packet)
-//	msg, err := node.Recv(buf)
+//	host, err := client.NewHost(client.HostConfig{Key: myKey, Map: derpMap})
+//	err = host.Send(peer, packet)
+//	msg, err := host.Recv(buf)
 //
 // The words: a packet is opaque and goes to a peer, which is addressed by its public key. A region is some relays in one place, and a
-// node of it is one of these relays, as in the DERP map; a Node with a capital letter is a peer in the network that they make up.
+// node of it is one of these relays, as in the DERP map; a Host is a peer in the network that they make up.
 // Delivery is best effort: nothing is acknowledged or repeated.
 //
-// # Node
+// # Host
 //
 // Send never waits: packets go into the queue of a region, 256 KiB and 5 s at most, from which those that waited longest are
 // dropped. A region that is slow or dead delays nobody else. The home moves as Tailscale's clients move it (the best latency of 5
@@ -24,7 +24,7 @@
 // is. Regions besides home are closed when nothing was sent to them for a minute. Regions are measured when something changes, and
 // every 20 to 26 s while packets are sent or received.
 //
-// A Node with home and three more regions has 10 goroutines and, when idle, less than 150 KB of heap and stacks.
+// A Host with home and three more regions has 10 goroutines and, when idle, less than 150 KB of heap and stacks.
 //
 // # Region
 //
@@ -53,5 +53,5 @@
 //
 // Sending and receiving allocate nothing in the steady state, except for texts in messages. Under TLS, crypto/tls allocates 24 bytes
 // whenever it wants more input; over WebSocket, its library allocates for each message. A connection buffers no input while it is
-// quiet, and 64 KiB while much arrives; a Region or Node up to 128 KiB more for each.
+// quiet, and 64 KiB while much arrives; a Region or Host up to 128 KiB more for each.
 package client

@@ -29,7 +29,7 @@ var (
 	ErrClosed = errors.New("connection was closed")
 	// ErrNotConnected: no relay of the region has us just now. State tells why; reconnecting goes on.
 	ErrNotConnected = errors.New("not connected to any relay of the region")
-	// ErrNoRegion: a Node does not know which region a peer is in, and has no home yet, or its map has no such region.
+	// ErrNoRegion: a Host does not know which region a peer is in, and has no home yet, or its map has no such region.
 	ErrNoRegion = errors.New("no region to send to")
 	// ErrPacketSize: a packet is larger than derp.MaxPacket. Nothing was sent; the connection goes on.
 	ErrPacketSize = errors.New("packet is too large to send")

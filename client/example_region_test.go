@@ -13,7 +13,7 @@ import (
 func ExampleRegion() {
 	me := key.NewPrivate()
 	region, err := client.NewRegion(client.RegionConfig{
-		Nodes: []client.RegionNode{
+		Nodes: []client.RelayConfig{
 			{Name: "1a", Config: client.Config{URL: "https://a.relay.example.com", Key: me, Preferred: true}},
 			{Name: "1b", Config: client.Config{URL: "https://b.relay.example.com", Key: me}},
 		},

@@ -38,7 +38,7 @@ func (k MessageKind) String() string {
 // Message is what Recv returns. Fields that do not belong to its Kind are zero.
 type Message struct {
 	Kind   MessageKind
-	Region int // where it came in, from a Node; otherwise 0
+	Region int // where it came in, from a Host; otherwise 0
 	Peer   key.Public
 	Packet []byte // inside the buffer given to Recv
 

@@ -43,7 +43,7 @@ func TestTrafficResumesAfterKill(t *testing.T) {
 		for _, relay := range relays {
 			node := relay.config(t, "http://relay.example.com")
 			node.Key = private
-			cfg.Nodes = append(cfg.Nodes, RegionNode{Config: node})
+			cfg.Nodes = append(cfg.Nodes, RelayConfig{Config: node})
 		}
 		r, err := NewRegion(cfg)
 		if err != nil {

@@ -11,15 +11,15 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// RegionNode is one relay of a region, and how to reach it.
-type RegionNode struct {
+// RelayConfig is one relay of a region, and how to reach it.
+type RelayConfig struct {
 	Name string // what other nodes call it; said in Ideal-Node while we are on another one
 	Config
 }
 
 // RegionConfig says which relays make up a region. Nodes is required.
 type RegionConfig struct {
-	Nodes []RegionNode // in order of preference; all have the same Key
+	Nodes []RelayConfig // in order of preference; all have the same Key
 
 	// OnState is told every change of State, one at a time and in order. It must return soon, and must not call Close.
 	OnState func(RegionState)
@@ -48,7 +48,7 @@ type RegionStats struct {
 // Recv, any number everything else.
 type Region struct {
 	// Set once, by NewRegion.
-	nodes   []*node
+	relays  []*regionRelay
 	onState func(RegionState)
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -60,7 +60,7 @@ type Region struct {
 	patience  atomic.Int64 // with a relay that has fallen silent, a time.Duration
 	stats     regionCounters
 
-	of *nodeRegion // of a Node; nil: on its own; set once
+	of *hostRegion // of a Host; nil: on its own; set once
 
 	heard  atomic.Int64  // when anything came in last, as time since born; 0: never
 	born   time.Time     // set once
@@ -74,8 +74,8 @@ type regionCounters struct {
 	connects, handovers, escapes, unsent, unread atomic.Uint64
 }
 
-// node is a RegionNode that was found valid.
-type node struct {
+// regionRelay is a RelayConfig that was found valid.
+type regionRelay struct {
 	index int
 	name  string
 	cfg   Config
@@ -89,33 +89,33 @@ func NewRegion(cfg RegionConfig) (*Region, error) {
 	return newRegion(cfg, nil)
 }
 
-// newRegion makes a Region of a Node, if that is not nil.
-func newRegion(cfg RegionConfig, of *nodeRegion) (*Region, error) {
+// newRegion makes a Region of a Host, if that is not nil.
+func newRegion(cfg RegionConfig, of *hostRegion) (*Region, error) {
 	if len(cfg.Nodes) == 0 {
 		return nil, errors.New("region: no nodes")
 	}
 	r := &Region{onState: cfg.OnState, of: of, born: time.Now(), nudged: make(chan struct{}, 1)}
 	for i, n := range cfg.Nodes {
-		checked, err := newNode(i, n, cfg.Nodes[0])
+		checked, err := newRegionRelay(i, n, cfg.Nodes[0])
 		if err != nil {
 			return nil, fmt.Errorf("region: node %d of %d: %w", i+1, len(cfg.Nodes), err)
 		}
-		r.nodes = append(r.nodes, checked)
+		r.relays = append(r.relays, checked)
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if of != nil {
-		r.inbox = of.node.inbox
+		r.inbox = of.host.inbox
 	} else {
 		r.inbox = newInbox(r.ctx.Done())
 	}
 	r.preferred.Store(cfg.Nodes[0].Preferred)
 	r.patience.Store(int64(sendPatience))
-	r.state.Store(&RegionState{Name: r.nodes[0].name, Since: time.Now()})
+	r.state.Store(&RegionState{Name: r.relays[0].name, Since: time.Now()})
 	r.running.Go(r.keep)
 	return r, nil
 }
 
-func newNode(index int, n, first RegionNode) (*node, error) {
+func newRegionRelay(index int, n, first RelayConfig) (*regionRelay, error) {
 	cfg := n.Config
 	if index > 0 && cfg.IdealNode == "" && printable(first.Name) {
 		cfg.IdealNode = first.Name
@@ -129,7 +129,7 @@ func newNode(index int, n, first RegionNode) (*node, error) {
 	}
 	dial := t.DialContext
 	cfg.DialContext = withBudget(dial)
-	return &node{index: index, name: n.Name, cfg: cfg}, nil
+	return &regionRelay{index: index, name: n.Name, cfg: cfg}, nil
 }
 
 // State returns the state of now. It never waits.

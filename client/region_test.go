@@ -22,7 +22,7 @@ func regionOf(t testing.TB, nodes ...Config) *Region {
 	var cfg RegionConfig
 	for i, n := range nodes {
 		n.Key = nodes[0].Key
-		cfg.Nodes = append(cfg.Nodes, RegionNode{Name: string(rune('a' + i)), Config: n})
+		cfg.Nodes = append(cfg.Nodes, RelayConfig{Name: string(rune('a' + i)), Config: n})
 	}
 	r, err := NewRegion(cfg)
 	if err != nil {
@@ -84,7 +84,7 @@ func TestRegionConfigRefused(t *testing.T) {
 	a, b := deadNode(), deadNode()
 	bad := a
 	bad.URL = "wss://x"
-	for name, nodes := range map[string][]RegionNode{
+	for name, nodes := range map[string][]RelayConfig{
 		"no nodes":   nil,
 		"other keys": {{Config: a}, {Config: b}},
 		"bad URL":    {{Config: a}, {Config: bad}},
@@ -112,7 +112,7 @@ func TestFailover(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := regionOf(t, first(t), pipeRelay(t, echoing))
-				if got := r.nodes[1].cfg.IdealNode; got != "a" {
+				if got := r.relays[1].cfg.IdealNode; got != "a" {
 					t.Errorf("ideal node %q", got)
 				}
 				regionRecv(t, r, MessageServerInfo)
@@ -212,7 +212,7 @@ func TestReconnect(t *testing.T) {
 		var mu sync.Mutex
 		var states []RegionState
 		r, err := NewRegion(RegionConfig{
-			Nodes: []RegionNode{{Config: first}, {Config: func() Config {
+			Nodes: []RelayConfig{{Config: first}, {Config: func() Config {
 				c := pipeRelay(t, idle)
 				c.Key = first.Key
 				return c

@@ -130,10 +130,10 @@ func (w *world) derpMap() *derpmap.Map {
 	return m
 }
 
-// node makes a Node that lives in this world.
-func (w *world) node(change ...func(*NodeConfig)) *Node {
+// host makes a Host that lives in this world.
+func (w *world) host(change ...func(*HostConfig)) *Host {
 	w.t.Helper()
-	cfg := NodeConfig{
+	cfg := HostConfig{
 		Key: key.NewPrivate(), Map: w.derpMap(),
 		Base:         Config{Proxy: noProxy, DialContext: w.dial},
 		ListenPacket: w.listenPacket,
@@ -141,7 +141,7 @@ func (w *world) node(change ...func(*NodeConfig)) *Node {
 	for _, f := range change {
 		f(&cfg)
 	}
-	n, err := NewNode(cfg)
+	n, err := NewHost(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -205,9 +205,9 @@ func (w *world) listenPacket(context.Context, string, string) (net.PacketConn, e
 	return &worldSocket{w: w, answers: make(chan worldAnswer, 1000), closed: make(chan struct{})}, nil
 }
 
-// farFrom makes a Node that lives at some distance from a region.
-func farFrom(region int, far time.Duration) func(*NodeConfig) {
-	return func(cfg *NodeConfig) {
+// farFrom makes a Host that lives at some distance from a region.
+func farFrom(region int, far time.Duration) func(*HostConfig) {
+	return func(cfg *HostConfig) {
 		listen := cfg.ListenPacket
 		cfg.ListenPacket = func(ctx context.Context, network, address string) (net.PacketConn, error) {
 			conn, err := listen(ctx, network, address)
@@ -263,13 +263,13 @@ type listener struct {
 	kinds   map[MessageKind]int
 }
 
-// listen receives until the Node is closed.
-func (w *world) listen(n *Node) *listener {
+// listen receives until the Host is closed.
+func (w *world) listen(h *Host) *listener {
 	l := &listener{kinds: make(map[MessageKind]int)}
 	w.serves.Go(func() {
 		buf := make([]byte, derp.MaxPacket)
 		for {
-			msg, err := n.Recv(buf)
+			msg, err := h.Recv(buf)
 			if err != nil {
 				if err != ErrClosed {
 					w.t.Error(err)
@@ -297,10 +297,10 @@ func (l *listener) take() []Message {
 	return packets
 }
 
-// regionsOf returns the IDs of the regions that a Node has open, and a star at each that is connected.
-func regionsOf(n *Node) string {
+// regionsOf returns the IDs of the regions that a Host has open, and a star at each that is connected.
+func regionsOf(h *Host) string {
 	var b strings.Builder
-	for _, r := range n.State().Regions {
+	for _, r := range h.State().Regions {
 		fmt.Fprint(&b, r.ID)
 		if r.Connected {
 			b.WriteByte('*')
@@ -310,16 +310,16 @@ func regionsOf(n *Node) string {
 	return strings.TrimSpace(b.String())
 }
 
-func atHome(t *testing.T, n *Node, region int) {
+func atHome(t *testing.T, h *Host, region int) {
 	t.Helper()
-	if s := n.State(); s.Home.Region != region || !s.Connected {
-		t.Errorf("home is %d (%s), connected %t, want %d; open: %s", s.Home.Region, s.Home.Reason, s.Connected, region, regionsOf(n))
+	if s := h.State(); s.Home.Region != region || !s.Connected {
+		t.Errorf("home is %d (%s), connected %t, want %d; open: %s", s.Home.Region, s.Home.Reason, s.Connected, region, regionsOf(h))
 	}
 }
 
-func (w *world) awaitHomes(nodes ...*Node) {
+func (w *world) awaitHomes(hosts ...*Host) {
 	w.t.Helper()
-	for _, n := range nodes {
+	for _, n := range hosts {
 		if _, err := n.AwaitHome(w.t.Context()); err != nil {
 			w.t.Fatal(err)
 		}

@@ -138,7 +138,7 @@ func (s *service) roam(t *testing.T) (*client.Region, key.Public) {
 	t.Helper()
 	secret, connected := key.NewPrivate(), make(chan struct{}, 10)
 	r, err := client.NewRegion(client.RegionConfig{
-		Nodes: []client.RegionNode{{Config: client.Config{URL: s.url, Key: secret, InsecureSkipVerify: true}}},
+		Nodes: []client.RelayConfig{{Config: client.Config{URL: s.url, Key: secret, InsecureSkipVerify: true}}},
 		OnState: func(state client.RegionState) {
 			if state.Connected {
 				connected <- struct{}{}

@@ -15,9 +15,9 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// ourNode is a peer that runs our client.Node. What it receives waits in got, besides the news of relays.
+// ourNode is a peer that runs our client.Host. What it receives waits in got, besides the news of relays.
 type ourNode struct {
-	*client.Node
+	*client.Host
 	key   key.Public
 	got   chan client.Message
 	homes chan client.Home // that it reported
@@ -36,7 +36,7 @@ func newOurNode(t *testing.T, dm *tailcfg.DERPMap) *ourNode {
 	}
 	secret := key.NewPrivate()
 	n := &ourNode{key: secret.Public(), got: make(chan client.Message, 1024), homes: make(chan client.Home, 16)}
-	n.Node, err = client.NewNode(client.NodeConfig{
+	n.Host, err = client.NewHost(client.HostConfig{
 		Key: secret, Map: m, Base: client.Config{AppName: "interop"},
 		ReportHome: func(_ context.Context, home client.Home) error {
 			n.homes <- home

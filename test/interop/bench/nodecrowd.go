@@ -58,9 +58,9 @@ func runCrowd(in io.Reader, out io.Writer) error {
 func startIdlers(m *derpmap.Map, count int) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), crowdLate, fmt.Errorf("not connected everywhere within %v", crowdLate))
 	defer cancel()
-	var nodes []*client.Node
+	var nodes []*client.Host
 	for range count {
-		n, err := client.NewNode(client.NodeConfig{Key: key.NewPrivate(), Map: m})
+		n, err := client.NewHost(client.HostConfig{Key: key.NewPrivate(), Map: m})
 		if err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func startIdlers(m *derpmap.Map, count int) error {
 }
 
 // receive takes what comes: that nobody has the keys that packets were sent to.
-func receive(n *client.Node) {
+func receive(n *client.Host) {
 	buf := make([]byte, 64)
 	for {
 		if _, err := n.Recv(buf); err != nil {
@@ -85,8 +85,8 @@ func receive(n *client.Node) {
 	}
 }
 
-// openRegions waits until the Node has a home, and then sends a packet to every region, each to a peer that does not exist.
-func openRegions(ctx context.Context, n *client.Node, ids []int) error {
+// openRegions waits until the Host has a home, and then sends a packet to every region, each to a peer that does not exist.
+func openRegions(ctx context.Context, n *client.Host, ids []int) error {
 	if _, err := n.AwaitHome(ctx); err != nil {
 		return err
 	}
@@ -100,11 +100,11 @@ func openRegions(ctx context.Context, n *client.Node, ids []int) error {
 	return awaitOpen(ctx, n, len(ids))
 }
 
-// awaitOpen waits until the Node is connected to so many regions.
-func awaitOpen(ctx context.Context, n *client.Node, count int) error {
+// awaitOpen waits until the Host is connected to so many regions.
+func awaitOpen(ctx context.Context, n *client.Host, count int) error {
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
-	closed := func(r client.NodeRegionState) bool { return !r.Connected }
+	closed := func(r client.HostRegionState) bool { return !r.Connected }
 	for {
 		if open := n.State().Regions; len(open) == count && !slices.ContainsFunc(open, closed) {
 			return nil

@@ -25,7 +25,7 @@ const (
 	nodeIdle    = 30 * time.Second
 )
 
-// nodeMemory is what a client.Node costs that has regions open and nothing to do.
+// nodeMemory is what a client.Host costs that has regions open and nothing to do.
 type nodeMemory struct {
 	Nodes int     `json:"nodes"` // besides the one that was there before
 	Heap  float64 `json:"heap_bytes_per_node"`
@@ -34,7 +34,7 @@ type nodeMemory struct {
 
 func nodeMemoryRow() row {
 	return row{
-		name: "node-memory", text: fmt.Sprintf("memory of a client.Node with home and %d open regions, idle", nodeRegions-1), unit: "KB",
+		name: "node-memory", text: fmt.Sprintf("memory of a client.Host with home and %d open regions, idle", nodeRegions-1), unit: "KB",
 		mark: mark{limit: 150}, needs: []string{nodesIdling},
 		figures: func(r *results) (*float64, *float64) {
 			if r.Nodes == nil {

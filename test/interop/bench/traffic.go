@@ -75,7 +75,7 @@ func regionPeer(urls []string, home int, secret key.Private) (*client.Region, er
 	config := client.RegionConfig{}
 	for i := range urls {
 		at := (home + i) % len(urls)
-		config.Nodes = append(config.Nodes, client.RegionNode{Name: fmt.Sprint("relay ", at), Config: client.Config{
+		config.Nodes = append(config.Nodes, client.RelayConfig{Name: fmt.Sprint("relay ", at), Config: client.Config{
 			URL: urls[at], Key: secret, InsecureSkipVerify: true, RecordPerPacket: true,
 		}})
 	}

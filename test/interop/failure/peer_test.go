@@ -55,9 +55,9 @@ func (g *region) connect(relay int, name string) *peer {
 func (g *region) roam(relay int, name string) *peer {
 	g.t.Helper()
 	secret := key.NewPrivate()
-	var nodes []client.RegionNode
+	var nodes []client.RelayConfig
 	for i := range relays {
-		nodes = append(nodes, client.RegionNode{Config: g.config((relay+i)%relays, secret)})
+		nodes = append(nodes, client.RelayConfig{Config: g.config((relay+i)%relays, secret)})
 	}
 	conn, err := client.NewRegion(client.RegionConfig{Nodes: nodes})
 	if err != nil {

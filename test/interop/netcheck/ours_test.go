@@ -13,7 +13,7 @@ import (
 	"github.com/detour-relay/detour/internal/measure"
 )
 
-// ours puts together what a client.Node does for a report.
+// ours puts together what a client.Host does for a report.
 type ours struct {
 	schedule home.Schedule
 	chooser  home.Chooser

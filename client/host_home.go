@@ -47,11 +47,11 @@ func (d *driver) want(region int, found Home, now time.Time) {
 	if region == d.wanted {
 		return
 	}
-	if r := d.node.region(d.wanted); r != nil && d.wanted != d.home.Region {
+	if r := d.host.region(d.wanted); r != nil && d.wanted != d.home.Region {
 		r.setHome(false) // it was to be home, but did not become it
 	}
 	d.wanted, d.apart = region, now
-	d.node.openHome(region)
+	d.host.openHome(region)
 }
 
 // wantOnly wants the only region that can be home, if there is but one: it need not be measured first.
@@ -73,7 +73,7 @@ func (d *driver) settle() {
 		return
 	}
 	now := time.Now()
-	r := d.node.openHome(d.wanted)
+	r := d.host.openHome(d.wanted)
 	switch {
 	case r != nil && r.connected():
 		d.apart = time.Time{}
@@ -90,15 +90,15 @@ func (d *driver) settle() {
 // moveHome makes found the home, and has it reported if that is news.
 func (d *driver) moveHome() {
 	if d.home.Region != d.wanted {
-		d.node.log.Info("home", "region", d.wanted, "before", d.home.Region, "reason", d.found.Reason)
-		d.node.setHome(d.wanted)
-		d.node.stats.moves.Add(1)
+		d.host.log.Info("home", "region", d.wanted, "before", d.home.Region, "reason", d.found.Reason)
+		d.host.setHome(d.wanted)
+		d.host.stats.moves.Add(1)
 		d.fresh = true
 	}
 	d.home = d.found
 	if d.fresh {
 		d.fresh = false
-		d.node.homes.put(d.home)
+		d.host.homes.put(d.home)
 	}
 }
 
@@ -112,7 +112,7 @@ func (d *driver) giveUp(now time.Time) {
 	d.down[d.wanted] = downtime{now.Add(lasts), before.times + 1}
 	d.chooser.Keep(d.home.Region)
 	d.schedule.Trigger(home.Failure)
-	d.node.log.Warn("no relay of the region can be reached; another becomes home if it answers", "region", d.wanted)
+	d.host.log.Warn("no relay of the region can be reached; another becomes home if it answers", "region", d.wanted)
 }
 
 // eligible leaves out the regions that cannot be connected to, but only if others answer: if none does, the trouble is here.
@@ -133,12 +133,12 @@ func (d *driver) forgetHome(region int) {
 	}
 	if d.home.Region == region {
 		d.home = Home{}
-		d.node.setHome(0)
+		d.host.setHome(0)
 	}
 }
 
 func (d *driver) homeConnected() bool {
-	r := d.node.region(d.home.Region)
+	r := d.host.region(d.home.Region)
 	return r != nil && r.connected()
 }
 
@@ -151,30 +151,30 @@ func (d *driver) untilDeadline(now time.Time) time.Duration {
 }
 
 // openHome returns a region that is or will be home.
-func (n *Node) openHome(id int) *nodeRegion {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.openLocked(id, true)
+func (h *Host) openHome(id int) *hostRegion {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.openLocked(id, true)
 }
 
 // region returns a region if it is open.
-func (n *Node) region(id int) *nodeRegion {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return n.regions[id]
+func (h *Host) region(id int) *hostRegion {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.regions[id]
 }
 
 // setHome tells all relays whether they are home; 0: none is. The home before stays open for a while, for those who have not
 // heard of the new one.
-func (n *Node) setHome(id int) {
-	n.mu.Lock()
-	before := n.regions[n.homeID]
-	n.homeID = id
-	n.mu.Unlock()
+func (h *Host) setHome(id int) {
+	h.mu.Lock()
+	before := h.regions[h.homeID]
+	h.homeID = id
+	h.mu.Unlock()
 	if before != nil {
-		before.lastSent.Store(int64(n.now()))
+		before.lastSent.Store(int64(h.now()))
 	}
-	for _, r := range n.openRegions() {
+	for _, r := range h.openRegions() {
 		r.setHome(r.id == id)
 	}
 }

@@ -12,7 +12,7 @@ import (
 func (r *Region) prepareEscape(s *session) {
 	r.keeper.leaving, r.keeper.suspecting = s, true
 	if now := time.Now(); now.Sub(s.since) < unsteady {
-		s.node.unsteadyUntil = now.Add(unsteady)
+		s.relay.unsteadyUntil = now.Add(unsteady)
 	}
 }
 

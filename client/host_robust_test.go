@@ -19,7 +19,7 @@ func TestBadRegionHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 40, 50)
 		w.of(901)[0].swallows.Store(true)
-		a, b := w.node(), w.node()
+		a, b := w.host(), w.host()
 		w.awaitHomes(a, b)
 		w.listen(a)
 		lb := w.listen(b)
@@ -51,7 +51,7 @@ func TestBadRegionHoldsNobodyUp(t *testing.T) {
 func TestPacketsWaitForTheirRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 5)
-		a, b := w.node(farFrom(901, time.Second)), w.node(farFrom(900, time.Second))
+		a, b := w.host(farFrom(901, time.Second)), w.host(farFrom(900, time.Second))
 		w.awaitHomes(a, b)
 		w.listen(a)
 		lb := w.listen(b)
@@ -80,7 +80,7 @@ func TestPacketsWaitForTheirRegion(t *testing.T) {
 }
 
 // What a map says wrongly costs its own node or region only.
-func TestNodeWithHostileMap(t *testing.T) {
+func TestHostWithHostileMap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 40)
 		m := w.derpMap()
@@ -93,7 +93,7 @@ func TestNodeWithHostileMap(t *testing.T) {
 		m.Regions[-3] = &derpmap.Region{Nodes: m.Regions[901].Nodes}
 		m.Regions[4] = &derpmap.Region{RegionID: 7, Nodes: []*derpmap.Node{{HostName: "::"}, nil}}
 		m.HomeParams = &derpmap.HomeParams{RegionScore: map[int]float64{900: -1, 901: 1e300}}
-		n := w.node(func(cfg *NodeConfig) { cfg.Map = m })
+		n := w.host(func(cfg *HostConfig) { cfg.Map = m })
 		w.listen(n)
 		w.awaitHomes(n)
 		atHome(t, n, 901) // STUN goes to the first nodes of a region only
@@ -115,23 +115,23 @@ func TestNodeWithHostileMap(t *testing.T) {
 	})
 }
 
-func TestNodeConfigRefused(t *testing.T) {
+func TestHostConfigRefused(t *testing.T) {
 	m := new(derpmap.Map)
-	for name, cfg := range map[string]NodeConfig{
+	for name, cfg := range map[string]HostConfig{
 		"no key":   {Map: m},
 		"no map":   {Key: key.NewPrivate()},
 		"app name": {Key: key.NewPrivate(), Map: m, Base: Config{AppName: "ä"}},
 	} {
-		if _, err := NewNode(cfg); err == nil {
+		if _, err := NewHost(cfg); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
 }
 
 // Without regions there is nothing to do, and nothing is done.
-func TestNodeWithoutRegions(t *testing.T) {
+func TestHostWithoutRegions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newWorld(t).node()
+		n := newWorld(t).host()
 		time.Sleep(time.Hour)
 		if err := n.Send(key.Public{1}, nil); err != ErrNoRegion || n.Stats().NoRegion != 1 {
 			t.Errorf("%v, %+v", err, n.Stats())
@@ -154,19 +154,19 @@ func TestNodeWithoutRegions(t *testing.T) {
 	})
 }
 
-// Whatever a Node is doing, Close ends it, and who waits in it.
-func TestNodeCloseAtEveryMoment(t *testing.T) {
+// Whatever a Host is doing, Close ends it, and who waits in it.
+func TestHostCloseAtEveryMoment(t *testing.T) {
 	w := newWorld(t, 1, 2, 3)
 	w.of(902)[0].swallows.Store(true)
 	dial := w.dial
 	for i := range 100 {
-		n := w.node(func(cfg *NodeConfig) {
+		n := w.host(func(cfg *HostConfig) {
 			cfg.Base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond)
 				return dial(ctx, network, addr)
 			}
 			cfg.ReportHome = func(ctx context.Context, _ Home) error { <-ctx.Done(); return ctx.Err() }
-			cfg.OnState = func(NodeState) {}
+			cfg.OnState = func(HostState) {}
 		})
 		var all sync.WaitGroup
 		all.Go(func() {

@@ -11,10 +11,10 @@ import (
 	"github.com/detour-relay/detour/internal/measure"
 )
 
-// driver is the goroutine of a Node that decides: which map counts, when to measure, which region is home, what is closed. It never
+// driver is the goroutine of a Host that decides: which map counts, when to measure, which region is home, what is closed. It never
 // waits for a relay.
 type driver struct {
-	node *Node
+	host *Host
 
 	given     *derpmap.Map // as it came
 	regions   []home.Region
@@ -31,12 +31,12 @@ type driver struct {
 	homekeeper
 }
 
-func newDriver(n *Node) *driver {
-	return &driver{node: n, measured: make(chan measure.Result, 1), homekeeper: newHomekeeper()}
+func newDriver(h *Host) *driver {
+	return &driver{host: h, measured: make(chan measure.Result, 1), homekeeper: newHomekeeper()}
 }
 
 func (d *driver) run() {
-	if m := d.node.cfg.Map; m != nil {
+	if m := d.host.cfg.Map; m != nil {
 		d.takeMap(m)
 	}
 	timer := time.NewTimer(0)
@@ -52,14 +52,14 @@ func (d *driver) run() {
 	d.stop()
 }
 
-// await waits until something happens. It returns false when the Node is closed.
+// await waits until something happens. It returns false when the Host is closed.
 func (d *driver) await(timer *time.Timer, idle *time.Ticker) bool {
 	select {
 	case <-timer.C:
-	case <-d.node.changed:
+	case <-d.host.changed:
 	case <-idle.C:
-		d.node.closeIdle(d.home.Region, d.wanted)
-	case u := <-d.node.maps:
+		d.host.closeIdle(d.home.Region, d.wanted)
+	case u := <-d.host.maps:
 		if d.mapErr = u.err; u.m != nil && u.err == nil {
 			d.takeMap(u.m)
 			d.schedule.Trigger(home.MapChanged)
@@ -67,18 +67,18 @@ func (d *driver) await(timer *time.Timer, idle *time.Ticker) bool {
 	case result := <-d.measured:
 		d.measuring = false
 		d.decide(result)
-	case <-d.node.network:
+	case <-d.host.network:
 		d.networkChanged()
-	case <-d.node.ctx.Done():
+	case <-d.host.ctx.Done():
 		return false
 	}
-	return d.node.ctx.Err() == nil
+	return d.host.ctx.Err() == nil
 }
 
 func (d *driver) networkChanged() {
 	d.schedule.Trigger(home.NetworkChanged)
 	clear(d.down)
-	for _, r := range d.node.openRegions() {
+	for _, r := range d.host.openRegions() {
 		if region := r.region.Load(); region != nil {
 			region.NetworkChanged()
 		}
@@ -95,22 +95,22 @@ func (d *driver) beginReport() {
 		return
 	}
 	d.measuring = true
-	d.node.stats.reports.Add(1)
+	d.host.stats.reports.Add(1)
 	means := measure.Config{
-		ListenPacket: d.node.cfg.ListenPacket, Lookup: d.node.cfg.Lookup, DialContext: d.node.cfg.Base.DialContext, HTTPS: d.timeHTTPS,
+		ListenPacket: d.host.cfg.ListenPacket, Lookup: d.host.cfg.Lookup, DialContext: d.host.cfg.Base.DialContext, HTTPS: d.timeHTTPS,
 	}
 	questions := home.Questions{
 		Regions: d.regions, Have: measure.HostFamilies(), Full: d.schedule.Begin(now), Last: d.last.Report, Home: d.chooser.Home(),
 	}
-	d.node.running.Go(func() { d.measured <- measure.Run(d.node.ctx, means, questions) })
+	d.host.running.Go(func() { d.measured <- measure.Run(d.host.ctx, means, questions) })
 }
 
-// traffic returns when the Node was last in use. It always is while it has no home to be reached at.
+// traffic returns when the Host was last in use. It always is while it has no home to be reached at.
 func (d *driver) traffic(now time.Time) time.Time {
 	if !d.homeConnected() {
 		return now
 	}
-	return d.node.lastTraffic()
+	return d.host.lastTraffic()
 }
 
 // wait returns how long until something is to be done, if nothing happens.
@@ -121,7 +121,7 @@ func (d *driver) wait() time.Duration {
 		return wait
 	}
 	report, due := d.schedule.Wait(now, d.traffic(now))
-	d.node.asleep.Store(!due)
+	d.host.asleep.Store(!due)
 	if due {
 		wait = min(wait, report)
 	}
@@ -130,15 +130,15 @@ func (d *driver) wait() time.Duration {
 
 // decide takes a report, and says which region is to be home.
 func (d *driver) decide(result measure.Result) {
-	if d.node.ctx.Err() != nil {
+	if d.host.ctx.Err() != nil {
 		return
 	}
 	now := time.Now()
 	d.schedule.End(now, result.Report, rand.Float64())
 	d.last = result
-	d.node.hasIPv6.Store(len(result.Latency6) > 0)
+	d.host.hasIPv6.Store(len(result.Latency6) > 0)
 	regions := d.eligible(result.Latency, now)
-	decision := d.chooser.Choose(now, result.Report, home.Circumstances{Regions: regions, Scores: d.scores, Heard: d.node.heard()})
+	decision := d.chooser.Choose(now, result.Report, home.Circumstances{Regions: regions, Scores: d.scores, Heard: d.host.heard()})
 	adopted := home.Adopt(decision.Home, d.home.Region, regions, d.lot)
 	found := newHome(decision, result)
 	if decision.Home == 0 && adopted != d.home.Region {
@@ -149,38 +149,38 @@ func (d *driver) decide(result measure.Result) {
 
 // publish tells what has changed to those who want to know.
 func (d *driver) publish() {
-	s := NodeState{Home: d.home, Connected: d.homeConnected(), MapErr: d.mapErr}
-	for _, r := range d.node.openRegions() {
-		s.Regions = append(s.Regions, NodeRegionState{r.id, *r.state.Load()})
+	s := HostState{Home: d.home, Connected: d.homeConnected(), MapErr: d.mapErr}
+	for _, r := range d.host.openRegions() {
+		s.Regions = append(s.Regions, HostRegionState{r.id, *r.state.Load()})
 	}
-	if before := d.node.state.Swap(&s); !before.same(&s) {
-		d.node.states.put(s)
+	if before := d.host.state.Swap(&s); !before.same(&s) {
+		d.host.states.put(s)
 	}
 }
 
 // stop closes all regions.
 func (d *driver) stop() {
-	for _, r := range d.node.openRegions() {
+	for _, r := range d.host.openRegions() {
 		r.close()
 	}
 }
 
 // openRegions returns those that are open, in the order of their IDs.
-func (n *Node) openRegions() []*nodeRegion {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	var open []*nodeRegion
-	for _, r := range n.regions {
+func (h *Host) openRegions() []*hostRegion {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	var open []*hostRegion
+	for _, r := range h.regions {
 		open = append(open, r)
 	}
-	slices.SortFunc(open, func(a, b *nodeRegion) int { return a.id - b.id })
+	slices.SortFunc(open, func(a, b *hostRegion) int { return a.id - b.id })
 	return open
 }
 
 // heard returns when the regions were heard last.
-func (n *Node) heard() map[int]time.Time {
+func (h *Host) heard() map[int]time.Time {
 	heard := make(map[int]time.Time)
-	for _, r := range n.openRegions() {
+	for _, r := range h.openRegions() {
 		if region := r.region.Load(); region != nil {
 			heard[r.id] = region.Heard()
 		}
@@ -189,13 +189,13 @@ func (n *Node) heard() map[int]time.Time {
 }
 
 // closeIdle closes the regions that nothing was sent to for a while, but not those.
-func (n *Node) closeIdle(but ...int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for id, r := range n.regions {
-		if n.now()-time.Duration(r.lastSent.Load()) > idleTime && !slices.Contains(but, id) {
-			delete(n.regions, id)
-			n.peers.forgetRegion(r)
+func (h *Host) closeIdle(but ...int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, r := range h.regions {
+		if h.now()-time.Duration(r.lastSent.Load()) > idleTime && !slices.Contains(but, id) {
+			delete(h.regions, id)
+			h.peers.forgetRegion(r)
 			r.close()
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// Whatever a map says, a Node neither crashes nor spins.
-func FuzzNodeMap(f *testing.F) {
+// Whatever a map says, a Host neither crashes nor spins.
+func FuzzHostMap(f *testing.F) {
 	f.Add([]byte(`{"Regions":{"1":{"RegionID":1,"Nodes":[{"Name":"1a","RegionID":1,"HostName":"192.0.2.1"}]}}}`), "")
 	f.Add([]byte(`{"Regions":{"900":null,"-1":{"Nodes":[{"HostName":"a b","DERPPort":99999,"STUNPort":-1},{"IPv4":"none"}]}},
 		"HomeParams":{"RegionScore":{"900":-1}},"omitDefaultRegions":true}`), "tailnet.example")
@@ -27,7 +27,7 @@ func FuzzNodeMap(f *testing.F) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			var dials atomic.Int64
-			n, err := NewNode(NodeConfig{
+			n, err := NewHost(HostConfig{
 				Key: key.NewPrivate(), Map: m, Tailnet: tailnet,
 				Base: Config{Proxy: noProxy, DialContext: func(context.Context, string, string) (net.Conn, error) {
 					dials.Add(1)

@@ -5,7 +5,7 @@ import "github.com/detour-relay/detour/key"
 // maxLearned bounds how many peers are remembered only because packets came from them: a relay can make up any number.
 const maxLearned = 1 << 14
 
-// peers is where the peers of a Node can be reached (spec section 10.2). It is guarded by Node.mu.
+// peers is where the peers of a Host can be reached (spec section 10.2). It is guarded by Host.mu.
 type peers struct {
 	all     map[key.Public]peer
 	learned int // of all, those whose home nobody has told
@@ -14,7 +14,7 @@ type peers struct {
 // peer is what is known of one. home is 0 and heard nil where that is not known.
 type peer struct {
 	home   int
-	heard  *nodeRegion // where a packet of it came in
+	heard  *hostRegion // where a packet of it came in
 	breaks uint64      // of heard at that time
 }
 
@@ -37,7 +37,7 @@ func (t *peers) setHome(k key.Public, home int) {
 }
 
 // heardIn notes where a packet of the peer came in, and reports whether that is news.
-func (t *peers) heardIn(k key.Public, r *nodeRegion) bool {
+func (t *peers) heardIn(k key.Public, r *hostRegion) bool {
 	p, known := t.all[k]
 	breaks := r.breaks.Load()
 	if known && p.heard == r && p.breaks == breaks {
@@ -66,7 +66,7 @@ func (t *peers) makeRoom() {
 }
 
 // gone notes that the peer is not in the region it was heard in.
-func (t *peers) gone(k key.Public, r *nodeRegion) {
+func (t *peers) gone(k key.Public, r *hostRegion) {
 	p, known := t.all[k]
 	if !known || p.heard != r {
 		return
@@ -86,7 +86,7 @@ func (t *peers) forget(k key.Public) {
 }
 
 // forgetRegion drops what points to a region that is closed.
-func (t *peers) forgetRegion(r *nodeRegion) {
+func (t *peers) forgetRegion(r *hostRegion) {
 	for k, p := range t.all {
 		if p.heard == r {
 			t.gone(k, r)

@@ -118,9 +118,9 @@ func (k *keeper) backoff(now time.Time, random float64) time.Duration {
 }
 
 // order returns the nodes as configured, but those last that recently broke a connection as soon as they had made it.
-func (r *Region) order(now time.Time) []*node {
-	var first, last []*node
-	for _, n := range r.nodes {
+func (r *Region) order(now time.Time) []*regionRelay {
+	var first, last []*regionRelay
+	for _, n := range r.relays {
 		if now.Before(n.unsteadyUntil) {
 			last = append(last, n)
 		} else {
@@ -137,7 +137,7 @@ type outcome struct {
 
 // race tries nodes in order: the next one once an attempt has failed, or is slow. The first that admits us is returned, and
 // the others are given up.
-func (r *Region) race(nodes []*node) (*session, error) {
+func (r *Region) race(nodes []*regionRelay) (*session, error) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	outcomes := make(chan outcome, len(nodes))
 	started, ended := 0, 0
@@ -197,7 +197,7 @@ func giveUp(outcomes <-chan outcome, n int) {
 }
 
 // attempt connects to the node and waits until it has admitted us.
-func (r *Region) attempt(ctx context.Context, n *node) outcome {
+func (r *Region) attempt(ctx context.Context, n *regionRelay) outcome {
 	begun, preferred := time.Now(), r.preferred.Load()
 	ctx, cancel := context.WithTimeoutCause(ctx, attemptBudget, errAttempt)
 	defer cancel()
@@ -261,7 +261,7 @@ func (r *Region) adopt(s *session) {
 		k.leaving, k.suspecting = nil, false
 	}
 	r.setState(RegionState{
-		Connected: true, Node: s.node.index, Name: s.node.name, ServerKey: s.conn.ServerKey(), Since: s.since,
+		Connected: true, Node: s.relay.index, Name: s.relay.name, ServerKey: s.conn.ServerKey(), Since: s.since,
 	})
 }
 
@@ -314,7 +314,7 @@ func (r *Region) noteEnd(s *session) {
 		return
 	}
 	r.keeper.flaps++
-	s.node.unsteadyUntil = now.Add(unsteady)
+	s.relay.unsteadyUntil = now.Add(unsteady)
 }
 
 func (r *Region) disconnected(err error) RegionState {

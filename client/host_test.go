@@ -10,7 +10,7 @@ import (
 func TestNodesMeetAtHome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 20, 5, 90)
-		a, b := w.node(), w.node()
+		a, b := w.host(), w.host()
 		la, lb := w.listen(a), w.listen(b)
 		w.awaitHomes(a, b)
 		atHome(t, a, 901)
@@ -30,7 +30,7 @@ func TestNodesMeetAtHome(t *testing.T) {
 		if got := la.take(); len(got) != 1 || string(got[0].Packet) != "hello yourself" {
 			t.Errorf("%+v", got)
 		}
-		if s := a.Stats(); s != (NodeStats{Queued: 1, Reports: 1, Moves: 1}) {
+		if s := a.Stats(); s != (HostStats{Queued: 1, Reports: 1, Moves: 1}) {
 			t.Errorf("%+v", s)
 		}
 		a.Close()
@@ -39,10 +39,10 @@ func TestNodesMeetAtHome(t *testing.T) {
 }
 
 // The home of a peer is opened when something is sent there, answers need nobody to tell where, and what is idle is closed.
-func TestNodeOpensAndClosesRegions(t *testing.T) {
+func TestHostOpensAndClosesRegions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 5)
-		a, b := w.node(farFrom(901, time.Second)), w.node(farFrom(900, time.Second))
+		a, b := w.host(farFrom(901, time.Second)), w.host(farFrom(900, time.Second))
 		w.awaitHomes(a, b)
 		atHome(t, a, 900)
 		atHome(t, b, 901)

@@ -17,7 +17,7 @@ const (
 	maxEntries       = 256 // in a chunk
 )
 
-// inbox is where Recv takes messages from. The regions of a Node have one together.
+// inbox is where Recv takes messages from. The regions of a Host have one together.
 type inbox struct {
 	full   chan *chunk
 	closed <-chan struct{}
@@ -34,7 +34,7 @@ func newInbox(closed <-chan struct{}) *inbox {
 // chunk is some messages in order. It belongs to whoever took it from a channel last.
 type chunk struct {
 	home    chan<- *chunk // has room for it
-	of      *nodeRegion   // where it came in; nil: not in a Node
+	of      *hostRegion   // where it came in; nil: not in a Host
 	buf     []byte
 	used    int
 	entries []entry
@@ -208,7 +208,7 @@ func (r *Region) Recv(buf []byte) (Message, error) {
 }
 
 // recv returns the next message and where it came in. The chunk that it was in is free again if it was the last.
-func (b *inbox) recv(buf []byte) (msg Message, of *nodeRegion, err error) {
+func (b *inbox) recv(buf []byte) (msg Message, of *hostRegion, err error) {
 	if b.open == nil {
 		if err := b.awaitChunk(); err != nil {
 			return msg, nil, err

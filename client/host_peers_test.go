@@ -17,7 +17,7 @@ func numbered(n int) (k key.Public) {
 // A relay that makes up senders costs bounded memory, and no peer whose home is known.
 func TestLearnedPeersAreBounded(t *testing.T) {
 	t1 := peers{all: make(map[key.Public]peer)}
-	r := &nodeRegion{ctx: context.Background()}
+	r := &hostRegion{ctx: context.Background()}
 	for i := range 100 {
 		t1.setHome(numbered(-1-i), 900)
 	}
@@ -43,7 +43,7 @@ func TestPeersCountLearned(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	table := peers{all: make(map[key.Public]peer)}
 	ctx, cancel := context.WithCancel(t.Context())
-	regions := []*nodeRegion{{ctx: ctx}, {ctx: t.Context()}}
+	regions := []*hostRegion{{ctx: ctx}, {ctx: t.Context()}}
 	for step := range 20000 {
 		k, r := numbered(random.IntN(20)), regions[random.IntN(2)]
 		switch random.IntN(5) {

@@ -15,11 +15,11 @@ type mapUpdate struct {
 }
 
 // offerMap hands an update to the driver.
-func (n *Node) offerMap(m *derpmap.Map, err error) {
+func (h *Host) offerMap(m *derpmap.Map, err error) {
 	u := mapUpdate{m.Clone(), err}
 	select {
-	case n.maps <- u:
-	case <-n.ctx.Done():
+	case h.maps <- u:
+	case <-h.ctx.Done():
 	}
 }
 
@@ -49,12 +49,12 @@ func (d *driver) takeMap(update *derpmap.Map) {
 		r := m.Regions[id]
 		r.Nodes = slices.DeleteFunc(r.Nodes, func(n *derpmap.Node) bool { return n == nil })
 	}
-	if d.node.cfg.Tailnet != "" {
-		m = m.ForTailnet(d.node.cfg.Tailnet)
+	if d.host.cfg.Tailnet != "" {
+		m = m.ForTailnet(d.host.cfg.Tailnet)
 	}
 	d.regions, d.scores = measure.Regions(m), scores(m)
-	d.timeHTTPS = timeRegions(m, d.node.cfg.Base)
-	for _, id := range d.node.redefine(m) {
+	d.timeHTTPS = timeRegions(m, d.host.cfg.Base)
+	for _, id := range d.host.redefine(m) {
 		d.chooser.Changed(id)
 		delete(d.down, id)
 		if m.Regions[id] == nil {
@@ -64,37 +64,37 @@ func (d *driver) takeMap(update *derpmap.Map) {
 	d.wantOnly()
 }
 
-// redefine makes the regions of m those of the Node, and returns the IDs of those that have changed or gone.
-func (n *Node) redefine(m *derpmap.Map) (changed []int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	before := n.defs
-	n.defs = make(map[int]*derpmap.Region)
+// redefine makes the regions of m those of the Host, and returns the IDs of those that have changed or gone.
+func (h *Host) redefine(m *derpmap.Map) (changed []int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.defs
+	h.defs = make(map[int]*derpmap.Region)
 	for _, id := range m.IDs() {
-		n.defs[id] = m.Regions[id]
+		h.defs[id] = m.Regions[id]
 	}
 	for id := range before {
-		if !reflect.DeepEqual(before[id], n.defs[id]) {
+		if !reflect.DeepEqual(before[id], h.defs[id]) {
 			changed = append(changed, id)
 		}
 	}
-	for id, r := range n.regions {
-		if !reflect.DeepEqual(r.def, n.defs[id]) {
-			n.replaceLocked(r)
+	for id, r := range h.regions {
+		if !reflect.DeepEqual(r.def, h.defs[id]) {
+			h.replaceLocked(r)
 		}
 	}
 	return changed
 }
 
 // replaceLocked puts a region with the new definition into the place of one that is open.
-func (n *Node) replaceLocked(old *nodeRegion) {
-	delete(n.regions, old.id)
-	delete(n.ending, old.id) // the two may overlap, so that nothing is lost
-	n.peers.forgetRegion(old)
-	successor := n.openLocked(old.id, old.home.Load())
+func (h *Host) replaceLocked(old *hostRegion) {
+	delete(h.regions, old.id)
+	delete(h.ending, old.id) // the two may overlap, so that nothing is lost
+	h.peers.forgetRegion(old)
+	successor := h.openLocked(old.id, old.home.Load())
 	if successor == nil {
 		old.close()
 		return
 	}
-	n.running.Go(func() { old.retire(successor) })
+	h.running.Go(func() { old.retire(successor) })
 }

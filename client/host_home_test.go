@@ -13,7 +13,7 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// reports collects what a Node tells its coordination server.
+// reports collects what a Host tells its coordination server.
 type reports struct {
 	mu    sync.Mutex
 	homes []int
@@ -35,12 +35,12 @@ func (r *reports) last() int {
 	return r.homes[len(r.homes)-1]
 }
 
-func (r *reports) report(cfg *NodeConfig) { cfg.ReportHome = r.take }
+func (r *reports) report(cfg *HostConfig) { cfg.ReportHome = r.take }
 
-// keepSending sends a packet to a peer every 100 ms until the Node is closed.
-func (w *world) keepSending(n *Node, to key.Public) {
+// keepSending sends a packet to a peer every 100 ms until the Host is closed.
+func (w *world) keepSending(h *Host, to key.Public) {
 	w.serves.Go(func() {
-		for n.Send(to, []byte("x")) != ErrClosed {
+		for h.Send(to, []byte("x")) != ErrClosed {
 			time.Sleep(100 * time.Millisecond)
 		}
 	})
@@ -51,7 +51,7 @@ func TestHomeMovesWithoutLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 40)
 		told := new(reports)
-		a, b := w.node(told.report), w.node(farFrom(901, time.Second))
+		a, b := w.host(told.report), w.host(farFrom(901, time.Second))
 		w.awaitHomes(a, b)
 		la := w.listen(a)
 		w.listen(b)
@@ -91,7 +91,7 @@ func TestHomeIsNotMovedToDeadRelays(t *testing.T) {
 				w := newWorld(t, 50, 5, 90)
 				fault(w.of(901)[0]).Store(true)
 				told := new(reports)
-				n := w.node(told.report)
+				n := w.host(told.report)
 				w.listen(n)
 				time.Sleep(30 * time.Second)
 				atHome(t, n, 900)
@@ -116,7 +116,7 @@ func TestHomeRegionDies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 5, 30)
-				n := w.node()
+				n := w.host()
 				w.listen(n)
 				time.Sleep(time.Hour)
 				atHome(t, n, 900)
@@ -139,7 +139,7 @@ func TestHomeWithoutUDP(t *testing.T) {
 		for _, r := range w.relays {
 			r.latency.Store(-1)
 		}
-		n := w.node()
+		n := w.host()
 		w.awaitHomes(n)
 		if s := n.State(); s.Home.Report.UDP || len(s.Home.Report.Latency) != 2 {
 			t.Errorf("%+v", s.Home.Report)
@@ -155,7 +155,7 @@ func TestNothingAnswers(t *testing.T) {
 		for _, r := range w.relays {
 			r.kill()
 		}
-		n := w.node()
+		n := w.host()
 		w.listen(n)
 		w.keepSending(n, key.Public{1})
 		time.Sleep(time.Hour)
@@ -181,7 +181,7 @@ func TestOnlyRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2000)
 		start := time.Now()
-		n := w.node()
+		n := w.host()
 		w.awaitHomes(n)
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("home after %v", took)
@@ -196,7 +196,7 @@ func TestReportHomeIsRepeated(t *testing.T) {
 		w := newWorld(t, 5, 40)
 		var calls atomic.Int64
 		told := new(reports)
-		n := w.node(func(cfg *NodeConfig) {
+		n := w.host(func(cfg *HostConfig) {
 			cfg.ReportHome = func(ctx context.Context, h Home) error {
 				if calls.Add(1) <= 3 {
 					time.Sleep(2 * time.Minute)
@@ -228,7 +228,7 @@ func TestMapChanges(t *testing.T) {
 		one := whole.Clone()
 		one.Regions[900].Nodes = one.Regions[900].Nodes[:1]
 		maps := make(chan *derpmap.Map)
-		n, other := w.node(func(cfg *NodeConfig) {
+		n, other := w.host(func(cfg *HostConfig) {
 			cfg.Map = one
 			cfg.WatchMap = func(ctx context.Context, on func(*derpmap.Map, error)) {
 				on(nil, errors.New("no map yet"))
@@ -241,7 +241,7 @@ func TestMapChanges(t *testing.T) {
 					}
 				}
 			}
-		}), w.node(farFrom(901, time.Second))
+		}), w.host(farFrom(901, time.Second))
 		ln := w.listen(n)
 		w.listen(other)
 		w.awaitHomes(n, other)

@@ -6,10 +6,10 @@ import (
 )
 
 // SetPeerHome tells which region is the home of a peer, as the coordination server says; 0: not known.
-func (n *Node) SetPeerHome(peer key.Public, region int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.peers.setHome(peer, region)
+func (h *Host) SetPeerHome(peer key.Public, region int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.peers.setHome(peer, region)
 }
 
 // Send sends a packet to a peer. It never waits: the packet is copied into the queue of a region, which drops what waited longest
@@ -18,20 +18,20 @@ func (n *Node) SetPeerHome(peer key.Public, region int) {
 // whose home nobody has told, it is assumed to be our own.
 //
 // Packets to one peer stay in order while its region stays the same. The error is ErrPacketSize, ErrNoRegion or ErrClosed.
-func (n *Node) Send(peer key.Public, packet []byte) error {
+func (h *Host) Send(peer key.Public, packet []byte) error {
 	if len(packet) > derp.MaxPacket {
 		return sizeError(len(packet))
 	}
-	now := n.noteSent()
-	for n.ctx.Err() == nil {
-		r := n.way(peer)
+	now := h.noteSent()
+	for h.ctx.Err() == nil {
+		r := h.way(peer)
 		if r == nil {
-			n.stats.noRegion.Add(1)
+			h.stats.noRegion.Add(1)
 			return ErrNoRegion
 		}
 		if r.queue.push(peer, packet, now) {
 			r.lastSent.Store(int64(now))
-			n.stats.queued.Add(1)
+			h.stats.queued.Add(1)
 			return nil
 		}
 		// It has just been closed; there is another one next time, or none.
@@ -40,20 +40,20 @@ func (n *Node) Send(peer key.Public, packet []byte) error {
 }
 
 // way returns the region that packets for a peer go to, and opens it if need be.
-func (n *Node) way(k key.Public) *nodeRegion {
-	n.mu.RLock()
-	r, toOpen := n.wayLocked(k)
-	n.mu.RUnlock()
+func (h *Host) way(k key.Public) *hostRegion {
+	h.mu.RLock()
+	r, toOpen := h.wayLocked(k)
+	h.mu.RUnlock()
 	if r == nil && toOpen != 0 {
-		r = n.open(toOpen)
+		r = h.open(toOpen)
 	}
 	return r
 }
 
 // wayLocked returns the region that is open, or which one to open; 0: none.
-func (n *Node) wayLocked(k key.Public) (r *nodeRegion, toOpen int) {
-	p := n.peers.all[k]
-	if r := n.regions[p.home]; r != nil {
+func (h *Host) wayLocked(k key.Public) (r *hostRegion, toOpen int) {
+	p := h.peers.all[k]
+	if r := h.regions[p.home]; r != nil {
 		return r, 0
 	}
 	if p.reachable() {
@@ -62,37 +62,37 @@ func (n *Node) wayLocked(k key.Public) (r *nodeRegion, toOpen int) {
 	if p.home != 0 {
 		return nil, p.home
 	}
-	return n.regions[n.homeID], n.homeID
+	return h.regions[h.homeID], h.homeID
 }
 
 // open returns the region with that ID, connecting to it unless it is open; nil: the map has none that could be used.
-func (n *Node) open(id int) *nodeRegion {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.openLocked(id, false)
+func (h *Host) open(id int) *hostRegion {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.openLocked(id, false)
 }
 
-func (n *Node) openLocked(id int, isHome bool) *nodeRegion {
-	if r := n.regions[id]; r != nil || n.ctx.Err() != nil {
+func (h *Host) openLocked(id int, isHome bool) *hostRegion {
+	if r := h.regions[id]; r != nil || h.ctx.Err() != nil {
 		return r
 	}
-	def := n.defs[id]
+	def := h.defs[id]
 	if def == nil {
 		return nil
 	}
-	r, err := n.newNodeRegion(def, id, isHome)
+	r, err := h.newHostRegion(def, id, isHome)
 	if err != nil {
-		n.log.Warn("a region of the map cannot be used", "region", id, "reason", err)
-		n.defs[id] = nil // and is not tried again before there is another map
+		h.log.Warn("a region of the map cannot be used", "region", id, "reason", err)
+		h.defs[id] = nil // and is not tried again before there is another map
 		return nil
 	}
-	n.startLocked(r)
+	h.startLocked(r)
 	return r
 }
 
 // startLocked starts a region, after the one that had its ID before has ended.
-func (n *Node) startLocked(r *nodeRegion) {
-	before := n.ending[r.id]
-	n.regions[r.id], n.ending[r.id] = r, r.done
-	n.running.Go(func() { r.begin(before) })
+func (h *Host) startLocked(r *hostRegion) {
+	before := h.ending[r.id]
+	h.regions[r.id], h.ending[r.id] = r, r.done
+	h.running.Go(func() { r.begin(before) })
 }

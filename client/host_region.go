@@ -21,12 +21,12 @@ const (
 	retireLook = 100 * time.Millisecond
 )
 
-// nodeRegion is a region that a Node is connected to, or connecting. Besides the goroutines of its Region it has a writer while
+// hostRegion is a region that a Host is connected to, or connecting. Besides the goroutines of its Region it has a writer while
 // there is something to send.
-type nodeRegion struct {
+type hostRegion struct {
 	// Set once.
 	id     int
-	node   *Node
+	host   *Host
 	def    *derpmap.Region
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -40,41 +40,41 @@ type nodeRegion struct {
 	queue    outqueue
 	arrived  chan struct{} // tells that it has connected
 	breaks   atomic.Uint64 // how often it has lost its connection: what was learned before is void
-	lastSent atomic.Int64  // time of the Node's life
+	lastSent atomic.Int64  // time of the Host's life
 	state    atomic.Pointer[RegionState]
 	batch    []Packet // owned by the writer
 }
 
-// newNodeRegion returns a region that is not started, and an error if none of its nodes can be used.
-func (n *Node) newNodeRegion(def *derpmap.Region, id int, isHome bool) (*nodeRegion, error) {
-	r := &nodeRegion{
-		id: id, node: n, def: def,
+// newHostRegion returns a region that is not started, and an error if none of its nodes can be used.
+func (h *Host) newHostRegion(def *derpmap.Region, id int, isHome bool) (*hostRegion, error) {
+	r := &hostRegion{
+		id: id, host: h, def: def,
 		done: make(chan struct{}), arrived: make(chan struct{}, 1),
 	}
-	r.queue.filled, r.queue.dropped = make(chan struct{}, 1), &n.stats.dropped
+	r.queue.filled, r.queue.dropped = make(chan struct{}, 1), &h.stats.dropped
 	r.queue.begin = func() { r.writing.Go(r.write) }
 	r.home.Store(isHome)
-	r.lastSent.Store(int64(n.now()))
+	r.lastSent.Store(int64(h.now()))
 	r.state.Store(&RegionState{})
 	failed := errors.New("it has no relay")
 	for _, at := range relays(def) {
-		cfg := n.cfg.Base.atNode(at, n.prefersIPv6)
+		cfg := h.cfg.Base.atNode(at, h.prefersIPv6)
 		if _, err := newLogin(cfg); err != nil {
 			failed = err
 			continue
 		}
-		r.cfg.Nodes = append(r.cfg.Nodes, RegionNode{Name: at.Name, Config: cfg})
+		r.cfg.Nodes = append(r.cfg.Nodes, RelayConfig{Name: at.Name, Config: cfg})
 	}
 	if len(r.cfg.Nodes) == 0 {
 		return nil, failed
 	}
 	r.cfg.OnState = r.noteState
-	r.ctx, r.cancel = context.WithCancel(n.ctx)
+	r.ctx, r.cancel = context.WithCancel(h.ctx)
 	return r, nil
 }
 
 // noteState is called by the Region, which waits for it.
-func (r *nodeRegion) noteState(s RegionState) {
+func (r *hostRegion) noteState(s RegionState) {
 	before := r.state.Swap(&s)
 	if before.Connected && !s.Connected {
 		r.breaks.Add(1)
@@ -85,13 +85,13 @@ func (r *nodeRegion) noteState(s RegionState) {
 		default:
 		}
 	}
-	r.node.wakeDriver()
+	r.host.wakeDriver()
 }
 
-func (r *nodeRegion) connected() bool { return r.state.Load().Connected }
+func (r *hostRegion) connected() bool { return r.state.Load().Connected }
 
 // setHome says whether it is the home.
-func (r *nodeRegion) setHome(isHome bool) {
+func (r *hostRegion) setHome(isHome bool) {
 	r.home.Store(isHome)
 	if region := r.region.Load(); region != nil {
 		region.SetPreferred(isHome)
@@ -99,8 +99,8 @@ func (r *nodeRegion) setHome(isHome bool) {
 }
 
 // begin connects, once before is closed, if that is not nil. Everything ends with the context.
-func (r *nodeRegion) begin(before <-chan struct{}) {
-	r.node.running.Add(1)
+func (r *hostRegion) begin(before <-chan struct{}) {
+	r.host.running.Add(1)
 	context.AfterFunc(r.ctx, r.end)
 	if before != nil {
 		select {
@@ -126,8 +126,8 @@ func (r *nodeRegion) begin(before <-chan struct{}) {
 }
 
 // end is called when the context has ended.
-func (r *nodeRegion) end() {
-	defer r.node.running.Done()
+func (r *hostRegion) end() {
+	defer r.host.running.Done()
 	defer close(r.done)
 	r.queue.close()
 	r.mu.Lock()
@@ -140,7 +140,7 @@ func (r *nodeRegion) end() {
 }
 
 // write sends what is queued, until nothing was for a while.
-func (r *nodeRegion) write() {
+func (r *hostRegion) write() {
 	region := r.region.Load()
 	linger := time.NewTimer(lingerWriter)
 	defer linger.Stop()
@@ -162,7 +162,7 @@ func (r *nodeRegion) write() {
 	}
 }
 
-func (r *nodeRegion) send(region *Region, b *batch) error {
+func (r *hostRegion) send(region *Region, b *batch) error {
 	r.batch = r.batch[:0]
 	for _, p := range b.packets[b.first:] {
 		r.batch = append(r.batch, Packet{p.peer, b.data[p.start:p.end]})
@@ -174,14 +174,14 @@ func (r *nodeRegion) send(region *Region, b *batch) error {
 }
 
 // awaitArrival waits for a connection, and reports whether there is something left to send over it.
-func (r *nodeRegion) awaitArrival(b *batch) bool {
-	oldest := time.NewTimer(maxQueueAge - (r.node.now() - b.packets[b.first].since))
+func (r *hostRegion) awaitArrival(b *batch) bool {
+	oldest := time.NewTimer(maxQueueAge - (r.host.now() - b.packets[b.first].since))
 	defer oldest.Stop()
 	for !r.connected() {
 		select {
 		case <-r.arrived:
 		case <-oldest.C:
-			r.queue.dropped.Add(b.dropOld(r.node.now() + time.Millisecond))
+			r.queue.dropped.Add(b.dropOld(r.host.now() + time.Millisecond))
 			return b.first < len(b.packets)
 		case <-r.ctx.Done():
 			return false
@@ -191,13 +191,13 @@ func (r *nodeRegion) awaitArrival(b *batch) bool {
 }
 
 // close ends the region without waiting.
-func (r *nodeRegion) close() {
+func (r *hostRegion) close() {
 	r.queue.close()
 	r.cancel()
 }
 
 // retire closes the region once its successor has connected.
-func (r *nodeRegion) retire(successor *nodeRegion) {
+func (r *hostRegion) retire(successor *hostRegion) {
 	defer r.close()
 	r.queue.close()
 	limit := time.NewTimer(retireTime)

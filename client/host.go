@@ -16,16 +16,16 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// A Node, in the order of what happens:
+// A Host, in the order of what happens:
 //
-//  1. The driver (driver.go) takes maps (nodemap.go), has regions measured, chooses the home and moves it (homekeeper.go), and closes
+//  1. The driver (host_driver.go) takes maps (host_map.go), has regions measured, chooses the home and moves it (host_home.go), and closes
 //     what is idle.
-//  2. Send (nodesend.go) finds the region of a peer (peers.go) and puts the packet into its queue (outqueue.go).
-//  3. The writer of the region (noderegion.go) sends what is queued by way of a Region.
-//  4. What comes in goes from the readers of the Regions (inbox.go) to Recv (noderecv.go), which learns from it where to answer.
+//  2. Send (host_send.go) finds the region of a peer (host_peers.go) and puts the packet into its queue (host_queue.go).
+//  3. The writer of the region (host_region.go) sends what is queued by way of a Region.
+//  4. What comes in goes from the readers of the Regions (region_recv.go) to Recv (host_recv.go), which learns from it where to answer.
 
-// NodeConfig says who a Node is and where it learns of regions. Key is required, and one of Map and WatchMap.
-type NodeConfig struct {
+// HostConfig says who a Host is and where it learns of regions. Key is required, and one of Map and WatchMap.
+type HostConfig struct {
 	Key key.Private
 
 	// Map is the DERP map to begin with; it is copied. WatchMap is called once, and calls on with each further map, or an error, until
@@ -39,7 +39,7 @@ type NodeConfig struct {
 	ReportHome func(ctx context.Context, home Home) error
 
 	// OnState is told the latest state when it has changed, one call at a time.
-	OnState func(NodeState)
+	OnState func(HostState)
 
 	// Tailnet, if it is not empty, puts the nodes of each region into the order for it; see derpmap.Order. Otherwise they are in the
 	// order of the map.
@@ -55,30 +55,30 @@ type NodeConfig struct {
 	Logger *slog.Logger // nil discards
 }
 
-// NodeState is what a Node is doing.
-type NodeState struct {
+// HostState is what a Host is doing.
+type HostState struct {
 	Home      Home // the last one that was reported, or would have been; Region 0: none yet
 	Connected bool // to a relay of Home.Region
-	Regions   []NodeRegionState
+	Regions   []HostRegionState
 	MapErr    error // why the last map could not be had; nil: it could
 }
 
 // same reports whether there is nothing new in b that OnState should tell.
-func (s *NodeState) same(b *NodeState) bool {
+func (s *HostState) same(b *HostState) bool {
 	return s.Home.Region == b.Home.Region && s.Home.Report.Start.Equal(b.Home.Report.Start) && s.Connected == b.Connected &&
-		(s.MapErr == nil) == (b.MapErr == nil) && slices.EqualFunc(s.Regions, b.Regions, func(x, y NodeRegionState) bool {
+		(s.MapErr == nil) == (b.MapErr == nil) && slices.EqualFunc(s.Regions, b.Regions, func(x, y HostRegionState) bool {
 		return x.ID == y.ID && x.Connected == y.Connected && x.Node == y.Node
 	})
 }
 
-// NodeRegionState is a region that a Node has open.
-type NodeRegionState struct {
+// HostRegionState is a region that a Host has open.
+type HostRegionState struct {
 	ID int
 	RegionState
 }
 
-// NodeStats counts what a Node did in silence.
-type NodeStats struct {
+// HostStats counts what a Host did in silence.
+type HostStats struct {
 	Queued   uint64 // packets taken by Send
 	Dropped  uint64 // of them, those that waited too long, or for which there was no room
 	NoRegion uint64 // packets refused with ErrNoRegion
@@ -86,11 +86,11 @@ type NodeStats struct {
 	Moves    uint64 // changes of home, the first included
 }
 
-// Node is a peer that can be reached: it measures the regions of a DERP map, stays connected to the one that is its home, and opens
+// Host is a peer that can be reached: it measures the regions of a DERP map, stays connected to the one that is its home, and opens
 // others when it sends to peers who live there. One goroutine at a time may call Recv, any number everything else.
-type Node struct {
-	// Set once, by NewNode.
-	cfg     NodeConfig
+type Host struct {
+	// Set once, by NewHost.
+	cfg     HostConfig
 	log     *slog.Logger
 	born    time.Time
 	ctx     context.Context // ends with Close
@@ -100,7 +100,7 @@ type Node struct {
 
 	mu      sync.RWMutex
 	defs    map[int]*derpmap.Region // guarded by mu: regions of the map; nil: cannot be used
-	regions map[int]*nodeRegion     // guarded by mu: those that are open
+	regions map[int]*hostRegion     // guarded by mu: those that are open
 	ending  map[int]<-chan struct{} // guarded by mu: closed when the last one of that ID has ended
 	peers   peers                   // guarded by mu
 	homeID  int                     // guarded by mu: written by the driver
@@ -110,94 +110,94 @@ type Node struct {
 	maps     chan mapUpdate
 	network  chan struct{} // NetworkChanged
 	asleep   atomic.Bool   // until there is traffic
-	sentAt   atomic.Int64  // time of the Node's life
+	sentAt   atomic.Int64  // time of the Host's life
 	received atomic.Bool   // since lastTraffic
 
 	hasIPv6 atomic.Bool // the last report says so
-	state   atomic.Pointer[NodeState]
+	state   atomic.Pointer[HostState]
 	homes   *mailbox[Home]
-	states  *mailbox[NodeState]
-	stats   nodeCounters
+	states  *mailbox[HostState]
+	stats   hostCounters
 
 	lastHeard lastHeard // owned by the caller of Recv
 }
 
-type nodeCounters struct{ queued, dropped, noRegion, reports, moves atomic.Uint64 }
+type hostCounters struct{ queued, dropped, noRegion, reports, moves atomic.Uint64 }
 
-// NewNode begins to measure and to connect, and returns before it is connected.
-func NewNode(cfg NodeConfig) (*Node, error) {
+// NewHost begins to measure and to connect, and returns before it is connected.
+func NewHost(cfg HostConfig) (*Host, error) {
 	if cfg.Map == nil && cfg.WatchMap == nil {
-		return nil, errors.New("node: neither Map nor WatchMap: want one to learn of regions")
+		return nil, errors.New("host: neither Map nor WatchMap: want one to learn of regions")
 	}
 	cfg.Base.Key, cfg.Base.URL, cfg.Base.Preferred, cfg.Base.IdealNode = cfg.Key, "http://base", false, ""
 	if _, err := newLogin(cfg.Base); err != nil {
-		return nil, fmt.Errorf("node: %w", err)
+		return nil, fmt.Errorf("host: %w", err)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Map = cfg.Map.Clone()
-	n := &Node{
+	h := &Host{
 		cfg: cfg, log: cfg.Logger, born: time.Now(),
-		regions: make(map[int]*nodeRegion), ending: make(map[int]<-chan struct{}),
+		regions: make(map[int]*hostRegion), ending: make(map[int]<-chan struct{}),
 		peers:   peers{all: make(map[key.Public]peer)},
 		changed: make(chan struct{}, 1), maps: make(chan mapUpdate), network: make(chan struct{}, 1),
 	}
-	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.inbox = newInbox(n.ctx.Done())
-	n.state.Store(new(NodeState))
-	n.homes, n.states = newMailbox[Home](), newMailbox[NodeState]()
-	n.start()
-	return n, nil
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.inbox = newInbox(h.ctx.Done())
+	h.state.Store(new(HostState))
+	h.homes, h.states = newMailbox[Home](), newMailbox[HostState]()
+	h.start()
+	return h, nil
 }
 
-func (n *Node) start() {
-	if n.cfg.ReportHome != nil {
-		n.running.Go(func() { n.homes.deliver(n.ctx, n.cfg.ReportHome) })
+func (h *Host) start() {
+	if h.cfg.ReportHome != nil {
+		h.running.Go(func() { h.homes.deliver(h.ctx, h.cfg.ReportHome) })
 	}
-	if n.cfg.OnState != nil {
-		n.running.Go(func() {
-			n.states.deliver(n.ctx, func(_ context.Context, s NodeState) error { n.cfg.OnState(s); return nil })
+	if h.cfg.OnState != nil {
+		h.running.Go(func() {
+			h.states.deliver(h.ctx, func(_ context.Context, s HostState) error { h.cfg.OnState(s); return nil })
 		})
 	}
-	n.running.Go(newDriver(n).run)
-	if n.cfg.WatchMap != nil {
-		n.running.Go(func() { n.cfg.WatchMap(n.ctx, n.offerMap) })
+	h.running.Go(newDriver(h).run)
+	if h.cfg.WatchMap != nil {
+		h.running.Go(func() { h.cfg.WatchMap(h.ctx, h.offerMap) })
 	}
 }
 
 // Close disconnects from all regions. Calls that wait return ErrClosed. It may be called more than once, and from anywhere but the
-// functions of NodeConfig; when it returns, no goroutine is left. It returns nil.
-func (n *Node) Close() error {
-	n.cancel()
-	n.running.Wait()
+// functions of HostConfig; when it returns, no goroutine is left. It returns nil.
+func (h *Host) Close() error {
+	h.cancel()
+	h.running.Wait()
 	return nil
 }
 
 // State returns the state of now. It never waits.
-func (n *Node) State() NodeState { return *n.state.Load() }
+func (h *Host) State() HostState { return *h.state.Load() }
 
 // Stats returns the counts up to now.
-func (n *Node) Stats() NodeStats {
-	return NodeStats{
-		Queued: n.stats.queued.Load(), Dropped: n.stats.dropped.Load(), NoRegion: n.stats.noRegion.Load(),
-		Reports: n.stats.reports.Load(), Moves: n.stats.moves.Load(),
+func (h *Host) Stats() HostStats {
+	return HostStats{
+		Queued: h.stats.queued.Load(), Dropped: h.stats.dropped.Load(), NoRegion: h.stats.noRegion.Load(),
+		Reports: h.stats.reports.Load(), Moves: h.stats.moves.Load(),
 	}
 }
 
 // AwaitHome waits until there is a home and we are connected to it, and returns it. It fails when ctx ends, and with ErrClosed.
-func (n *Node) AwaitHome(ctx context.Context) (Home, error) {
+func (h *Host) AwaitHome(ctx context.Context) (Home, error) {
 	look := time.NewTicker(homeLook)
 	defer look.Stop()
 	for {
-		if s := n.State(); s.Connected {
+		if s := h.State(); s.Connected {
 			return s.Home, nil
 		}
 		select {
 		case <-look.C:
 		case <-ctx.Done():
 			return Home{}, context.Cause(ctx)
-		case <-n.ctx.Done():
+		case <-h.ctx.Done():
 			return Home{}, ErrClosed
 		}
 	}
@@ -207,20 +207,20 @@ const homeLook = 10 * time.Millisecond
 
 // NetworkChanged tells that interfaces, addresses or routes of this host have changed: everything is measured anew, and
 // connections that do not work any more are found soon.
-func (n *Node) NetworkChanged() {
+func (h *Host) NetworkChanged() {
 	select {
-	case n.network <- struct{}{}:
+	case h.network <- struct{}{}:
 	default:
 	}
 }
 
 // wakeDriver has the driver look at everything again: a region has changed, or traffic has begun.
-func (n *Node) wakeDriver() {
+func (h *Host) wakeDriver() {
 	select {
-	case n.changed <- struct{}{}:
+	case h.changed <- struct{}{}:
 	default:
 	}
 }
 
 // prefersIPv6 is asked by dials to relays.
-func (n *Node) prefersIPv6() bool { return n.hasIPv6.Load() }
+func (h *Host) prefersIPv6() bool { return h.hasIPv6.Load() }

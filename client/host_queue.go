@@ -43,7 +43,7 @@ type batch struct {
 type queued struct {
 	peer       key.Public
 	start, end int
-	since      time.Duration // of the Node's life
+	since      time.Duration // of the Host's life
 }
 
 func (b *batch) empty() { b.data, b.packets, b.first, b.bytes = b.data[:0], b.packets[:0], 0, 0 }

@@ -23,12 +23,12 @@ func ExampleNode() {
 		log.Fatal(err)
 	}
 	alice, bob := key.NewPrivate(), key.NewPrivate()
-	a, err := client.NewNode(client.NodeConfig{Key: alice, Map: derpMap})
+	a, err := client.NewHost(client.HostConfig{Key: alice, Map: derpMap})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer a.Close()
-	b, err := client.NewNode(client.NodeConfig{Key: bob, Map: derpMap})
+	b, err := client.NewHost(client.HostConfig{Key: bob, Map: derpMap})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -55,25 +55,25 @@ func ExampleNode() {
 }
 
 // Follow a map that a coordination server publishes, and tell it the home.
-func ExampleNode_coordination() {
+func ExampleHost_coordination() {
 	fetcher, err := derpmap.NewFetcher(derpmap.FetchConfig{URL: "https://coordination.example.com/derpmap.json"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	node, err := client.NewNode(client.NodeConfig{
+	host, err := client.NewHost(client.HostConfig{
 		Key:      key.NewPrivate(),
 		WatchMap: fetcher.Watch,
 		ReportHome: func(ctx context.Context, home client.Home) error {
 			return tellServer(ctx, home.Region, home.Report.DERPLatency()) // an error has it called again
 		},
-		OnState: func(s client.NodeState) { fmt.Println("home", s.Home.Region, s.Home.Reason, "connected:", s.Connected) },
+		OnState: func(s client.HostState) { fmt.Println("home", s.Home.Region, s.Home.Reason, "connected:", s.Connected) },
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer node.Close()
+	defer host.Close()
 	for peer, region := range homesOfPeers() { // as the server says
-		node.SetPeerHome(peer, region)
+		host.SetPeerHome(peer, region)
 	}
 	// Send and Recv from here on.
 }
