@@ -4,8 +4,6 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
-
-	"github.com/detour-relay/detour/relay"
 )
 
 // waitingRead is the buffer a blocking stream holds while it waits, and piece
@@ -20,11 +18,11 @@ const (
 //
 // Reads hold a small buffer while they wait, and a flush that may not wait
 // sends nothing. c.Close must not wait for the peer.
-func Blocking(c net.Conn, buffered []byte) relay.Stream {
+func Blocking(c net.Conn, buffered []byte) Stream {
 	return newBlocking(c, c, buffered)
 }
 
-func newBlocking(c net.Conn, closer io.Closer, buffered []byte) relay.Stream {
+func newBlocking(c net.Conn, closer io.Closer, buffered []byte) Stream {
 	s := &blocking{conn: c, closer: closer}
 	s.in.preload(buffered)
 	return s
@@ -37,7 +35,7 @@ type blocking struct {
 	closed atomic.Bool
 
 	// Owned by the reader.
-	in    inbox
+	in    readBuf
 	first [waitingRead]byte
 }
 
@@ -46,7 +44,7 @@ func (s *blocking) ReadBursts(handle func([]byte) (int, error)) error {
 		return err
 	}
 	for {
-		s.in.rest()
+		s.in.park()
 		n, err := s.conn.Read(s.first[:])
 		if n > 0 {
 			room := s.in.room()
@@ -64,7 +62,7 @@ func (s *blocking) ReadBursts(handle func([]byte) (int, error)) error {
 	}
 }
 
-// deliver is that of the inbox, until the stream is closed: a TLS conn may have
+// deliver is that of the buffer, until the stream is closed: a TLS conn may have
 // plaintext left then.
 func (s *blocking) deliver(handle Handler) error {
 	if s.closed.Load() {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/detour-relay/detour/relay"
+	"github.com/detour-relay/detour/internal/netio"
 )
 
 // unused is the handler of streams without input.
@@ -20,13 +20,13 @@ func hangsUp(t *testing.T, peer net.Conn) {
 	seen := run(func() error { _, err := io.Copy(io.Discard, peer); return err })
 	select {
 	case <-seen:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Error("the peer does not see that the stream was closed")
 	}
 }
 
 // isClosed wants every call on a closed stream to fail, and none to wait.
-func isClosed(t *testing.T, s relay.Stream) {
+func isClosed(t *testing.T, s netio.Stream) {
 	t.Helper()
 	for range 2 {
 		if err := wait(t, run(func() error { return s.ReadBursts(unused) })); err == nil || err.Error() == "there was no input" {

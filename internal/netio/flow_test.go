@@ -111,7 +111,7 @@ func TestFlushReturnsWithProgress(t *testing.T) {
 		if flushes < 2 {
 			t.Errorf("all was sent in %d flushes", flushes)
 		}
-		l.peer.SetReadDeadline(time.Now().Add(patience))
+		l.peer.SetReadDeadline(time.Now().Add(timeout))
 		if _, err := io.ReadFull(l.peer, make([]byte, left)); err != nil {
 			t.Error(err)
 		}

@@ -18,12 +18,11 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/netio"
-	"github.com/detour-relay/detour/relay"
 )
 
 // A link is a stream under test and the peer at its other end.
 type link struct {
-	stream relay.Stream
+	stream netio.Stream
 	peer   net.Conn // in plaintext
 	wire   net.Conn // below peer, if that is a TLS conn; else peer itself
 }
@@ -45,7 +44,7 @@ var kinds = []kind{
 	}},
 	{"blocking TCP", false, func(t testing.TB, buffered []byte) link { return plain(t, buffered, blockingStream) }},
 	{"blocking TLS", false, func(t testing.TB, buffered []byte) link {
-		return overTLS(t, buffered, tls.VersionTLS13, func(c *tls.Conn, _ *netio.Wire, buffered []byte) (relay.Stream, error) {
+		return overTLS(t, buffered, tls.VersionTLS13, func(c *tls.Conn, _ *netio.Wire, buffered []byte) (netio.Stream, error) {
 			return netio.Blocking(c, buffered), nil
 		})
 	}},
@@ -60,7 +59,7 @@ var kinds = []kind{
 func (k kind) dial(t testing.TB, buffered []byte) link {
 	t.Helper()
 	l := k.link(t, buffered)
-	if err := l.peer.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+	if err := l.peer.SetDeadline(time.Now().Add(2 * timeout)); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -76,13 +75,13 @@ func forEachKind(t *testing.T, test func(t *testing.T, k kind)) {
 	}
 }
 
-func tcpStream(c net.Conn, buffered []byte) (relay.Stream, error) { return netio.TCP(c, buffered) }
+func tcpStream(c net.Conn, buffered []byte) (netio.Stream, error) { return netio.TCP(c, buffered) }
 
-func blockingStream(c net.Conn, buffered []byte) (relay.Stream, error) {
+func blockingStream(c net.Conn, buffered []byte) (netio.Stream, error) {
 	return netio.Blocking(c, buffered), nil
 }
 
-func plain(t testing.TB, buffered []byte, make func(net.Conn, []byte) (relay.Stream, error)) link {
+func plain(t testing.TB, buffered []byte, make func(net.Conn, []byte) (netio.Stream, error)) link {
 	t.Helper()
 	server, client := loopback(t)
 	stream, err := make(server, buffered)
@@ -93,14 +92,14 @@ func plain(t testing.TB, buffered []byte, make func(net.Conn, []byte) (relay.Str
 	return link{stream: stream, peer: client, wire: client}
 }
 
-func overTLS(t testing.TB, buffered []byte, version uint16, make func(*tls.Conn, *netio.Wire, []byte) (relay.Stream, error)) link {
+func overTLS(t testing.TB, buffered []byte, version uint16, make func(*tls.Conn, *netio.Wire, []byte) (netio.Stream, error)) link {
 	t.Helper()
 	return overTLSThrough(t, buffered, &tls.Config{MaxVersion: version}, make, func(c net.Conn) net.Conn { return c })
 }
 
 // overTLSThrough is overTLS with a conn of the test's own below the peer's TLS.
 func overTLSThrough(t testing.TB, buffered []byte, client *tls.Config,
-	make func(*tls.Conn, *netio.Wire, []byte) (relay.Stream, error), below func(net.Conn) net.Conn) link {
+	make func(*tls.Conn, *netio.Wire, []byte) (netio.Stream, error), below func(net.Conn) net.Conn) link {
 	t.Helper()
 	near, far := loopback(t)
 	wire := netio.NewWire(near)
@@ -177,8 +176,8 @@ func run(f func() error) <-chan error {
 	return done
 }
 
-// patience is more than anything here takes, also on a busy machine.
-const patience = 30 * time.Second
+// timeout is more than anything here takes, also on a busy machine.
+const timeout = 30 * time.Second
 
 // wait returns what run's function returned, which must be soon.
 func wait(t testing.TB, done <-chan error) error {
@@ -186,14 +185,14 @@ func wait(t testing.TB, done <-chan error) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("nothing returns")
 		return nil
 	}
 }
 
 // send stages p and flushes until all of it is sent.
-func send(s relay.Stream, p []byte) error {
+func send(s netio.Stream, p []byte) error {
 	if _, err := s.Write(p); err != nil {
 		return err
 	}
@@ -205,7 +204,7 @@ func send(s relay.Stream, p []byte) error {
 }
 
 // collect reads bursts until n bytes have come, and uses them all.
-func collect(s relay.Stream, n int) ([]byte, error) {
+func collect(s netio.Stream, n int) ([]byte, error) {
 	var got []byte
 	err := s.ReadBursts(func(burst []byte) (int, error) {
 		got = append(got, burst...)

@@ -13,7 +13,8 @@
 //
 // [TCP] and [TLS] work on non-blocking sockets of Unix systems; elsewhere, and
 // for any other net.Conn, they fall back to [Blocking], which behaves the same
-// and is slower. All of them satisfy relay.Stream.
+// and is slower. All of them satisfy relay.Stream; this package names nothing of
+// the engine's, so that clients can use it as well.
 //
 // # Limits
 //
@@ -45,6 +46,15 @@ var ErrBurstTooLong = errors.New("netio: unused rest of a burst fills the whole 
 // A Handler works through a burst and reports how many of its bytes it used.
 // The burst is the handler's until it returns.
 type Handler = func(burst []byte) (used int, err error)
+
+// A Stream is what the engine reads and writes; relay.Stream asks for the same
+// and says what each method promises.
+type Stream interface {
+	ReadBursts(handle func(burst []byte) (used int, err error)) error
+	Write(p []byte) (int, error)
+	Flush(wait bool) (done bool, err error)
+	Close() error
+}
 
 type chunk [chunkSize]byte
 

@@ -28,11 +28,11 @@ type socket struct {
 	out  staged
 
 	// Owned by the reader.
-	in     inbox
-	take   func(*inbox) error // works through what arrived
-	err    error              // why reading ended
-	bursts uint               // read so far
-	first  [1]byte            // what ended an idle time
+	in     readBuf
+	take   func(*readBuf) error // works through what arrived
+	err    error                // why reading ended
+	bursts uint                 // read so far
+	first  [1]byte              // what ended an idle time
 	onRead func(fd uintptr) bool
 	onIdle func(fd uintptr) bool
 
@@ -68,7 +68,7 @@ func newSocket(conn *net.TCPConn) (*socket, error) {
 // A conn that is idle waits here, on a stack that never held more than this.
 // Work on bursts needs a deep one, so it runs on a goroutine that ends when the
 // conn has been idle for a while.
-func (s *socket) read(take func(*inbox) error) error {
+func (s *socket) read(take func(*readBuf) error) error {
 	s.mu.Lock()
 	if s.closed.Load() {
 		s.mu.Unlock()
@@ -177,7 +177,7 @@ func (s *socket) readable(fd uintptr) bool {
 		}
 		n, err := retry(syscall.Read, fd, room)
 		if err == syscall.EAGAIN {
-			s.in.rest()
+			s.in.park()
 			return false
 		}
 		if err != nil || n == 0 {

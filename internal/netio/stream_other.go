@@ -5,18 +5,16 @@ package netio
 import (
 	"crypto/tls"
 	"net"
-
-	"github.com/detour-relay/detour/relay"
 )
 
 // TCP returns a stream over c, which the stream owns from now on. buffered are
 // bytes that were already read from c; they are copied.
-func TCP(c net.Conn, buffered []byte) (relay.Stream, error) {
+func TCP(c net.Conn, buffered []byte) (Stream, error) {
 	return Blocking(c, buffered), nil
 }
 
 // TLS returns a stream over c, which the stream owns from now on. buffered are
 // plaintext bytes that were already read from c; they are copied.
-func TLS(c *tls.Conn, w *Wire, buffered []byte) (relay.Stream, error) {
+func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
 	return newBlocking(c, w.Conn, buffered), nil
 }

@@ -7,13 +7,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-
-	"github.com/detour-relay/detour/relay"
 )
 
 // TCP returns a stream over a plain TCP conn, which the stream owns from now
 // on. buffered are bytes that were already read from c; they are copied.
-func TCP(c net.Conn, buffered []byte) (relay.Stream, error) {
+func TCP(c net.Conn, buffered []byte) (Stream, error) {
 	tc, ok := c.(*net.TCPConn)
 	if !ok {
 		return Blocking(c, buffered), nil
@@ -29,7 +27,7 @@ func TCP(c net.Conn, buffered []byte) (relay.Stream, error) {
 // TLS returns a stream over c, a TLS conn whose handshake is done and whose
 // transport is w. It owns both from now on. buffered are plaintext bytes that
 // were already read from c; they are copied.
-func TLS(c *tls.Conn, w *Wire, buffered []byte) (relay.Stream, error) {
+func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
 	tc, ok := w.Conn.(*net.TCPConn)
 	if !ok {
 		return newBlocking(c, w.Conn, buffered), nil
@@ -54,7 +52,7 @@ func (s *tcpStream) ReadBursts(handle func([]byte) (int, error)) error {
 	return s.sock.read(s.take)
 }
 
-func (s *tcpStream) take(in *inbox) error { return in.deliver(s.handle) }
+func (s *tcpStream) take(in *readBuf) error { return in.deliver(s.handle) }
 
 func (s *tcpStream) Write(p []byte) (int, error) { return s.sock.out.Write(p) }
 
@@ -70,7 +68,7 @@ type tlsStream struct {
 	wire *Wire
 
 	// Owned by the reader.
-	plain  inbox
+	plain  readBuf
 	handle Handler
 }
 
@@ -81,7 +79,7 @@ func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
 
 // decrypt opens every complete record of the burst and delivers the plaintext.
 // If the handler stops it, what is left of the burst stands in front of the next.
-func (s *tlsStream) decrypt(cipher *inbox) error {
+func (s *tlsStream) decrypt(cipher *readBuf) error {
 	s.wire.feed(cipher.held())
 	err := s.open()
 	cipher.keepLast(s.wire.unread())
@@ -103,7 +101,7 @@ func (s *tlsStream) open() error {
 			return handleErr
 		}
 		if errors.Is(err, errDry) {
-			s.plain.rest()
+			s.plain.park()
 			return nil
 		}
 		if err != nil {

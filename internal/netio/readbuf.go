@@ -9,16 +9,16 @@ const smallRest = 4 << 10
 
 var smallRests = sync.Pool{New: func() any { return new([smallRest]byte) }}
 
-// inbox collects a conn's incoming bytes. While bytes arrive it owns a chunk;
+// readBuf collects a conn's incoming bytes. While bytes arrive it owns a chunk;
 // while the conn waits it owns nothing, or just the unused rest.
-type inbox struct {
+type readBuf struct {
 	chunk *chunk           // nil while waiting
 	small *[smallRest]byte // an unused rest that fits, while waiting
 	n     int              // bytes held in chunk or small
 }
 
-// preload puts in bytes that were read before there was an inbox.
-func (b *inbox) preload(p []byte) {
+// preload puts in bytes that were read before there was a readBuf.
+func (b *readBuf) preload(p []byte) {
 	for len(p) > 0 {
 		n := copy(b.room(), p)
 		if n == 0 {
@@ -27,11 +27,11 @@ func (b *inbox) preload(p []byte) {
 		b.add(n)
 		p = p[n:]
 	}
-	b.rest()
+	b.park()
 }
 
 // held returns the bytes held.
-func (b *inbox) held() []byte {
+func (b *readBuf) held() []byte {
 	if b.n == 0 {
 		return nil
 	}
@@ -41,13 +41,13 @@ func (b *inbox) held() []byte {
 
 // room returns where the next bytes go, at most BurstSize of them, taking a
 // chunk if there is none. It is empty when the rest fills the chunk.
-func (b *inbox) room() []byte {
+func (b *readBuf) room() []byte {
 	b.unpack()
 	return b.chunk[b.n:min(b.n+BurstSize, chunkSize)]
 }
 
 // unpack takes a chunk, and puts the rest kept while waiting into it.
-func (b *inbox) unpack() {
+func (b *readBuf) unpack() {
 	if b.chunk != nil {
 		return
 	}
@@ -60,10 +60,10 @@ func (b *inbox) unpack() {
 }
 
 // add counts n bytes that were put into room.
-func (b *inbox) add(n int) { b.n += n }
+func (b *readBuf) add(n int) { b.n += n }
 
 // deliver hands everything held to handle and keeps what it leaves unused.
-func (b *inbox) deliver(handle Handler) error {
+func (b *readBuf) deliver(handle Handler) error {
 	if b.n == 0 {
 		return nil
 	}
@@ -74,9 +74,9 @@ func (b *inbox) deliver(handle Handler) error {
 	return err
 }
 
-// rest gives the chunk back before the conn waits. A rest too large for the
+// park gives the chunk back before the conn waits. A rest too large for the
 // small buffer keeps it.
-func (b *inbox) rest() {
+func (b *readBuf) park() {
 	switch {
 	case b.chunk == nil:
 		return
@@ -91,10 +91,10 @@ func (b *inbox) rest() {
 }
 
 // keepLast forgets all but the last n of the bytes held.
-func (b *inbox) keepLast(n int) {
+func (b *readBuf) keepLast(n int) {
 	if n > 0 {
 		copy(b.chunk[:], b.chunk[b.n-n:b.n])
 	}
 	b.n = n
-	b.rest()
+	b.park()
 }

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// An inbox against a plain slice of bytes, under random operations.
-func TestInboxAgainstSlice(t *testing.T) {
+// A readBuf against a plain slice of bytes, under random operations.
+func TestReadBufAgainstSlice(t *testing.T) {
 	for seed := range uint64(15) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		var in inbox
+		var in readBuf
 		var model []byte
 		next := byte(0)
 		for range 500 {
@@ -31,7 +31,7 @@ func TestInboxAgainstSlice(t *testing.T) {
 			case 2:
 				model = deliverSome(t, random, &in, model)
 			case 3:
-				in.rest()
+				in.park()
 				checkRest(t, &in, len(model))
 			}
 			if in.n != len(model) {
@@ -52,7 +52,7 @@ func TestInboxAgainstSlice(t *testing.T) {
 
 var errPause = errors.New("pause")
 
-func deliverSome(t *testing.T, random *rand.Rand, in *inbox, model []byte) []byte {
+func deliverSome(t *testing.T, random *rand.Rand, in *readBuf, model []byte) []byte {
 	t.Helper()
 	used, called := 0, false
 	want := error(nil)
@@ -73,8 +73,8 @@ func deliverSome(t *testing.T, random *rand.Rand, in *inbox, model []byte) []byt
 	return model[used:]
 }
 
-// checkRest wants an inbox that waits to hold what it must, and no more.
-func checkRest(t *testing.T, in *inbox, n int) {
+// checkRest wants a readBuf that waits to hold what it must, and no more.
+func checkRest(t *testing.T, in *readBuf, n int) {
 	t.Helper()
 	hasChunk, hasSmall := in.chunk != nil, in.small != nil
 	if hasChunk != (n > smallRest) || hasSmall != (n > 0 && n <= smallRest) {
@@ -85,7 +85,7 @@ func checkRest(t *testing.T, in *inbox, n int) {
 func TestPreload(t *testing.T) {
 	for _, n := range []int{0, 1, smallRest, smallRest + 1, BurstSize + 1, chunkSize} {
 		p := bytes.Repeat([]byte{7}, n)
-		var in inbox
+		var in readBuf
 		in.preload(p)
 		checkRest(t, &in, n)
 		if !bytes.Equal(in.held(), p) {
