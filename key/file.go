@@ -41,8 +41,8 @@ func parseFile(data []byte) (Private, error) {
 	return ParsePrivate(*file.PrivateKey)
 }
 
-// CreateFile writes a new key file, readable by its owner only, and makes the directories above it. The file appears
-// whole or not at all. If the path exists already, it stays as it is and the error is fs.ErrExist.
+// CreateFile writes a new key file, readable by its owner only, and makes the directories above it, likewise. The file
+// appears whole or not at all. If the path exists already, it stays as it is and the error is fs.ErrExist.
 func CreateFile(path string, k Private) error {
 	if k.IsZero() {
 		return fmt.Errorf("key file %s: %w", path, errZero)
@@ -54,48 +54,15 @@ func CreateFile(path string, k Private) error {
 }
 
 func createFile(path string, k Private) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	temp, err := writeTemp(dir, k)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp)
-	return moveNew(temp, path)
-}
-
-// writeTemp leaves a complete, synced key file of mode 0600 in dir.
-func writeTemp(dir string, k Private) (name string, err error) {
 	text := k.Text()
 	data, err := json.MarshalIndent(keyFile{&text}, "", "\t")
 	if err != nil {
-		return "", err
-	}
-	f, err := os.CreateTemp(dir, ".key-*")
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return f.Name(), err
-}
-
-// moveNew gives temp the name path unless that name is taken. A hard link does both at once; where the file system has
-// none, a look comes before the rename, and two programs that start in the same instant may overwrite each other.
-func moveNew(temp, path string) error {
-	err := os.Link(temp, path)
-	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
-	}
-	return os.Rename(temp, path)
+	return WriteNew(path, data, ModeSecret)
 }
 
 // LoadOrCreateFile reads the key file, or makes one with a fresh key if there is none. Programs that do this at the same

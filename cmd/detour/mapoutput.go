@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/key"
 )
 
 // A mapOutput is how a command writes a map.
@@ -65,32 +65,11 @@ func replaceFile(path string, text []byte) error {
 	old, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return writeAside(path, text, 0)
+		return key.WriteOver(path, text, 0)
 	case err != nil:
 		return err
 	case !old.Mode().IsRegular(): // a device or a pipe: nobody takes a part of it for the whole
 		return os.WriteFile(path, text, 0o666)
 	}
-	return writeAside(path, text, old.Mode().Perm())
-}
-
-// writeAside writes a new file and moves it to the path. With mode 0 it gets that of new files.
-func writeAside(path string, text []byte, mode fs.FileMode) error {
-	aside := path + "." + rand.Text() + ".tmp"
-	file, err := os.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	if mode != 0 {
-		err = errors.Join(err, file.Chmod(mode))
-	}
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(aside, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(aside))
-	}
-	return nil
+	return key.WriteOver(path, text, old.Mode().Perm())
 }

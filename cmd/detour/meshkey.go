@@ -129,13 +129,12 @@ func createMeshKeyFile(path string, k key.Mesh) error {
 	if path == "" {
 		return usagef("--out: the file name is empty: name the file to create")
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err := key.WriteNew(path, []byte(k.Text()+"\n"), key.ModeSecret)
 	if errors.Is(err, fs.ErrExist) {
 		return existsError(path)
 	}
 	if err != nil {
 		return fmt.Errorf("mesh key file: %w", err)
 	}
-	_, err = fmt.Fprintln(file, k.Text())
-	return errors.Join(err, file.Sync(), file.Close())
+	return nil
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/key"
 )
 
 // The life of a self-signed certificate. Peers trust it by its pin alone, so the
@@ -185,7 +187,11 @@ func (s *Self) create(path string, replace bool, now time.Time) (*tls.Certificat
 	if err != nil {
 		return nil, fmt.Errorf("making a self-signed certificate for %s: %w", s.config.Host, err)
 	}
-	if err := writeSecret(path, text, replace); err != nil && !errors.Is(err, fs.ErrExist) {
+	write := key.WriteNew
+	if replace {
+		write = key.WriteOver
+	}
+	if err := write(path, text, key.ModeSecret); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("keeping the self-signed certificate: %w", err)
 	}
 	pair, err := s.load(path)

@@ -10,11 +10,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -91,28 +88,4 @@ func makeSelf(host string, now time.Time) ([]byte, error) {
 		pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.Encode(&text, &pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
 	return text.Bytes(), err
-}
-
-// writeSecret puts the text into a file of mode 0600 that appears whole or not
-// at all. Without replace, a file that is there stays and the error is
-// fs.ErrExist.
-func writeSecret(path string, text []byte, replace bool) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".self-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if !replace {
-		err = os.Link(f.Name(), path)
-		if err == nil || errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		// This file system has no hard links: a rename is as good, unless two
-		// processes start in the same instant.
-	}
-	return os.Rename(f.Name(), path)
 }

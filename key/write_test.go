@@ -1,0 +1,64 @@
+package key
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestWriteNewKeepsWhatIsThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := WriteNew(path, []byte("first"), ModeSecret); err != nil {
+		t.Fatal(err)
+	}
+	checkMode(t, path, "0600")
+	if err := WriteNew(path, []byte("second"), ModeSecret); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second file of the name: %v, want fs.ErrExist", err)
+	}
+	checkText(t, path, "first")
+	checkOnlyFile(t, path)
+}
+
+func TestWriteOverReplacesTextAndMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	for _, c := range []struct {
+		text string
+		mode fs.FileMode
+		want string
+	}{{"new", 0o600, "0600"}, {"open", 0o664, "0664"}, {"secret", ModeSecret, "0600"}} {
+		if err := WriteOver(path, []byte(c.text), c.mode); err != nil {
+			t.Fatal(err)
+		}
+		checkText(t, path, c.text)
+		checkMode(t, path, c.want)
+		checkOnlyFile(t, path)
+	}
+}
+
+// What cannot be finished leaves neither a part nor a file aside.
+func TestWriteThatFailsLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteOver(path, []byte("x"), 0); err == nil {
+		t.Error("replaced a directory")
+	}
+	if err := WriteNew(path, []byte("x"), 0); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("new file in place of a directory: %v", err)
+	}
+	if err := WriteNew(filepath.Join(dir, "no", "f"), []byte("x"), 0); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("new file below no directory: %v", err)
+	}
+	checkOnlyFile(t, path)
+}
+
+func checkText(t *testing.T, path, want string) {
+	t.Helper()
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("%s holds %q (%v), want %q", path, got, err, want)
+	}
+}
