@@ -115,6 +115,14 @@ func (c *Conn) shut() {
 	c.sock.Close()
 }
 
+// abort ends the connection without a goodbye, unless it has ended before.
+func (c *Conn) abort(cause error) {
+	c.end.Do(func() {
+		c.cause = cause
+		c.shut()
+	})
+}
+
 // fail ends the connection because of err, unless it has ended before, and returns why it has ended.
 func (c *Conn) fail(err error) error {
 	c.end.Do(func() {

@@ -203,31 +203,12 @@ func (r *Region) attempt(ctx context.Context, n *regionRelay) outcome {
 	defer cancel()
 	cfg := n.cfg
 	cfg.Preferred = preferred
-	conn, err := Dial(ctx, cfg)
+	conn, info, err := Login(ctx, cfg)
 	if err != nil {
-		return outcome{err: err}
-	}
-	stop := context.AfterFunc(ctx, func() { conn.fail(context.Cause(ctx)) })
-	info, err := conn.awaitAdmission()
-	if !stop() && err == nil {
-		err = conn.fail(context.Cause(ctx))
-	}
-	if err != nil {
-		conn.Close()
 		return outcome{err: err}
 	}
 	now := time.Now()
 	return outcome{session: newSession(conn, r, n, info, preferred, now, now.Sub(begun))}
-}
-
-// awaitAdmission returns ServerInfo. A relay says nothing of importance before it.
-func (c *Conn) awaitAdmission() (Message, error) {
-	for {
-		msg, err := c.Recv(nil)
-		if err != nil || msg.Kind == MessageServerInfo {
-			return msg, err
-		}
-	}
 }
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -41,9 +41,9 @@ type session struct {
 	told   bool // that we prefer this relay; guarded by toldMu
 }
 
-func newSession(conn *Conn, r *Region, n *regionRelay, info Message, preferred bool, since time.Time, took time.Duration) *session {
+func newSession(conn *Conn, r *Region, n *regionRelay, info derp.ServerInfo, preferred bool, since time.Time, took time.Duration) *session {
 	s := &session{
-		conn: conn, region: r, relay: n, msg: info, since: since, took: took, told: preferred,
+		conn: conn, region: r, relay: n, msg: Message{Kind: MessageServerInfo, ServerInfo: info}, since: since, took: took, told: preferred,
 		restarting: make(chan restart, 1), idle: make(chan struct{}), free: make(chan *chunk, chunksPerSession),
 		traffic: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
 	}
