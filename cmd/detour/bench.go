@@ -2,18 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/load"
 )
 
 type benchFlags struct {
-	targetPair
+	cli.TargetPair
 	run       load.Config
 	rate      string
 	pattern   string
@@ -43,7 +43,7 @@ was lost, 2 wrong usage, 3 the load could not be put on.`,
   detour bench --rate 500M --quiet-pair --pid $(pidof detour) --insecure https://127.0.0.1/derp
   detour bench --rate 500M http://127.0.0.1:3340/derp http://127.0.0.1:3341/derp
   detour bench --pairs 0 --idle 5000 --settle 1m --pid 4711 --insecure https://127.0.0.1/derp`,
-		Args: oneOrTwo,
+		Args: cli.OneOrTwo,
 		RunE: func(cmd *cobra.Command, args []string) error { return bench(cmd, &f, args) },
 	}
 	f.addTo(cmd)
@@ -52,7 +52,7 @@ was lost, 2 wrong usage, 3 the load could not be put on.`,
 
 func (f *benchFlags) addTo(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	f.add(flags)
+	f.Add(flags)
 	flags.IntVar(&f.run.Pairs, "pairs", 10, "streams of packets; 0 with --idle: none")
 	flags.StringVar(&f.pattern, "pattern", string(load.Pairs), "who sends to whom: pairs, fanin (all to one) or fanout (one to all)")
 	flags.IntVar(&f.run.Size, "size", load.DefaultSize, "`bytes` of one packet")
@@ -73,26 +73,26 @@ func bench(cmd *cobra.Command, f *benchFlags, relays []string) error {
 	if err != nil {
 		return err
 	}
-	progress := newProgressLine(cmd.ErrOrStderr())
-	cfg.Progress = progress.show
+	progress := cli.NewProgressLine(cmd.ErrOrStderr())
+	cfg.Progress = func(p load.Progress) { progress.Show(cli.Progress(p)) }
 	var quiet *load.EchoReport
 	if f.quietPair {
 		cfg.Beside = func(ctx context.Context) (err error) {
-			quiet, err = pingBeside(ctx, relays, f.args(), cfg.Duration)
+			quiet, err = pingBeside(ctx, relays, f.Args(), cfg.Duration)
 			return err
 		}
 	}
 	report, err := load.Run(cmd.Context(), cfg)
-	progress.clear()
+	progress.Clear()
 	if errors.Is(err, load.ErrNothingArrives) || errors.Is(err, load.ErrNotMeshed) {
 		return err
 	}
 	if err != nil {
-		return withHint(err)
+		return cli.WithHint(err)
 	}
 	report.QuietPair = quiet
 	if f.asJSON {
-		err = json.NewEncoder(cmd.OutOrStdout()).Encode(report)
+		err = cli.WriteJSON(cmd.OutOrStdout(), report)
 	} else {
 		err = printBench(cmd.OutOrStdout(), report)
 	}
@@ -103,18 +103,18 @@ func bench(cmd *cobra.Command, f *benchFlags, relays []string) error {
 func (f *benchFlags) config(relays []string) (load.Config, error) {
 	cfg := f.run
 	var err error
-	if cfg.Dial, cfg.Far, err = f.configs(relays); err != nil {
+	if cfg.Dial, cfg.Far, err = f.Configs(relays); err != nil {
 		return cfg, err
 	}
 	cfg.Pattern = load.Pattern(f.pattern)
 	if cfg.Rate, err = parseRate(f.rate); err != nil {
-		return cfg, usagef("--rate: %w", err)
+		return cfg, cli.Usagef("--rate: %w", err)
 	}
 	if err := cfg.Check(); err != nil {
-		return cfg, usagef("%w", err)
+		return cfg, cli.Usagef("%w", err)
 	}
 	if f.quietPair && (cfg.Pairs == 0 || cfg.Duration < shortestQuiet) {
-		return cfg, usagef("--quiet-pair needs --pairs and a --duration of at least %v", shortestQuiet)
+		return cfg, cli.Usagef("--quiet-pair needs --pairs and a --duration of at least %v", shortestQuiet)
 	}
 	return cfg, nil
 }

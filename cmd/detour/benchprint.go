@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
-	"time"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/load"
 )
 
@@ -28,7 +28,7 @@ func printBench(out io.Writer, r *load.Report) error {
 	if q := r.QuietPair; q != nil {
 		fmt.Fprintf(w, "quiet pair\t%d packets there and back, %.4g%% lost\n", q.Sent, q.LossPercent)
 		if t := q.RoundTrip; t != nil {
-			fmt.Fprintf(w, "\tp50 %s, p90 %s, p99 %s, max %s\n", millis(t.P50), millis(t.P90), millis(t.P99), millis(t.Max))
+			fmt.Fprintf(w, "\tp50 %s, p90 %s, p99 %s, max %s\n", cli.Millis(t.P50), cli.Millis(t.P90), cli.Millis(t.P99), cli.Millis(t.Max))
 		}
 	}
 	return w.Flush()
@@ -38,7 +38,7 @@ func printIdle(w io.Writer, i *load.Idle) {
 	fmt.Fprintf(w, "idle peers\t%d, logged in within %.1f s\n", i.Peers, i.LoginSeconds)
 	if i.ResidentAfter > 0 {
 		fmt.Fprintf(w, "resident memory\t%s, %s before: %s per idle peer after %.0f s\n",
-			bytesText(i.ResidentAfter), bytesText(i.ResidentBefore), bytesText(int64(i.BytesPerPeer)), i.SettledSeconds)
+			cli.Bytes(i.ResidentAfter), cli.Bytes(i.ResidentBefore), cli.Bytes(int64(i.BytesPerPeer)), i.SettledSeconds)
 	}
 }
 
@@ -55,7 +55,7 @@ func printTraffic(w io.Writer, r *load.Report) {
 	fmt.Fprintf(w, "\t%d sent = %d delivered + %d lost; missing %.4g%% of what was offered\n",
 		p.Sent, p.Delivered, p.Lost, p.MissingPercent)
 	if l := r.Latency; l != nil {
-		fmt.Fprintf(w, "one way\tp50 %s, p90 %s, p99 %s, max %s\n", millis(l.P50), millis(l.P90), millis(l.P99), millis(l.Max))
+		fmt.Fprintf(w, "one way\tp50 %s, p90 %s, p99 %s, max %s\n", cli.Millis(l.P50), cli.Millis(l.P90), cli.Millis(l.P99), cli.Millis(l.Max))
 	}
 	fmt.Fprintf(w, "streams\t%d broken, %d connections lost\n", r.Broken.Streams, r.Lost.Count)
 	if s := r.Stall; s != nil {
@@ -68,55 +68,5 @@ func printProcess(w io.Writer, name string, p *load.Process) {
 		return
 	}
 	fmt.Fprintf(w, "%s\tpid %d: %.2f s of CPU, %.2f us per packet, %s resident (%s at most)\n",
-		name, p.PID, p.CPUSeconds, p.CPUPerPacketUS, bytesText(p.ResidentEnd), bytesText(p.ResidentPeak))
-}
-
-func bytesText(n int64) string {
-	switch {
-	case n < 10<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 10<<20:
-		return fmt.Sprintf("%.1f KB", float64(n)/(1<<10))
-	default:
-		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
-	}
-}
-
-// progressLine rewrites one line of a terminal; elsewhere it says nothing.
-type progressLine struct {
-	w    io.Writer // nil: nobody is watching
-	last time.Time
-}
-
-func newProgressLine(w io.Writer) *progressLine {
-	if !isTerminal(w) {
-		w = nil
-	}
-	return &progressLine{w: w}
-}
-
-const eraseLine = "\r\x1b[K"
-
-// show may be called often; what comes too fast for a reader is left out.
-func (l *progressLine) show(p load.Progress) {
-	if l.w == nil || time.Since(l.last) < 100*time.Millisecond {
-		return
-	}
-	l.last = time.Now()
-	fmt.Fprintf(l.w, "%s%s", eraseLine, p.Stage)
-	if p.Total > 0 {
-		fmt.Fprintf(l.w, "  %d of %d", p.Done, p.Total)
-	}
-	if p.Left > 0 {
-		fmt.Fprintf(l.w, "  %.0f s left", p.Left.Seconds())
-	}
-	if p.MbitPerS > 0 {
-		fmt.Fprintf(l.w, "  %.1f Mbit/s arriving", p.MbitPerS)
-	}
-}
-
-func (l *progressLine) clear() {
-	if l.w != nil {
-		io.WriteString(l.w, eraseLine) // talk
-	}
+		name, p.PID, p.CPUSeconds, p.CPUPerPacketUS, cli.Bytes(p.ResidentEnd), cli.Bytes(p.ResidentPeak))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,13 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/probe"
 )
 
 type checkFlags struct {
-	targetFlags
-	meshKey meshKeyFlag
+	cli.TargetFlags
+	meshKey cli.MeshKeyFlag
 	isMap   bool
 	public  bool
 	local   bool
@@ -62,8 +62,8 @@ be checked: the map cannot be read, there is no network, or no time was left.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return check(cmd, &f, args[0]) },
 	}
 	flags := cmd.Flags()
-	f.targetFlags.add(flags)
-	f.meshKey.add(flags)
+	f.TargetFlags.Add(flags)
+	f.meshKey.Add(flags)
 	flags.BoolVar(&f.isMap, "map", false, "TARGET is a DERP map")
 	flags.BoolVar(&f.public, "public", false, "the map is a provider's: IDs outside 900-999 are as they should be")
 	flags.BoolVar(&f.local, "local", false, "the map is for this machine only: loopback addresses are as they should be")
@@ -83,7 +83,7 @@ func check(cmd *cobra.Command, f *checkFlags, target string) error {
 	ctx, cancel := context.WithTimeoutCause(cmd.Context(), f.timeout, fmt.Errorf("--timeout %v is over", f.timeout))
 	defer cancel()
 	out := cmd.OutOrStdout()
-	printer := newCheckPrinter(out, newProgressLine(cmd.ErrOrStderr()), f.quiet)
+	printer := newCheckPrinter(out, cli.NewProgressLine(cmd.ErrOrStderr()), f.quiet)
 	if !f.asJSON {
 		printer.follow(&cfg)
 	}
@@ -92,7 +92,7 @@ func check(cmd *cobra.Command, f *checkFlags, target string) error {
 		return notChecked(target, err)
 	}
 	if f.asJSON {
-		err = errors.Join(err, printReportJSON(out, report))
+		err = errors.Join(err, cli.WriteJSON(out, report))
 	} else {
 		err = errors.Join(err, printer.sumUp(report))
 	}
@@ -102,20 +102,20 @@ func check(cmd *cobra.Command, f *checkFlags, target string) error {
 // config makes what to check from the command line.
 func (f *checkFlags) config(ctx context.Context, target string, stdin io.Reader) (cfg probe.Config, err error) {
 	if f.timeout <= 0 {
-		return cfg, usagef("--timeout %v: want more than 0", f.timeout)
+		return cfg, cli.Usagef("--timeout %v: want more than 0", f.timeout)
 	}
-	if cfg.MeshKeys, _, err = f.meshKey.load(); err != nil {
-		return cfg, usagef("%w", err)
+	if cfg.MeshKeys, _, err = f.meshKey.Load(); err != nil {
+		return cfg, cli.Usagef("%w", err)
 	}
 	if !f.isMap && !looksLikeMap(target) {
 		return cfg, f.relay(&cfg, target)
 	}
 	cfg.Region, cfg.Node = f.region, f.node
-	if f.insecure || f.certName != "" {
-		return cfg, usagef("--insecure and --cert-name are for one relay; in a map each node says how to trust it")
+	if f.Insecure || f.CertName != "" {
+		return cfg, cli.Usagef("--insecure and --cert-name are for one relay; in a map each node says how to trust it")
 	}
-	if f.caFile != "" {
-		if cfg.Dial.RootCAs, err = readRoots("--ca", f.caFile); err != nil {
+	if f.CAFile != "" {
+		if cfg.Dial.RootCAs, err = cli.ReadRoots("--ca", f.CAFile); err != nil {
 			return cfg, err
 		}
 	}
@@ -125,14 +125,14 @@ func (f *checkFlags) config(ctx context.Context, target string, stdin io.Reader)
 // relay sets what to check to one relay.
 func (f *checkFlags) relay(cfg *probe.Config, target string) error {
 	if f.region != "" || f.node != "" {
-		return usagef("--region and --node choose from a map, and %q is a relay: give a map, or --map if it is one", target)
+		return cli.Usagef("--region and --node choose from a map, and %q is a relay: give a map, or --map if it is one", target)
 	}
 	url, err := relayURL(target)
 	if err != nil {
 		return err
 	}
 	var dial client.Config
-	if dial, err = f.targetFlags.config(url); err == nil {
+	if dial, err = f.TargetFlags.Config(url); err == nil {
 		cfg.Dial = dial
 	}
 	return err
@@ -145,43 +145,37 @@ func (f *checkFlags) readMap(ctx context.Context, cfg *probe.Config, from string
 		return err
 	}
 	if cfg.Map, err = source.load(); err != nil {
-		return unansweredf("%w", err)
+		return cli.Unansweredf("%w", err)
 	}
 	cfg.Findings = derpmap.Lint(source.text, derpmap.LintConfig{Form: source.form, Public: f.public, Local: f.local})
 	return nil
-}
-
-func printReportJSON(w io.Writer, r *probe.Report) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(r)
 }
 
 // notChecked is the error of a command line, or of a map, that leaves nothing to check.
 func notChecked(target string, err error) error {
 	none, ok := errors.AsType[*probe.NoneError](err)
 	if ok && len(none.Nodes) == 0 {
-		return unansweredf("%s: %w: add a region", target, none)
+		return cli.Unansweredf("%s: %w: add a region", target, none)
 	}
 	if ok {
-		return usagef("--region and --node: %w", none)
+		return cli.Usagef("--region and --node: %w", none)
 	}
-	return usagef("%w", err)
+	return cli.Usagef("%w", err)
 }
 
 // judgeCheck is nil if nothing failed. What failed counts even if not all was checked.
 func judgeCheck(r *probe.Report, err error) error {
 	switch {
 	case errors.Is(err, probe.ErrNoNetwork):
-		return unansweredf("%w: connect it, or check from another", probe.ErrNoNetwork)
+		return cli.Unansweredf("%w: connect it, or check from another", probe.ErrNoNetwork)
 	case r.Counts.Fail > 0:
-		failed := fmt.Sprintf("%s failed", counted(r.Counts.Fail, "check"))
+		failed := fmt.Sprintf("%s failed", cli.Counted(r.Counts.Fail, "check"))
 		if err != nil {
 			return fmt.Errorf("%s, and %w", failed, err)
 		}
 		return errors.New(failed)
 	case err != nil:
-		return unansweredf("%w", err)
+		return cli.Unansweredf("%w", err)
 	}
 	return nil
 }

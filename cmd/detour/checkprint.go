@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/detour-relay/detour/internal/load"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/probe"
 )
 
@@ -16,7 +16,7 @@ var checkMarks = map[probe.Status]string{probe.OK: "ok", probe.Warn: "warn", pro
 // checkPrinter writes the checks of each node as soon as they are made.
 type checkPrinter struct {
 	out      io.Writer
-	progress *progressLine
+	progress *cli.ProgressLine
 	quiet    bool // only what warns or fails
 
 	region *probe.Region // whose head was written last
@@ -25,7 +25,7 @@ type checkPrinter struct {
 	err    error // of the first write that failed
 }
 
-func newCheckPrinter(out io.Writer, progress *progressLine, quiet bool) *checkPrinter {
+func newCheckPrinter(out io.Writer, progress *cli.ProgressLine, quiet bool) *checkPrinter {
 	return &checkPrinter{out: out, progress: progress, quiet: quiet}
 }
 
@@ -51,7 +51,7 @@ func (p *checkPrinter) follow(cfg *probe.Config) {
 // wait shows a person that there is more to come.
 func (p *checkPrinter) wait() {
 	if p.total > 1 && p.done < p.total {
-		p.progress.show(load.Progress{Stage: "checking nodes", Done: p.done, Total: p.total})
+		p.progress.Show(cli.Progress{Stage: "checking nodes", Done: p.done, Total: p.total})
 	}
 }
 
@@ -59,7 +59,7 @@ func (p *checkPrinter) write(text string) {
 	if text == "" {
 		return
 	}
-	p.progress.clear()
+	p.progress.Clear()
 	if _, err := io.WriteString(p.out, text); err != nil && p.err == nil {
 		p.err = err
 	}
@@ -145,6 +145,6 @@ func nameWidth(checks []probe.Check) int {
 func (p *checkPrinter) sumUp(r *probe.Report) error {
 	c := r.Counts
 	p.write(fmt.Sprintf("%d ok, %s, %d failed, %d skipped, in %.1f s\n",
-		c.OK, counted(c.Warn, "warning"), c.Fail, c.Skip, r.Took.Seconds()))
+		c.OK, cli.Counted(c.Warn, "warning"), c.Fail, c.Skip, r.Took.Seconds()))
 	return p.err
 }

@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 )
 
 // looksLikeMap tells a DERP map from a relay by how it is named.
@@ -29,14 +31,14 @@ func relayURL(target string) (string, error) {
 		return target, nil
 	}
 	if strings.ContainsAny(target, `/\`) {
-		return "", usagef("%q is no file: write a URL with https:// or http://, a host, host:port, or the file of a DERP map", target)
+		return "", cli.Usagef("%q is no file: write a URL with https:// or http://, a host, host:port, or the file of a DERP map", target)
 	}
 	host := target
 	if addr, err := netip.ParseAddr(target); err == nil && addr.Is6() {
 		host = "[" + target + "]"
 	}
 	if name, port, err := net.SplitHostPort(host); err == nil && (name == "" || port == "") {
-		return "", usagef("%q is neither a relay nor a DERP map: write a URL, a host, host:port, or the name of a file", target)
+		return "", cli.Usagef("%q is neither a relay nor a DERP map: write a URL, a host, host:port, or the name of a file", target)
 	}
 	return "https://" + host + "/derp", nil
 }

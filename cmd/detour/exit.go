@@ -1,50 +1,29 @@
 package main
 
 import (
-	"errors"
-	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 )
 
-// Exit statuses. Scripts branch on them, so they never change meaning.
+// What commands share is in package cli. These names are what the commands that have not gone over to it
+// know it by.
+
 const (
-	exitFine       = 0
-	exitBad        = 1 // checked and bad, or the work failed
-	exitUsage      = 2 // the command line cannot be understood
-	exitUnanswered = 3 // the check itself could not be done
+	exitFine       = cli.ExitFine
+	exitBad        = cli.ExitBad
+	exitUsage      = cli.ExitUsage
+	exitUnanswered = cli.ExitUnanswered
 )
 
-// exitError is an error that says with which status the program ends. An error
-// without one ends it with exitBad.
-type exitError struct {
-	status int
-	err    error
-}
+func usagef(format string, args ...any) error      { return cli.Usagef(format, args...) }
+func unansweredf(format string, args ...any) error { return cli.Unansweredf(format, args...) }
+func saidBad() error                               { return cli.SaidBad() }
+func exitStatus(err error) int                     { return cli.ExitStatus(err) }
+func counted(n int, what string) string            { return cli.Counted(n, what) }
+func replaceFile(path string, text []byte) error   { return cli.ReplaceFile(path, text) }
 
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-// usagef reports a command line that cannot be understood.
-func usagef(format string, args ...any) error {
-	return &exitError{exitUsage, fmt.Errorf(format, args...)}
-}
-
-// unansweredf reports that a check could not be done, so that nothing is known
-// about what was to be checked.
-func unansweredf(format string, args ...any) error {
-	return &exitError{exitUnanswered, fmt.Errorf(format, args...)}
-}
-
-// saidBad ends the program with exitBad where standard output has said all there
-// is to say: nothing more is printed.
-func saidBad() error { return &exitError{exitBad, errors.New("")} }
-
-// exitStatus tells the status for the error a command returned.
-func exitStatus(err error) int {
-	if err == nil {
-		return exitFine
-	}
-	if e, ok := errors.AsType[*exitError](err); ok {
-		return e.status
-	}
-	return exitBad
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	return cli.NewLogger(w, format, level)
 }

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 
-	"github.com/detour-relay/detour/key"
 	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/key"
 )
 
 func newKeyCommand() *cobra.Command {
@@ -55,7 +59,7 @@ func printKeyFile(w io.Writer, k key.Private) error {
 
 func createKeyFile(path string, k key.Private) error {
 	if path == "" {
-		return usagef("--out: the file name is empty: name the file to create")
+		return cli.Usagef("--out: the file name is empty: name the file to create")
 	}
 	err := key.CreateFile(path, k)
 	if errors.Is(err, fs.ErrExist) {
@@ -82,4 +86,52 @@ func newKeyShowCommand() *cobra.Command {
 			return err
 		},
 	}
+}
+
+// newMeshKey makes a mesh key from the system's randomness.
+func newMeshKey() (key.Mesh, error) {
+	var raw [key.Len]byte
+	rand.Read(raw[:]) // never fails
+	return key.ParseMesh(hex.EncodeToString(raw[:]))
+}
+
+func newKeyMeshCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "mesh",
+		Short: "Make a mesh key, which the relays of a region share",
+		Long: `Make a mesh key, which the relays of a region share.
+
+With --out the key goes into a new file that only you can read. Without, it is
+printed: keep it secret. Whoever has it can read the addresses of all peers and
+send packets in their name.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			k, err := newMeshKey()
+			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("out") {
+				return createMeshKeyFile(out, k)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), k.Text())
+			return err
+		},
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", "write the key to this new `file`")
+	return cmd
+}
+
+func createMeshKeyFile(path string, k key.Mesh) error {
+	if path == "" {
+		return cli.Usagef("--out: the file name is empty: name the file to create")
+	}
+	err := key.WriteNew(path, []byte(k.Text()+"\n"), key.ModeSecret)
+	if errors.Is(err, fs.ErrExist) {
+		return existsError(path)
+	}
+	if err != nil {
+		return fmt.Errorf("mesh key file: %w", err)
+	}
+	return nil
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 )
 
@@ -21,12 +19,4 @@ relays are in each, and how clients reach them.
 		newMapServeCommand(),
 	)
 	return cmd
-}
-
-// counted says how many there are of something.
-func counted(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }

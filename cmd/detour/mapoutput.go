@@ -2,16 +2,11 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/derpmap"
-	"github.com/detour-relay/detour/key"
 )
 
 // A mapOutput is how a command writes a map.
@@ -54,22 +49,4 @@ func (o *mapOutput) write(cmd *cobra.Command, m *derpmap.Map, usual derpmap.Form
 		return fmt.Errorf("--out: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a file so that whoever reads it finds the old text or the new one, never a part. The file behind a
-// symbolic link is replaced, not the link.
-func replaceFile(path string, text []byte) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	old, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return key.WriteOver(path, text, 0)
-	case err != nil:
-		return err
-	case !old.Mode().IsRegular(): // a device or a pipe: nobody takes a part of it for the whole
-		return os.WriteFile(path, text, 0o666)
-	}
-	return key.WriteOver(path, text, old.Mode().Perm())
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
@@ -14,7 +15,7 @@ import (
 
 // meshFlags say which siblings a relay has, and how it knows them.
 type meshFlags struct {
-	key       meshKeyFlag
+	key       cli.MeshKeyFlag
 	with      string
 	ca        string
 	dns       []string
@@ -32,7 +33,7 @@ type meshFlags struct {
 
 func (f *meshFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&f.with, "mesh-with", "", "`list` of the other relays of the region: host[:port][/dialhost][=sha256-raw:pin] or http://host:port, with commas between; our own name may be in it")
-	f.key.add(flags)
+	f.key.Add(flags)
 	flags.StringVar(&f.ca, "mesh-ca", "", "trust the certificates of this PEM `file` for siblings instead of the system's")
 	flags.StringArrayVar(&f.dns, "mesh-dns", nil, "every address of this `name`[:port] is a sibling, looked up again regularly; may be repeated")
 	flags.StringArrayVar(&f.srv, "mesh-srv", nil, "the SRV records of this `name` lead to siblings, looked up again regularly; may be repeated")
@@ -67,7 +68,7 @@ func (f *meshFlags) used() bool { return len(f.entries)+len(f.dns)+len(f.srv) > 
 // keys loads the mesh keys, and makes sure that there are some if the relay
 // needs them.
 func (f *meshFlags) keys() ([]key.Mesh, error) {
-	keys, from, err := f.key.load()
+	keys, from, err := f.key.Load()
 	switch {
 	case err != nil:
 		return nil, err
@@ -89,8 +90,8 @@ func (f *meshFlags) logKeys(log *slog.Logger) {
 }
 
 func (f *meshFlags) warnIfOpen(log *slog.Logger) {
-	if f.key.openToOthers() {
-		log.Warn("every user of this machine can read the mesh key: chmod o= the file", "file", f.key.file)
+	if f.key.OpenToOthers() {
+		log.Warn("every user of this machine can read the mesh key: chmod o= the file", "file", f.key.File)
 	}
 }
 
@@ -102,7 +103,7 @@ func (f *meshFlags) open(r *relay.Server, log *slog.Logger) (*mesh.Mesh, error) 
 	var roots *x509.CertPool
 	if f.ca != "" {
 		var err error
-		if roots, err = readRoots("--mesh-ca", f.ca); err != nil {
+		if roots, err = cli.ReadRoots("--mesh-ca", f.ca); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +128,7 @@ func (f *meshFlags) names() []string {
 
 // reload takes the mesh keys over that stand in the file now.
 func (f *meshFlags) reload(r *relay.Server, log *slog.Logger) {
-	keys, _, err := f.key.load()
+	keys, _, err := f.key.Load()
 	if err == nil {
 		err = r.ReplaceMeshKeys(keys)
 	}

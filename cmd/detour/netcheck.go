@@ -1,15 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derpmap"
-	"github.com/detour-relay/detour/internal/load"
 )
 
 type netcheckFlags struct {
@@ -69,7 +68,7 @@ func (f *netcheckFlags) netcheck(cmd *cobra.Command, name string) error {
 // base is how to reach relays.
 func (f *netcheckFlags) base() (base client.Config, err error) {
 	if f.caFile != "" {
-		base.RootCAs, err = readRoots("--ca", f.caFile)
+		base.RootCAs, err = cli.ReadRoots("--ca", f.caFile)
 	}
 	return base, err
 }
@@ -78,27 +77,27 @@ func (f *netcheckFlags) base() (base client.Config, err error) {
 func (f *netcheckFlags) load(cmd *cobra.Command, name string) (*derpmap.Map, error) {
 	m, source, err := f.in.load(cmd, name)
 	switch {
-	case exitStatus(err) == exitBad: // a text that is no map
-		return nil, unansweredf("%w", err)
+	case cli.ExitStatus(err) == exitBad: // a text that is no map
+		return nil, cli.Unansweredf("%w", err)
 	case err != nil:
 		return nil, err
 	case len(m.IDs()) == 0:
-		return nil, unansweredf("%s: the map has no regions", source.name)
+		return nil, cli.Unansweredf("%s: the map has no regions", source.name)
 	}
 	if n := newLintReport(source, derpmap.LintConfig{Public: true}).Errors; n > 0 {
 		f.say(cmd, fmt.Sprintf("%s has %s, so that peers may do something else with it: see \"detour map lint\"",
-			source.name, counted(n, "error")))
+			source.name, cli.Counted(n, "error")))
 	}
 	return m, nil
 }
 
 func (f *netcheckFlags) measure(cmd *cobra.Command, m *derpmap.Map, base client.Config) (client.Home, error) {
-	line := newProgressLine(cmd.ErrOrStderr())
-	line.show(load.Progress{Stage: fmt.Sprintf("measuring %s, which takes up to 5 s", counted(len(m.IDs()), "region"))})
-	defer line.clear()
+	line := cli.NewProgressLine(cmd.ErrOrStderr())
+	line.Show(cli.Progress{Stage: fmt.Sprintf("measuring %s, which takes up to 5 s", cli.Counted(len(m.IDs()), "region"))})
+	defer line.Clear()
 	found, err := client.Netcheck(cmd.Context(), client.NetcheckConfig{Map: m, Base: base, NoUDP: f.noUDP, AllRegions: !f.nearest})
 	if cmd.Context().Err() != nil {
-		return found, unansweredf("interrupted before the regions had answered")
+		return found, cli.Unansweredf("interrupted before the regions had answered")
 	}
 	return found, err
 }
@@ -111,16 +110,16 @@ func (f *netcheckFlags) answer(cmd *cobra.Command, r netcheckReport) error {
 		f.say(cmd, advice)
 	}
 	if r.Home == 0 {
-		return saidBad()
+		return cli.SaidBad()
 	}
 	return nil
 }
 
 func (f *netcheckFlags) print(w io.Writer, r netcheckReport) error {
 	if f.asJSON {
-		return json.NewEncoder(w).Encode(r)
+		return cli.WriteJSON(w, r)
 	}
-	_, err := io.WriteString(w, netcheckText(r, f.noUDP, pageOf(w)))
+	_, err := io.WriteString(w, netcheckText(r, f.noUDP, cli.PageOf(w)))
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/stun"
 )
@@ -62,7 +63,7 @@ func bothFamilies() netcheckReport {
 }
 
 func TestNetcheckText(t *testing.T) {
-	got := netcheckText(bothFamilies(), false, page{width: 105, utf8: true})
+	got := netcheckText(bothFamilies(), false, cli.Page{Width: 105, UTF8: true})
 	want := `
 UDP              yes
 IPv4             yes, 203.0.113.7:41641
@@ -94,52 +95,11 @@ Home             none: nothing answered
 region   latency
 1       no answer
 `
-	if got := netcheckText(r, false, page{width: 80}); got != want[1:] {
+	if got := netcheckText(r, false, cli.Page{Width: 80}); got != want[1:] {
 		t.Errorf("\n%s", got)
 	}
-	if got := netcheckText(r, true, page{}); !strings.HasPrefix(got, "UDP              not tried, because of --no-udp\n") {
+	if got := netcheckText(r, true, cli.Page{}); !strings.HasPrefix(got, "UDP              not tried, because of --no-udp\n") {
 		t.Errorf("\n%s", got)
-	}
-}
-
-func TestBars(t *testing.T) {
-	for _, test := range []struct {
-		bars  bars
-		value float64
-		want  string
-	}{
-		{bars{width: 10, longest: 80, blocks: true}, 80, "██████████"},
-		{bars{width: 10, longest: 80, blocks: true}, 79, "█████████▉"},
-		{bars{width: 10, longest: 80, blocks: true}, 9, "█▏"},
-		{bars{width: 10, longest: 80, blocks: true}, 0.01, "▏"},
-		{bars{width: 10, longest: 80}, 80, "##########"},
-		{bars{width: 10, longest: 80}, 9, "##"},
-		{bars{width: 10, longest: 80}, 0.01, "#"},
-		{bars{width: 7, longest: 80}, 80, ""},
-		{bars{width: -9, longest: 80}, 80, ""},
-		{bars{width: 10}, 0, ""},
-	} {
-		if got := test.bars.draw(test.value); got != test.want {
-			t.Errorf("%+v: %g is %q, want %q", test.bars, test.value, got, test.want)
-		}
-	}
-}
-
-func TestLocaleSaysUTF8(t *testing.T) {
-	for _, test := range []struct {
-		all, ctype, lang string
-		want             bool
-	}{
-		{"", "", "de_DE.UTF-8", true},
-		{"", "C.utf8", "C", true},
-		{"C", "C.UTF-8", "C.UTF-8", false},
-		{"POSIX", "", "", false},
-		{"", "", "de_DE.ISO-8859-1", false},
-	} {
-		env := map[string]string{"LC_ALL": test.all, "LC_CTYPE": test.ctype, "LANG": test.lang}
-		if got := speaksUTF8(func(name string) string { return env[name] }); got != test.want {
-			t.Errorf("%+v: %t", test, got)
-		}
 	}
 }
 

@@ -3,8 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 )
 
 // Columns that what a map says may take: it may be anything.
@@ -15,7 +15,7 @@ const (
 )
 
 // netcheckText is the report for people: what was found of this host, and a table of the regions.
-func netcheckText(r netcheckReport, noUDP bool, on page) string {
+func netcheckText(r netcheckReport, noUDP bool, on cli.Page) string {
 	var text strings.Builder
 	say := func(what, answer string) { fmt.Fprintf(&text, "%-15s  %s\n", what, answer) }
 	say("UDP", udpAnswer(r, noUDP))
@@ -77,10 +77,10 @@ func homeAnswer(r netcheckReport) string {
 func regionTitle(r netcheckRegion) string {
 	title := fmt.Sprint(r.Region)
 	if r.Code != "" {
-		title += " " + clean(r.Code, maxCode)
+		title += " " + cli.Clean(r.Code, maxCode)
 	}
 	if r.Name != "" {
-		title += " (" + clean(r.Name, maxName) + ")"
+		title += " (" + cli.Clean(r.Name, maxName) + ")"
 	}
 	return title
 }
@@ -90,18 +90,4 @@ func yesOrNo(yes bool) string {
 		return "yes"
 	}
 	return "no"
-}
-
-// clean makes a text of others fit for a terminal: in one line, without control characters, and no longer than that.
-func clean(text string, most int) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, strings.Join(strings.Fields(text), " "))
-	if utf8.RuneCountInString(text) > most {
-		text = string([]rune(text)[:most-2]) + ".."
-	}
-	return text
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 )
 
 // regionTable has the regions with their latencies: in one column, or in one for each family if both were measured.
@@ -12,7 +14,7 @@ type regionTable struct {
 	labels  []string
 	width   int // of the widest label
 	columns []latencyColumn
-	bars    bars
+	bars    cli.Bars
 }
 
 type latencyColumn struct {
@@ -22,15 +24,15 @@ type latencyColumn struct {
 
 const latencyWidth = 10
 
-func newRegionTable(r netcheckReport, on page) *regionTable {
+func newRegionTable(r netcheckReport, on cli.Page) *regionTable {
 	t := &regionTable{regions: r.Regions, labels: regionLabels(r.Regions), width: len("region"), columns: latencyColumns(r)}
 	for _, label := range t.labels {
 		t.width = max(t.width, utf8.RuneCountInString(label))
 	}
-	t.bars = bars{width: on.width - t.width - latencyWidth*len(t.columns) - len("  "), blocks: on.utf8}
+	t.bars = cli.Bars{Width: on.Width - t.width - latencyWidth*len(t.columns) - len("  "), Blocks: on.UTF8}
 	for _, region := range r.Regions {
 		if region.LatencyMS != nil {
-			t.bars.longest = max(t.bars.longest, *region.LatencyMS)
+			t.bars.Longest = max(t.bars.Longest, *region.LatencyMS)
 		}
 	}
 	return t
@@ -51,10 +53,10 @@ func regionLabels(regions []netcheckRegion) (labels []string) {
 	number, code := 0, 0
 	for _, r := range regions {
 		number = max(number, len(fmt.Sprint(r.Region)))
-		code = max(code, utf8.RuneCountInString(clean(r.Code, maxCode)))
+		code = max(code, utf8.RuneCountInString(cli.Clean(r.Code, maxCode)))
 	}
 	for _, r := range regions {
-		label := fmt.Sprintf("%*d %-*s  %s", number, r.Region, code, clean(r.Code, maxCode), clean(r.Name, maxName))
+		label := fmt.Sprintf("%*d %-*s  %s", number, r.Region, code, cli.Clean(r.Code, maxCode), cli.Clean(r.Name, maxName))
 		labels = append(labels, strings.TrimRight(label, " "))
 	}
 	return labels
@@ -74,13 +76,13 @@ func (t *regionTable) write(text *strings.Builder) {
 func (t *regionTable) writeRow(text *strings.Builder, label string, r *netcheckRegion) {
 	fmt.Fprintf(text, "%-*s", t.width, label)
 	if r.LatencyMS == nil {
-		fmt.Fprintf(text, "  %s\n", clean(r.WhyNot, maxWhyNot))
+		fmt.Fprintf(text, "  %s\n", cli.Clean(r.WhyNot, maxWhyNot))
 		return
 	}
 	for _, c := range t.columns {
 		fmt.Fprintf(text, "%*s", latencyWidth, latencyText(c.of(r)))
 	}
-	if bar := t.bars.draw(*r.LatencyMS); bar != "" {
+	if bar := t.bars.Draw(*r.LatencyMS); bar != "" {
 		text.WriteString("  " + bar)
 	}
 	text.WriteString("\n")

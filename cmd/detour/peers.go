@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -97,7 +97,7 @@ func printRostersJSON(w io.Writer, rosters []*roster) error {
 		for _, m := range r.sorted() {
 			report.Peers = append(report.Peers, newPeerLine(m))
 		}
-		if err := json.NewEncoder(w).Encode(report); err != nil {
+		if err := cli.WriteJSON(w, report); err != nil {
 			return err
 		}
 	}
@@ -126,7 +126,7 @@ func watchRosters(ctx context.Context, w io.Writer, rosters []*roster, asJSON bo
 	if interrupted {
 		return nil
 	}
-	return unansweredf("%w", err)
+	return cli.Unansweredf("%w", err)
 }
 
 // watch tells of each change until an error.
@@ -149,7 +149,7 @@ func printEvent(w io.Writer, url string, several, asJSON, present bool, m client
 	}
 	line := newPeerLine(m)
 	if asJSON {
-		return json.NewEncoder(w).Encode(peerEvent{url, event, line})
+		return cli.WriteJSON(w, peerEvent{url, event, line})
 	}
 	text := sign + " " + line.Key.String()
 	if present {
@@ -191,7 +191,7 @@ Exit status: 0 all were connected and have gone, 1 some were not, or have not,
 			for _, text := range args[1:] {
 				k, err := key.ParsePublic(text)
 				if err != nil {
-					return usagef("%q is not the key of a peer: %w", text, err)
+					return cli.Usagef("%q is not the key of a peer: %w", text, err)
 				}
 				keys = append(keys, k)
 			}
@@ -221,7 +221,7 @@ func (r *roster) closePeers(ctx context.Context, keys []key.Public) (*closeRepor
 			continue
 		}
 		if err := r.conn.ClosePeer(k); err != nil {
-			return nil, unansweredf("%w", err)
+			return nil, cli.Unansweredf("%w", err)
 		}
 		asked[k] = true
 	}
@@ -234,7 +234,7 @@ func (r *roster) closePeers(ctx context.Context, keys []key.Public) (*closeRepor
 			break
 		}
 		if err != nil {
-			return nil, unansweredf("%w", err)
+			return nil, cli.Unansweredf("%w", err)
 		}
 		if m.Kind == client.MessagePeerGone && asked[m.Peer] {
 			report.Closed = append(report.Closed, m.Peer)
@@ -250,7 +250,7 @@ func (r *roster) closePeers(ctx context.Context, keys []key.Public) (*closeRepor
 // print prints the report; the error says what did not go as asked.
 func (c *closeReport) print(w io.Writer, asJSON bool) (err error) {
 	if asJSON {
-		err = json.NewEncoder(w).Encode(c)
+		err = cli.WriteJSON(w, c)
 	} else {
 		for _, group := range []struct {
 			keys []key.Public

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -36,7 +37,7 @@ func startMeshed(t *testing.T, n int) (relays []*meshed) {
 	}
 	for range n {
 		f := &relayFlags{dev: true, tls: tlsOff, listen: "127.0.0.1:0", stun: stunOff, selfCheck: checkOff}
-		f.mesh.key.file = keyFile
+		f.mesh.key.File = keyFile
 		p, err := startRelay(f, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
@@ -140,8 +141,8 @@ func TestPeersNeedTheMeshKey(t *testing.T) {
 			t.Errorf("told %q", out)
 		}
 		wantMatch(t, talk, `/derp: the relay does not tell us of its peers: it has no mesh key, or another one: compare its --mesh-psk-file with ours\n$`)
-		t.Setenv(meshKeyVariables[0], "")
-		t.Setenv(meshKeyVariables[1], "")
+		t.Setenv(cli.MeshKeyVariables[0], "")
+		t.Setenv(cli.MeshKeyVariables[1], "")
 		_, talk = command(t, 2, verb...)
 		wantMatch(t, talk, `the mesh key of the region is missing: give --mesh-psk-file, or set \$DETOUR_MESH_KEY`)
 	}
@@ -155,7 +156,7 @@ func TestPeersNeedTheMeshKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv(meshKeyVariables[0], string(wrong)+string(right))
+	t.Setenv(cli.MeshKeyVariables[0], string(wrong)+string(right))
 	command(t, 0, "peers", "list", a.url)
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/load"
 )
 
@@ -18,7 +18,7 @@ import (
 const pingPatience = 2 * time.Second
 
 type pingFlags struct {
-	targetPair
+	cli.TargetPair
 	count    int
 	interval time.Duration
 	size     int
@@ -45,11 +45,11 @@ Exit status: 0 all packets came back, 1 some did not or came back changed,
   detour ping --count 100 --interval 50ms https://relay.example/derp
   detour ping --cert-name sha256-raw:<hex> https://192.0.2.1/derp
   detour ping http://127.0.0.1:3340/derp http://127.0.0.1:3341/derp`,
-		Args: oneOrTwo,
+		Args: cli.OneOrTwo,
 		RunE: func(cmd *cobra.Command, args []string) error { return ping(cmd, &f, args) },
 	}
 	flags := cmd.Flags()
-	f.add(flags)
+	f.Add(flags)
 	flags.IntVarP(&f.count, "count", "c", 5, "packets to send; 0: until interrupted")
 	flags.DurationVarP(&f.interval, "interval", "i", time.Second, "time between packets")
 	flags.IntVarP(&f.size, "size", "s", 64, "`bytes` of one packet")
@@ -60,13 +60,13 @@ Exit status: 0 all packets came back, 1 some did not or came back changed,
 func ping(cmd *cobra.Command, f *pingFlags, relays []string) error {
 	switch {
 	case f.count < 0:
-		return usagef("--count %d: want 0 (until interrupted) or more", f.count)
+		return cli.Usagef("--count %d: want 0 (until interrupted) or more", f.count)
 	case f.interval < time.Millisecond:
-		return usagef("--interval %v: want 1ms or more", f.interval)
+		return cli.Usagef("--interval %v: want 1ms or more", f.interval)
 	case f.size < load.MinSize || f.size > load.MaxSize:
-		return usagef("--size %d: want %d to %d bytes", f.size, load.MinSize, load.MaxSize)
+		return cli.Usagef("--size %d: want %d to %d bytes", f.size, load.MinSize, load.MaxSize)
 	}
-	near, far, err := f.configs(relays)
+	near, far, err := f.Configs(relays)
 	if err != nil {
 		return err
 	}
@@ -78,13 +78,13 @@ func ping(cmd *cobra.Command, f *pingFlags, relays []string) error {
 	}
 	report, err := load.Echo(cmd.Context(), cfg)
 	if _, ok := errors.AsType[*load.LoginError](err); ok {
-		return withHint(err)
+		return cli.WithHint(err)
 	}
 	if err != nil {
 		return err
 	}
 	if f.asJSON {
-		err = json.NewEncoder(out).Encode(report)
+		err = cli.WriteJSON(out, report)
 	} else {
 		err = printEcho(out, report)
 	}
@@ -104,14 +104,14 @@ func printReply(w io.Writer, r load.Reply) {
 		fmt.Fprintf(w, "seq=%d lost\n", r.Seq)
 		return
 	}
-	fmt.Fprintf(w, "seq=%d time=%s\n", r.Seq, millis(float64(r.Took.Nanoseconds())/1e3))
+	fmt.Fprintf(w, "seq=%d time=%s\n", r.Seq, cli.Millis(float64(r.Took.Nanoseconds())/1e3))
 }
 
 func printEcho(w io.Writer, r *load.EchoReport) error {
 	_, err := fmt.Fprintf(w, "%d packets sent, %d came back, %.4g%% lost\n", r.Sent, r.Received, r.LossPercent)
 	if t := r.RoundTrip; t != nil {
 		_, err = fmt.Fprintf(w, "round trip min/avg/p99/max = %s / %s / %s / %s\n",
-			millis(t.Min), millis(t.Mean), millis(t.P99), millis(t.Max))
+			cli.Millis(t.Min), cli.Millis(t.Mean), cli.Millis(t.P99), cli.Millis(t.Max))
 	}
 	return err
 }
@@ -129,14 +129,4 @@ func judgeEcho(r *load.EchoReport) error {
 	return nil
 }
 
-// millis writes microseconds as milliseconds with three digits that mean something.
-func millis(us float64) string {
-	switch ms := us / 1e3; {
-	case ms < 10:
-		return fmt.Sprintf("%.3f ms", ms)
-	case ms < 100:
-		return fmt.Sprintf("%.2f ms", ms)
-	default:
-		return fmt.Sprintf("%.1f ms", ms)
-	}
-}
+// cli.Millis writes microseconds as milliseconds with three digits that mean something.

@@ -42,7 +42,7 @@ func serveSibling(ctx context.Context, tb testing.TB) *relayProcess {
 		tb.Fatal(err)
 	}
 	f := &relayFlags{stun: stunOff, selfCheck: checkOff, tls: tlsSelf, hostname: "127.0.0.1", stateDir: tb.TempDir(), listen: "127.0.0.1:0"}
-	f.mesh.key.file = secret
+	f.mesh.key.File = secret
 	p, err := startRelay(f, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
 )
@@ -52,7 +52,7 @@ it was interrupted, 2 wrong usage, 3 a relay could not be asked.`,
 // A pruneReport is the summary. Its JSON names are stable.
 type pruneReport struct {
 	Relays      int  `json:"relays"`
-	Peers       int  `json:"peers"`     // of all relays, siblings not counted
+	Peers       int  `json:"peers"`     // of all relays, siblings not cli.Counted
 	NotIdeal    int  `json:"not_ideal"` // of these, on another node than they want
 	Closed      int  `json:"closed"`    // sent back, and gone
 	Left        int  `json:"left"`      // gone by themselves before their turn
@@ -77,7 +77,7 @@ type news struct {
 
 func prune(cmd *cobra.Command, f *pruneFlags, urls []string) error {
 	if !(f.rate > 0 && f.rate <= 1e4) {
-		return usagef("--rate %v: want connections a second, more than 0 and at most 10000", f.rate)
+		return cli.Usagef("--rate %v: want connections a second, more than 0 and at most 10000", f.rate)
 	}
 	rosters, err := f.open(cmd.Context(), urls)
 	if err != nil {
@@ -164,7 +164,7 @@ func (p *pruning) run(ctx context.Context, rate float64, talk io.Writer) error {
 		case n := <-p.news:
 			if n.err != nil {
 				p.readers--
-				return unansweredf("%s: %w", p.rosters[n.from].url, n.err)
+				return cli.Unansweredf("%s: %w", p.rosters[n.from].url, n.err)
 			}
 			p.note(n)
 		case <-turn.C:
@@ -195,7 +195,7 @@ func (p *pruning) closeNext() error {
 		}
 		p.waiting[s] = true
 		if err := p.rosters[s.on].conn.ClosePeer(s.key); err != nil {
-			return unansweredf("%s: %w", p.rosters[s.on].url, err)
+			return cli.Unansweredf("%s: %w", p.rosters[s.on].url, err)
 		}
 		return nil
 	}
@@ -243,7 +243,7 @@ func (p *pruning) end() {
 // print prints the summary; the error says what is left to do.
 func (r *pruneReport) print(w io.Writer, asJSON bool) (err error) {
 	if asJSON {
-		err = json.NewEncoder(w).Encode(r)
+		err = cli.WriteJSON(w, r)
 	} else {
 		_, err = fmt.Fprintf(w, "relays: %d, peers: %d, of them not on the node they want: %d\n", r.Relays, r.Peers, r.NotIdeal)
 		if err == nil && !r.DryRun {

@@ -286,10 +286,10 @@ func (p *relayProcess) reloadOnHangup(ctx context.Context) {
 }
 
 func (p *relayProcess) reload(ctx context.Context) {
-	if p.source == nil && p.siblings.key.file == "" {
+	if p.source == nil && p.siblings.key.File == "" {
 		p.log.Info("SIGHUP: nothing to reload")
 	}
-	if p.siblings.key.file != "" {
+	if p.siblings.key.File != "" {
 		p.siblings.reload(p.relay, p.log)
 	}
 	if p.source == nil {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 )
 
 // run executes one command line and returns the exit status.
@@ -27,12 +29,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !started {
-		err = usagef("%w", err) // cobra refused the line before any command ran
+		err = cli.Usagef("%w", err) // cobra refused the line before any command ran
 	}
 	if err != nil && err.Error() != "" {
 		printError(stderr, cmd, err)
 	}
-	return exitStatus(err)
+	return cli.ExitStatus(err)
 }
 
 func newRootCommand() *cobra.Command {
@@ -87,7 +89,7 @@ func markStart(cmd *cobra.Command, started *bool) {
 // command line where to read on. Multi-line texts of libraries are folded.
 func printError(w io.Writer, cmd *cobra.Command, err error) {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	if exitStatus(err) == exitUsage {
+	if cli.ExitStatus(err) == cli.ExitUsage {
 		text += fmt.Sprintf(" (see %q)", cmd.CommandPath()+" --help")
 	}
 	fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), text)

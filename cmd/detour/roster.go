@@ -12,20 +12,21 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
 )
 
 // rosterFlags say which relays a command watches, as a sibling of theirs does.
 type rosterFlags struct {
-	targetFlags
-	meshKey meshKeyFlag
+	cli.TargetFlags
+	meshKey cli.MeshKeyFlag
 	asJSON  bool
 }
 
 func (f *rosterFlags) add(flags *pflag.FlagSet) {
-	f.meshKey.add(flags)
-	f.targetFlags.add(flags)
+	f.meshKey.Add(flags)
+	f.TargetFlags.Add(flags)
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, and nothing else")
 }
 
@@ -35,14 +36,14 @@ const rosterPin = "=sha256-raw:"
 
 // target makes the dial of one relay, still without keys.
 func (f *rosterFlags) target(url string) (client.Config, error) {
-	trust := f.targetFlags
+	trust := f.TargetFlags
 	if i := strings.LastIndex(url, rosterPin); i >= 0 {
-		if trust.certName != "" {
-			return client.Config{}, usagef("%q has a pin, and there is --cert-name: leave one out", url)
+		if trust.CertName != "" {
+			return client.Config{}, cli.Usagef("%q has a pin, and there is --cert-name: leave one out", url)
 		}
-		url, trust.certName = url[:i], url[i+1:]
+		url, trust.CertName = url[:i], url[i+1:]
 	}
-	cfg, err := trust.config(url)
+	cfg, err := trust.Config(url)
 	cfg.AppName = "detour peers"
 	return cfg, err
 }
@@ -58,12 +59,12 @@ func (f *rosterFlags) open(ctx context.Context, urls []string) (rosters []*roste
 		}
 		targets = append(targets, target)
 	}
-	keys, _, err := f.meshKey.load()
+	keys, _, err := f.meshKey.Load()
 	if err != nil {
-		return nil, usagef("%w", err)
+		return nil, cli.Usagef("%w", err)
 	}
 	if len(keys) == 0 {
-		return nil, usagef("the mesh key of the region is missing: give --mesh-psk-file, or set $%s", meshKeyVariables[0])
+		return nil, cli.Usagef("the mesh key of the region is missing: give --mesh-psk-file, or set $%s", cli.MeshKeyVariables[0])
 	}
 	defer func() {
 		if err != nil {
@@ -113,9 +114,9 @@ func openRoster(ctx context.Context, target client.Config, keys []key.Mesh) (r *
 	case err == nil:
 		return r, nil
 	case errors.Is(err, errMeshKey):
-		return nil, unansweredf("%s: %w", target.URL, err)
+		return nil, cli.Unansweredf("%s: %w", target.URL, err)
 	}
-	return nil, withHint(err)
+	return nil, cli.WithHint(err)
 }
 
 func dialRoster(ctx context.Context, target client.Config) (*roster, error) {

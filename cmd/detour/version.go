@@ -1,12 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 )
 
 // buildVersion is what the Go tool recorded about this binary. The JSON names
@@ -29,7 +30,7 @@ func newVersionCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := readBuildVersion()
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(v)
+				return cli.WriteJSON(cmd.OutOrStdout(), v)
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "detour %s (%s, %s)\n", v.Version, v.Go, v.Platform)
 			return err

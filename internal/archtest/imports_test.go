@@ -55,7 +55,8 @@ var table = []row{
 	},
 	{name: "internal/text", own: []string{}, outside: []string{}},
 	{name: "internal/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/"}},
-	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/"}},
+	{name: "cmd/detour/internal/cli", own: []string{"key", "derp", "client", "internal/"}},
+	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/", "cmd/detour/internal/cli"}},
 }
 
 // listed is what the go command tells about a package, test files left out.

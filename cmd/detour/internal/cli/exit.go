@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Exit statuses. Scripts branch on them, so they never change meaning.
+const (
+	ExitFine       = 0
+	ExitBad        = 1 // checked and bad, or the work failed
+	ExitUsage      = 2 // the command line cannot be understood
+	ExitUnanswered = 3 // the check itself could not be done
+)
+
+// exitError is an error that says with which status the program ends. An error without one ends it with
+// ExitBad.
+type exitError struct {
+	status int
+	err    error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// Usagef reports a command line that cannot be understood.
+func Usagef(format string, args ...any) error {
+	return &exitError{ExitUsage, fmt.Errorf(format, args...)}
+}
+
+// Unansweredf reports that a check could not be done, so that nothing is known about what was to be
+// checked.
+func Unansweredf(format string, args ...any) error {
+	return &exitError{ExitUnanswered, fmt.Errorf(format, args...)}
+}
+
+// SaidBad ends the program with ExitBad where standard output has said all there is to say: nothing more is
+// printed.
+func SaidBad() error { return &exitError{ExitBad, errors.New("")} }
+
+// ExitStatus tells the status for the error a command returned.
+func ExitStatus(err error) int {
+	if err == nil {
+		return ExitFine
+	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.status
+	}
+	return ExitBad
+}

@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/detour-relay/detour/client"
+)
+
+// TargetPair says how to trust the one relay, or the two of one region, that a command is pointed at.
+type TargetPair struct {
+	TargetFlags
+	CertName2 string
+}
+
+// Add defines the flags.
+func (f *TargetPair) Add(flags *pflag.FlagSet) {
+	f.TargetFlags.Add(flags)
+	flags.StringVar(&f.CertName2, "cert-name2", "", "the same as --cert-name, for the second relay")
+}
+
+// OneOrTwo accepts the arguments of a command that is pointed at one relay or at two.
+var OneOrTwo = cobra.RangeArgs(1, 2)
+
+// Configs makes the parts of dials that peers share; that of the second relay has no URL if there is none.
+func (f *TargetPair) Configs(relays []string) (near, far client.Config, err error) {
+	if near, err = f.Config(relays[0]); err != nil {
+		return near, far, err
+	}
+	if len(relays) == 1 {
+		if f.CertName2 != "" {
+			err = Usagef("--cert-name2 is for a second relay: add its URL, or write --cert-name")
+		}
+		return near, far, err
+	}
+	second := f.TargetFlags
+	second.CertName = f.CertName2
+	far, err = second.Config(relays[1])
+	return near, far, err
+}
+
+// Args are the flags again, for another process that is pointed at the same relays.
+func (f *TargetPair) Args() []string {
+	args := f.TargetFlags.Args()
+	if f.CertName2 != "" {
+		args = append(args, "--cert-name2", f.CertName2)
+	}
+	return args
+}
