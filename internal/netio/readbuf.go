@@ -1,20 +1,11 @@
 package netio
 
-import "sync"
-
-// smallRest is what a waiting conn may hold for an incomplete frame without
-// keeping a whole chunk. A peer that stalls in the middle of a frame costs at
-// most this or a small multiple of the bytes it sent.
-const smallRest = 4 << 10
-
-var smallRests = sync.Pool{New: func() any { return new([smallRest]byte) }}
-
 // readBuf collects a conn's incoming bytes. While bytes arrive it owns a chunk;
-// while the conn waits it owns nothing, or just the unused rest.
+// while the conn waits it owns nothing, or what holds just the unused rest.
 type readBuf struct {
-	chunk *chunk           // nil while waiting
-	small *[smallRest]byte // an unused rest that fits, while waiting
-	n     int              // bytes held in chunk or small
+	chunk *chunk  // nil while waiting
+	kept  *parked // the unused rest, while waiting
+	n     int     // bytes held in chunk or kept
 }
 
 // preload puts in bytes that were read before there was a readBuf.
@@ -52,10 +43,10 @@ func (b *readBuf) unpack() {
 		return
 	}
 	b.chunk = chunks.Get().(*chunk)
-	if b.small != nil {
-		copy(b.chunk[:], b.small[:b.n])
-		smallRests.Put(b.small)
-		b.small = nil
+	if b.kept != nil {
+		copy(b.chunk[:], b.kept.buf[:b.n])
+		b.kept.release()
+		b.kept = nil
 	}
 }
 
@@ -74,17 +65,16 @@ func (b *readBuf) deliver(handle Handler) error {
 	return err
 }
 
-// park gives the chunk back before the conn waits. A rest too large for the
-// small buffer keeps it.
+// park gives the chunk back before the conn waits. Only a rest that is more than
+// any frame keeps it: it ends the stream when more arrives.
 func (b *readBuf) park() {
-	switch {
-	case b.chunk == nil:
+	if b.chunk == nil {
 		return
-	case b.n > smallRest:
-		return
-	case b.n > 0:
-		b.small = smallRests.Get().(*[smallRest]byte)
-		copy(b.small[:], b.chunk[:b.n])
+	}
+	if b.n > 0 {
+		if b.kept = park(b.chunk[:b.n]); b.kept == nil {
+			return
+		}
 	}
 	chunks.Put(b.chunk)
 	b.chunk = nil

@@ -73,17 +73,49 @@ func deliverSome(t *testing.T, random *rand.Rand, in *readBuf, model []byte) []b
 	return model[used:]
 }
 
-// checkRest wants a readBuf that waits to hold what it must, and no more.
+// checkRest wants a readBuf that waits to hold what it must, in the smallest
+// buffer there is for it.
 func checkRest(t *testing.T, in *readBuf, n int) {
 	t.Helper()
-	hasChunk, hasSmall := in.chunk != nil, in.small != nil
-	if hasChunk != (n > smallRest) || hasSmall != (n > 0 && n <= smallRest) {
-		t.Fatalf("while waiting with %d bytes: chunk %v, small rest %v", n, hasChunk, hasSmall)
+	kept := 0
+	if in.kept != nil {
+		kept = len(in.kept.buf)
+	}
+	if in.chunk != nil {
+		kept += chunkSize
+	}
+	if want := buffered(n); kept != want {
+		t.Fatalf("while waiting with %d bytes: %d are kept, want %d", n, kept, want)
 	}
 }
 
+// buffered is what a waiting conn may keep for a rest of n bytes.
+func buffered(n int) int {
+	switch {
+	case n == 0:
+		return 0
+	case n <= 1<<10:
+		return 1 << 10
+	case n <= 4<<10:
+		return 4 << 10
+	case n <= 8<<10:
+		return 8 << 10
+	case n <= 16<<10:
+		return 16 << 10
+	case n <= 32<<10:
+		return 32 << 10
+	case n <= 66<<10:
+		return 66 << 10
+	}
+	return chunkSize // more than any frame
+}
+
 func TestPreload(t *testing.T) {
-	for _, n := range []int{0, 1, smallRest, smallRest + 1, BurstSize + 1, chunkSize} {
+	sizes := []int{0, 1, BurstSize + 1, restSize + 1, chunkSize}
+	for _, size := range parkSizes {
+		sizes = append(sizes, size-1, size, size+1)
+	}
+	for _, n := range sizes {
 		p := bytes.Repeat([]byte{7}, n)
 		var in readBuf
 		in.preload(p)
