@@ -24,7 +24,7 @@ func (p *relayProcess) listenAll(f *relayFlags, config *tls.Config) error {
 
 // listen binds the address of the relay, or takes it over.
 func (p *relayProcess) listen(f *relayFlags, config *tls.Config) (*edge.Server, error) {
-	inherited, err := p.takeover.inherited("relay")
+	inherited, err := p.takeover.Listener("relay")
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (p *relayProcess) listen(f *relayFlags, config *tls.Config) (*edge.Server, 
 	if err != nil || inherited != nil {
 		return server, err
 	}
-	return server, p.takeover.keep("relay", server.Listener())
+	return server, p.takeover.Keep("relay", server.Listener())
 }
 
 // listenAside binds the addresses for operators, or takes them over.
@@ -65,10 +65,10 @@ func (p *relayProcess) newSide(flag, address string, handler http.Handler) (*sid
 	if address == "" {
 		return nil, nil
 	}
-	listener, err := p.takeover.inherited(flag)
+	listener, err := p.takeover.Listener(flag)
 	if listener == nil && err == nil {
 		if listener, err = net.Listen("tcp", address); err == nil {
-			err = p.takeover.keep(flag, listener)
+			err = p.takeover.Keep(flag, listener)
 		}
 	}
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/mesh"
+	"github.com/detour-relay/detour/internal/takeover"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
@@ -37,7 +38,7 @@ type relayProcess struct {
 	source   certs.Source // nil without TLS
 	admin    *admin.Handler
 	health   *health.Health
-	takeover *takeover
+	takeover *takeover.Takeover
 	hangup   chan os.Signal // gets SIGHUP
 
 	// together counts the relays of this process that end at the same time, this
@@ -57,20 +58,20 @@ func runRelay(ctx context.Context, f *relayFlags, stdout, stderr io.Writer) erro
 		return err
 	}
 	setGCPercent()
-	takeover, err := newTakeover()
+	handover, err := takeover.New()
 	if err != nil {
 		return err
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from before anybody is told that we are ready
 	defer signal.Stop(hangup)
-	p, err := startRelay(f, takeover, log)
+	p, err := startRelay(f, handover, log)
 	if err != nil {
 		return err
 	}
 	p.hangup = hangup
 	p.logStart(f)
-	if !takeover.takesOver() { // nobody may be reading any more where the first process wrote
+	if !handover.TakesOver() { // nobody may be reading any more where the first process wrote
 		if _, err := io.WriteString(stdout, p.banner(f)); err != nil {
 			return errors.Join(err, p.stop())
 		}
@@ -89,7 +90,7 @@ func (p *relayProcess) logStart(f *relayFlags) {
 
 // startRelay makes everything that can fail, in the order in which a person
 // would want to hear about it.
-func startRelay(f *relayFlags, takeover *takeover, log *slog.Logger) (*relayProcess, error) {
+func startRelay(f *relayFlags, takeover *takeover.Takeover, log *slog.Logger) (*relayProcess, error) {
 	p := &relayProcess{log: log, takeover: takeover, siblings: &f.mesh}
 	var err error
 	if p.source, err = f.certificate(log); err != nil {
@@ -212,11 +213,11 @@ func (p *relayProcess) serve(ctx context.Context, drain time.Duration) error {
 
 	if p.mesh != nil {
 		running.Go(func() { p.mesh.Run(beside) })
-		if p.takeover.takesOver() {
+		if p.takeover.TakesOver() {
 			awaitLinks(p.mesh)
 		}
 	}
-	if err := p.takeover.follow(beside, p.relay); err != nil {
+	if err := p.takeover.Follow(beside, p.relay); err != nil {
 		p.log.Warn("peers of the process before are out of reach until they have moved", "reason", err)
 	}
 	accepting := make(chan error, 1)
@@ -227,18 +228,18 @@ func (p *relayProcess) serve(ctx context.Context, drain time.Duration) error {
 	p.awaitEnd(ctx, beside, drain)
 	endBeside()
 	p.awaitOthers()
-	defer p.takeover.wait()
+	defer p.takeover.Wait()
 	return errors.Join(p.stop(), <-accepting)
 }
 
 // ready tells those who wait for it that the relay serves.
 func (p *relayProcess) ready() {
-	if p.takeover.takesOver() {
+	if p.takeover.TakesOver() {
 		notifyTakeover(p.log) // before the old process can end, which is the main one until then
 	} else {
 		notifyReady(p.log)
 	}
-	if err := p.takeover.ready(); err != nil {
+	if err := p.takeover.Ready(); err != nil {
 		p.log.Warn("the process before cannot be told that this one is ready", "reason", err)
 	}
 }
@@ -246,7 +247,7 @@ func (p *relayProcess) ready() {
 // awaitEnd returns when the relay has drained, after a signal or because another
 // process has taken over.
 func (p *relayProcess) awaitEnd(ctx, beside context.Context, drain time.Duration) {
-	if p.takeover.watch(ctx, beside, p.relay, p.log) {
+	if p.takeover.Watch(ctx, beside, p.relay, p.log) {
 		p.log.Info("another process has taken over", "drain", drain.String())
 		p.closeSides() // they are the other process's now; errors do not matter any more
 		p.stun.stop()  // before it becomes silent: what it hears, the other does not

@@ -62,7 +62,7 @@ func (p *relayProcess) listenSTUN(f *relayFlags) (*stunSide, error) {
 }
 
 func (p *relayProcess) openSTUN(config stun.Config) (*stun.Responder, error) {
-	inherited, err := p.takeover.inheritedPacketConn("stun")
+	inherited, err := p.takeover.PacketConn("stun")
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (p *relayProcess) keepSTUN(responder *stun.Responder) error {
 		return err
 	}
 	defer file.Close()
-	return p.takeover.keepFile("stun", file)
+	return p.takeover.KeepFile("stun", file)
 }
 
 // start answers requests until stop.
