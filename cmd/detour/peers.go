@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/internal/roster"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -74,28 +74,28 @@ Exit status: 0 listed, 2 wrong usage, 3 a relay could not be asked.`,
 	return cmd
 }
 
-func printRosters(w io.Writer, rosters []*roster) error {
+func printRosters(w io.Writer, rosters []*roster.Roster) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, r := range rosters {
 		if len(rosters) > 1 {
 			if i > 0 {
 				fmt.Fprintln(table)
 			}
-			fmt.Fprintf(table, "%s: %d peers\n", r.url, len(r.peers))
+			fmt.Fprintf(table, "%s: %d peers\n", r.URL(), r.Len())
 		}
 		fmt.Fprintln(table, "KEY\tADDRESS\tFLAGS\tAPP")
-		for _, m := range r.sorted() {
-			fmt.Fprintln(table, newPeerLine(m).columns())
+		for _, p := range r.Peers() {
+			fmt.Fprintln(table, newPeerLine(p).columns())
 		}
 	}
 	return table.Flush()
 }
 
-func printRostersJSON(w io.Writer, rosters []*roster) error {
+func printRostersJSON(w io.Writer, rosters []*roster.Roster) error {
 	for _, r := range rosters {
-		report := peersReport{Relay: r.url, Peers: []peerLine{}}
-		for _, m := range r.sorted() {
-			report.Peers = append(report.Peers, newPeerLine(m))
+		report := peersReport{Relay: r.URL(), Peers: []peerLine{}}
+		for _, p := range r.Peers() {
+			report.Peers = append(report.Peers, newPeerLine(p))
 		}
 		if err := cli.WriteJSON(w, report); err != nil {
 			return err
@@ -105,17 +105,17 @@ func printRostersJSON(w io.Writer, rosters []*roster) error {
 }
 
 // watchRosters prints who comes and goes, until ctx is done or a relay is lost.
-func watchRosters(ctx context.Context, w io.Writer, rosters []*roster, asJSON bool) error {
+func watchRosters(ctx context.Context, w io.Writer, rosters []*roster.Roster, asJSON bool) error {
 	defer context.AfterFunc(ctx, func() { closeRosters(rosters) })()
 	var readers sync.WaitGroup
 	var mu sync.Mutex // for w
 	lost := make(chan error, len(rosters))
 	for _, r := range rosters {
 		readers.Go(func() {
-			lost <- r.watch(func(present bool, m client.Message) error {
+			lost <- follow(r, func(e roster.Event) error {
 				mu.Lock()
 				defer mu.Unlock()
-				return printEvent(w, r.url, len(rosters) > 1, asJSON, present, m)
+				return printEvent(w, r.URL(), len(rosters) > 1, asJSON, e)
 			})
 		})
 	}
@@ -129,12 +129,12 @@ func watchRosters(ctx context.Context, w io.Writer, rosters []*roster, asJSON bo
 	return cli.Unansweredf("%w", err)
 }
 
-// watch tells of each change until an error.
-func (r *roster) watch(change func(present bool, m client.Message) error) error {
+// follow tells of each change until an error.
+func follow(r *roster.Roster, change func(roster.Event) error) error {
 	for {
-		m, err := r.next()
-		if err == nil && (m.Kind == client.MessagePeerPresent || m.Kind == client.MessagePeerGone) {
-			err = change(m.Kind == client.MessagePeerPresent, m)
+		e, err := r.Next()
+		if err == nil {
+			err = change(e)
 		}
 		if err != nil {
 			return err
@@ -142,17 +142,17 @@ func (r *roster) watch(change func(present bool, m client.Message) error) error 
 	}
 }
 
-func printEvent(w io.Writer, url string, several, asJSON, present bool, m client.Message) error {
+func printEvent(w io.Writer, url string, several, asJSON bool, e roster.Event) error {
 	sign, event := "-", "gone"
-	if present {
+	if e.Present {
 		sign, event = "+", "present"
 	}
-	line := newPeerLine(m)
+	line := newPeerLine(e.Peer)
 	if asJSON {
 		return cli.WriteJSON(w, peerEvent{url, event, line})
 	}
 	text := sign + " " + line.Key.String()
-	if present {
+	if e.Present {
 		text = sign + " " + line.columns()
 	}
 	if several {
@@ -170,8 +170,8 @@ type closeReport struct {
 	Stayed []key.Public `json:"stayed"` // have not gone
 }
 
-// closePatience is how long peers may take to be gone.
-const closePatience = 5 * time.Second
+// closeTimeout is how long peers may take to be gone.
+const closeTimeout = 5 * time.Second
 
 func newPeersCloseCommand() *cobra.Command {
 	var f rosterFlags
@@ -200,7 +200,7 @@ Exit status: 0 all were connected and have gone, 1 some were not, or have not,
 				return err
 			}
 			defer closeRosters(rosters)
-			report, err := rosters[0].closePeers(cmd.Context(), keys)
+			report, err := closePeers(cmd.Context(), rosters[0], keys)
 			if err != nil {
 				return err
 			}
@@ -212,33 +212,33 @@ Exit status: 0 all were connected and have gone, 1 some were not, or have not,
 }
 
 // closePeers closes the connections of keys and waits until they are gone.
-func (r *roster) closePeers(ctx context.Context, keys []key.Public) (*closeReport, error) {
-	report := &closeReport{Relay: r.url, Closed: []key.Public{}, Absent: []key.Public{}, Stayed: []key.Public{}}
+func closePeers(ctx context.Context, r *roster.Roster, keys []key.Public) (*closeReport, error) {
+	report := &closeReport{Relay: r.URL(), Closed: []key.Public{}, Absent: []key.Public{}, Stayed: []key.Public{}}
 	asked := make(map[key.Public]bool)
 	for _, k := range keys {
-		if _, here := r.peers[k]; !here {
+		if !r.Has(k) {
 			report.Absent = append(report.Absent, k)
 			continue
 		}
-		if err := r.conn.ClosePeer(k); err != nil {
+		if err := r.ClosePeer(k); err != nil {
 			return nil, cli.Unansweredf("%w", err)
 		}
 		asked[k] = true
 	}
-	ctx, cancel := context.WithTimeout(ctx, closePatience)
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { r.conn.Close() })()
+	defer context.AfterFunc(ctx, func() { r.Close() })()
 	for len(asked) > 0 {
-		m, err := r.next()
+		e, err := r.Next()
 		if err != nil && ctx.Err() != nil {
 			break
 		}
 		if err != nil {
 			return nil, cli.Unansweredf("%w", err)
 		}
-		if m.Kind == client.MessagePeerGone && asked[m.Peer] {
-			report.Closed = append(report.Closed, m.Peer)
-			delete(asked, m.Peer)
+		if k := e.Peer.Key; !e.Present && asked[k] {
+			report.Closed = append(report.Closed, k)
+			delete(asked, k)
 		}
 	}
 	for k := range asked {

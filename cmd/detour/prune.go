@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/roster"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -70,9 +70,9 @@ type straggler struct {
 
 // news is what a relay tells while connections are closed.
 type news struct {
-	from int // index of the roster
-	msg  client.Message
-	err  error // the last news of this relay
+	from  int // index of the roster
+	event roster.Event
+	err   error // the last news of this relay
 }
 
 func prune(cmd *cobra.Command, f *pruneFlags, urls []string) error {
@@ -107,7 +107,7 @@ func prune(cmd *cobra.Command, f *pruneFlags, urls []string) error {
 // A pruning is the work of one "detour prune". Its goroutine owns everything; the
 // rosters belong to their readers once those have begun.
 type pruning struct {
-	rosters []*roster
+	rosters []*roster.Roster
 	queue   []straggler        // whose turn is still to come, in this order
 	waiting map[straggler]bool // still on their node: true once they have been closed
 	report  pruneReport
@@ -115,18 +115,18 @@ type pruning struct {
 	readers int // which have not sent their error yet
 }
 
-func newPruning(rosters []*roster) *pruning {
+func newPruning(rosters []*roster.Roster) *pruning {
 	p := &pruning{rosters: rosters, waiting: make(map[straggler]bool), news: make(chan news)}
 	p.report.Relays = len(rosters)
 	for i, r := range rosters {
-		for _, m := range r.sorted() {
-			if m.Flags&derp.PresenceMesh != 0 {
+		for _, peer := range r.Peers() {
+			if peer.Flags&derp.PresenceMesh != 0 {
 				continue // a sibling, or a tool like this one
 			}
 			p.report.Peers++
-			if m.Flags&derp.PresenceNotIdeal != 0 {
-				p.queue = append(p.queue, straggler{i, m.Peer})
-				p.waiting[straggler{i, m.Peer}] = false
+			if peer.Flags&derp.PresenceNotIdeal != 0 {
+				p.queue = append(p.queue, straggler{i, peer.Key})
+				p.waiting[straggler{i, peer.Key}] = false
 			}
 		}
 	}
@@ -137,7 +137,7 @@ func newPruning(rosters []*roster) *pruning {
 // list prints the stragglers.
 func (p *pruning) list(w io.Writer) error {
 	for _, s := range p.queue {
-		if _, err := fmt.Fprintf(w, "%s %s\n", p.rosters[s.on].url, s.key); err != nil {
+		if _, err := fmt.Fprintf(w, "%s %s\n", p.rosters[s.on].URL(), s.key); err != nil {
 			return err
 		}
 	}
@@ -155,16 +155,16 @@ func (p *pruning) run(ctx context.Context, rate float64, talk io.Writer) error {
 	defer turn.Stop()
 	progress := time.NewTicker(time.Second)
 	defer progress.Stop()
-	var patience <-chan time.Time // set once all have had their turn
+	var timeout <-chan time.Time // set once all have had their turn
 	for len(p.waiting) > 0 {
-		if len(p.queue) == 0 && patience == nil {
-			patience = time.After(closePatience)
+		if len(p.queue) == 0 && timeout == nil {
+			timeout = time.After(closeTimeout)
 		}
 		select {
 		case n := <-p.news:
 			if n.err != nil {
 				p.readers--
-				return cli.Unansweredf("%s: %w", p.rosters[n.from].url, n.err)
+				return cli.Unansweredf("%s: %w", p.rosters[n.from].URL(), n.err)
 			}
 			p.note(n)
 		case <-turn.C:
@@ -173,7 +173,7 @@ func (p *pruning) run(ctx context.Context, rate float64, talk io.Writer) error {
 			}
 		case <-progress.C:
 			fmt.Fprintf(talk, "%d of %d closed\n", p.report.Closed, p.report.NotIdeal)
-		case <-patience:
+		case <-timeout:
 			p.report.Stayed = len(p.waiting)
 			return nil
 		case <-ctx.Done():
@@ -194,8 +194,8 @@ func (p *pruning) closeNext() error {
 			continue
 		}
 		p.waiting[s] = true
-		if err := p.rosters[s.on].conn.ClosePeer(s.key); err != nil {
-			return cli.Unansweredf("%s: %w", p.rosters[s.on].url, err)
+		if err := p.rosters[s.on].ClosePeer(s.key); err != nil {
+			return cli.Unansweredf("%s: %w", p.rosters[s.on].URL(), err)
 		}
 		return nil
 	}
@@ -204,12 +204,12 @@ func (p *pruning) closeNext() error {
 
 // note counts who has come and gone.
 func (p *pruning) note(n news) {
-	s := straggler{n.from, n.msg.Peer}
+	s := straggler{n.from, n.event.Peer.Key}
 	closed, waiting := p.waiting[s]
-	switch {
-	case n.msg.Kind == client.MessagePeerPresent && n.msg.Flags&derp.PresenceNotIdeal != 0 && !waiting:
+	switch present := n.event.Present; {
+	case present && n.event.Peer.Flags&derp.PresenceNotIdeal != 0 && !waiting:
 		p.report.CameBack++
-	case n.msg.Kind == client.MessagePeerGone && waiting:
+	case !present && waiting:
 		delete(p.waiting, s)
 		if closed {
 			p.report.Closed++
@@ -220,10 +220,10 @@ func (p *pruning) note(n news) {
 }
 
 // read passes on what a relay tells, until its connection ends.
-func (p *pruning) read(i int, r *roster) {
+func (p *pruning) read(i int, r *roster.Roster) {
 	for {
-		msg, err := r.next()
-		p.news <- news{i, msg, err} // somebody listens until the error has come
+		event, err := r.Next()
+		p.news <- news{i, event, err} // somebody listens until the error has come
 		if err != nil {
 			return
 		}

@@ -54,6 +54,7 @@ var table = []row{
 		outside: []string{"github.com/coder/websocket", "golang.org/x/sys"},
 	},
 	{name: "internal/text", own: []string{}, outside: []string{}},
+	{name: "internal/roster", own: []string{"key", "derp", "client"}},
 	{name: "internal/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/"}},
 	{name: "cmd/detour/internal/cli", own: []string{"key", "derp", "client", "internal/"}},
 	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/", "cmd/detour/internal/cli"}},

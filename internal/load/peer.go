@@ -46,17 +46,8 @@ func login(ctx context.Context, dial client.Config) (*peer, error) {
 	defer cancel()
 	dial.Key = key.NewPrivate()
 	dial.RecordPerPacket = true
-	conn, err := client.Dial(ctx, dial)
+	conn, _, err := client.Login(ctx, dial)
 	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	_, err = conn.Recv(nil) // the first message is that we are admitted
-	if !stop() {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		conn.Close()
 		return nil, err
 	}
 	return &peer{public: dial.Key.Public(), conn: conn}, nil

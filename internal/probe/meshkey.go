@@ -6,28 +6,45 @@ import (
 	"fmt"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/roster"
 	"github.com/detour-relay/detour/key"
 )
-
-// errNotTold: the relay closed the connection of who asked for its peers.
-var errNotTold = errors.New("the relay does not tell us of its peers")
 
 // checkMeshKey asks for the peers of the relay, as only a sibling may, and keeps which siblings are among them.
 func (n *node) checkMeshKey(ctx context.Context) Check {
 	if n.dial.InsecureSkipVerify {
 		return skip("the mesh key does not go to a relay that anybody can be")
 	}
-	var err error
-	for i, k := range n.run.cfg.MeshKeys {
-		if n.siblings, err = n.watch(ctx, k); err == nil {
-			return ok("%s accepted; siblings linked to the relay: %d", ordinal(i, len(n.run.cfg.MeshKeys)), len(n.siblings))
-		}
-		if !errors.Is(err, errNotTold) && !errors.Is(err, client.ErrAdmissionRefused) {
-			return n.notLoggedIn(err)
-		}
+	r, err := roster.Open(ctx, roster.Config{Dial: n.dial, MeshKeys: n.run.cfg.MeshKeys, Keep: siblingsOnly()})
+	switch {
+	case errors.Is(err, roster.ErrNotTold), errors.Is(err, client.ErrAdmissionRefused):
+		return fail("refused: the relay has no mesh key, or another one").
+			do("give the relay the mesh key of the region with --mesh-psk-file, or check with the key that it has")
+	case err != nil:
+		return n.notLoggedIn(err)
 	}
-	return fail("refused: the relay has no mesh key, or another one").
-		do("give the relay the mesh key of the region with --mesh-psk-file, or check with the key that it has")
+	defer r.Close()
+	n.siblings = make(map[key.Public]bool, r.Len())
+	for _, p := range r.Peers() {
+		n.siblings[p.Key] = true
+	}
+	return ok("%s accepted; siblings linked to the relay: %d", ordinal(r.MeshKey(), len(n.run.cfg.MeshKeys)), r.Len())
+}
+
+// maxSiblings bounds what is kept of what a relay says.
+const maxSiblings = 1024
+
+// siblingsOnly chooses the peers that hold the mesh key, up to a bound.
+func siblingsOnly() func(roster.Peer) bool {
+	left := maxSiblings
+	return func(p roster.Peer) bool {
+		if p.Flags&derp.PresenceMesh == 0 || left == 0 {
+			return false
+		}
+		left--
+		return true
+	}
 }
 
 func ordinal(i, of int) string {
@@ -35,30 +52,4 @@ func ordinal(i, of int) string {
 		return "the key is"
 	}
 	return fmt.Sprintf("key %d of %d is", i+1, of)
-}
-
-// watch returns the siblings that are connected to the relay. We are among its peers ourselves, somewhere; the answer to a Ping
-// that is sent once we have come up is behind all of them.
-func (n *node) watch(ctx context.Context, k key.Mesh) (map[key.Public]bool, error) {
-	cfg := n.dial
-	cfg.MeshKey = k
-	p, err := login(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	defer p.close()
-	if err := p.conn.WatchConns(); err != nil {
-		return nil, err
-	}
-	select {
-	case <-p.listed:
-	case <-p.ended:
-		return nil, errNotTold
-	case <-ctx.Done():
-		return nil, fmt.Errorf("the list of peers does not come: %w", context.Cause(ctx))
-	}
-	if _, err := p.conn.Ping(ctx); err != nil {
-		return nil, err
-	}
-	return p.known(), nil
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"maps"
-	"sync"
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derp"
@@ -18,14 +16,10 @@ type peer struct {
 	conn    *client.Conn
 	info    derp.ServerInfo
 	arrived chan packet   // what does not fit is dropped
-	listed  chan struct{} // closed when the relay has told us of ourselves, after WatchConns
 	ended   chan struct{} // closed when reading has ended, after err was set
 	err     error
 
 	seen [][]byte // bodies of packets that have arrived; owned by await
-
-	mu       sync.Mutex
-	siblings map[key.Public]bool // guarded by mu; peers that hold the mesh key
 }
 
 type packet struct {
@@ -33,15 +27,14 @@ type packet struct {
 	data []byte
 }
 
-const (
-	maxWaiting  = 64   // packets that nobody has awaited
-	maxSiblings = 1024 // that are kept of what a relay says
-)
+// maxWaiting bounds the packets that nobody has awaited.
+const maxWaiting = 64
 
 // errNotFirst: a relay said something before it said that we are admitted.
 var errNotFirst = errors.New("the first message is not ServerInfo")
 
-// login connects with a new key and waits until the relay has admitted us.
+// login connects with a new key and waits until the relay has admitted us. Unlike client.Login it looks at
+// what comes first, which has to be ServerInfo.
 func login(ctx context.Context, cfg client.Config) (*peer, error) {
 	private := key.NewPrivate()
 	cfg.Key = private
@@ -63,7 +56,7 @@ func login(ctx context.Context, cfg client.Config) (*peer, error) {
 	}
 	p := &peer{
 		key: private.Public(), conn: conn, info: first.ServerInfo, arrived: make(chan packet, maxWaiting),
-		listed: make(chan struct{}), ended: make(chan struct{}), siblings: make(map[key.Public]bool),
+		ended: make(chan struct{}),
 	}
 	go p.read()
 	return p, nil
@@ -92,39 +85,11 @@ func (p *peer) read() {
 }
 
 func (p *peer) take(msg client.Message) {
-	switch msg.Kind {
-	case client.MessagePacket:
-		select {
-		case p.arrived <- packet{msg.Peer, bytes.Clone(msg.Packet)}:
-		default:
-		}
-	case client.MessagePeerPresent:
-		p.notePresent(msg)
-	case client.MessagePeerGone:
-		p.mu.Lock()
-		delete(p.siblings, msg.Peer)
-		p.mu.Unlock()
+	if msg.Kind != client.MessagePacket {
+		return
 	}
-}
-
-func (p *peer) notePresent(msg client.Message) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case msg.Peer == p.key:
-		select {
-		case <-p.listed:
-		default:
-			close(p.listed)
-		}
-	case msg.Flags&derp.PresenceMesh != 0 && len(p.siblings) < maxSiblings:
-		p.siblings[msg.Peer] = true
+	select {
+	case p.arrived <- packet{msg.Peer, bytes.Clone(msg.Packet)}:
+	default:
 	}
-}
-
-// known returns the siblings that the relay has told of so far.
-func (p *peer) known() map[key.Public]bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.siblings)
 }
