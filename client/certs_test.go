@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -122,7 +123,7 @@ func with(cert tls.Certificate, more ...[]byte) tls.Certificate {
 
 func pinOf(cert tls.Certificate) string {
 	sum := sha256.Sum256(cert.Certificate[0])
-	return pinPrefix + hex.EncodeToString(sum[:])
+	return pin.Prefix + hex.EncodeToString(sum[:])
 }
 
 func serverTLS(cert tls.Certificate) *tls.Config {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -60,8 +61,6 @@ type Config struct {
 	RecordPerPacket bool
 }
 
-const pinPrefix = "sha256-raw:"
-
 // target is a Config that was found valid, with what follows from it.
 type target struct {
 	Config
@@ -70,7 +69,7 @@ type target struct {
 	host     string   // without port and brackets
 	addr     string   // host and port to connect to
 	hostPort string   // for the Host header: without the port if it is the default
-	pin      string   // lowercase hex, empty if not pinned
+	pin      pin.Pin  // of the certificate; zero: not pinned
 	proxy    *url.URL // nil: none; not known before findProxy
 }
 
@@ -130,17 +129,11 @@ func (t *target) parseURL() error {
 	return nil
 }
 
-func (t *target) parsePin() error {
-	pin, pinned := strings.CutPrefix(t.CertName, pinPrefix)
-	if !pinned {
-		return nil
+func (t *target) parsePin() (err error) {
+	if pin.Is(t.CertName) {
+		t.pin, err = pin.Parse(t.CertName)
 	}
-	const lowerHex = "0123456789abcdef"
-	if len(pin) != 64 || strings.Trim(pin, lowerHex) != "" {
-		return fmt.Errorf("certificate pin %q: want %s and 64 lowercase hex digits", t.CertName, pinPrefix)
-	}
-	t.pin = pin
-	return nil
+	return err
 }
 
 // validHost reports whether host can go into a request: an IP address without a zone (which may contain anything), or

@@ -8,6 +8,8 @@ import (
 	"net/http"
 
 	"github.com/coder/websocket"
+
+	"github.com/detour-relay/detour/internal/pin"
 )
 
 // The reasons why connecting or talking to a relay failed, for errors.Is. A refusal by HTTP status is a *StatusError, for
@@ -16,7 +18,7 @@ var (
 	// ErrCertificate: the relay's certificate is not valid for its name. The cause is wrapped.
 	ErrCertificate = errors.New("certificate not valid")
 	// ErrPinMismatch: the relay's certificate is not the pinned one.
-	ErrPinMismatch = errors.New("certificate is not the pinned one")
+	ErrPinMismatch = pin.ErrMismatch
 	// ErrServerKey: the relay has another key than Config.ServerKey, or than its own certificate says.
 	ErrServerKey = errors.New("relay has an unexpected key")
 	// ErrAdmissionRefused: the relay closed the connection after our login instead of answering it. The cause is wrapped.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 const (
@@ -42,18 +44,19 @@ func (m *mailbox[T]) take() *T {
 // deliver hands values over, one at a time, until ctx ends. What to says no to it gets again after a while, or what is newer then.
 func (m *mailbox[T]) deliver(ctx context.Context, to func(context.Context, T) error) {
 	var again *T // was refused
-	wait := firstRedelivery
-	retry := time.NewTimer(0)
-	defer retry.Stop()
+	pace := retry.Backoff{First: firstRedelivery, Most: lastRedelivery}
+	redeliver := time.NewTimer(0)
+	defer redeliver.Stop()
 	for {
 		select {
 		case <-m.filled:
-		case <-retry.C:
+		case <-redeliver.C:
 		case <-ctx.Done():
 			return
 		}
 		if v := m.take(); v != nil {
-			again, wait = v, firstRedelivery
+			again = v
+			pace.Reset()
 		}
 		if again == nil {
 			continue
@@ -62,7 +65,6 @@ func (m *mailbox[T]) deliver(ctx context.Context, to func(context.Context, T) er
 			again = nil
 			continue
 		}
-		retry.Reset(wait)
-		wait = min(2*wait, lastRedelivery)
+		redeliver.Reset(pace.Next())
 	}
 }

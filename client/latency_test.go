@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -141,7 +142,7 @@ func TestLatencyWantsTheRightCertificate(t *testing.T) {
 	}{
 		{"another name", Config{URL: "https://other.example.com", RootCAs: a.pool()}, ErrCertificate},
 		{"nobody known", Config{URL: "https://relay.example.com", RootCAs: newAuthority(t).pool()}, ErrCertificate},
-		{"another pin", Config{URL: "https://relay.example.com", CertName: pinPrefix + strings.Repeat("0", 64)}, ErrPinMismatch},
+		{"another pin", Config{URL: "https://relay.example.com", CertName: pin.Prefix + strings.Repeat("0", 64)}, ErrPinMismatch},
 		{"the pin", Config{URL: "https://relay.example.com", CertName: pinOf(cert)}, nil},
 		{"none looked at", Config{URL: "https://192.0.2.1", InsecureSkipVerify: true}, nil},
 	} {

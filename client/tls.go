@@ -3,16 +3,14 @@ package client
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
+	"errors"
 	"fmt"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -38,7 +36,7 @@ type trust struct {
 	roots    *x509.CertPool // nil: those of the system
 	host     string         // connected to; a name or an IP address
 	name     string         // verified; the host, unless the map says otherwise
-	pin      string         // lowercase hex, empty if not pinned
+	pin      pin.Pin        // of the certificate; zero: not pinned
 	insecure bool
 }
 
@@ -51,8 +49,8 @@ func (t *trust) verify(state tls.ConnectionState) error {
 	switch {
 	case t.insecure:
 		return nil
-	case t.pin != "":
-		return t.verifyPin(state.PeerCertificates, time.Now())
+	case !t.pin.IsZero():
+		return t.verifyPin(state.PeerCertificates)
 	}
 	return t.verifyChain(state.PeerCertificates)
 }
@@ -70,35 +68,14 @@ func (t *trust) verifyChain(certs []*x509.Certificate) error {
 	return nil
 }
 
-// verifyPin wants the pinned certificate and, meta certificates aside, no other. It has to be the first, the one whose
-// owner shook hands with us: an attacker can send along the certificates of others.
-func (t *trust) verifyPin(certs []*x509.Certificate, now time.Time) error {
-	leaf, others := certs[0], 0
-	for _, cert := range certs[1:] {
-		if !strings.HasPrefix(cert.Subject.CommonName, metaPrefix) {
-			others++
-		}
+// verifyPin wants the pinned certificate, whoever signed it.
+func (t *trust) verifyPin(certs []*x509.Certificate) error {
+	err := t.pin.Verify(certs, t.host, time.Now())
+	if err == nil || errors.Is(err, ErrPinMismatch) {
+		return err
 	}
-	if others > 0 {
-		return fmt.Errorf("%w: the relay sent %d more certificates, a pinned one has to be alone", ErrPinMismatch, others)
-	}
-	sum := sha256.Sum256(leaf.Raw)
-	if got := hex.EncodeToString(sum[:]); got != t.pin {
-		return fmt.Errorf("%w: it is %s%s, want %s%s", ErrPinMismatch, pinPrefix, got, pinPrefix, t.pin)
-	}
-	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
-		return fmt.Errorf("%w: it is valid from %v to %v", ErrCertificate, leaf.NotBefore.UTC(), leaf.NotAfter.UTC())
-	}
-	if _, err := netip.ParseAddr(t.host); err == nil {
-		return nil // no name was sent
-	}
-	if err := leaf.VerifyHostname(t.host); err != nil {
-		return fmt.Errorf("%w: %w", ErrCertificate, err)
-	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrCertificate, err)
 }
-
-const metaPrefix = "derpkey"
 
 // keyFromCertificates returns the key in the meta certificate, if there is one that allows a fast start: over TLS 1.3,
 // with a protocol version.

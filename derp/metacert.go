@@ -13,6 +13,9 @@ const metaCertPrefix = "derpkey"
 // MetaCertName returns the common name of a relay's meta certificate.
 func MetaCertName(relay key.Public) string { return metaCertPrefix + relay.Hex() }
 
+// IsMetaCertName reports whether a certificate's common name is that of a meta certificate, if perhaps one of a later version.
+func IsMetaCertName(commonName string) bool { return strings.HasPrefix(commonName, metaCertPrefix) }
+
 // ParseMetaCertName returns the relay's key in a certificate's common name, or false if it is not that of a meta
 // certificate.
 func ParseMetaCertName(commonName string) (relay key.Public, ok bool) {

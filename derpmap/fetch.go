@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"reflect"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 // FetchConfig says where a map comes from. URL is required.
@@ -130,36 +131,24 @@ func (f *Fetcher) takeLocked(text []byte, etag string) (changed bool, err error)
 // Watch fetches the map again and again until ctx ends, and calls on for each map that is another than the one before, and for
 // each failure, with the last good map (or nil) and the error. It returns when ctx has ended and on has returned.
 func (f *Fetcher) Watch(ctx context.Context, on func(*Map, error)) {
-	retry := firstRetry
+	pace := retry.Backoff{First: firstRetry, Most: f.cfg.Interval}
 	known := (*Map)(nil) // what on was told last
 	for ctx.Err() == nil {
 		m, _, err := f.Fetch(ctx)
-		wait := f.cfg.Interval
+		wait := retry.Jitter(f.cfg.Interval)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			wait = min(retry, f.cfg.Interval)
-			retry *= 2
+			wait = pace.Next()
 			on(m, err)
 		case m != known:
 			on(m, nil)
 		}
 		if err == nil {
-			retry = firstRetry
+			pace.Reset()
 		}
-		retry = min(retry, f.cfg.Interval)
 		known = m
-		pause(ctx, wait)
-	}
-}
-
-// pause waits 0.75 to 1.25 of d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(time.Duration((0.75 + rand.Float64()/2) * float64(d)))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		retry.Rest(ctx, wait, nil)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+
+	"github.com/detour-relay/detour/internal/pin"
 )
 
 func (l *linter) node(path string, id int, n *Node) {
@@ -54,7 +56,7 @@ func (l *linter) hostName(path string, n *Node) {
 		l.error(path, "hostname-brackets", "write "+bare, "an IPv6 address stands here without brackets")
 	case portErr == nil || hasPort && isDNSName(name):
 		l.error(path, "hostname-port", "write "+within(host)+", and the port in DERPPort", "%q has a port", host)
-	case !isDNSName(host) && isPin(n.CertName):
+	case !isDNSName(host) && pin.Is(n.CertName):
 		l.error(path, "pin-hostname", "write a name that a certificate can have (as xn-- if it is not ASCII), or the address",
 			"clients compare the name even of a pinned certificate, and none can have %q", host)
 	case !isDNSName(host):
@@ -85,17 +87,17 @@ func within(s string) string {
 	return s
 }
 
-// pinPrefix begins a CertName that pins a certificate.
-const pinPrefix = "sha256-raw:"
-
 var (
-	pinSyntax  = regexp.MustCompile(`^sha256-raw:[0-9a-f]{64}$`)
 	looksAPin  = regexp.MustCompile(`(?i)^sha-?256|^[0-9a-f:]{64,95}$`)
 	dnsLabel   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 	onlyDigits = regexp.MustCompile(`^[0-9]+$`)
 )
 
-func isPin(certName string) bool { return strings.HasPrefix(certName, pinPrefix) }
+// isPin tells whether a certName is a pin as it should be.
+func isPin(certName string) bool {
+	_, err := pin.Parse(certName)
+	return err == nil
+}
 
 // isDNSName tells whether s is a name that DNS and certificates can have.
 func isDNSName(s string) bool {
@@ -116,10 +118,10 @@ func (l *linter) certName(path string, n *Node) {
 	name := n.CertName
 	switch {
 	case name == "":
-	case pinSyntax.MatchString(name) && n.InsecureForTests:
+	case isPin(name) && n.InsecureForTests:
 		l.warn(path, "pin-insecure", "take InsecureForTests out: a pin needs no authority", "InsecureForTests turns verification off")
-	case pinSyntax.MatchString(name):
-	case isPin(name) && pinSyntax.MatchString(pinPrefix+strings.ToLower(name[len(pinPrefix):])):
+	case isPin(name):
+	case pin.Is(name) && isPin(strings.ToLower(name)):
 		l.error(path, "pin-format", "write "+strings.ToLower(name), "clients compare the pin as text, in lower case")
 	case looksAPin.MatchString(name):
 		l.error(path, "pin-format", "write sha256-raw: and the SHA-256 of the certificate (DER) in 64 lower-case hex digits",

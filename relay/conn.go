@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -28,7 +29,7 @@ type conn struct {
 	skip    int           // bytes of an ignored frame still to come
 	begun   int           // length of the incomplete frame in front of the next burst
 	home    bool          // the peer said that this relay is its home
-	notHere limiter       // of PeerGone(not here)
+	notHere rate.Bucket   // of PeerGone(not here)
 	pause   time.Duration // of the last burst, if it overflowed
 	flows   *flows        // forward.go: of a sibling that forwards; nil: none yet
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -232,11 +233,17 @@ func (c *conn) lookup(dst *key.Public, packet []byte, w *work) *outbox {
 func (c *conn) unknownDest(dst key.Public, packet []byte, reason DropReason, w *work) {
 	k := kindOf(packet)
 	c.server.count.drop(reason, k, 1, len(packet))
-	if k != Disco || !c.notHere.allow(w.now) {
+	if k != Disco || !c.mayTellNotHere(w.now) {
 		return
 	}
 	if c.out.pushControl(derp.AppendPeerGone(nil, dst, derp.ReasonNotHere), c.controlLimit()) {
 		c.server.count.peerGone[derp.ReasonNotHere].Add(1)
 		w.touch(&c.out)
 	}
+}
+
+// mayTellNotHere keeps PeerGone(not here) to three at once and one a second
+// (spec 5.6).
+func (c *conn) mayTellNotHere(now int64) bool {
+	return c.notHere.Take(rate.Limit{PerSecond: 1, Burst: 3}, 1, time.Duration(now))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/internal/roster"
 	"github.com/detour-relay/detour/key"
 )
@@ -29,7 +30,7 @@ func (f *rosterFlags) add(flags *pflag.FlagSet) {
 
 // rosterPin is how a URL is given the pin of its relay, since each relay of a
 // region may have its own.
-const rosterPin = "=sha256-raw:"
+const rosterPin = "=" + pin.Prefix
 
 // target makes the dial of one relay, still without keys.
 func (f *rosterFlags) target(url string) (client.Config, error) {

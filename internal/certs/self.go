@@ -2,10 +2,8 @@ package certs
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -229,7 +228,4 @@ func (s *Self) path(suffix string) string {
 }
 
 // pinOf returns the pin of a pair's certificate (spec 7.4).
-func pinOf(pair *tls.Certificate) string {
-	sum := sha256.Sum256(pair.Certificate[0])
-	return "sha256-raw:" + hex.EncodeToString(sum[:])
-}
+func pinOf(pair *tls.Certificate) string { return pin.OfRaw(pair.Certificate[0]).String() }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/rate"
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 // An accept that fails is tried again after a pause that doubles up to the
@@ -85,8 +87,10 @@ func (l inheritedListener) Accept() (net.Conn, error) {
 
 // acceptAll accepts until the listener is closed. Nothing else ends it.
 func (s *Server) acceptAll() {
-	limit := newBucket(s.config.AcceptPerSecond, s.config.AcceptBurst, time.Now())
-	var pause time.Duration
+	limit := rate.Limit{PerSecond: s.config.AcceptPerSecond, Burst: float64(s.config.AcceptBurst)}
+	var accepted rate.Bucket
+	began, failing := time.Now(), false
+	pace := retry.Backoff{First: shortestPause, Most: longestPause}
 	for {
 		c, err := s.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -94,31 +98,22 @@ func (s *Server) acceptAll() {
 		}
 		if err != nil {
 			s.count.acceptErrors.Add(1)
-			if pause == 0 {
+			if !failing {
 				s.config.Logger.Warn("cannot accept connections; trying again", "reason", err)
 			}
-			pause = min(max(2*pause, shortestPause), longestPause)
-			s.rest(pause)
+			failing = true
+			retry.Rest(context.Background(), pace.Next(), s.stopped)
 			continue
 		}
-		pause = 0
+		failing = false
+		pace.Reset()
 		s.count.accepted.Add(1)
-		if !limit.take(time.Now()) {
+		if !accepted.Take(limit, 1, time.Since(began)) {
 			s.count.rejected.Add(1)
 			closeNow(c)
 			continue
 		}
 		s.admit(c)
-	}
-}
-
-// rest waits for d, or until accepting ends.
-func (s *Server) rest(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.stopped:
 	}
 }
 

@@ -58,30 +58,6 @@ func TestAcceptGoesOnAfterTheLimit(t *testing.T) {
 	})
 }
 
-func TestBucket(t *testing.T) {
-	now := time.Unix(1000, 0)
-	b := newBucket(2, 3, now)
-	for i, step := range []struct {
-		after time.Duration
-		want  bool
-	}{
-		{0, true}, {0, true}, {0, true}, {0, false}, // the burst
-		{400 * time.Millisecond, false}, {100 * time.Millisecond, true}, {0, false}, // one each half second
-		{time.Hour, true}, {0, true}, {0, true}, {0, false}, // never more than the burst
-	} {
-		now = now.Add(step.after)
-		if got := b.take(now); got != step.want {
-			t.Errorf("step %d: %v, want %v", i, got, step.want)
-		}
-	}
-	unlimited := newBucket(0, 1, now)
-	for range 1000 {
-		if !unlimited.take(now) {
-			t.Fatal("no limit, and still refused")
-		}
-	}
-}
-
 // brokenListener fails to accept for some time, as when descriptors run out.
 type brokenListener struct {
 	net.Listener

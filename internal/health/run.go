@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 const (
@@ -40,7 +42,7 @@ func (h *Health) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.inUse, cancel)()
-	for pause := min(firstCheck, h.config.Every); rest(ctx, pause); pause = h.pause() {
+	for pause := min(firstCheck, h.config.Every); retry.Rest(ctx, pause, nil); pause = h.pause() {
 		h.check(ctx)
 	}
 }
@@ -49,18 +51,6 @@ func (h *Health) Run(ctx context.Context) {
 func (h *Health) pause() time.Duration {
 	tenth := h.config.Every / 10
 	return h.config.Every - tenth + rand.N(2*tenth+1)
-}
-
-// rest reports whether d passed before ctx was done.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
 
 // check makes one self-check.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 const (
@@ -37,8 +39,8 @@ type discovery struct {
 
 	// Owned by run.
 	listed  map[target]*listing
-	retry   backoff
-	failing bool // the last look-up failed, and the operator was told
+	pace    retry.Backoff // after look-ups that failed
+	failing bool          // the last look-up failed, and the operator was told
 	running sync.WaitGroup
 }
 
@@ -102,7 +104,7 @@ func (m *Mesh) newDiscovery(name string, find func(context.Context) ([]target, e
 	return &discovery{
 		mesh: m, name: name, find: find, sooner: make(chan struct{}, 1),
 		listed: make(map[target]*listing),
-		retry:  backoff{first: min(lookupGap, m.config.Refresh), most: m.config.Refresh},
+		pace:   retry.Backoff{First: min(lookupGap, m.config.Refresh), Most: m.config.Refresh},
 	}
 }
 
@@ -142,34 +144,20 @@ func (d *discovery) look(ctx context.Context) (next time.Duration) {
 	if len(targets) > 0 { // some records of an answer may be bad, and the rest good
 		d.report(nil)
 		d.adjust(ctx, targets)
-		d.retry.reset()
-		return jitter(d.mesh.config.Refresh)
+		d.pace.Reset()
+		return retry.Jitter(d.mesh.config.Refresh)
 	}
 	d.report(err)
 	if dns := (*net.DNSError)(nil); errors.As(err, &dns) && dns.IsNotFound {
 		d.adjust(ctx, nil)
 	}
-	return d.retry.next()
+	return d.pace.Next()
 }
 
-// wait waits for the next look-up. It reports false if ctx is done.
+// wait waits for the next look-up, which may be asked for sooner. It reports false
+// if ctx is done.
 func (d *discovery) wait(ctx context.Context, began time.Time, next time.Duration) bool {
-	timer := time.NewTimer(next)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-d.sooner:
-	}
-	timer.Reset(max(0, lookupGap-time.Since(began)))
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
-	}
+	return retry.Rest(ctx, next, d.sooner) && retry.Rest(ctx, min(next, lookupGap)-time.Since(began), nil)
 }
 
 // adjust makes a keeper for each new target, and ends those of targets that have

@@ -1,13 +1,14 @@
 package mesh
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/detour-relay/detour/internal/pin"
 )
 
 // An Entry is one sibling as it was configured.
@@ -15,16 +16,15 @@ type Entry struct {
 	Name     string // the entry as written, without the pin; for logs and snapshots
 	Host     string // name or address that its certificate is for; lower case, no brackets
 	Port     uint16
-	DialHost string // name or address to dial instead of Host; empty: Host
-	Pin      string // lowercase hex SHA-256 of its certificate; empty: verified by roots
-	Plain    bool   // HTTP without TLS
+	DialHost string  // name or address to dial instead of Host; empty: Host
+	Pin      pin.Pin // of its certificate; zero: verified by roots
+	Plain    bool    // HTTP without TLS
 }
 
 const (
 	portTLS   = 443
 	portPlain = 80
 
-	pinPrefix = "sha256-raw:"
 	scheme    = "http://"
 	schemeTLS = "https://"
 
@@ -77,7 +77,7 @@ func parseEntry(text string) (e Entry, err error) {
 	if text == "" {
 		return e, fmt.Errorf("it is empty: remove the comma, or %s", wantEntry)
 	}
-	name, pin, pinned := strings.Cut(text, "=")
+	name, pinText, pinned := strings.Cut(text, "=")
 	e.Name = name
 	rest, plain, err := cutScheme(name)
 	e.Plain = plain
@@ -88,7 +88,7 @@ func parseEntry(text string) (e Entry, err error) {
 		if e.Plain {
 			return e, errors.New("a sibling without TLS has no certificate to pin: remove = and the pin, or remove http://")
 		}
-		if e.Pin, err = parsePin(pin); err != nil {
+		if e.Pin, err = pin.Parse(pinText); err != nil {
 			return e, err
 		}
 	}
@@ -120,15 +120,6 @@ func cutScheme(text string) (rest string, plain bool, err error) {
 		return "", false, errors.New("a URL cannot have a path: write what stands before it, or host:port/dialhost without a scheme")
 	}
 	return rest, plain, nil
-}
-
-func parsePin(text string) (pin string, err error) {
-	pin, ok := strings.CutPrefix(text, pinPrefix)
-	raw, err := hex.DecodeString(pin)
-	if !ok || err != nil || len(raw) != 32 || pin != strings.ToLower(pin) {
-		return "", fmt.Errorf("pin %q: want =%s and the certificate's SHA-256 as 64 lowercase hex digits", text, pinPrefix)
-	}
-	return pin, nil
 }
 
 func parseDialHost(text string) (host string, err error) {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/detour-relay/detour/internal/pin"
 )
 
 var hexPin = strings.Repeat("0123456789abcdef", 4)
@@ -27,7 +29,7 @@ func TestParseEntries(t *testing.T) {
 		"HTTP://a":               {{Name: "HTTP://a", Host: "a", Port: 80, Plain: true}},
 		"https://a:444":          {{Name: "https://a:444", Host: "a", Port: 444}},
 		"a:444/b=sha256-raw:" + hexPin: {
-			{Name: "a:444/b", Host: "a", Port: 444, DialHost: "b", Pin: hexPin},
+			{Name: "a:444/b", Host: "a", Port: 444, DialHost: "b", Pin: mustPin(t, hexPin)},
 		},
 		// One certificate for several relays.
 		"a/10.0.0.1,a/10.0.0.2,a:444/10.0.0.1": {
@@ -41,6 +43,15 @@ func TestParseEntries(t *testing.T) {
 			t.Errorf("%q: %+v, %v; want %+v", list, got, err, want)
 		}
 	}
+}
+
+func mustPin(t *testing.T, digits string) pin.Pin {
+	t.Helper()
+	p, err := pin.Parse(pin.Prefix + digits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // Every message says which entry, and what is wrong or to be written instead.
@@ -74,7 +85,7 @@ func TestParseEntriesRefuses(t *testing.T) {
 		"http://a/derp":     `a URL cannot have a path`,
 		"https://a/b":       `a URL cannot have a path`,
 		"http://":           `host "": want`,
-		"a=sha256-raw:12":   `pin "sha256-raw:12": want =sha256-raw: and the certificate's SHA-256 as 64 lowercase hex digits`,
+		"a=sha256-raw:12":   `pin "sha256-raw:12": want sha256-raw: and the certificate's SHA-256 as 64 lowercase hex digits`,
 		"a=" + hexPin:       `pin "0123`,
 		"a=":                `pin "": want`,
 		"a,b,A:443":         `entry 3, "A:443": it is the same sibling as entry 1, "a": remove one of them`,
@@ -128,8 +139,8 @@ func FuzzParseEntries(f *testing.F) {
 		}
 		for _, e := range entries {
 			text := e.Name
-			if e.Pin != "" {
-				text += "=" + pinPrefix + e.Pin
+			if !e.Pin.IsZero() {
+				text += "=" + e.Pin.String()
 			}
 			again, err := ParseEntries(text)
 			if err != nil || len(again) != 1 || again[0] != e {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/detour-relay/detour/internal/retry"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
@@ -46,7 +47,7 @@ type keeper struct {
 	found *discovery // what led to the target; nil for an entry
 
 	// Owned by run.
-	pace     backoff
+	pace     retry.Backoff
 	woken    time.Time // when a pause last ended early
 	stranger int       // how often in a row the sibling took us for none of its own
 	old      *try      // a link that lives on while its sibling restarts; nil: none
@@ -174,14 +175,14 @@ func (k *keeper) pause(ctx context.Context, t *try, lost, seen <-chan struct{}) 
 	case errors.Is(t.err, relay.ErrSelf), errors.Is(t.err, relay.ErrShutdown):
 		return false
 	case errors.Is(t.err, relay.ErrLinked):
-		return k.rest(ctx, jitter(knownPause), lost)
+		return k.rest(ctx, retry.Jitter(knownPause), lost)
 	case errors.Is(t.err, relay.ErrNotSibling):
 		// Once may be chance: a sibling that is just going down.
 		if k.stranger++; k.stranger > 1 {
-			return k.rest(ctx, jitter(personPause), nil)
+			return k.rest(ctx, retry.Jitter(personPause), nil)
 		}
 	case errors.Is(t.err, relay.ErrTooManyPeers):
-		return k.rest(ctx, jitter(personPause), nil)
+		return k.rest(ctx, retry.Jitter(personPause), nil)
 	}
 	if time.Since(k.woken) < wakePause {
 		seen = nil
@@ -208,9 +209,9 @@ func (k *keeper) nextPause(t *try) time.Duration {
 	linkedAt := t.linkedAt
 	k.mu.Unlock()
 	if !linkedAt.IsZero() && time.Since(linkedAt) >= steady {
-		k.pace.reset()
+		k.pace.Reset()
 	}
-	return k.pace.next()
+	return k.pace.Next()
 }
 
 // rest waits for d, or until wake is closed. It reports false if ctx is done.
@@ -218,14 +219,7 @@ func (k *keeper) rest(ctx context.Context, d time.Duration, wake <-chan struct{}
 	k.mu.Lock()
 	k.now.NextTry = time.Now().Add(d)
 	k.mu.Unlock()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-wake:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
+	return retry.Rest(ctx, d, wake)
 }
 
 func (k *keeper) state() State {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"testing"
 	"time"
 
@@ -292,15 +291,4 @@ func TestSiblingThatAlwaysRestarts(t *testing.T) {
 			t.Errorf("%d links, %d at once", open, most)
 		}
 	})
-}
-
-func TestBackoffIsJittered(t *testing.T) {
-	var pauses []time.Duration
-	for range 100 {
-		b := backoff{first: time.Second, most: 4 * time.Second}
-		pauses = append(pauses, b.next())
-	}
-	if lo, hi := slices.Min(pauses), slices.Max(pauses); lo == hi || lo < time.Second/2 || hi > 3*time.Second/2 {
-		t.Errorf("pauses from %v to %v", lo, hi)
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
@@ -151,7 +152,7 @@ func (n *node) wantTrouble(reason string) {
 }
 
 // selfSigned returns a TLS configuration and the certificate's pin.
-func selfSigned(t *testing.T, host string, relay key.Public) (config *tls.Config, pin string, leaf *x509.Certificate) {
+func selfSigned(t *testing.T, host string, relay key.Public) (config *tls.Config, pinned string, leaf *x509.Certificate) {
 	t.Helper()
 	self, err := certs.OpenSelf(certs.SelfConfig{Host: host, StateDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -219,15 +220,15 @@ func TestThreeRelays(t *testing.T) {
 			var nodes []*node
 			var list, pins []string
 			for range 3 {
-				n, entry, pin := node{key: key.NewPrivate()}, "", ""
+				n, entry, pinned := node{key: key.NewPrivate()}, "", ""
 				if secure {
-					n.tls, pin, _ = selfSigned(t, "127.0.0.1", n.key.Public())
+					n.tls, pinned, _ = selfSigned(t, "127.0.0.1", n.key.Public())
 				}
 				started := startNode(t, n)
 				if entry = "http://" + started.addr; secure {
-					entry = started.addr + "=" + pin
+					entry = started.addr + "=" + pinned
 				}
-				nodes, list, pins = append(nodes, started), append(list, entry), append(pins, pin)
+				nodes, list, pins = append(nodes, started), append(list, entry), append(pins, pinned)
 			}
 			for _, n := range nodes {
 				n.join(strings.Join(list, ","), nil)
@@ -302,8 +303,8 @@ func TestWrongPin(t *testing.T) {
 	far.tls, _, _ = selfSigned(t, "127.0.0.1", far.key.Public())
 	n := startNode(t, far)
 	near := startNode(t, node{})
-	near.join(n.addr+"="+pinPrefix+hexPin, nil)
-	near.wantTrouble("TLS: " + errPin.Error() + ": it is sha256-raw:")
+	near.join(n.addr+"="+pin.Prefix+hexPin, nil)
+	near.wantTrouble("TLS: " + pin.ErrMismatch.Error() + ": it is sha256-raw:")
 }
 
 // A relay with another mesh key serves us as it serves anybody, and says no when

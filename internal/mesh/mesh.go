@@ -33,6 +33,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/detour-relay/detour/internal/retry"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -188,7 +189,7 @@ func (m *Mesh) Siblings() []State {
 
 // newKeeper makes the keeper of a target that found led to; nil for an entry.
 func (m *Mesh) newKeeper(to target, found *discovery) *keeper {
-	k := &keeper{mesh: m, to: to, found: found, pace: backoff{first: firstPause, most: longestPause}}
+	k := &keeper{mesh: m, to: to, found: found, pace: retry.Backoff{First: firstPause, Most: longestPause}}
 	k.now = State{Name: to.Name, Status: Waiting}
 	if found != nil {
 		k.now.From = found.name

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -77,7 +78,7 @@ func (n *node) verifiedName() string {
 	return n.host
 }
 
-func (n *node) pinned() bool { return strings.HasPrefix(n.dial.CertName, pinPrefix) }
+func (n *node) pinned() bool { return pin.Is(n.dial.CertName) }
 
 // sni is the server name that goes out.
 func (n *node) sni() string {

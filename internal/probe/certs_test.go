@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -92,6 +93,6 @@ func with(cert *tls.Certificate, more ...[]byte) *tls.Certificate {
 	return &longer
 }
 
-func pin(cert *tls.Certificate) string { return pinOf(cert.Leaf) }
+func pinText(cert *tls.Certificate) string { return pin.Of(cert.Leaf).String() }
 
 func silent() *log.Logger { return log.New(io.Discard, "", 0) }

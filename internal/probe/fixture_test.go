@@ -130,7 +130,7 @@ func serve(t *testing.T, cert *tls.Certificate, handler http.Handler) (port int)
 func mapNode(name string, port int, cert *tls.Certificate) *derpmap.Node {
 	n := &derpmap.Node{Name: name, RegionID: 900, HostName: hostName, IPv4: "127.0.0.1", IPv6: "none", DERPPort: port, STUNPort: -1}
 	if cert != nil {
-		n.CertName = pin(cert)
+		n.CertName = pinText(cert)
 	}
 	return n
 }

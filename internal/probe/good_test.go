@@ -17,8 +17,8 @@ func TestRegionIsGood(t *testing.T) {
 	certA, certB := goodCert(t), goodCert(t)
 	portA, a := startRelay(t, certA, cfg)
 	portB, b := startRelay(t, certB, cfg)
-	link(t, a, portB, pin(certB))
-	link(t, b, portA, pin(certA))
+	link(t, a, portB, pinText(certB))
+	link(t, b, portA, pinText(certA))
 	nodeA, nodeB := mapNode("900a", portA, certA), mapNode("900b", portB, certB)
 	nodeA.STUNPort, nodeA.CanPort80 = startSTUN(t), true
 	port80 := serve(t, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 const (
@@ -45,7 +47,7 @@ func meet(ctx context.Context, from, to *node, a, b *peer) Check {
 	ctx, cancel := context.WithTimeout(ctx, meshPatience)
 	defer cancel()
 	admitted := time.Now()
-	pause(ctx, meshTime)
+	retry.Rest(ctx, meshTime, nil)
 	started := time.Now()
 	there, err := pass(ctx, a, b, smallPacket, meshTime)
 	if err != nil {
@@ -85,13 +87,4 @@ func notMeshed(from, to *node, err error) Check {
 func meshRemedy(from, to *node) string {
 	return line("name %s in --mesh-with of %s, give both the same mesh key, and see the log of %s",
 		to.addr(), from.name(), from.name())
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

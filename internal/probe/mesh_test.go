@@ -22,7 +22,7 @@ func TestMeshIsMissing(t *testing.T) {
 	want(t, checks, "mesh 900a 900b", Fail, "peers on 900a do not reach peers on 900b", "name relay.test:.* in --mesh-with of 900a")
 	want(t, checks, "mesh 900b 900a", Fail, "peers on 900b do not reach peers on 900a", "in --mesh-with of 900b")
 
-	link(t, a, portB, pin(cert)) // and not the other way
+	link(t, a, portB, pinText(cert)) // and not the other way
 	checks = region(meshKey)
 	want(t, checks, "link 900a 900b", OK, "900a is linked to 900b", "")
 	want(t, checks, "link 900b 900a", Fail, "900b is not linked to 900a", "in --mesh-with of 900b")

@@ -2,10 +2,8 @@ package probe
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +14,9 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
-
-const pinPrefix = "sha256-raw:"
 
 // checkTLS has the client verify the relay, and looks at the handshake itself.
 func (n *node) checkTLS(ctx context.Context) Check {
@@ -125,7 +122,7 @@ func (n *node) wrongPin(certs []*x509.Certificate) Check {
 		return fail("%d more certificates than the pinned one, which has to be alone", others).
 			do("serve the pinned certificate without intermediates, or take the pin out and let authorities vouch for it")
 	}
-	return fail("the certificate is %s, not the pinned one", pinOf(certs[0])).
+	return fail("the certificate is %s, not the pinned one", pin.Of(certs[0])).
 		do("if the relay prints this pin at start, write it into %s; if not, somebody else answers for it", n.certNameField())
 }
 
@@ -141,7 +138,7 @@ func (n *node) notValid(certs []*x509.Certificate, err error, now time.Time) Che
 		return fail("the certificate is not for %s", n.verifiedName()).do("%s", n.nameRemedy(leaf))
 	case selfSigned(leaf):
 		return fail("the certificate is self-signed: no authority vouches for it").
-			do("pin it: write %s into %s", pinOf(leaf), n.certNameField())
+			do("pin it: write %s into %s", pin.Of(leaf), n.certNameField())
 	case len(certs)-metaCount(certs) == 1:
 		return fail("the certificate cannot be traced to an authority, and comes without intermediates: %s", cause(err)).
 			do("serve the whole chain, often called fullchain.pem; or name its authority with --ca")
@@ -171,9 +168,9 @@ func (n *node) verified(state tls.ConnectionState) Check {
 
 func (n *node) insecureRemedy(leaf *x509.Certificate) string {
 	if n.node != nil {
-		return fmt.Sprintf("take InsecureForTests out of the node, and pin the certificate: CertName %s", pinOf(leaf))
+		return fmt.Sprintf("take InsecureForTests out of the node, and pin the certificate: CertName %s", pin.Of(leaf))
 	}
-	return fmt.Sprintf("leave --insecure out, and pin the certificate: --cert-name %s", pinOf(leaf))
+	return fmt.Sprintf("leave --insecure out, and pin the certificate: --cert-name %s", pin.Of(leaf))
 }
 
 func (n *node) certNameField() string {
@@ -209,9 +206,4 @@ func cause(err error) error {
 			return err
 		}
 	}
-}
-
-func pinOf(cert *x509.Certificate) string {
-	sum := sha256.Sum256(cert.Raw)
-	return pinPrefix + hex.EncodeToString(sum[:])
 }

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 // Patience is how long Probe waits for an answer if it is not told otherwise:
@@ -179,12 +181,11 @@ func (p *Prober) read() {
 // waitToRead waits after so many failures to read in a row, so as not to spin
 // over a socket that is broken. It reports whether to go on.
 func (p *Prober) waitToRead(row int) bool {
-	timer := time.NewTimer(pauseAfter(row))
-	defer timer.Stop()
+	retry.Rest(context.Background(), pauseAfter(row), p.closed)
 	select {
 	case <-p.closed:
 		return false
-	case <-timer.C:
+	default:
 		return true
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 // DefaultAddr is where clients expect STUN: port 3478 of all addresses.
@@ -165,12 +167,6 @@ func (r *Responder) failed(err error, row int) bool {
 	if row == 1 {
 		r.config.Logger.Warn("STUN cannot receive: trying again", "error", err)
 	}
-	wait := time.NewTimer(pauseAfter(row))
-	defer wait.Stop()
-	select {
-	case <-r.closed:
-		return false
-	case <-wait.C:
-		return true
-	}
+	retry.Rest(context.Background(), pauseAfter(row), r.closed)
+	return !r.isClosed()
 }

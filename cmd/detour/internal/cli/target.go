@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/pin"
 )
 
 // TargetFlags say how to trust the relay that a command is pointed at.
@@ -58,8 +58,10 @@ func (f *TargetFlags) Config(relay string) (client.Config, error) {
 	if u.Scheme == "http" && (f.Insecure || f.CertName != "" || f.CAFile != "") {
 		return cfg, Usagef("%s is without TLS: leave out --insecure, --ca and --cert-name, or write https://", relay)
 	}
-	if pin, pinned := strings.CutPrefix(f.CertName, "sha256-raw:"); pinned && (len(pin) != 64 || strings.Trim(pin, "0123456789abcdef") != "") {
-		return cfg, Usagef("--cert-name %q: want sha256-raw: and 64 lowercase hex digits, as the relay prints it at start", f.CertName)
+	if pin.Is(f.CertName) {
+		if _, err := pin.Parse(f.CertName); err != nil {
+			return cfg, Usagef("--cert-name %q: want %s and 64 lowercase hex digits, as the relay prints it at start", f.CertName, pin.Prefix)
+		}
 	}
 	if f.CAFile != "" {
 		cfg.RootCAs, err = ReadRoots("--ca", f.CAFile)
