@@ -45,7 +45,7 @@ var table = []row{
 		outside: []string{"golang.org/x/crypto", "github.com/coder/websocket"},
 	},
 	{
-		name: "derpmap", own: []string{"internal/pin", "internal/retry", "internal/text"}, // maps are data: who connects to what they name is not their business
+		name: "derpmap", own: []string{"internal/hostname", "internal/pin", "internal/retry", "internal/text"}, // maps are data: who connects to what they name is not their business
 		outside: []string{"github.com/tailscale/hujson", "go.yaml.in/yaml/v3"},
 	},
 	{name: "internal/netio", own: []string{}, outside: []string{}}, // so that clients can use it, too
@@ -58,6 +58,7 @@ var table = []row{
 	{name: "internal/pin", own: []string{"derp"}, outside: []string{}},
 	{name: "internal/rate", own: []string{}, outside: []string{}},
 	{name: "internal/retry", own: []string{}, outside: []string{}},
+	{name: "internal/hostname", own: []string{"internal/text"}, outside: []string{"golang.org/x/net"}},
 	{name: "internal/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/"}},
 	{name: "cmd/detour/internal/cli", own: []string{"key", "derp", "client", "internal/"}},
 	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/", "cmd/detour/internal/cli"}},

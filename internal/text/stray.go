@@ -47,7 +47,7 @@ func Strays(text []byte) iter.Seq[Stray] {
 		line, column := 1, 1
 		for i := 0; i < len(text); {
 			r, size := utf8.DecodeRune(text[i:])
-			if r >= 0x80 {
+			if r >= 0x80 && (r != utf8.RuneError || size > 1) {
 				if name, meant := stray(r); name != "" && !yield(Stray{i, line, column, r, name, meant}) {
 					return
 				}
