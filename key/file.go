@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/detour-relay/detour/internal/smallfile"
 )
 
 // A key file is a JSON object with one member; other members are ignored.
@@ -14,10 +17,13 @@ type keyFile struct {
 	PrivateKey *string
 }
 
-// LoadFile reads the private key of a key file. The error names the path and what is wrong with the file, and is
-// fs.ErrNotExist if there is none.
+// keyForm is what a key file holds.
+const keyForm = `want {"PrivateKey": "privkey:<64 hex digits>"}`
+
+// LoadFile reads the private key of a key file, as derper and Detour write it, or as Headscale does: the key alone. The
+// error names the path and what is wrong with the file, and is fs.ErrNotExist if there is none.
 func LoadFile(path string) (Private, error) {
-	data, err := os.ReadFile(path)
+	data, err := smallfile.Read(path, mostBytes)
 	if err != nil {
 		return Private{}, fmt.Errorf("key file: %w", err) // names the path already
 	}
@@ -28,15 +34,51 @@ func LoadFile(path string) (Private, error) {
 	return k, nil
 }
 
-// parseFile does not wrap the errors of encoding/json: some of them repeat what stood in the file.
 func parseFile(data []byte) (Private, error) {
+	content, err := decode(data)
+	switch {
+	case errors.Is(err, errEmpty):
+		return Private{}, fmt.Errorf("%w: restore it, or remove it to get a new key, which makes this another relay", err)
+	case err != nil:
+		return Private{}, err
+	}
+	if bare := unwrap(content); !strings.ContainsAny(content, "{[") && bare != "null" {
+		return parseBare(bare)
+	}
+	return parseJSON([]byte(content))
+}
+
+// parseBare reads a key that stands alone.
+func parseBare(bare string) (Private, error) {
+	if strings.HasPrefix(bare, privatePrefix) {
+		k, err := ParsePrivate(bare)
+		if stray := strayIn(bare); err != nil && stray != nil {
+			err = stray
+		}
+		return k, err
+	}
+	if _, err := parseHex(bare); err == nil {
+		return Private{}, fmt.Errorf("%d hex digits alone could be any key: if they are this relay's private key and no mesh key, write %q in front of them",
+			hexLen, privatePrefix)
+	}
+	if what := foreign(bare); what != "" {
+		return Private{}, fmt.Errorf("%s, no private key of a relay; %s", what, keyForm)
+	}
+	return Private{}, fmt.Errorf("neither JSON nor a key; %s", keyForm)
+}
+
+// parseJSON does not wrap the errors of encoding/json: some of them repeat what stood in the file.
+func parseJSON(data []byte) (Private, error) {
 	var file keyFile
 	err := json.Unmarshal(data, &file)
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
-		return Private{}, fmt.Errorf(`not JSON (at byte %d of %d); want {"PrivateKey": "privkey:<64 hex digits>"}`, syntax.Offset, len(data))
+		if stray := strayIn(string(data)); stray != nil {
+			return Private{}, stray
+		}
+		return Private{}, fmt.Errorf(`not JSON (at byte %d of %d); %s`, syntax.Offset, len(data), keyForm)
 	}
 	if err != nil || file.PrivateKey == nil {
-		return Private{}, errors.New(`no private key in it; want {"PrivateKey": "privkey:<64 hex digits>"}`)
+		return Private{}, fmt.Errorf(`no private key in it; %s`, keyForm)
 	}
 	return ParsePrivate(*file.PrivateKey)
 }
@@ -62,7 +104,7 @@ func createFile(path string, k Private) error {
 	if err != nil {
 		return err
 	}
-	return WriteNew(path, data, ModeSecret)
+	return smallfile.WriteNew(path, data, smallfile.ModeSecret)
 }
 
 // LoadOrCreateFile reads the key file, or makes one with a fresh key if there is none. Programs that do this at the same

@@ -14,10 +14,10 @@ func TestLoadFileRefuses(t *testing.T) {
 	digits := strings.Repeat("5e", Len)
 	for name, content := range map[string]string{
 		"empty":             "",
-		"bare key":          "privkey:" + digits,
+		"bare key, short":   "privkey:" + digits[2:],
+		"bare digits":       digits,
 		"array":             "[]",
 		"null":              "null",
-		"string":            `"privkey:` + digits + `"`,
 		"no member":         "{}",
 		"null member":       `{"PrivateKey": null}`,
 		"number":            `{"PrivateKey": 5e5e5e5e}`,

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 )
 
 const redactedMesh = "meshkey:(secret)"
@@ -25,9 +24,6 @@ func ParseMesh(text string) (Mesh, error) {
 	}
 	return Mesh{raw}, nil
 }
-
-// ParseMeshFile reads the content of a mesh key file or variable: white space around the key is allowed.
-func ParseMeshFile(data []byte) (Mesh, error) { return ParseMesh(strings.TrimSpace(string(data))) }
 
 // IsZero reports whether m means "no mesh key".
 func (m Mesh) IsZero() bool { return m.Equal(Mesh{}) }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -143,7 +144,7 @@ func parseKind(kind, text string) ([Len]byte, error) {
 		k, err := ParsePrivate(text)
 		return k.raw, err
 	case "mesh":
-		m, err := ParseMeshFile([]byte(text))
+		m, err := ParseMesh(strings.TrimSpace(text))
 		return m.raw, err
 	case "mesh_json":
 		var m Mesh

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/internal/smallfile"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -126,7 +127,7 @@ func createMeshKeyFile(path string, k key.Mesh) error {
 	if path == "" {
 		return cli.Usagef("--out: the file name is empty: name the file to create")
 	}
-	err := key.WriteNew(path, []byte(k.Text()+"\n"), key.ModeSecret)
+	err := smallfile.WriteNew(path, []byte(k.Text()+"\n"), smallfile.ModeSecret)
 	if errors.Is(err, fs.ErrExist) {
 		return existsError(path)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/mesh"
+	"github.com/detour-relay/detour/internal/smallfile"
 	"github.com/detour-relay/detour/internal/takeover"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
@@ -170,7 +171,21 @@ func (f *relayFlags) identity(log *slog.Logger) (key.Private, error) {
 	if created {
 		log.Info("made a key for the relay", "file", path)
 	}
+	if err == nil {
+		warnOfModes(path, log)
+	}
 	return identity, err
+}
+
+// warnOfModes tells of a key that is not the relay's alone: who has it is the
+// relay, to its peers.
+func warnOfModes(path string, log *slog.Logger) {
+	if smallfile.OpenToOthers(path) {
+		log.Warn("every user of this machine can read the relay's private key: chmod 600 it", "file", path)
+	}
+	if dir := filepath.Dir(path); smallfile.WritableByOthers(dir) {
+		log.Warn("every user of this machine can replace what is in the state directory: chmod 700 it", "dir", dir)
+	}
 }
 
 // certificate opens the source of the TLS mode; nil without TLS.

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/pin"
-	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/internal/smallfile"
 )
 
 // The life of a self-signed certificate. Peers trust it by its pin alone, so the
@@ -186,11 +186,11 @@ func (s *Self) create(path string, replace bool, now time.Time) (*tls.Certificat
 	if err != nil {
 		return nil, fmt.Errorf("making a self-signed certificate for %s: %w", s.config.Host, err)
 	}
-	write := key.WriteNew
+	write := smallfile.WriteNew
 	if replace {
-		write = key.WriteOver
+		write = smallfile.WriteOver
 	}
-	if err := write(path, text, key.ModeSecret); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := write(path, text, smallfile.ModeSecret); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("keeping the self-signed certificate: %w", err)
 	}
 	pair, err := s.load(path)

@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/internal/smallfile"
 )
 
 // ReplaceFile writes a file so that whoever reads it finds the old text or the new one, never a part. The
@@ -18,11 +18,11 @@ func ReplaceFile(path string, text []byte) error {
 	old, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return key.WriteOver(path, text, 0)
+		return smallfile.WriteOver(path, text, 0)
 	case err != nil:
 		return err
 	case !old.Mode().IsRegular(): // a device or a pipe: nobody takes a part of it for the whole
 		return os.WriteFile(path, text, 0o666)
 	}
-	return key.WriteOver(path, text, old.Mode().Perm())
+	return smallfile.WriteOver(path, text, old.Mode().Perm())
 }

@@ -1,4 +1,4 @@
-package key
+package smallfile
 
 import (
 	"crypto/rand"

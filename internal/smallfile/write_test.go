@@ -1,10 +1,11 @@
-package key
+package smallfile
 
 import (
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -13,7 +14,7 @@ func TestWriteNewKeepsWhatIsThere(t *testing.T) {
 	if err := WriteNew(path, []byte("first"), ModeSecret); err != nil {
 		t.Fatal(err)
 	}
-	checkMode(t, path, "0600")
+	checkMode(t, path, 0o600)
 	if err := WriteNew(path, []byte("second"), ModeSecret); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a second file of the name: %v, want fs.ErrExist", err)
 	}
@@ -26,8 +27,8 @@ func TestWriteOverReplacesTextAndMode(t *testing.T) {
 	for _, c := range []struct {
 		text string
 		mode fs.FileMode
-		want string
-	}{{"new", 0o600, "0600"}, {"open", 0o664, "0664"}, {"secret", ModeSecret, "0600"}} {
+		want fs.FileMode
+	}{{"new", 0o600, 0o600}, {"open", 0o664, 0o664}, {"secret", ModeSecret, 0o600}} {
 		if err := WriteOver(path, []byte(c.text), c.mode); err != nil {
 			t.Fatal(err)
 		}
@@ -60,5 +61,28 @@ func checkText(t *testing.T, path, want string) {
 	t.Helper()
 	if got, err := os.ReadFile(path); err != nil || string(got) != want {
 		t.Errorf("%s holds %q (%v), want %q", path, got, err, want)
+	}
+}
+
+func checkMode(t *testing.T, path string, want fs.FileMode) {
+	t.Helper()
+	if runtime.GOOS == "windows" { // has no such modes
+		return
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != want {
+		t.Errorf("file mode %v, want %v", got, want)
+	}
+}
+
+// checkOnlyFile fails if a temporary file was left behind.
+func checkOnlyFile(t *testing.T, path string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("the directory holds %v (%v), want the file alone", entries, err)
 	}
 }

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package cli
-
-import "io/fs"
-
-// worldReadable knows nothing: only Unix tells by the mode.
-func worldReadable(fs.FileMode) bool { return false }

@@ -1,0 +1,120 @@
+package smallfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// mostLinks is how many symbolic links are followed from one to the next.
+const mostLinks = 16
+
+// An openError is why a file could not be read.
+type openError struct {
+	text string
+	err  error // of the system
+}
+
+func (e *openError) Error() string { return e.text }
+func (e *openError) Unwrap() error { return e.err }
+
+// explain says more than the system did.
+func explain(path string, err error) error {
+	why, remedy := "", ""
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		why, remedy = refusal(path), permissionRemedy
+	case errors.Is(err, fs.ErrNotExist):
+		why = absence(path)
+	}
+	if why == "" {
+		return err
+	}
+	op := err
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		op = fmt.Errorf("%s %s: %w", e.Op, path, e.Err)
+	}
+	return &openError{fmt.Sprintf("%v: %s%s", op, why, remedy), err}
+}
+
+// refusal names the part of a path that lets this process no further.
+func refusal(path string) string {
+	at, found := walk(path, func(part string) bool {
+		_, err := os.Stat(part)
+		return errors.Is(err, fs.ErrPermission)
+	})
+	if !found { // every part can be looked at, so it is the file that cannot be read
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			path = target
+		}
+		return fmt.Sprintf("%s may not read %s", whoami(), described(path))
+	}
+	return fmt.Sprintf("%s may not enter the directory %s", whoami(), described(filepath.Dir(at)))
+}
+
+// absence names a link that leads nowhere, or the directory that is missing.
+func absence(path string) string {
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		target, _ := os.Readlink(path)
+		return fmt.Sprintf("%s is a symbolic link to %s, which is not there", path, target)
+	}
+	dir := filepath.Dir(path)
+	at, found := walk(dir, func(part string) bool {
+		_, err := os.Stat(part)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	if !found {
+		return ""
+	}
+	return "there is no directory " + at
+}
+
+// walk goes along the parts of a path, from the first to the last, and through the
+// links on the way, until stop is true of one.
+func walk(path string, stop func(part string) bool) (at string, found bool) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", false
+	}
+	return walkFrom(path, stop, mostLinks)
+}
+
+func walkFrom(path string, stop func(string) bool, links int) (at string, found bool) {
+	for i := range path {
+		if i == 0 || path[i] != filepath.Separator {
+			continue
+		}
+		if at, found = walkPart(path[:i], stop, links); found {
+			return at, true
+		}
+	}
+	return walkPart(path, stop, links)
+}
+
+func walkPart(part string, stop func(string) bool, links int) (at string, found bool) {
+	if target, err := os.Readlink(part); err == nil && links > 0 {
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(part), target)
+		}
+		if at, found = walkFrom(target, stop, links-1); found {
+			return at, true
+		}
+	}
+	return part, stop(part)
+}
+
+// described is a path with its mode and owner.
+func described(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return path
+	}
+	about := []string{info.Mode().String()}
+	if owner := ownerOf(info); owner != "" {
+		about = append(about, owner)
+	}
+	return fmt.Sprintf("%s (%s)", path, strings.Join(about, ", "))
+}

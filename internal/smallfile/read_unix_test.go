@@ -1,0 +1,106 @@
+//go:build unix
+
+package smallfile
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A pipe that nobody writes to must not hold up the start of a relay.
+func TestReadRefusesWhatIsNoFile(t *testing.T) {
+	dir, _ := in(t)
+	pipe, socket := filepath.Join(dir, "pipe"), filepath.Join(dir, "socket")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for path, want := range map[string]string{pipe: "is a pipe: name a regular file", socket: socket, "/dev/null": "is a device"} {
+		if _, err := Read(path, 100); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", path, err, want)
+		}
+	}
+}
+
+// asNobody runs f as a user without rights, where the test has those of root.
+func asNobody(t *testing.T, f func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		f()
+		return
+	}
+	if err := syscall.Seteuid(65534); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Seteuid(0)
+	f()
+}
+
+func TestReadSaysWhoMayNotReadWhat(t *testing.T) {
+	dir, file := in(t)
+	closed := filepath.Join(dir, "live")
+	must(t, os.MkdirAll(filepath.Join(closed, "below"), 0o755))
+	must(t, os.WriteFile(filepath.Join(closed, "below", "f"), nil, 0o644))
+	must(t, os.Symlink(filepath.Join("live", "below", "f"), filepath.Join(dir, "link")))
+	must(t, os.Chmod(closed, 0))
+	must(t, os.Chmod(file, 0))
+	t.Cleanup(func() { os.Chmod(closed, 0o700) })
+	for name, c := range map[string]struct{ path, refuses string }{
+		"directory":          {filepath.Join(closed, "below", "f"), "may not enter the directory " + closed + " (d---------, owner "},
+		"behind a link":      {filepath.Join(dir, "link"), "may not enter the directory " + closed + " (d---------"},
+		"the file by itself": {file, "may not read " + file + " (----------, owner "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var err error
+			me := ""
+			asNobody(t, func() {
+				_, err = Read(c.path, 100)
+				me = whoami()
+			})
+			if !errors.Is(err, fs.ErrPermission) {
+				t.Fatalf("error %v", err)
+			}
+			for _, want := range []string{c.path, me, c.refuses, "LoadCredential="} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestModesThatLetOthersIn(t *testing.T) {
+	dir, file := in(t)
+	if !OpenToOthers(file) || WritableByOthers(file) {
+		t.Error("mode 0644: readable, not writable")
+	}
+	must(t, os.Chmod(file, 0o640))
+	if OpenToOthers(file) {
+		t.Error("mode 0640 is not open to others")
+	}
+	must(t, os.Chmod(dir, 0o777))
+	if !WritableByOthers(dir) {
+		t.Error("mode 0777: writable")
+	}
+	must(t, os.Chmod(dir, 0o777|fs.ModeSticky))
+	if WritableByOthers(dir) {
+		t.Error("in a sticky directory others replace nothing")
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,19 @@
+//go:build !unix
+
+package smallfile
+
+import "io/fs"
+
+const nonBlocking = 0
+
+const permissionRemedy = ": give this user read access in the properties of the file and of its directory"
+
+func whoami() string { return "this user" }
+
+func ownerOf(fs.FileInfo) string { return "" }
+
+// OpenToOthers knows nothing: only Unix tells by the mode.
+func OpenToOthers(string) bool { return false }
+
+// WritableByOthers knows nothing: only Unix tells by the mode.
+func WritableByOthers(string) bool { return false }
