@@ -94,8 +94,10 @@ func (s *sealer) record(contentType byte, content []byte) []byte {
 func (s *sealer) data(content []byte) []byte { return s.record(23, content) }
 
 // keyUpdate announces new keys, asks the other side for new ones, and changes.
-func (s *sealer) keyUpdate() []byte {
-	r := s.record(22, []byte{24, 0, 0, 1, 1})
+func (s *sealer) keyUpdate() []byte { return s.update(1) }
+
+func (s *sealer) update(request byte) []byte {
+	r := s.record(22, []byte{24, 0, 0, 1, request})
 	s.use(s.expand("traffic upd", sha256.Size))
 	return r
 }
@@ -116,10 +118,12 @@ func (w *watched) Read(p []byte) (int, error) {
 }
 
 // keyed makes a TLS 1.3 link, and a sealer to speak in the peer's place.
-func keyed(t *testing.T) (link, *sealer, *watched) {
+func keyed(t *testing.T) (link, *sealer, *watched) { return keyedThrough(t, netio.TLS) }
+
+func keyedThrough(t *testing.T, stream func(*tls.Conn, *netio.Wire, []byte) (netio.Stream, error)) (link, *sealer, *watched) {
 	var keyLog strings.Builder
 	var w *watched
-	l := overTLSThrough(t, nil, &tls.Config{MinVersion: tls.VersionTLS13, KeyLogWriter: &keyLog}, netio.TLS,
+	l := overTLSThrough(t, nil, &tls.Config{MinVersion: tls.VersionTLS13, KeyLogWriter: &keyLog}, stream,
 		func(far net.Conn) net.Conn {
 			w = &watched{Conn: far, came: make(chan error, 1)}
 			return w

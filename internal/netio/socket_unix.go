@@ -46,6 +46,7 @@ type socket struct {
 
 	mu      sync.Mutex
 	reading bool        // guarded by mu: a reader is at work and will close
+	why     error       // guarded by mu: why it was closed from within, if it was
 	closed  atomic.Bool // set under mu
 }
 
@@ -150,11 +151,11 @@ func readError(err error) error {
 func (s *socket) doneReading(err error) error {
 	s.mu.Lock()
 	s.reading = false
-	closed := s.closed.Load()
+	closed, why := s.closed.Load(), s.why
 	s.mu.Unlock()
 	if closed {
 		s.conn.Close()
-		return net.ErrClosed
+		return cmp.Or(why, net.ErrClosed)
 	}
 	return err
 }
@@ -253,6 +254,14 @@ func (s *socket) close() error {
 		return s.conn.Close()
 	}
 	return s.conn.SetDeadline(time.Unix(1, 0))
+}
+
+// fail is close with a reason, which the reader returns.
+func (s *socket) fail(why error) {
+	s.mu.Lock()
+	s.why = cmp.Or(s.why, why)
+	s.mu.Unlock()
+	s.close()
 }
 
 // retry repeats a system call that a signal interrupted.

@@ -16,5 +16,5 @@ func TCP(c net.Conn, buffered []byte) (Stream, error) {
 // TLS returns a stream over c, which the stream owns from now on. buffered are
 // plaintext bytes that were already read from c; they are copied.
 func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
-	return newBlocking(c, w.Conn, buffered), nil
+	return newBlocking(w.Counted(c), w.Conn, buffered), nil
 }

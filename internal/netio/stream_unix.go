@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync/atomic"
 )
 
 // TCP returns a stream over a plain TCP conn, which the stream owns from now
@@ -30,7 +31,7 @@ func TCP(c net.Conn, buffered []byte) (Stream, error) {
 func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
 	tc, ok := w.Conn.(*net.TCPConn)
 	if !ok {
-		return newBlocking(c, w.Conn, buffered), nil
+		return newBlocking(w.Counted(c), w.Conn, buffered), nil
 	}
 	sock, err := newSocket(tc)
 	if err != nil {
@@ -70,6 +71,8 @@ type tlsStream struct {
 	// Owned by the reader.
 	plain  readBuf
 	handle Handler
+
+	watching atomic.Bool // a timer runs for staged answers
 }
 
 func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
@@ -83,7 +86,7 @@ func (s *tlsStream) decrypt(cipher *readBuf) error {
 	s.wire.feed(cipher.held())
 	err := s.open()
 	cipher.keepLast(s.wire.unread())
-	return cmp.Or(err, s.sock.flushAnswers()) // an error may leave an alert to be sent
+	return cmp.Or(err, s.sendAnswers()) // an error may leave an alert to be sent
 }
 
 func (s *tlsStream) open() error {
@@ -93,6 +96,9 @@ func (s *tlsStream) open() error {
 			return ErrBurstTooLong
 		}
 		n, err := s.conn.Read(room)
+		if n > 0 {
+			s.wire.controls.took()
+		}
 		s.plain.add(n)
 		if err == nil && s.plain.n < BurstSize {
 			continue
@@ -115,14 +121,3 @@ func (s *tlsStream) Write(p []byte) (int, error) { return s.conn.Write(p) }
 func (s *tlsStream) Flush(wait bool) (bool, error) { return s.sock.flush(wait) }
 
 func (s *tlsStream) Close() error { return s.sock.close() }
-
-// flushAnswers sends what the TLS layer staged while it read (alerts, answers
-// to key updates), unless somebody is sending anyway.
-func (s *socket) flushAnswers() error {
-	if s.out.empty() || !s.out.flushing.TryLock() {
-		return nil
-	}
-	_, err := s.flushLocked(false)
-	s.out.flushing.Unlock()
-	return err
-}

@@ -11,14 +11,41 @@ import (
 type Wire struct {
 	net.Conn
 
-	out   *staged // set once, by takeOver
-	burst []byte  // ciphertext not yet read; owned by the reader
+	out *staged // set once, by takeOver
+
+	// Owned by the reader.
+	burst    []byte // ciphertext not yet read
+	controls controls
 }
 
 // NewWire returns a wire over c.
 func NewWire(c net.Conn) *Wire { return &Wire{Conn: c} }
 
-func (w *Wire) takeOver(out *staged) { w.out = out }
+func (w *Wire) takeOver(out *staged) {
+	w.out = out
+	w.controls.begin()
+}
+
+// Counted returns c, a TLS conn over w, for a reader that is not a stream of this
+// package: from now on its reads fail with [ErrControlRecords] if the peer
+// deserves it.
+func (w *Wire) Counted(c net.Conn) net.Conn {
+	w.controls.begin()
+	return counted{c, w}
+}
+
+type counted struct {
+	net.Conn
+	wire *Wire
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.wire.controls.took()
+	}
+	return n, err
+}
 
 // feed makes burst what the TLS conn reads next, until unread is called.
 func (w *Wire) feed(burst []byte) { w.burst = burst }
@@ -31,16 +58,21 @@ func (w *Wire) unread() int {
 }
 
 // Read reads from the network or, once taken over, from the burst at hand.
-func (w *Wire) Read(p []byte) (int, error) {
-	if w.out == nil {
-		return w.Conn.Read(p)
+func (w *Wire) Read(p []byte) (n int, err error) {
+	if err := w.controls.check(); err != nil {
+		return 0, err
 	}
-	if len(w.burst) == 0 {
+	switch {
+	case w.out == nil:
+		n, err = w.Conn.Read(p)
+	case len(w.burst) == 0:
 		return 0, errDry
+	default:
+		n = copy(p, w.burst)
+		w.burst = w.burst[n:]
 	}
-	n := copy(p, w.burst)
-	w.burst = w.burst[n:]
-	return n, nil
+	w.controls.pass(p[:n])
+	return n, err
 }
 
 // Write writes to the network or, once taken over, into the stage.

@@ -1,0 +1,65 @@
+//go:build unix
+
+package netio
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrAnswersUnread reports a peer that has the TLS layer answer and does not take
+// the answers.
+var ErrAnswersUnread = errors.New("netio: the peer does not take the answers to its key updates")
+
+const (
+	// answerTimeout is how long answers may wait for a socket that takes nothing.
+	// The engine gives its own bytes as long.
+	answerTimeout = 2 * time.Second
+
+	// mostAnswers bounds what is staged: 64 KiB of the 27-byte records.
+	mostAnswers = 64 << 10 / 27
+)
+
+// sendAnswers sends what the TLS layer staged while it read (alerts, answers to
+// key updates), unless somebody is sending anyway.
+func (s *tlsStream) sendAnswers() error {
+	unpaid := &s.wire.controls.unpaid
+	if s.sock.out.empty() {
+		*unpaid = 0
+		return nil
+	}
+	if *unpaid > mostAnswers {
+		return ErrAnswersUnread
+	}
+	if !s.sock.out.flushing.TryLock() {
+		return nil
+	}
+	done, err := s.sock.flushLocked(false)
+	s.sock.out.flushing.Unlock()
+	if err == nil && !done && *unpaid > 0 && !s.watching.Swap(true) {
+		time.AfterFunc(answerTimeout, s.expireAnswers)
+	}
+	return err
+}
+
+// expireAnswers ends the stream if the socket has taken nothing for the time
+// that answers have. The engine watches only what it has sent itself.
+func (s *tlsStream) expireAnswers() {
+	if s.sock.closed.Load() {
+		return
+	}
+	if s.sock.out.flushing.TryLock() {
+		done, err := s.sock.flushLocked(false)
+		moved := s.sock.progress
+		s.sock.out.flushing.Unlock()
+		switch {
+		case done:
+			s.watching.Store(false)
+			return
+		case err != nil || !moved:
+			s.sock.fail(ErrAnswersUnread)
+			return
+		}
+	}
+	time.AfterFunc(answerTimeout, s.expireAnswers)
+}
