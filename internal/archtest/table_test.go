@@ -1,0 +1,84 @@
+package archtest
+
+const module = "github.com/detour-relay/detour/"
+
+// row says what a package, or a group of packages, may import.
+type row struct {
+	name    string   // below module; a trailing slash names all packages of a directory
+	own     []string // packages of this module, named likewise
+	outside []string // modules besides the standard library; nil: any that go.mod has
+	never   []string // packages that it must not import itself
+	beneath []string // packages that must not be beneath it, whoever imports them
+}
+
+// The web and its ciphers: a codec or an engine that has them beneath it has
+// reached for the world.
+var web = []string{"net/http", "crypto/tls"}
+
+var none = []string{}
+
+// table has one row for each room, from the floor up; the first that fits counts.
+// A room without a row fails the test: whoever makes it says here what it stands
+// on. Nothing but the commands may import all.
+var table = []row{
+	// The floor: no room of ours beneath it but the codec's.
+	{name: "internal/rate", own: none, outside: none, beneath: web},
+	{name: "internal/retry", own: none, outside: none, beneath: web},
+	{name: "internal/text", own: none, outside: none, beneath: web},
+	{name: "internal/home", own: none, outside: none, beneath: web},
+	{name: "internal/smallfile", own: none, outside: none, beneath: web},
+	{name: "internal/hostname", own: []string{"internal/text"}, outside: []string{"golang.org/x/net"}, beneath: web},
+	{name: "internal/netio", own: none, outside: none, beneath: []string{"net/http"}}, // so that clients can use it, too
+	{name: "key", own: []string{"internal/smallfile", "internal/text"}, outside: []string{"golang.org/x/crypto"}, beneath: web},
+	{name: "derp", own: []string{"key"}, outside: none, beneath: web},
+	{name: "internal/pin", own: []string{"derp"}, outside: none, beneath: []string{"net/http", "crypto/tls"}},
+
+	// Maps are data: who connects to what they name is not their business.
+	{
+		name: "derpmap", own: []string{"internal/hostname", "internal/pin", "internal/retry", "internal/text"},
+		outside: []string{"github.com/tailscale/hujson", "go.yaml.in/yaml/v3"},
+	},
+
+	// The engine learns of the world only through what it is handed.
+	{
+		name: "relay", own: []string{"key", "derp", "internal/rate"}, outside: []string{"golang.org/x/crypto"},
+		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
+	},
+
+	// The peers' side. Nothing of the relay is beneath it.
+	{name: "internal/stun", own: []string{"internal/retry"}, outside: []string{"github.com/pion/stun/v3", "golang.org/x/net", "golang.org/x/sys"}},
+	{name: "internal/measure", own: []string{"derpmap", "internal/home", "internal/stun", "internal/reach"}, outside: none},
+	{
+		name: "client",
+		own: []string{"key", "derp", "derpmap", "internal/home", "internal/hostname", "internal/measure", "internal/pin",
+			"internal/rate", "internal/reach", "internal/retry"},
+		outside: []string{"github.com/coder/websocket"}, beneath: []string{module + "relay"},
+	},
+	{name: "internal/roster", own: []string{"key", "derp", "client"}, outside: none},
+	{name: "internal/load", own: []string{"key", "derp", "client"}, outside: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
+	{
+		name: "internal/probe",
+		own: []string{"key", "derp", "derpmap", "client", "internal/hostname", "internal/measure", "internal/pin",
+			"internal/reach", "internal/retry", "internal/roster", "internal/stun"},
+		outside: []string{"golang.org/x/sys"}, beneath: []string{module + "relay"},
+	},
+
+	// The relay's side: what stands around the engine.
+	{
+		name: "internal/edge", own: []string{"key", "derp", "relay", "internal/netio", "internal/rate", "internal/reach", "internal/retry"},
+		outside: []string{"github.com/coder/websocket", "golang.org/x/sys"},
+	},
+	{
+		name: "internal/mesh", own: []string{"key", "relay", "internal/hostname", "internal/netio", "internal/pin", "internal/reach", "internal/retry"},
+		outside: []string{"golang.org/x/sys"},
+	},
+	{name: "internal/certs", own: []string{"key", "derp", "internal/hostname", "internal/pin", "internal/smallfile", "internal/text"}, outside: none},
+	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
+	{name: "internal/admin", own: []string{"relay", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
+	{name: "internal/takeover", own: []string{"key", "relay", "internal/netio"}, outside: []string{"github.com/cloudflare/tableflip"}},
+
+	// For tests, and the commands.
+	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},
+	{name: "internal/archtest", own: none, outside: none},
+	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/", "cmd/"}},
+}
