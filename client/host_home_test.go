@@ -69,10 +69,10 @@ func TestHomeMovesWithoutLoss(t *testing.T) {
 		if got := len(la.take()); got < 3599 {
 			t.Errorf("%d packets arrived in six minutes with a move, want 3600", got)
 		}
-		if home := w.of(901)[0].engine.Snapshot().Homes; home != 1 {
+		if home := w.of(901)[0].engine.Counters().Homes; home != 1 {
 			t.Errorf("region 901 is home to %d", home)
 		}
-		if home := w.of(900)[0].engine.Snapshot().Homes; home != 1 {
+		if home := w.of(900)[0].engine.Counters().Homes; home != 1 {
 			t.Errorf("region 900 is home to %d", home)
 		}
 		a.Close()

@@ -114,7 +114,7 @@ func TestUnknownFramesAreSkipped(t *testing.T) {
 		alice.Send(derp.AppendRecvPacket(nil, bob.Public(), []byte("not from a peer")))
 		alice.SendPacket(bob.Public(), "2")
 		bob.Expect(`RecvPacket(src=alice,"1")`, `RecvPacket(src=alice,"2")`)
-		if n := r.Snapshot().UnknownFrames; n != 4 {
+		if n := r.Survey().UnknownFrames; n != 4 {
 			t.Errorf("%d unknown frames counted, want 4", n)
 		}
 	})

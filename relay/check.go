@@ -12,10 +12,10 @@ func (s *Server) Check() (problems []string) {
 	r := &s.routes
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, peers, conns := 0, 0, 0
+	var known, peers, conns int64
 	r.table.Load().each(func(rt *route) {
 		known++
-		conns += len(rt.conns)
+		conns += int64(len(rt.conns))
 		if len(rt.conns) > 0 {
 			peers++
 		}
@@ -23,10 +23,10 @@ func (s *Server) Check() (problems []string) {
 			problems = append(problems, fmt.Sprintf("%v: %s", rt.key, problem))
 		}
 	})
-	if known != r.known || peers != r.peers {
-		problems = append(problems, fmt.Sprintf("%d keys are known and %d have conns, but counted are %d and %d", known, peers, r.known, r.peers))
+	if k, p := r.known.Load(), r.peers.Load(); known != k || peers != p {
+		problems = append(problems, fmt.Sprintf("%d keys are known and %d have conns, but counted are %d and %d", known, peers, k, p))
 	}
-	if n := s.count.conns.Load(); int64(conns) != n {
+	if n := s.count.conns.Load(); conns != n {
 		problems = append(problems, fmt.Sprintf("%d conns are registered, but counted are %d", conns, n))
 	}
 	for w := range r.watchers {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/rate"
@@ -22,61 +23,79 @@ type conn struct {
 	meshKey *key.Mesh // which one; nil: none
 	twin    bool      // it is the other process of a takeover, and a sibling
 	prober  bool
-	ideal   string // the node that the peer would rather be on; empty: this one
+	ideal   unique.Handle[string] // the node that the peer would rather be on; empty: this one
+	appName unique.Handle[string] // what the peer calls its program
+	group   *group                // who it is counted with; nil: nobody
+	until   int64                 // when its admission ends, Unix milliseconds; 0: never
 
 	// Owned by the reader.
 	dests   []destination // ingress.go; a power of two
 	skip    int           // bytes of an ignored frame still to come
 	begun   int           // length of the incomplete frame in front of the next burst
-	home    bool          // the peer said that this relay is its home
-	notHere rate.Bucket   // of PeerGone(not here)
+	answers rate.Bucket   // of PeerGone(not here) and the floods of WatchConns
 	pause   time.Duration // of the last burst, if it overflowed
 	flows   *flows        // forward.go: of a sibling that forwards; nil: none yet
 
-	usedAt atomic.Int64 // when packets came last
+	// Written by the reader.
+	usedAt   atomic.Int64  // when packets came last
+	received atomic.Uint64 // bytes of packets that came
+	home     atomic.Bool   // the peer said that this relay is its home
 
 	duplicate atomic.Bool // its key has other conns; set under routes.mu
 	route     *route      // of its own key; set once, at registration
 
 	heard heard      // gone.go
-	beat  pulseEntry // pulse.go
+	wheel wheelEntry // wheel.go
 }
 
 func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.ClientInfo) *conn {
 	c := &conn{
-		line:   line{server: s, stream: stream, patience: s.cfg.WriteTimeout},
-		key:    peer,
-		addr:   from.Addr,
-		since:  s.now(),
-		prober: info.IsProber,
-		ideal:  from.IdealNode,
-		dests:  noDestinations(fewDestinations),
+		line:    line{server: s, stream: stream, timeout: s.cfg.WriteTimeout},
+		key:     peer,
+		addr:    from.Addr,
+		since:   s.now(),
+		prober:  info.IsProber,
+		ideal:   unique.Make(from.IdealNode),
+		appName: unique.Make(info.AppName),
+		dests:   noDestinations(fewDestinations),
 	}
 	if s.isMeshKey(info.MeshKey) {
-		c.sibling, c.meshKey, c.patience = true, &info.MeshKey, siblingWriteTimeout
+		c.sibling, c.meshKey, c.timeout = true, &info.MeshKey, siblingWriteTimeout
 	}
 	if from.Twin && peer == s.public {
-		c.sibling, c.twin, c.patience = true, true, siblingWriteTimeout
+		c.sibling, c.twin, c.timeout = true, true, siblingWriteTimeout
 	}
 	c.initOutbox(s.cfg.OutboxBytes)
 	c.out.conn = c
 	return c
 }
 
+// admitted notes as what the peer has been admitted.
+func (c *conn) admitted(a *Admission) {
+	c.group = c.server.groups.join(a.Group)
+	if !a.Until.IsZero() {
+		c.until = a.Until.UnixMilli()
+	}
+}
+
+// expired reports whether the peer's admission has ended.
+func (c *conn) expired() bool { return c.until != 0 && time.Now().UnixMilli() >= c.until }
+
 // homeMoveGrace is how long after its start a change of a conn's home is part of
 // its login and not a move (spec 5.7).
 const homeMoveGrace = 5 * time.Second
 
-// begin registers the conn and sends the greeting, which so is the first frame
-// behind ServerKey, in front of packets that come as soon as the key is known.
-func (c *conn) begin(greeting []byte) {
+// begin registers the conn and sends the answer to its login. Packets may come as
+// soon as the key is known; holding the write side meanwhile keeps them behind the
+// answer.
+func (c *conn) begin(answer []byte) {
 	c.out.writing = true
 	c.server.routes.add(c)
-	c.server.pulse.add(c)
+	c.server.wheel.add(c)
 	if c.sibling {
 		c.server.siblingSeen()
 	}
-	_, err := c.stream.Write(greeting)
+	_, err := c.stream.Write(answer)
 	done := false
 	if err == nil {
 		done, err = c.stream.Flush(false)
@@ -94,11 +113,12 @@ func (c *conn) begin(greeting []byte) {
 // serve relays the conn's packets until it ends, and returns why.
 func (c *conn) serve() error {
 	c.close(c.stream.ReadBursts(c.ingest))
-	c.server.pulse.remove(c)
+	c.server.wheel.remove(c)
 	c.server.routes.remove(c)
+	c.server.groups.leave(c.group)
 	c.out.close()
 	c.forgetHeard()
-	if c.home {
+	if c.home.Load() {
 		c.server.count.homeChanged(false, false) // to leave is not to move
 	}
 	return *c.ended.Load()
@@ -106,10 +126,9 @@ func (c *conn) serve() error {
 
 // setHome notes whether this relay is the peer's home.
 func (c *conn) setHome(home bool) {
-	if c.home == home {
+	if c.home.Swap(home) == home {
 		return
 	}
-	c.home = home
 	settled := c.server.now()-c.since > int64(homeMoveGrace)
 	c.server.count.homeChanged(home, settled)
 }

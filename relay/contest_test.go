@@ -105,7 +105,7 @@ func compare(t *testing.T, s *Server, k key.Public, want *reading) {
 	if want.duplicate {
 		keys, conns = 1, len(want.conns)
 	}
-	snap := s.Snapshot()
+	snap := s.Survey()
 	if snap.DupKeys != int64(keys) || snap.DupConns != int64(conns) || snap.DupConnsTotal != uint64(want.total) {
 		t.Fatalf("counted %d keys, %d conns, %d ever; want %d, %d, %d",
 			snap.DupKeys, snap.DupConns, snap.DupConnsTotal, keys, conns, want.total)

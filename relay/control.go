@@ -58,7 +58,7 @@ func (c *conn) control(t derp.FrameType, payload []byte, w *work) error {
 	case derp.FrameNotePreferred:
 		return c.notePreferred(payload)
 	case derp.FrameWatchConns:
-		return c.watchConns()
+		return c.watchConns(w.now)
 	case derp.FrameClosePeer:
 		return c.closePeer(payload)
 	case derp.FramePing:
@@ -94,8 +94,10 @@ func (c *conn) notePreferred(payload []byte) error {
 	return nil
 }
 
-func (c *conn) watchConns() error {
-	if c.key != c.server.public || c.twin {
+// watchConns tells a sibling of all peers. One that asks again is told again (spec
+// 6.3), but not as often as it likes: each time costs 56 bytes for every peer.
+func (c *conn) watchConns(now int64) error {
+	if (c.key != c.server.public || c.twin) && c.mayAnswer(now) {
 		c.server.routes.watch(c)
 	}
 	return nil

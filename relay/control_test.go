@@ -21,7 +21,7 @@ func TestPing(t *testing.T) {
 			p.Send(ping("ABCDEFGH"))
 			p.Expect("Pong(4142434445464748)")
 		}
-		if s := r.Snapshot(); s.Pings != 3 || s.Pongs != 3 {
+		if s := r.Survey(); s.Pings != 3 || s.Pongs != 3 {
 			t.Errorf("%d Pings, %d Pongs counted", s.Pings, s.Pongs)
 		}
 	})
@@ -37,7 +37,7 @@ func TestPongsDoNotPileUp(t *testing.T) {
 		}
 		p.Listen()
 		p.Expect("Pong(4142434445464748)", "Pong(4142434445464748)") // one on its way, one waiting
-		if s := r.Snapshot(); s.Pings != 100 || s.Pongs != 2 {
+		if s := r.Survey(); s.Pings != 100 || s.Pongs != 2 {
 			t.Errorf("%d Pings, %d Pongs counted", s.Pings, s.Pongs)
 		}
 		p.Send(ping("HGFEDCBA"))
@@ -51,7 +51,7 @@ func TestNotePreferred(t *testing.T) {
 			t.Helper()
 			p.Send(derp.AppendNotePreferred(nil, yes))
 			p.Expect()
-			if s := r.Snapshot(); s.Homes != homes || s.HomeMovesIn != in || s.HomeMovesOut != out {
+			if s := r.Survey(); s.Homes != homes || s.HomeMovesIn != in || s.HomeMovesOut != out {
 				t.Errorf("%d homes, %d moves in, %d out; want %d, %d, %d", s.Homes, s.HomeMovesIn, s.HomeMovesOut, homes, in, out)
 			}
 		}
@@ -104,14 +104,14 @@ func TestWatcherSeesKeysInOrder(t *testing.T) {
 			p.Ended()
 			want = append(want, fmt.Sprintf("PeerPresent(%s,flags=1)", name), fmt.Sprintf("PeerGone(%s,reason=0)", name))
 		}
-		if r.Snapshot().Watchers != 1 {
+		if r.Survey().Watchers != 1 {
 			t.Error("the watcher is not counted")
 		}
 		watcher.Listen()
 		watcher.Expect(want...)
 		watcher.Close()
 		watcher.Ended()
-		if r.Snapshot().Watchers != 0 {
+		if r.Survey().Watchers != 0 {
 			t.Error("the watcher is still counted")
 		}
 	})
@@ -145,7 +145,7 @@ func TestForwardedPackets(t *testing.T) {
 		expectPackets(t, alice, far, big)
 		sibling.Send(derp.AppendForwardPacket(nil, far, r.Public("nobody"), []byte("hi")))
 		sibling.Expect()
-		s := r.Snapshot()
+		s := r.Survey()
 		if s.ForwardedIn != 3 || s.Received.Other.Packets != 3 || s.Dropped["unknown_dest_on_fwd"].Other.Packets != 1 {
 			t.Errorf("counted %+v", s)
 		}

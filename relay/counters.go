@@ -13,6 +13,7 @@ type counters struct {
 	wrongMeshKeys atomic.Uint64
 	homes         atomic.Int64
 	notIdeal      atomic.Int64
+	watchers      atomic.Int64
 	dupKeys       atomic.Int64
 	dupConns      atomic.Int64
 	dupConnsTotal atomic.Uint64
@@ -77,7 +78,7 @@ func (n *counters) registered(c *conn, by int64) {
 	if c.sibling {
 		n.siblings.Add(by)
 	}
-	if c.ideal != "" {
+	if c.ideal.Value() != "" {
 		n.notIdeal.Add(by)
 	}
 }

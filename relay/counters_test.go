@@ -80,7 +80,7 @@ func TestEveryDropIsCounted(t *testing.T) {
 				provoke(r)
 				synctest.Wait()
 				r.CheckSums()
-				s := r.Snapshot()
+				s := r.Survey()
 				if s.Dropped[reason].Other.Packets == 0 {
 					t.Errorf("not counted: %+v", s.Dropped)
 				}
@@ -117,10 +117,18 @@ var ends = map[string]func(r *relaytest.Relay){
 		p.ExpectGreeting()
 		p.Send(ping("ABCDEFGH"))
 	},
-	"not_admitted": func(r *relaytest.Relay) {
-		p := r.Dial(relaytest.Who{Name: "nobody"})
-		p.ExpectGreeting()
-		p.Send(regular(p))
+	"not_admitted": func(r *relaytest.Relay) { ask(r, "nobody") },
+	"admit_timeout": func(r *relaytest.Relay) {
+		ask(r, "patient")
+		time.Sleep(5 * time.Second)
+	},
+	"admit_busy": func(r *relaytest.Relay) {
+		ask(r, "patient")
+		ask(r, "alice")
+	},
+	"expired": func(r *relaytest.Relay) {
+		r.Join("guest")
+		time.Sleep(time.Minute + time.Second)
 	},
 	"close_peer": func(r *relaytest.Relay) {
 		alice := r.Join("alice")
@@ -137,7 +145,7 @@ var ends = map[string]func(r *relaytest.Relay){
 	"rebalanced": func(r *relaytest.Relay) {
 		r.JoinAs(relaytest.Who{Name: "alice", NotIdeal: true})
 		time.Sleep(2 * time.Second)
-		r.CloseNotIdeal("ideal", time.Second, 1)
+		r.Server.Close(func(relay.PeerState) bool { return true }, relay.ErrRebalanced, 1)
 	},
 	"mesh_key": func(r *relaytest.Relay) {
 		r.JoinAs(relaytest.Who{Name: "mesh-peer", Mesh: true})
@@ -147,11 +155,18 @@ var ends = map[string]func(r *relaytest.Relay){
 
 func TestEveryEndIsCounted(t *testing.T) {
 	cfg := relay.Config{
-		Admit: func(_ context.Context, a relay.Applicant) error {
-			if a.Peer == relaytest.Key("nobody").Public() {
-				return errors.New("no")
+		AdmitPending: 1,
+		Admit: func(ctx context.Context, a relay.Applicant) (relay.Admission, error) {
+			switch a.Peer {
+			case relaytest.Key("nobody").Public():
+				return relay.Admission{}, errors.New("no")
+			case relaytest.Key("patient").Public():
+				<-ctx.Done()
+				return relay.Admission{}, ctx.Err()
+			case relaytest.Key("guest").Public():
+				return relay.Admission{Until: time.Now().Add(time.Minute)}, nil
 			}
-			return nil
+			return relay.Admission{}, nil
 		},
 	}
 	for reason, provoke := range ends {
@@ -162,7 +177,7 @@ func TestEveryEndIsCounted(t *testing.T) {
 			inBubble(t, cfg, func(t *testing.T, r *relaytest.Relay) {
 				provoke(r)
 				synctest.Wait()
-				s := r.Snapshot()
+				s := r.Survey()
 				if s.Ended[reason] != 1 {
 					t.Errorf("counted %d times: %+v", s.Ended[reason], s.Ended)
 				}

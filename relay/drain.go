@@ -76,13 +76,13 @@ func (d *drain) announce() {
 	s := d.server
 	s.routes.drain()
 	var siblings []*conn
-	s.routes.each(func(c *conn) {
+	for c := range s.routes.all {
 		if c.sibling {
 			siblings = append(siblings, c)
 		} else {
 			d.left = append(d.left, c)
 		}
-	})
+	}
 	for _, c := range siblings {
 		c.pushRestarting(0)
 	}
@@ -110,11 +110,11 @@ func (d *drain) closeDue() {
 	if late < d.half {
 		keep = int(float64(d.all) * float64(d.half-late) / float64(d.half))
 	} else {
-		d.server.routes.each(func(c *conn) {
+		for c := range d.server.routes.all {
 			if !c.sibling {
 				c.close(ErrRestarting)
 			}
-		})
+		}
 	}
 	for len(d.left) > keep {
 		d.left[0].close(ErrRestarting)

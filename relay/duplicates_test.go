@@ -21,7 +21,7 @@ func expectProblem(t *testing.T, p *relaytest.Peer) {
 
 func dupGauges(t *testing.T, r *relaytest.Relay, keys, conns int64, total uint64) {
 	t.Helper()
-	if s := r.Snapshot(); s.DupKeys != keys || s.DupConns != conns || s.DupConnsTotal != total {
+	if s := r.Survey(); s.DupKeys != keys || s.DupConns != conns || s.DupConnsTotal != total {
 		t.Errorf("duplicates counted: %d keys, %d conns, %d ever; want %d, %d, %d",
 			s.DupKeys, s.DupConns, s.DupConnsTotal, keys, conns, total)
 	}
@@ -58,7 +58,7 @@ func TestDuplicatesAreToldByHealth(t *testing.T) {
 		expectProblem(t, x4)
 		x1.Close()
 		x4.Expect(`Health("")`)
-		if s := r.Snapshot(); s.Peers != 1 || s.Conns != 1 {
+		if s := r.Survey(); s.Peers != 1 || s.Conns != 1 {
 			t.Errorf("%d peers with %d conns left, want 1 and 1", s.Peers, s.Conns)
 		}
 	})

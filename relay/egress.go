@@ -81,7 +81,7 @@ func (o *outbox) send(b *batch, wait bool) (done bool, err error) {
 func (o *outbox) startDraining() {
 	s := o.owner.server
 	o.blockedAt.Store(s.now())
-	s.pulse.watch(o)
+	s.sweeper.watch(o)
 	s.running.Add(1)
 	go o.drain()
 }

@@ -20,6 +20,9 @@ const (
 	EndLoginTimeout                   // the login was not complete in time
 	EndBadLogin                       // the login was malformed, or its box did not open
 	EndNotAdmitted                    // the admission callback said no
+	EndAdmitTimeout                   // it said nothing in time
+	EndAdmitBusy                      // too many others wait for it
+	EndExpired                        // the admission ended
 	EndClosePeer                      // a sibling had the peer closed
 	EndShutdown                       // the relay shut down
 	EndRestarting                     // the relay drained before a restart
@@ -37,7 +40,7 @@ const (
 
 var endNames = [endReasons]string{
 	"eof", "read_error", "write_error", "write_timeout", "bad_frame", "not_privileged", "overrun",
-	"login_timeout", "bad_login", "not_admitted", "close_peer", "shutdown",
+	"login_timeout", "bad_login", "not_admitted", "admit_timeout", "admit_busy", "expired", "close_peer", "shutdown",
 	"restarting", "rebalanced", "mesh_key", "self", "linked", "not_sibling", "silent", "too_many_peers",
 }
 
@@ -59,6 +62,12 @@ var (
 	ErrBadLogin = errors.New("relay: bad login")
 	// ErrNotAdmitted wraps what the admission callback returned.
 	ErrNotAdmitted = errors.New("relay: not admitted")
+	// ErrAdmitTimeout: the admission callback took longer than Config.AdmitTimeout.
+	ErrAdmitTimeout = errors.New("relay: admission took too long")
+	// ErrAdmitBusy: Config.AdmitPending others wait for admission.
+	ErrAdmitBusy = errors.New("relay: too many peers wait for admission")
+	// ErrExpired: the time of Admission.Until has come.
+	ErrExpired = errors.New("relay: the admission has ended")
 	// ErrClosePeer: a sibling sent ClosePeer for this key.
 	ErrClosePeer = errors.New("relay: closed on a sibling's request")
 
@@ -93,6 +102,7 @@ func reasonOf(err error) EndReason {
 		{ErrNotSibling, EndNotSibling}, {io.EOF, EndEOF}, {errWrite, EndWriteError}, {ErrWriteTimeout, EndWriteTimeout},
 		{ErrBadFrame, EndBadFrame}, {ErrNotPrivileged, EndNotPrivileged}, {ErrOverrun, EndOverrun},
 		{ErrLoginTimeout, EndLoginTimeout}, {ErrBadLogin, EndBadLogin}, {ErrNotAdmitted, EndNotAdmitted},
+		{ErrAdmitTimeout, EndAdmitTimeout}, {ErrAdmitBusy, EndAdmitBusy}, {ErrExpired, EndExpired},
 		{ErrClosePeer, EndClosePeer}, {ErrShutdown, EndShutdown}, {ErrRestarting, EndRestarting},
 		{ErrRebalanced, EndRebalanced}, {ErrMeshKeyReplaced, EndMeshKey}, {ErrSelf, EndSelf},
 		{ErrLinked, EndLinked}, {ErrSilent, EndSilent}, {ErrTooManyPeers, EndTooManyPeers},

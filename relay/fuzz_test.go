@@ -100,7 +100,7 @@ func FuzzLink(f *testing.F) {
 			stillWorks(t, false, alice, bob)
 			fuzzer.Close()
 			fuzzer.Ended()
-			if snap := r.Snapshot(); snap.RemotePeers != 0 || len(snap.Links) != 0 {
+			if snap := r.Survey(); snap.RemotePeers != 0 || len(snap.Links) != 0 {
 				t.Errorf("%d peers and %d links are left", snap.RemotePeers, len(snap.Links))
 			}
 			checked(t, r)

@@ -32,7 +32,7 @@ func TestNotHereIsLimited(t *testing.T) {
 		ask(alice, 5, 2)
 		time.Sleep(20 * time.Second)
 		ask(alice, 10, 3)
-		s := r.Snapshot()
+		s := r.Survey()
 		if got := s.Dropped["unknown_dest"].Disco.Packets; got != uint64(lost) {
 			t.Errorf("%d packets counted as dropped, want %d", got, lost)
 		}
@@ -48,7 +48,7 @@ func TestNotHereIsForDiscoOnly(t *testing.T) {
 		alice.Send(derp.AppendSendPacket(nil, nobody, disco("")[:61]))
 		alice.SendPacket(nobody, "data")
 		alice.Expect()
-		if got := r.Snapshot().Dropped["unknown_dest"].Other.Packets; got != 2 {
+		if got := r.Survey().Dropped["unknown_dest"].Other.Packets; got != 2 {
 			t.Errorf("%d packets counted as dropped, want 2", got)
 		}
 	})
@@ -76,7 +76,7 @@ func TestGoneIsToldToReceiversOnly(t *testing.T) {
 		receiver.Expect("PeerGone(src,reason=0)")
 		sender.Expect()
 		stranger.Expect()
-		if got := r.Snapshot().PeerGone[derp.ReasonDisconnected.String()]; got != 1 {
+		if got := r.Survey().PeerGone[derp.ReasonDisconnected.String()]; got != 1 {
 			t.Errorf("%d PeerGone counted, want 1", got)
 		}
 	})

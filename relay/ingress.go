@@ -30,13 +30,23 @@ func (c *conn) ingest(burst []byte) (used int, err error) {
 		more = n > 0
 	}
 	c.begun = frameLen(burst[used:])
-	c.server.count.received(&w)
-	if w.packets[Other] > 0 {
-		c.usedAt.Store(w.now)
-	}
+	c.count(&w)
 	w.flush()
 	c.pace(&w)
 	return used, err
+}
+
+// count adds up what the burst brought.
+func (c *conn) count(w *work) {
+	c.server.count.received(w)
+	bytes := w.bytes[Disco] + w.bytes[Other]
+	c.received.Store(c.received.Load() + uint64(bytes))
+	if w.packets[Other] > 0 {
+		c.usedAt.Store(w.now)
+	}
+	if c.group != nil {
+		c.group.received(w.packets[Disco]+w.packets[Other], bytes)
+	}
 }
 
 // longestPause bounds the time that the reader of an overflowing conn rests.
@@ -233,7 +243,7 @@ func (c *conn) lookup(dst *key.Public, packet []byte, w *work) *outbox {
 func (c *conn) unknownDest(dst key.Public, packet []byte, reason DropReason, w *work) {
 	k := kindOf(packet)
 	c.server.count.drop(reason, k, 1, len(packet))
-	if k != Disco || !c.mayTellNotHere(w.now) {
+	if k != Disco || !c.mayAnswer(w.now) {
 		return
 	}
 	if c.out.pushControl(derp.AppendPeerGone(nil, dst, derp.ReasonNotHere), c.controlLimit()) {
@@ -242,8 +252,8 @@ func (c *conn) unknownDest(dst key.Public, packet []byte, reason DropReason, w *
 	}
 }
 
-// mayTellNotHere keeps PeerGone(not here) to three at once and one a second
-// (spec 5.6).
-func (c *conn) mayTellNotHere(now int64) bool {
-	return c.notHere.Take(rate.Limit{PerSecond: 1, Burst: 3}, 1, time.Duration(now))
+// mayAnswer keeps answers that a conn can provoke as it likes to three at once and
+// one a second (spec 5.6).
+func (c *conn) mayAnswer(now int64) bool {
+	return c.answers.Take(rate.Limit{PerSecond: 1, Burst: 3}, 1, time.Duration(now))
 }

@@ -9,19 +9,22 @@ import (
 // a link, which we made to a sibling, have in common.
 type line struct {
 	// Set once.
-	server   *Server
-	stream   Stream
-	patience time.Duration         // how long it may take no bytes; negative: for ever
-	ended    atomic.Pointer[error] // why it was closed, by whoever was first
+	server  *Server
+	stream  Stream
+	timeout time.Duration         // how long it may take no bytes; negative: for ever
+	ended   atomic.Pointer[error] // why it was closed, by whoever was first
 
 	out outbox
 }
 
-// close ends the line for the reason given, if nobody did before.
-func (l *line) close(err error) {
-	if l.ended.CompareAndSwap(nil, &err) {
-		l.stream.Close()
+// close ends the line for the reason given, and reports whether nobody did
+// before.
+func (l *line) close(err error) bool {
+	if !l.ended.CompareAndSwap(nil, &err) {
+		return false
 	}
+	l.stream.Close()
+	return true
 }
 
 // initOutbox makes the outbox of the line, which holds limit bytes of each kind.

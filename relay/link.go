@@ -44,8 +44,8 @@ const (
 	linkPing   = 5 * time.Second
 	linkMisses = 4
 
-	// linkPatience is how long a sibling may take no bytes (spec 6.4).
-	linkPatience = 5 * time.Second
+	// linkTimeout is how long a sibling may take no bytes (spec 6.4).
+	linkTimeout = 5 * time.Second
 
 	linkControlLimit = 64 << 10
 )
@@ -144,7 +144,7 @@ func (s *Server) greeted(stream Stream, to Sibling) (*link, error) {
 
 func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
 	l := &link{
-		line:      line{server: s, stream: stream, patience: linkPatience},
+		line:      line{server: s, stream: stream, timeout: linkTimeout},
 		to:        to,
 		key:       sibling,
 		box:       s.cfg.Key.Box(sibling),

@@ -38,7 +38,7 @@ func TestLinkLogsIn(t *testing.T) {
 			t.Errorf("the relay says %+v, want %+v", a.Info, want)
 		}
 		checked(t, r)
-		links := r.Snapshot().Links
+		links := r.Survey().Links
 		if len(links) != 1 || links[0].Name != "a" || links[0].Key != a.Public() {
 			t.Errorf("links are %+v", links)
 		}
@@ -55,7 +55,7 @@ func TestForwardersAreForgottenWithTheirLink(t *testing.T) {
 		a.Announce(names...)
 		b.Announce("both")
 		checked(t, r)
-		if n := r.Snapshot().RemotePeers; n != 1001 {
+		if n := r.Survey().RemotePeers; n != 1001 {
 			t.Errorf("%d remote peers", n)
 		}
 		a.Close()
@@ -63,7 +63,7 @@ func TestForwardersAreForgottenWithTheirLink(t *testing.T) {
 			t.Errorf("link ended with %v", err)
 		}
 		checked(t, r)
-		if n := r.Snapshot().RemotePeers; n != 1 {
+		if n := r.Survey().RemotePeers; n != 1 {
 			t.Errorf("%d remote peers are left", n)
 		}
 		sender := r.Join("sender")
@@ -139,8 +139,8 @@ func TestEveryEndOfALinkIsCounted(t *testing.T) {
 				if err := s.Ended(); !errors.Is(err, c.want) {
 					t.Errorf("ended with %v", err)
 				}
-				if n := r.Snapshot().LinksEnded[reason]; n != 1 {
-					t.Errorf("counted %d times: %v", n, r.Snapshot().LinksEnded)
+				if n := r.Survey().LinksEnded[reason]; n != 1 {
+					t.Errorf("counted %d times: %v", n, r.Survey().LinksEnded)
 				}
 				checked(t, r)
 			})
@@ -209,7 +209,7 @@ func TestSiblingThatReadsNothing(t *testing.T) {
 		if got := bob.Got(); len(got) != 200 {
 			t.Errorf("bob got %d packets", len(got))
 		}
-		if snap := r.Snapshot(); snap.Dropped["queue_head"].Other.Packets == 0 || snap.Queued == 0 {
+		if snap := r.Survey(); snap.Dropped["queue_head"].Other.Packets == 0 || snap.Queued == 0 {
 			t.Errorf("dropped %+v, queued %d", snap.Dropped, snap.Queued)
 		}
 		checked(t, r)
@@ -252,7 +252,7 @@ func TestMeshKeysRotate(t *testing.T) {
 			t.Error("a regular peer is gone")
 		}
 		late := r.JoinAs(relaytest.Who{Name: "late", Mesh: true})
-		if n := r.Snapshot().WrongMeshKeys; n != 1 || !late.IsServed() {
+		if n := r.Survey().WrongMeshKeys; n != 1 || !late.IsServed() {
 			t.Errorf("%d wrong keys are counted, and their peer is served: %v", n, late.IsServed())
 		}
 	})

@@ -2,7 +2,6 @@ package relay_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net/netip"
@@ -58,7 +57,7 @@ func TestLoginSaysWhoThePeerIs(t *testing.T) {
 		derp.PresenceMesh:                           {Name: "x", Mesh: true},
 		derp.PresenceProber:                         {Name: "x", Prober: true},
 		derp.PresenceNotIdeal:                       {Name: "x", NotIdeal: true},
-		derp.PresenceProber | derp.PresenceNotIdeal: {Name: "x", Prober: true, NotIdeal: true},
+		derp.PresenceProber | derp.PresenceNotIdeal: {Name: "x", Prober: true, NotIdeal: true, AppName: "example-app 1.0"},
 	} {
 		inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
 			watcher := r.JoinAs(relaytest.Who{Name: "watcher", Mesh: true})
@@ -71,10 +70,10 @@ func TestLoginSaysWhoThePeerIs(t *testing.T) {
 				t.Fatalf("%+v: watcher got %d frames", who, len(frames))
 			}
 			p, err := derp.ParsePeerPresent(frames[0].Payload)
-			if err != nil || p.Flags != want || p.Addr != addr {
+			if err != nil || p.Flags != want || p.Addr != addr || p.AppName != who.AppName {
 				t.Errorf("%+v: presence %+v (%v), want flags %d from %v", who, p, err, want, addr)
 			}
-			if got := r.Snapshot().NotIdeal; (got == 1) != who.NotIdeal {
+			if got := r.Survey().NotIdeal; (got == 1) != who.NotIdeal {
 				t.Errorf("%+v: gauge of not ideal conns is %d", who, got)
 			}
 		})
@@ -97,13 +96,13 @@ func TestBadLogins(t *testing.T) {
 					if err := p.Ended(); !errors.Is(err, relay.ErrBadLogin) {
 						t.Errorf("ended with %v", err)
 					}
-					if n := r.Snapshot().Ended["bad_login"]; n != 1 {
+					if n := r.Survey().Ended["bad_login"]; n != 1 {
 						t.Errorf("%d bad logins counted", n)
 					}
 					return
 				}
 				p.Expect()
-				if !p.IsServed() || r.Snapshot().Conns != 1 {
+				if !p.IsServed() || r.Survey().Conns != 1 {
 					t.Error("not logged in")
 				}
 			})
@@ -163,7 +162,7 @@ func TestLoginTimesOut(t *testing.T) {
 				if took := time.Since(start); took != 10*time.Second {
 					t.Errorf("ended after %v", took)
 				}
-				if n := r.Snapshot().Ended["login_timeout"]; n != 1 {
+				if n := r.Survey().Ended["login_timeout"]; n != 1 {
 					t.Errorf("%d login timeouts counted", n)
 				}
 			})
@@ -201,7 +200,7 @@ func TestFramesRightBehindTheLogin(t *testing.T) {
 		p.ExpectServerInfo()
 		p.Listen()
 		bob.Expect(`RecvPacket(src=alice,"1")`, `RecvPacket(src=alice,"2")`)
-		if r.Snapshot().Homes != 1 {
+		if r.Survey().Homes != 1 {
 			t.Error("NotePreferred behind the login is lost")
 		}
 	})
@@ -220,68 +219,6 @@ func TestServerInfoComesFirst(t *testing.T) {
 		bob.ExpectServerInfo()
 		bob.Listen()
 		bob.Expect(`RecvPacket(src=alice,"early")`)
-	})
-}
-
-func TestAdmission(t *testing.T) {
-	sorry := errors.New("not today")
-	var asked []relay.Applicant
-	cfg := relay.Config{Admit: func(_ context.Context, a relay.Applicant) error {
-		asked = append(asked, a)
-		if a.Info.AppName == "" {
-			return sorry
-		}
-		return nil
-	}}
-	inBubble(t, cfg, func(t *testing.T, r *relaytest.Relay) {
-		addr := netip.MustParseAddrPort("192.0.2.7:41641")
-		r.JoinAs(relaytest.Who{Name: "mesh-peer", Mesh: true}).Expect()
-		if len(asked) != 0 {
-			t.Fatal("a sibling was asked for admission")
-		}
-
-		refused := r.Dial(relaytest.Who{Name: "alice", Addr: addr})
-		refused.ExpectGreeting()
-		refused.Send(regular(refused))
-		refused.Listen()
-		refused.Expect("EOF")
-		if err := refused.Ended(); !errors.Is(err, sorry) || !errors.Is(err, relay.ErrNotAdmitted) {
-			t.Errorf("ended with %v", err)
-		}
-		if s := r.Snapshot(); s.Ended["not_admitted"] != 1 || s.Conns != 1 {
-			t.Errorf("counted %+v", s)
-		}
-
-		welcome := r.Dial(relaytest.Who{Name: "alice", Addr: addr})
-		welcome.ExpectGreeting()
-		welcome.Send(welcome.ClientInfo(derp.ClientInfo{AppName: "example-app", Version: 99}))
-		welcome.ExpectServerInfo()
-		want := relay.Applicant{
-			Peer: welcome.Public(), Addr: addr, Info: derp.ClientInfo{AppName: "example-app", Version: 99},
-		}
-		if len(asked) != 2 || asked[1] != want {
-			t.Errorf("asked about %+v, want %+v", asked, want)
-		}
-	})
-}
-
-// An admission callback that waits for its context does not outlive the relay.
-func TestAdmissionEndsWithTheRelay(t *testing.T) {
-	cfg := relay.Config{Admit: func(ctx context.Context, _ relay.Applicant) error {
-		<-ctx.Done()
-		return ctx.Err()
-	}}
-	inBubble(t, cfg, func(t *testing.T, r *relaytest.Relay) {
-		p := r.Dial(relaytest.Who{Name: "alice"})
-		p.ExpectGreeting()
-		p.Send(regular(p))
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := r.Shutdown(ctx); err != nil {
-			t.Error(err)
-			r.Cancel()
-		}
 	})
 }
 

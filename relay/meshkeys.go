@@ -27,11 +27,11 @@ func (s *Server) ReplaceMeshKeys(keys []key.Mesh) error {
 	}
 	keys = slices.Clone(keys)
 	s.meshKeys.Store(&keys)
-	s.routes.each(func(c *conn) {
+	for c := range s.routes.all {
 		if c.meshKey != nil && !s.isMeshKey(*c.meshKey) {
 			c.close(ErrMeshKeyReplaced)
 		}
-	})
+	}
 	return nil
 }
 

@@ -32,11 +32,12 @@ type outbox struct {
 	pongIn   *segment // the segment of control with a Pong; nil if none waits
 	writing  bool     // somebody holds the write side
 	pushedAt int64    // when a packet was pushed last
+	taken    uint64   // bytes of packets that were taken, to be written
 	closed   bool
 
 	inHand    atomic.Int64 // packets taken and not yet counted as sent or dropped
 	blockedAt atomic.Int64 // when the stream last took nothing; 0: it is not full
-	swept     atomic.Bool  // the pulse looks after this blocked outbox
+	swept     atomic.Bool  // the sweeper looks after this outbox
 }
 
 // What a frame adds to its packet.
@@ -149,6 +150,7 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 	for turn := 0; o.other.head != nil && b.n < batchSegments && (turn == 0 || b.size < batchBytes); turn++ {
 		b.addPackets(o.other.takeSegment(), Other, o.overhead())
 	}
+	o.taken += uint64(b.bytes[Disco] + b.bytes[Other])
 	return b.n > 0
 }
 

@@ -47,7 +47,7 @@ func TestPacketsOfAnySize(t *testing.T) {
 			alice.Send(derp.AppendSendPacket(nil, bob.Public(), packet))
 			expectPackets(t, bob, alice.Public(), packet)
 		}
-		s := r.Snapshot()
+		s := r.Survey()
 		if s.Received.Other.Packets != 12 || s.Sent.Other != s.Received.Other {
 			t.Errorf("counted in %+v, out %+v", s.Received, s.Sent)
 		}
@@ -106,7 +106,7 @@ func TestFramesCutAnywhere(t *testing.T) {
 			synctest.Wait()
 		}
 		check("byte by byte")
-		if n := r.Snapshot().UnknownFrames; n != uint64(len(dialogue)+2) {
+		if n := r.Survey().UnknownFrames; n != uint64(len(dialogue)+2) {
 			t.Errorf("%d unknown frames counted, want %d", n, len(dialogue)+2)
 		}
 	})
@@ -190,7 +190,7 @@ func TestKindsAreCountedApart(t *testing.T) {
 		alice.Send(derp.AppendSendPacket(nil, bob.Public(), disco("12345678")), derp.AppendSendPacket(nil, bob.Public(), disco("")[:61]))
 		bob.Got()
 		want := relay.ByKind{Disco: relay.Traffic{Packets: 1, Bytes: 70}, Other: relay.Traffic{Packets: 1, Bytes: 61}}
-		if s := r.Snapshot(); s.Received != want || s.Sent != want {
+		if s := r.Survey(); s.Received != want || s.Sent != want {
 			t.Errorf("counted in %+v, out %+v, want %+v", s.Received, s.Sent, want)
 		}
 		r.CheckSums()

@@ -12,6 +12,9 @@ import (
 // on.
 func (r *routes) watch(c *conn) {
 	r.mu.Lock()
+	if _, watches := r.watchers[c]; !watches {
+		r.count.watchers.Add(1)
+	}
 	r.table.Load().each(func(rt *route) {
 		if out := rt.active.Load(); out != nil && out.conn != nil {
 			c.pushPresence(derp.AppendPeerPresent(nil, out.conn.presence()))
@@ -20,6 +23,13 @@ func (r *routes) watch(c *conn) {
 	r.watchers[c] = struct{}{}
 	r.mu.Unlock()
 	c.out.flush()
+}
+
+func (r *routes) unwatchLocked(c *conn) {
+	if _, watches := r.watchers[c]; watches {
+		delete(r.watchers, c)
+		r.count.watchers.Add(-1)
+	}
 }
 
 // announceLocked tells the watchers of a new conn and returns them.
@@ -57,14 +67,14 @@ func (c *conn) pushPresence(frame []byte) {
 }
 
 func (c *conn) presence() derp.Presence {
-	p := derp.Presence{Key: c.key, Addr: c.addr}
+	p := derp.Presence{Key: c.key, Addr: c.addr, AppName: c.appName.Value()}
 	if c.sibling {
 		p.Flags |= derp.PresenceMesh
 	}
 	if c.prober {
 		p.Flags |= derp.PresenceProber
 	}
-	if c.ideal != "" {
+	if c.ideal.Value() != "" {
 		p.Flags |= derp.PresenceNotIdeal
 	}
 	if p.Flags == 0 {

@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/detour-relay/detour/derp"
 )
@@ -25,7 +26,10 @@ func wasClosed(c *conn, stream *sink, want error) bool {
 // What a watcher is told must not be lost: without room it is closed.
 func TestWatcherThatDoesNotReadIsClosed(t *testing.T) {
 	for name, tell := range map[string]func(s *Server, watcher, peer *conn){
-		"flood":       func(s *Server, watcher, _ *conn) { s.routes.watch(watcher) },
+		"flood": func(s *Server, watcher, _ *conn) {
+			s.routes.unwatchLocked(watcher) // nobody else is at it
+			s.routes.watch(watcher)
+		},
 		"new conn":    func(s *Server, _, _ *conn) { join(s, numbered(9)) },
 		"key is gone": func(_ *Server, _, peer *conn) { leave(peer) },
 	} {
@@ -45,6 +49,40 @@ func TestWatcherThatDoesNotReadIsClosed(t *testing.T) {
 			}
 			leave(watcher)
 		})
+	}
+}
+
+// A sibling that asks again and again is told a few times, and then once a second.
+func TestAskingAgainToWatchIsLimited(t *testing.T) {
+	s := newTestServer(t, Config{})
+	watcher, stream := join(s, numbered(1))
+	watcher.sibling = true
+	for n := range 99 {
+		join(s, numbered(2+n))
+	}
+	ask := func(times int, now int64) {
+		for range times {
+			watcher.watchConns(now)
+		}
+	}
+	const flood, second = 100 * 56, int64(time.Second)
+	for _, step := range []struct {
+		times  int
+		at     int64
+		floods int
+	}{{1, 1, 1}, {1, 1, 1}, {100, 1, 1}, {100, second / 2, 0}, {100, second + 1, 1}, {100, 10 * second, 3}} {
+		before := stream.bytes
+		ask(step.times, step.at)
+		if got := stream.bytes - before; got != step.floods*flood {
+			t.Errorf("asked %d times: told %d bytes, want %d floods of %d", step.times, got, step.floods, flood)
+		}
+	}
+	if n := s.count.watchers.Load(); n != 1 {
+		t.Errorf("%d watch", n)
+	}
+	leave(watcher)
+	if n := s.count.watchers.Load(); n != 0 {
+		t.Errorf("%d still watch", n)
 	}
 }
 

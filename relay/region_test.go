@@ -104,7 +104,7 @@ func (g *region) converged() {
 				elsewhere[name] = true
 			}
 		}
-		s := r.Snapshot()
+		s := r.Survey()
 		const siblings = 2 // are conns too
 		if s.Peers != int64(len(here)+siblings) || s.RemotePeers != int64(len(elsewhere)) || len(s.Links) != 2 {
 			g.t.Errorf("relay %d has %d peers, %d remote ones and %d links; want %d, %d and 2",

@@ -18,7 +18,7 @@ func (r *routes) add(c *conn) {
 	c.route = rt
 	rt.conns = append(rt.conns, c)
 	if len(rt.conns) == 1 {
-		r.peers++
+		r.peers.Add(1)
 	}
 	told := r.joinLocked(rt, c)
 	rt.lead(&c.out)
@@ -37,13 +37,13 @@ func (r *routes) remove(c *conn) {
 	r.mu.Lock()
 	rt := c.route
 	rt.conns = slices.DeleteFunc(rt.conns, func(o *conn) bool { return o == c })
-	delete(r.watchers, c)
+	r.unwatchLocked(c)
 	r.count.registered(c, -1)
 	var told []*conn
 	if len(rt.conns) > 0 {
 		told = r.leaveLocked(rt, c)
 	} else {
-		r.peers--
+		r.peers.Add(-1)
 		if !rt.withdrawn { // watchers know already
 			told = r.announceGoneLocked(rt.key)
 		}

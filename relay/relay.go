@@ -33,17 +33,14 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -79,62 +76,11 @@ type Origin struct {
 	// other way round. It has our own key, and the rights of a sibling without a mesh
 	// key.
 	Twin bool
+
+	// LoggedIn is called once when the peer has proven its key: it is not one of
+	// those any more that cost us and may be nobody. It must not block. May be nil.
+	LoggedIn func()
 }
-
-// An Applicant is a peer that has proven its key and waits for admission.
-type Applicant struct {
-	Peer key.Public
-	Addr netip.AddrPort // zero if unknown
-	Info derp.ClientInfo
-}
-
-// Config is what a [Server] is made from. Zero fields mean the default.
-type Config struct {
-	// Key is the relay's identity. Required.
-	Key key.Private
-
-	// MeshKeys are the secrets that make a conn a sibling's. None means that
-	// nobody is privileged. Several are all valid, for rotation; links log in
-	// with the first. See ReplaceMeshKeys.
-	MeshKeys []key.Mesh
-
-	// Admit decides whether a peer may come in; nil admits everybody. Siblings
-	// are not asked about. The context ends with that of Serve and on Shutdown.
-	Admit func(context.Context, Applicant) error
-
-	// OutboxBytes bounds the packets queued towards one conn, counted as frames
-	// (default 512 KiB, at least one largest frame).
-	OutboxBytes int
-
-	// OutboxAge is how long a packet may wait in an outbox (default 500 ms;
-	// negative means no limit).
-	OutboxAge time.Duration
-
-	// LinkOutboxBytes is OutboxBytes for the packets queued towards one sibling
-	// (default 4 MiB).
-	LinkOutboxBytes int
-
-	// LinkPeers bounds the keys that one sibling may announce (default 262,144); a
-	// link with more is ended. Each costs about 250 bytes.
-	LinkPeers int
-
-	// WriteTimeout is how long a conn may take no bytes while some wait for it
-	// (default 2 s, the reference's; negative means no limit). Conns of
-	// siblings have 30 s, links 5 s.
-	WriteTimeout time.Duration
-
-	// Logger receives one line per conn at debug level; nil discards them.
-	Logger *slog.Logger
-}
-
-const (
-	defaultOutboxBytes  = 512 << 10
-	defaultLinkOutbox   = 4 << 20
-	defaultLinkPeers    = 1 << 18
-	defaultOutboxAge    = 500 * time.Millisecond
-	defaultWriteTimeout = 2 * time.Second
-	siblingWriteTimeout = 30 * time.Second
-)
 
 // ErrShutdown is returned by Serve once Shutdown or Drain has begun, and by Link
 // once Shutdown has.
@@ -148,54 +94,41 @@ type Server struct {
 	born   time.Time
 
 	routes   routes
-	pulse    pulse
+	ticker   ticker
+	wheel    keepAliveWheel
+	sweeper  sweeper
 	count    counters
+	groups   groups
+	asking   atomic.Int64 // calls of Config.Admit under way
 	meshKeys atomic.Pointer[[]key.Mesh]
 
 	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never
 
 	// Guarded by mu.
-	mu         sync.Mutex
-	closing    bool
-	draining   bool                          // nobody new comes in
-	logins     map[Stream]context.CancelFunc // of conns and links that are not logged in yet
-	seen       chan struct{}                 // closed when a sibling logs in; nil: nobody waits for one
-	rebalanced map[key.Public]int64          // when peers were sent back to their ideal node
-	running    sync.WaitGroup                // Serve and Link calls and the writers they started
+	mu       sync.Mutex
+	closing  bool
+	draining bool                          // nobody new comes in
+	logins   map[Stream]context.CancelFunc // of conns and links that are not logged in yet
+	seen     chan struct{}                 // closed when a sibling logs in; nil: nobody waits for one
+	running  sync.WaitGroup                // Serve and Link calls, and the logins and writers they started
 }
 
 // New returns a relay, or an error that names the field that is wrong.
 func New(cfg Config) (*Server, error) {
-	if cfg.Key.IsZero() {
-		return nil, errors.New("relay: Config.Key is missing")
-	}
-	if err := checkMeshKeys(cfg.MeshKeys); err != nil {
+	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("relay: Config.%w", err)
 	}
-	if cfg.OutboxBytes < 0 || cfg.LinkOutboxBytes < 0 {
-		return nil, fmt.Errorf("relay: Config.OutboxBytes is %d and LinkOutboxBytes %d, but both must hold a frame", cfg.OutboxBytes, cfg.LinkOutboxBytes)
-	}
-	if cfg.LinkPeers < 0 {
-		return nil, fmt.Errorf("relay: Config.LinkPeers is %d: want how many keys a sibling may announce", cfg.LinkPeers)
-	}
-	cfg.OutboxBytes = cmp.Or(cfg.OutboxBytes, defaultOutboxBytes)
-	cfg.LinkOutboxBytes = cmp.Or(cfg.LinkOutboxBytes, defaultLinkOutbox)
-	cfg.LinkPeers = cmp.Or(cfg.LinkPeers, defaultLinkPeers)
-	cfg.OutboxAge = cmp.Or(cfg.OutboxAge, defaultOutboxAge)
-	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, defaultWriteTimeout)
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
 	s := &Server{
-		cfg:        cfg,
-		public:     cfg.Key.Public(),
-		born:       time.Now(),
-		logins:     make(map[Stream]context.CancelFunc),
-		rebalanced: make(map[key.Public]int64),
+		cfg:    cfg,
+		public: cfg.Key.Public(),
+		born:   time.Now(),
+		logins: make(map[Stream]context.CancelFunc),
 	}
 	s.meshKeys.Store(&cfg.MeshKeys)
 	s.routes.init(&s.count)
-	s.pulse.init(s)
+	s.ticker.init(s)
+	s.wheel.init(s)
+	s.sweeper.server = s
 	return s, nil
 }
 
@@ -250,12 +183,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		stream.Close()
 	}
 	s.mu.Unlock()
-	s.routes.each(func(c *conn) { c.close(ErrShutdown) })
+	for c := range s.routes.all {
+		c.close(ErrShutdown)
+	}
 	s.routes.eachLink(func(l *link) { l.close(ErrShutdown) })
 
 	done := make(chan struct{})
 	go func() {
-		s.pulse.stop() // first: it may start writers, which running counts
+		s.ticker.stop() // first: it may start writers, which running counts
 		s.running.Wait()
 		close(done)
 	}()
@@ -277,7 +212,7 @@ func (s *Server) enter(stream Stream, cancel context.CancelFunc, sibling bool) b
 	}
 	s.running.Add(1)
 	s.logins[stream] = cancel
-	s.pulse.start()
+	s.ticker.start()
 	return true
 }
 
@@ -312,6 +247,9 @@ func (s *Server) siblingSeen() {
 // now is the time since the relay was made, in nanoseconds. It is never 0, which
 // means "not" in places.
 func (s *Server) now() int64 { return 1 + int64(time.Since(s.born)) }
+
+// timeAt is what the clock showed at a time of now.
+func (s *Server) timeAt(now int64) time.Time { return s.born.Add(time.Duration(now - 1)) }
 
 // ended counts and logs the end of a Serve call that has entered.
 //

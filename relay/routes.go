@@ -42,9 +42,10 @@ type routes struct {
 	count *counters             // set once
 	table atomic.Pointer[table] // replaced when it fills up
 
+	known atomic.Int64 // written under mu: keys in table
+	peers atomic.Int64 // written under mu: of these, keys with conns
+
 	mu       sync.Mutex
-	known    int                // guarded by mu: keys in table
-	peers    int                // guarded by mu: of these, keys with conns
 	watchers map[*conn]struct{} // guarded by mu (presence.go)
 	links    map[*link]struct{} // guarded by mu (forwarders.go)
 	draining bool               // guarded by mu (drain.go)
@@ -104,7 +105,7 @@ func (r *routes) insertLocked(rt *route) {
 	if (t.taken+1)*tableSpace > len(t.slots) {
 		t = r.renewLocked(t)
 	}
-	r.known++
+	r.known.Add(1)
 	r.put(t, rt)
 }
 
@@ -123,7 +124,7 @@ func (r *routes) put(t *table, rt *route) {
 // of the old one find what they look for until they load the new one.
 func (r *routes) renewLocked(old *table) *table {
 	slots := smallestTable
-	for slots < 2*tableSpace*(r.known+1) {
+	for slots < 2*tableSpace*(int(r.known.Load())+1) {
 		slots *= 2
 	}
 	t := newTable(slots)
@@ -139,7 +140,7 @@ func (r *routes) deleteLocked(rt *route) {
 		slot := &slots[i&uint64(len(slots)-1)]
 		if at := slot.Load(); at == rt {
 			slot.Store(removed)
-			r.known--
+			r.known.Add(-1)
 			return
 		} else if at == nil {
 			return
@@ -165,21 +166,29 @@ func same(a, b *key.Public) bool {
 		(le.Uint64(a[24:])^le.Uint64(b[24:])) == 0
 }
 
-// each calls f for every conn, without holding mu.
-func (r *routes) each(f func(*conn)) {
-	var all []*conn
-	r.mu.Lock()
-	r.table.Load().each(func(rt *route) { all = append(all, rt.conns...) })
-	r.mu.Unlock()
-	for _, c := range all {
-		f(c)
-	}
-}
+// slotsAtOnce is how many slots of the table are looked at under one hold of the
+// registration mutex.
+const slotsAtOnce = 1024
 
-// sizes returns how many keys have conns, how many only siblings have, and how
-// many siblings watch.
-func (r *routes) sizes() (peers, remote, watchers int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return int64(r.peers), int64(r.known - r.peers), int64(len(r.watchers))
+// all ranges over every conn, without holding mu. Of conns that come or go
+// meanwhile some are among them.
+func (r *routes) all(yield func(*conn) bool) {
+	var conns []*conn
+	for slots := r.table.Load().slots; len(slots) > 0; {
+		n := min(slotsAtOnce, len(slots))
+		conns = conns[:0]
+		r.mu.Lock()
+		for i := range slots[:n] {
+			if rt := slots[i].Load(); rt != nil {
+				conns = append(conns, rt.conns...)
+			}
+		}
+		r.mu.Unlock()
+		slots = slots[n:]
+		for _, c := range conns {
+			if !yield(c) {
+				return
+			}
+		}
+	}
 }

@@ -68,8 +68,8 @@ func checkTable(t *testing.T, r *routes, model map[key.Public]*route) {
 		}
 		seen[rt] = true
 	})
-	if len(seen) != len(model) || r.known != len(model) {
-		t.Errorf("%d routes in the table, %d counted, want %d", len(seen), r.known, len(model))
+	if len(seen) != len(model) || r.known.Load() != int64(len(model)) {
+		t.Errorf("%d routes in the table, %d counted, want %d", len(seen), r.known.Load(), len(model))
 	}
 }
 

@@ -141,8 +141,8 @@ func TestUnlinkEndsWhateverARouteSays(t *testing.T) {
 	}
 	l.announced[randomKey(random)] = l.announced[k] // a route of another key
 	s.routes.unlink(l)
-	if len(l.announced) != 0 || s.routes.known != 0 || len(s.routes.links) != 0 {
-		t.Errorf("%d keys, %d routes and %d links are left", len(l.announced), s.routes.known, len(s.routes.links))
+	if len(l.announced) != 0 || s.routes.known.Load() != 0 || len(s.routes.links) != 0 {
+		t.Errorf("%d keys, %d routes and %d links are left", len(l.announced), s.routes.known.Load(), len(s.routes.links))
 	}
 }
 

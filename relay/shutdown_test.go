@@ -45,16 +45,16 @@ func everyPhase(r *relaytest.Relay) []*relaytest.Peer {
 }
 
 // admitNobodyYet lets peers without the mesh key wait as long as it takes.
-func admitNobodyYet(ctx context.Context, _ relay.Applicant) error {
+func admitNobodyYet(ctx context.Context, _ relay.Applicant) (relay.Admission, error) {
 	<-ctx.Done()
-	return ctx.Err()
+	return relay.Admission{}, ctx.Err()
 }
 
 func TestShutdownEndsEveryPhase(t *testing.T) {
 	inBubble(t, relay.Config{Admit: admitNobodyYet}, func(t *testing.T, r *relaytest.Relay) {
 		peers := everyPhase(r)
 		r.CheckSums()
-		if s := r.Snapshot(); s.Accepts != 9 || s.Conns != 5 {
+		if s := r.Survey(); s.Accepts != 9 || s.Conns != 5 {
 			t.Errorf("%d accepted, %d logged in; want 9 and 5", s.Accepts, s.Conns)
 		}
 		start := time.Now()
@@ -69,7 +69,7 @@ func TestShutdownEndsEveryPhase(t *testing.T) {
 		if took := time.Since(start); took != 0 {
 			t.Errorf("took %v", took)
 		}
-		if n := r.Snapshot().Ended["shutdown"]; n < 5 {
+		if n := r.Survey().Ended["shutdown"]; n < 5 {
 			t.Errorf("%d conns counted as shut down, want those logged in at least", n)
 		}
 	})
@@ -120,9 +120,9 @@ func TestShutdownWithoutConns(t *testing.T) {
 // Shutdown gives up when its context does, and the relay ends when it can.
 func TestShutdownOutOfTime(t *testing.T) {
 	answer := make(chan struct{})
-	admit := func(context.Context, relay.Applicant) error {
+	admit := func(context.Context, relay.Applicant) (relay.Admission, error) {
 		<-answer
-		return nil
+		return relay.Admission{}, nil
 	}
 	synctest.Test(t, func(t *testing.T) {
 		answer = make(chan struct{})
@@ -200,7 +200,7 @@ func TestBrokenStreams(t *testing.T) {
 				if err := p.Ended(); !errors.Is(err, broken) {
 					t.Errorf("ended with %v", err)
 				}
-				if n := r.Snapshot().Ended[c.reason]; n != 1 {
+				if n := r.Survey().Ended[c.reason]; n != 1 {
 					t.Errorf("%d counted as %s, want 1", n, c.reason)
 				}
 				if !alice.IsServed() {

@@ -74,10 +74,10 @@ func allocationsPerPacket(tb testing.TB, window time.Duration) (float64, uint64)
 		}
 	}
 	var before, after runtime.MemStats
-	sent := p.relay.Snapshot().Sent.Other.Packets
+	sent := p.relay.Counters().Sent.Other.Packets
 	runtime.ReadMemStats(&before)
 	time.Sleep(window)
 	runtime.ReadMemStats(&after)
-	sent = p.relay.Snapshot().Sent.Other.Packets - sent
+	sent = p.relay.Counters().Sent.Other.Packets - sent
 	return float64(after.Mallocs-before.Mallocs) / float64(max(1, sent)), sent
 }

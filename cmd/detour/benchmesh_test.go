@@ -50,7 +50,7 @@ func allocationsPerForward(tb testing.TB, window time.Duration) (float64, uint64
 	}
 	defer load.Wait()
 
-	for far.relay.Snapshot().ForwardedIn < 20_000 { // logins, pools and stacks are behind us
+	for far.relay.Counters().ForwardedIn < 20_000 { // logins, pools and stacks are behind us
 		select {
 		case <-ctx.Done():
 			tb.Fatal("the load did not come up")
@@ -58,10 +58,10 @@ func allocationsPerForward(tb testing.TB, window time.Duration) (float64, uint64
 		}
 	}
 	var before, after runtime.MemStats
-	forwarded := far.relay.Snapshot().ForwardedIn
+	forwarded := far.relay.Counters().ForwardedIn
 	runtime.ReadMemStats(&before)
 	time.Sleep(window)
 	runtime.ReadMemStats(&after)
-	forwarded = far.relay.Snapshot().ForwardedIn - forwarded
+	forwarded = far.relay.Counters().ForwardedIn - forwarded
 	return float64(after.Mallocs-before.Mallocs) / float64(max(1, forwarded)), forwarded
 }

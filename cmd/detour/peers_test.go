@@ -81,9 +81,9 @@ func (m *meshed) join(t *testing.T, ideal string) key.Public {
 // are done, which the relay sees a little later.
 func (m *meshed) alone(t *testing.T, n int64) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); m.relay.Snapshot().Conns != n; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); m.relay.Counters().Conns != n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d conns, want %d", m.relay.Snapshot().Conns, n)
+			t.Fatalf("%d conns, want %d", m.relay.Counters().Conns, n)
 		}
 	}
 }

@@ -332,6 +332,6 @@ func (p *relayProcess) stop() error {
 // packets returns how many packets the relay has received. It visits every
 // conn, so it is not for often.
 func (p *relayProcess) packets() uint64 {
-	received := p.relay.Snapshot().Received
+	received := p.relay.Counters().Received
 	return received.Disco.Packets + received.Other.Packets
 }

@@ -50,7 +50,7 @@ type Status struct {
 	Started  time.Time       `json:"started"`
 	Draining bool            `json:"draining"`
 	Health   health.Snapshot `json:"health"`
-	Relay    relay.Snapshot  `json:"relay"`
+	Relay    relay.Survey    `json:"relay"`
 	Edge     edge.Snapshot   `json:"edge"`
 	STUN     *stun.Snapshot  `json:"stun"` // null if it is off
 	Mesh     any             `json:"mesh"`
@@ -122,7 +122,7 @@ func (h *Handler) Status() Status {
 		Started:  h.started.UTC(),
 		Draining: state.Reason == health.Draining,
 		Health:   state,
-		Relay:    h.config.Relay.Snapshot(),
+		Relay:    h.config.Relay.Survey(),
 		Edge:     h.config.Edge.Snapshot(),
 	}
 	if h.config.STUN != nil {

@@ -119,11 +119,11 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	got := r.relay.Snapshot().Received
+	got := r.relay.Counters().Received
 	if packets := got.Disco.Packets + got.Other.Packets; packets != 4 {
 		t.Errorf("the relay got %d packets, want one each way in two checks", packets)
 	}
-	for deadline := time.Now().Add(patience); r.relay.Snapshot().Conns != 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); r.relay.Counters().Conns != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("a check leaves conns behind")
 		}

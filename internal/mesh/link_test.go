@@ -387,7 +387,7 @@ func TestLinkToTheProcessThatTakesOver(t *testing.T) {
 	near := startNode(t, node{})
 	near.join("http://"+old.addr, nil)
 	near.wantLinks(Linked, 1)
-	link := func() []relay.LinkState { return near.relay.Snapshot().Links }
+	link := func() []relay.LinkState { return near.relay.Survey().Links }
 
 	old.stopListening()
 	next := startNode(t, node{key: old.key, addr: old.addr})

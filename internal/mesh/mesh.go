@@ -100,7 +100,7 @@ func New(config Config) (*Mesh, error) {
 		return nil, errors.New("mesh: Config.Relay is missing")
 	}
 	m := newMesh(config)
-	m.link, m.closeNotIdeal, m.siblingSeen = config.Relay.Link, config.Relay.CloseNotIdeal, config.Relay.SiblingSeen
+	m.link, m.closeNotIdeal, m.siblingSeen = config.Relay.Link, (&sender{relay: config.Relay}).closeNotIdeal, config.Relay.SiblingSeen
 	m.dial = dialer{config.RootCAs}.dial
 	if err := m.prepare(); err != nil {
 		return nil, fmt.Errorf("mesh: %w", err)

@@ -44,7 +44,9 @@ func TestAdmission(t *testing.T) {
 	cert := goodCert(t)
 	port, _ := startRelay(t, cert, relay.Config{
 		MeshKeys: []key.Mesh{meshKey},
-		Admit:    func(context.Context, relay.Applicant) error { return errors.New("nobody") },
+		Admit: func(context.Context, relay.Applicant) (relay.Admission, error) {
+			return relay.Admission{}, errors.New("nobody")
+		},
 	})
 	checks := checkedNode(t, Config{}, mapNode("900a", port, cert))
 	want(t, checks, "login", Fail, "does not admit us", "--mesh-psk-file")

@@ -14,6 +14,6 @@
 // # What is checked without asking
 //
 // When a test ends, its relays are shut down. That must end every goroutine,
-// leave the gauges at zero and the sums of relay.Snapshot intact; a peer fails
+// leave the gauges at zero and the sums of relay.Survey intact; a peer fails
 // its test if a frame is longer than peers accept.
 package relaytest

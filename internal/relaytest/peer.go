@@ -2,6 +2,7 @@ package relaytest
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,7 @@ func (p *Peer) Login() {
 // ClientInfo returns the peer's login frame, with its rights added to info.
 func (p *Peer) ClientInfo(info derp.ClientInfo) []byte {
 	info.IsProber = info.IsProber || p.who.Prober
+	info.AppName = cmp.Or(info.AppName, p.who.AppName)
 	if p.who.Mesh {
 		info.MeshKey = MeshKey()
 	}

@@ -61,7 +61,7 @@ func (r *Relay) end() {
 	for _, p := range r.everybody() {
 		p.Close()
 	}
-	snap := r.Snapshot()
+	snap := r.Survey()
 	for _, problem := range append(Sums(snap), Remains(snap)...) {
 		r.t.Errorf("after the end: %s", problem)
 	}
@@ -77,7 +77,7 @@ func (r *Relay) everybody() []*Peer {
 // must not be under way.
 func (r *Relay) CheckSums() {
 	r.t.Helper()
-	for _, problem := range Sums(r.Snapshot()) {
+	for _, problem := range Sums(r.Survey()) {
 		r.t.Error(problem)
 	}
 }
@@ -88,6 +88,7 @@ type Who struct {
 	Mesh     bool   // with the relay's mesh key
 	Prober   bool
 	NotIdeal bool // would rather be on the node "ideal"
+	AppName  string
 	Addr     netip.AddrPort
 	Deaf     bool // does not read frames after the login, until Peer.Listen
 }
@@ -103,6 +104,22 @@ func (r *Relay) Dial(who Who) *Peer {
 // end.
 func (r *Relay) DialOver(who Who, near net.Conn, stream relay.Stream) *Peer {
 	r.t.Helper()
+	from := relay.Origin{Addr: who.Addr}
+	if who.NotIdeal {
+		from.IdealNode = "ideal"
+	}
+	return r.dial(who, near, stream, from)
+}
+
+// DialFrom is Dial from an origin of the test's own.
+func (r *Relay) DialFrom(who Who, from relay.Origin) *Peer {
+	r.t.Helper()
+	near, far := net.Pipe()
+	return r.dial(who, near, netio.Blocking(far, nil), from)
+}
+
+func (r *Relay) dial(who Who, near net.Conn, stream relay.Stream, from relay.Origin) *Peer {
+	r.t.Helper()
 	p := &Peer{
 		Conn: near, Key: Key(who.Name), public: r.Public(who.Name),
 		who: who, relay: r, served: make(chan struct{}),
@@ -112,10 +129,6 @@ func (r *Relay) DialOver(who Who, near net.Conn, stream relay.Stream) *Peer {
 	r.mu.Unlock()
 	go func() {
 		defer close(p.served)
-		from := relay.Origin{Addr: who.Addr}
-		if who.NotIdeal {
-			from.IdealNode = "ideal"
-		}
 		p.servedErr = r.Serve(r.ctx, stream, from)
 	}()
 	return p

@@ -62,11 +62,11 @@ func TestDialogue(t *testing.T) {
 
 func TestSumsFindWhatIsMissing(t *testing.T) {
 	in := relay.Traffic{Packets: 3, Bytes: 30}
-	sound := relay.Snapshot{
+	sound := relay.Survey{Counters: relay.Counters{
 		Received: relay.ByKind{Other: in},
 		Sent:     relay.ByKind{Other: relay.Traffic{Packets: 1, Bytes: 10}},
 		Dropped:  map[string]relay.ByKind{"queue_head": {Other: relay.Traffic{Packets: 2, Bytes: 20}}},
-	}
+	}}
 	queued := sound
 	queued.Received.Other, queued.Queued = relay.Traffic{Packets: 4, Bytes: 35}, 1
 	lost, swapped, many, bytes := sound, sound, sound, sound
@@ -75,7 +75,7 @@ func TestSumsFindWhatIsMissing(t *testing.T) {
 	many.Sent.Other.Packets++
 	bytes.Sent.Other.Bytes--
 	for name, c := range map[string]struct {
-		snap relay.Snapshot
+		snap relay.Survey
 		bad  bool
 	}{
 		"sound": {sound, false}, "queued": {queued, false}, "lost": {lost, true},
@@ -88,7 +88,7 @@ func TestSumsFindWhatIsMissing(t *testing.T) {
 }
 
 func TestRemainsFindsGauges(t *testing.T) {
-	done := relay.Snapshot{Accepts: 2, Ended: map[string]uint64{"eof": 1, "shutdown": 1}}
+	done := relay.Survey{Counters: relay.Counters{Accepts: 2, Ended: map[string]uint64{"eof": 1, "shutdown": 1}}}
 	if got := Remains(done); len(got) > 0 {
 		t.Errorf("problems where there are none: %q", got)
 	}

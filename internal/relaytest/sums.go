@@ -8,7 +8,7 @@ import (
 
 // Sums returns what is wrong with the sums of a snapshot taken while no packet
 // was under way: each kind's packets and bytes must be accounted for.
-func Sums(s relay.Snapshot) (problems []string) {
+func Sums(s relay.Survey) (problems []string) {
 	var lost relay.ByKind
 	for _, of := range s.Dropped {
 		lost.Disco = plus(lost.Disco, of.Disco)
@@ -32,7 +32,7 @@ func Sums(s relay.Snapshot) (problems []string) {
 
 // Remains returns the gauges of a snapshot that are not zero, as they have to be
 // once all conns are gone.
-func Remains(s relay.Snapshot) (problems []string) {
+func Remains(s relay.Survey) (problems []string) {
 	for name, gauge := range map[string]int64{
 		"Conns": s.Conns, "Peers": s.Peers, "Homes": s.Homes, "NotIdeal": s.NotIdeal,
 		"Watchers": s.Watchers, "RemotePeers": s.RemotePeers, "Links": int64(len(s.Links)), "DupKeys": s.DupKeys, "DupConns": s.DupConns, "Queued": s.Queued,

@@ -5,11 +5,12 @@ import (
 	"testing"
 )
 
-// The wheel is turned by hand here: each conn gets its KeepAlive after 120 to
-// 130 ticks, whoever comes and goes meanwhile.
+// The wheel is turned by hand here: each conn gets its KeepAlive after 80 to 90
+// ticks, whoever comes and goes meanwhile.
 func TestWheel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 5))
 	s := newTestServer(t, Config{})
+	const keepAliveTicks = int(defaultKeepAlive / tick)
 	type waiting struct {
 		stream *sink
 		since  int // ticks
@@ -21,18 +22,18 @@ func TestWheel(t *testing.T) {
 		for range random.IntN(3) {
 			c, stream := join(s, numbered(next))
 			next++
-			s.pulse.add(c)
+			s.wheel.add(c)
 			conns[c] = &waiting{stream: stream, since: tick, writes: stream.writes}
 		}
 		for c := range conns {
 			if random.IntN(300) == 0 {
-				s.pulse.remove(c)
-				s.pulse.remove(c) // again has no effect
+				s.wheel.remove(c)
+				s.wheel.remove(c) // again has no effect
 				leave(c)
 				delete(conns, c)
 			}
 		}
-		s.pulse.beat()
+		s.wheel.sendDue()
 		for _, w := range conns {
 			waited := tick + 1 - w.since
 			switch got := w.stream.writes - w.writes; {
@@ -48,8 +49,8 @@ func TestWheel(t *testing.T) {
 		t.Errorf("KeepAlives after these ticks: %v, want %d different", beats, keepAliveJitter)
 	}
 	in := 0
-	for _, c := range s.pulse.slots {
-		for ; c != nil; c = c.beat.next {
+	for _, c := range s.wheel.slots {
+		for ; c != nil; c = c.wheel.next {
 			in++
 		}
 	}
@@ -62,9 +63,9 @@ func TestWheel(t *testing.T) {
 func TestWheelWithoutTheConn(t *testing.T) {
 	s := newTestServer(t, Config{})
 	c, _ := join(s, numbered(1))
-	s.pulse.remove(c)
+	s.wheel.remove(c)
 	for range wheelSlots {
-		s.pulse.beat()
+		s.wheel.sendDue()
 	}
 	if n := s.count.keepAlives.Load(); n != 0 {
 		t.Errorf("%d KeepAlives for nobody", n)

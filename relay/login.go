@@ -1,0 +1,136 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// A login goes through four phases, each within its time:
+//
+//  1. The greeting is written (10 s, spec 4).
+//  2. The answer arrives and its box opens, which proves the peer's key (10 s).
+//  3. Config.Admit decides (Config.AdmitTimeout).
+//  4. The conn is registered and the answer goes out, in front of everything else.
+//
+// It works on a goroutine of its own: cryptography needs a deep stack, which the
+// goroutine that stays with the conn would keep. That one meanwhile watches the
+// peer, if Admit takes its time (waiting.go).
+
+const loginTimeout = 10 * time.Second
+
+type login struct {
+	server   *Server
+	stream   Stream
+	from     *Origin
+	timedOut atomic.Bool
+
+	asking  chan struct{} // closed when Admit is to be asked, or the login is over
+	waiting *waiter       // set before asking is closed; nil: nobody is asked
+
+	done chan struct{} // closed when the login is over
+	conn *conn         // set before done is closed; nil: the login failed
+	err  error         // and why
+}
+
+// accept returns the conn of a peer that has logged in.
+func (s *Server) accept(ctx context.Context, stream Stream, from *Origin) (*conn, error) {
+	s.count.accepts.Add(1)
+	l := &login{server: s, stream: stream, from: from, asking: make(chan struct{}), done: make(chan struct{})}
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		defer close(l.done)
+		defer s.entered(stream)
+		l.conn, l.err = l.run(ctx)
+	}()
+	<-l.asking
+	if l.waiting != nil {
+		return l.waiting.wait(l)
+	}
+	<-l.done
+	return l.conn, l.err
+}
+
+func (l *login) run(ctx context.Context) (*conn, error) {
+	c, box, info, err := l.identify()
+	if err != nil {
+		close(l.asking)
+		return nil, err
+	}
+	if l.from.LoggedIn != nil {
+		l.from.LoggedIn()
+	}
+	s := l.server
+	if s.cfg.Admit == nil || c.sibling {
+		defer close(l.asking)
+		c.begin(l.answer(&box, &Admission{}))
+		return c, nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.AdmitTimeout, ErrAdmitTimeout)
+	defer cancel()
+	l.waiting = newWaiter(ctx, cancel)
+	close(l.asking)
+	admission, err := l.admit(ctx, Applicant{Peer: c.key, Addr: c.addr, Info: info})
+	if err != nil {
+		l.waiting.refuse(l.stream)
+		return nil, err
+	}
+	if !l.waiting.admit(c, &admission, l.answer(&box, &admission)) {
+		return nil, errWaited
+	}
+	return c, nil
+}
+
+func (l *login) answer(box *key.Box, a *Admission) []byte {
+	return derp.AppendServerInfo(nil, box, a.serverInfo())
+}
+
+// identify exchanges greeting and answer within their times. The conn is not
+// registered yet.
+func (l *login) identify() (c *conn, box key.Box, info derp.ClientInfo, err error) {
+	expire := time.AfterFunc(loginTimeout, func() {
+		l.timedOut.Store(true)
+		l.stream.Close()
+	})
+	defer expire.Stop()
+	if err = l.greet(); err == nil {
+		expire.Reset(loginTimeout)
+		c, box, info, err = l.readAnswer()
+	}
+	if err != nil && l.timedOut.Load() {
+		err = ErrLoginTimeout
+	}
+	return c, box, info, err
+}
+
+func (l *login) greet() error {
+	_, err := l.stream.Write(derp.AppendServerKey(nil, l.server.public))
+	for done := false; err == nil && !done; {
+		done, err = l.stream.Flush(true)
+	}
+	return asWriteError(err)
+}
+
+func (l *login) readAnswer() (c *conn, box key.Box, info derp.ClientInfo, err error) {
+	answer := oneFrame{want: derp.FrameClientInfo, min: derp.MinClientInfo, max: derp.MaxClientInfo}
+	payload, err := answer.from(l.stream)
+	if err != nil {
+		return nil, box, info, err
+	}
+	peer, sealed, err := derp.ParseClientInfo(payload)
+	if err == nil {
+		box = l.server.cfg.Key.Box(peer)
+		info, err = derp.OpenClientInfo(sealed, &box)
+	}
+	if err != nil {
+		return nil, box, info, fmt.Errorf("%w: %w", ErrBadLogin, err)
+	}
+	c = newConn(l.server, l.stream, l.from, peer, info)
+	l.server.noteMeshKey(c, info)
+	return c, box, info, nil
+}

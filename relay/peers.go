@@ -1,0 +1,82 @@
+package relay
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/detour-relay/detour/key"
+)
+
+// A PeerState is one conn of a peer as it is at one moment.
+type PeerState struct {
+	Peer      key.Public     `json:"peer"`
+	Addr      netip.AddrPort `json:"addr"` // zero if unknown
+	Since     time.Time      `json:"since"`
+	Used      time.Time      `json:"used"`       // when it last had packets, in either direction; Since: never
+	AppName   string         `json:"app_name"`   // what the peer calls its program
+	IdealNode string         `json:"ideal_node"` // the node that it would rather be on; empty: this one
+	Group     string         `json:"group"`      // see Admission.Group
+	Until     time.Time      `json:"until"`      // see Admission.Until
+	Home      bool           `json:"home"`       // this relay is its home
+	Sibling   bool           `json:"sibling"`    // it has a mesh key
+	Prober    bool           `json:"prober"`     // it is a monitoring program
+	Duplicate bool           `json:"duplicate"`  // its key has other conns
+	Queued    int            `json:"queued"`     // packets that wait for it
+	Received  uint64         `json:"received"`   // bytes of packets from it
+	Sent      uint64         `json:"sent"`       // bytes of packets to it
+}
+
+// Peers ranges over the conns, in no order. A key that has several appears as
+// often. Of conns that come or go meanwhile some are among them.
+func (s *Server) Peers(yield func(PeerState) bool) {
+	for c := range s.routes.all {
+		if !yield(c.state()) {
+			return
+		}
+	}
+}
+
+// Close closes the conns that match, at most atMost of them (0: all), and returns
+// how many it closed. Their Serve calls return why, which is counted under its
+// reason if it is an error of this package. Each call visits every conn, so whoever
+// wants to spread the closing calls it with a small number once a second.
+func (s *Server) Close(match func(PeerState) bool, why error, atMost int) (closed int) {
+	for c := range s.routes.all {
+		if !match(c.state()) || !c.close(why) {
+			continue
+		}
+		if closed++; closed == atMost {
+			break
+		}
+	}
+	return closed
+}
+
+func (c *conn) state() PeerState {
+	o := &c.out
+	o.mu.Lock()
+	pushedAt, sent, queued := o.pushedAt, o.taken, o.disco.frames+o.other.frames
+	o.mu.Unlock()
+	p := PeerState{
+		Peer:      c.key,
+		Addr:      c.addr,
+		Since:     c.server.timeAt(c.since),
+		Used:      c.server.timeAt(max(c.since, c.usedAt.Load(), pushedAt)),
+		AppName:   c.appName.Value(),
+		IdealNode: c.ideal.Value(),
+		Home:      c.home.Load(),
+		Sibling:   c.sibling,
+		Prober:    c.prober,
+		Duplicate: c.duplicate.Load(),
+		Queued:    queued + int(o.inHand.Load()),
+		Received:  c.received.Load(),
+		Sent:      sent,
+	}
+	if c.group != nil {
+		p.Group = c.group.name
+	}
+	if c.until != 0 {
+		p.Until = time.UnixMilli(c.until)
+	}
+	return p
+}

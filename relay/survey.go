@@ -1,0 +1,196 @@
+package relay
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/key"
+)
+
+// A Traffic counts packets and the bytes of their payload, without keys and
+// headers.
+type Traffic struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// A ByKind has a count for each kind of packet.
+type ByKind struct {
+	Disco Traffic `json:"disco"`
+	Other Traffic `json:"other"`
+}
+
+// Counters is what a relay has counted. When no packet is under way, for each
+// kind of packet:
+//
+//	Received = Sent + the sum of Dropped + Survey.Queued
+//
+// where Queued counts packets only. Gauges go down as well as up; everything
+// else only grows.
+type Counters struct {
+	Accepts   uint64 `json:"accepts"`   // streams handed to Serve
+	Admitting int64  `json:"admitting"` // gauge: calls of Config.Admit under way
+	Conns     int64  `json:"conns"`     // gauge: logged in, duplicates and siblings included
+	Peers     int64  `json:"peers"`     // gauge: distinct keys
+	Homes     int64  `json:"homes"`     // gauge: conns that call this relay their home
+
+	NotIdeal int64 `json:"not_ideal"` // gauge: conns that said this is not their ideal node
+	Watchers int64 `json:"watchers"`  // gauge: siblings that watch our peers
+
+	RemotePeers   int64  `json:"remote_peers"`    // gauge: keys that only siblings have
+	WrongMeshKeys uint64 `json:"wrong_mesh_keys"` // logins with a mesh key that is not ours
+	LinkTries     uint64 `json:"link_tries"`      // streams handed to Link
+
+	DupKeys       int64  `json:"dup_keys"`        // gauge: keys with several conns
+	DupConns      int64  `json:"dup_conns"`       // gauge: their conns
+	DupConnsTotal uint64 `json:"dup_conns_total"` // conns that met another of their key, ever
+
+	HomeMovesIn  uint64 `json:"home_moves_in"`
+	HomeMovesOut uint64 `json:"home_moves_out"`
+
+	Received     ByKind            `json:"received"`      // from peers and siblings
+	ForwardedIn  uint64            `json:"forwarded_in"`  // of these, packets from siblings
+	Sent         ByKind            `json:"sent"`          // to peers and siblings
+	ForwardedOut uint64            `json:"forwarded_out"` // of these, packets to siblings
+	Dropped      map[string]ByKind `json:"dropped"`       // by reason, see drop.go
+
+	Pings         uint64            `json:"pings"`
+	Pongs         uint64            `json:"pongs"`
+	KeepAlives    uint64            `json:"keep_alives"`
+	PeerGone      map[string]uint64 `json:"peer_gone"` // by derp.Reason
+	UnknownFrames uint64            `json:"unknown_frames"`
+	Ended         map[string]uint64 `json:"ended"`       // conns and logins, by reason, see end.go
+	LinksEnded    map[string]uint64 `json:"links_ended"` // the same of links
+}
+
+// A Survey is the state of a relay at one moment.
+type Survey struct {
+	Counters
+
+	Draining bool         `json:"draining"`
+	Queued   int64        `json:"queued"` // packets waiting in outboxes
+	Links    []LinkState  `json:"links"`  // that are up now
+	Groups   []GroupState `json:"groups"` // that have conns now
+}
+
+// A GroupState is those conns that are counted together, see Admission.Group.
+type GroupState struct {
+	Name     string  `json:"name"`
+	Conns    int     `json:"conns"`
+	Received Traffic `json:"received"` // since the group had its first conn
+}
+
+// A LinkState is a link as it is at one moment.
+type LinkState struct {
+	Name       string         `json:"name"` // as in Sibling
+	Addr       netip.AddrPort `json:"addr"`
+	Key        key.Public     `json:"key"`
+	Up         time.Duration  `json:"up"`         // for how long, nanoseconds
+	Peers      int            `json:"peers"`      // keys that the sibling has
+	Queued     int            `json:"queued"`     // packets that wait for it
+	Restarting bool           `json:"restarting"` // it has said so
+}
+
+// Counters returns the counters as they are now. It takes no lock and visits
+// nobody, so it may be asked as often as one likes.
+func (s *Server) Counters() Counters {
+	n, peers := &s.count, s.routes.peers.Load()
+	c := Counters{
+		Accepts:       n.accepts.Load(),
+		Admitting:     s.asking.Load(),
+		Conns:         n.conns.Load(),
+		Peers:         peers,
+		Homes:         n.homes.Load(),
+		NotIdeal:      n.notIdeal.Load(),
+		Watchers:      n.watchers.Load(),
+		RemotePeers:   max(0, s.routes.known.Load()-peers),
+		WrongMeshKeys: n.wrongMeshKeys.Load(),
+		LinkTries:     n.linkTries.Load(),
+		DupKeys:       n.dupKeys.Load(),
+		DupConns:      n.dupConns.Load(),
+		DupConnsTotal: n.dupConnsTotal.Load(),
+		HomeMovesIn:   n.homeMovesIn.Load(),
+		HomeMovesOut:  n.homeMovesOut.Load(),
+		Received:      byKind(&n.packetsIn, &n.bytesIn),
+		ForwardedIn:   n.forwardedIn.Load(),
+		Sent:          byKind(&n.packetsOut, &n.bytesOut),
+		ForwardedOut:  n.forwardedOut.Load(),
+		Dropped:       make(map[string]ByKind, dropReasons),
+		Pings:         n.pings.Load(),
+		Pongs:         n.pongs.Load(),
+		KeepAlives:    n.keepAlives.Load(),
+		PeerGone:      make(map[string]uint64, len(n.peerGone)),
+		UnknownFrames: n.unknownFrames.Load(),
+		Ended:         make(map[string]uint64, linkEndReasons),
+		LinksEnded:    make(map[string]uint64, endReasons),
+	}
+	for r := range dropReasons {
+		c.Dropped[r.String()] = byKind(&n.dropped[r], &n.bytesLost[r])
+	}
+	for r := range n.peerGone {
+		c.PeerGone[derp.Reason(r).String()] = n.peerGone[r].Load()
+	}
+	for r := range linkEndReasons {
+		c.Ended[r.String()] = n.closed[r].Load()
+	}
+	for r := range endReasons {
+		c.LinksEnded[r.String()] = n.linksEnded[r].Load()
+	}
+	return c
+}
+
+// Survey returns the counters, and what one learns by visiting every conn and
+// link. It is for people and scrapers, not for every second.
+func (s *Server) Survey() Survey {
+	survey := Survey{Counters: s.Counters(), Groups: s.groups.states()}
+	survey.Queued = s.queued()
+	survey.Links, survey.Draining = s.routes.linkStates(s.now())
+	return survey
+}
+
+// queued returns how many packets wait in outboxes.
+func (s *Server) queued() (packets int64) {
+	for c := range s.routes.all {
+		packets += int64(c.out.queued())
+	}
+	s.routes.eachLink(func(l *link) { packets += int64(l.out.queued()) })
+	return packets
+}
+
+// linkStates returns the links by name, and whether the relay drains.
+func (r *routes) linkStates(now int64) (states []LinkState, draining bool) {
+	states = []LinkState{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for l := range r.links {
+		states = append(states, LinkState{
+			Name: l.to.Name, Addr: l.to.Addr, Key: l.key, Up: time.Duration(now - l.since),
+			Peers: len(l.announced), Queued: l.out.queued(), Restarting: l.restarting,
+		})
+	}
+	slices.SortFunc(states, func(a, b LinkState) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(b.Up, a.Up)) })
+	return states, r.draining
+}
+
+// states returns the groups by name.
+func (gs *groups) states() []GroupState {
+	states := []GroupState{}
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	for _, g := range gs.byName {
+		states = append(states, GroupState{
+			Name: g.name, Conns: g.conns, Received: Traffic{g.packets.Load(), g.bytes.Load()},
+		})
+	}
+	slices.SortFunc(states, func(a, b GroupState) int { return cmp.Compare(a.Name, b.Name) })
+	return states
+}
+
+func byKind(packets, bytes *[packetKinds]atomic.Uint64) ByKind {
+	of := func(k PacketKind) Traffic { return Traffic{packets[k].Load(), bytes[k].Load()} }
+	return ByKind{Disco: of(Disco), Other: of(Other)}
+}
