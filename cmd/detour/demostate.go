@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/detour-relay/detour/internal/meshkey"
 )
 
 // A demoState is the directory where a demo has its keys and certificates, and
@@ -39,11 +41,7 @@ func (s demoState) meshKeyFile() (path string, err error) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return path, err
 	}
-	k, err := newMeshKey()
-	if err != nil {
-		return "", err
-	}
-	return path, createMeshKeyFile(path, k)
+	return path, createMeshKeyFile(path, meshkey.New())
 }
 
 // relayDir is the state directory of one relay, which the relay makes.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
-	"github.com/detour-relay/detour/internal/smallfile"
+	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -89,13 +87,6 @@ func newKeyShowCommand() *cobra.Command {
 	}
 }
 
-// newMeshKey makes a mesh key from the system's randomness.
-func newMeshKey() (key.Mesh, error) {
-	var raw [key.Len]byte
-	rand.Read(raw[:]) // never fails
-	return key.ParseMesh(hex.EncodeToString(raw[:]))
-}
-
 func newKeyMeshCommand() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
@@ -108,14 +99,11 @@ printed: keep it secret. Whoever has it can read the addresses of all peers and
 send packets in their name.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			k, err := newMeshKey()
-			if err != nil {
-				return err
-			}
+			k := meshkey.New()
 			if cmd.Flags().Changed("out") {
 				return createMeshKeyFile(out, k)
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), k.Text())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), k.Text())
 			return err
 		},
 	}
@@ -127,7 +115,7 @@ func createMeshKeyFile(path string, k key.Mesh) error {
 	if path == "" {
 		return cli.Usagef("--out: the file name is empty: name the file to create")
 	}
-	err := smallfile.WriteNew(path, []byte(k.Text()+"\n"), smallfile.ModeSecret)
+	err := meshkey.Create(path, k)
 	if errors.Is(err, fs.ErrExist) {
 		return existsError(path)
 	}

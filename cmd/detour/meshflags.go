@@ -8,6 +8,7 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/mesh"
+	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 	"github.com/spf13/pflag"
@@ -90,7 +91,7 @@ func (f *meshFlags) logKeys(log *slog.Logger) {
 }
 
 func (f *meshFlags) warnIfOpen(log *slog.Logger) {
-	if f.key.OpenToOthers() {
+	if meshkey.OpenToOthers(f.key.File) {
 		log.Warn("every user of this machine can read the mesh key: chmod o= the file", "file", f.key.File)
 	}
 }

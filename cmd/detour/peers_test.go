@@ -14,6 +14,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -28,10 +29,7 @@ type meshed struct {
 func startMeshed(t *testing.T, n int) (relays []*meshed) {
 	t.Helper()
 	keyFile := filepath.Join(t.TempDir(), "mesh.key")
-	k, err := newMeshKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	k := meshkey.New()
 	if err := createMeshKeyFile(keyFile, k); err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,8 @@ var table = []row{
 	{name: "internal/netio", own: none, outside: none, beneath: []string{"net/http"}}, // so that clients can use it, too
 	{name: "key", own: []string{"internal/smallfile", "internal/text"}, outside: []string{"golang.org/x/crypto"}, beneath: web},
 	{name: "derp", own: []string{"key"}, outside: none, beneath: web},
+	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
+	{name: "internal/config", own: none, outside: none, beneath: web},
 	{name: "internal/pin", own: []string{"derp"}, outside: none, beneath: []string{"net/http", "crypto/tls"}},
 
 	// Maps are data: who connects to what they name is not their business.

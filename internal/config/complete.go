@@ -1,0 +1,175 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// Where a relay listens unless it is told.
+const (
+	DefaultListen = ":443"
+	DevListen     = "127.0.0.1:3340"
+)
+
+// Defaults are the settings of a relay that is told nothing.
+func Defaults() Config {
+	return Config{
+		MaxPending: 8192,
+		TCP: TCP{
+			KeepAlive:    Duration(10 * time.Minute),
+			UserTimeout:  Duration(15 * time.Second),
+			WriteTimeout: Duration(2 * time.Second),
+		},
+		Drain:     Duration(15 * time.Second),
+		SelfCheck: CheckAuto,
+		Log:       Log{Format: "auto", Level: "info"},
+	}
+}
+
+// Complete returns the settings with what follows from others filled in, or an
+// [*Error]. It looks at no file, name or address.
+func (c Config) Complete() (Config, error) {
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+		if c.Dev {
+			c.Listen = DevListen
+		}
+	}
+	if c.TLS.Mode == "" && (c.TLS.Cert != "" || c.TLS.Key != "") && !c.Dev {
+		c.TLS.Mode = TLSFiles
+	}
+	check := (Config).checkTLS
+	if c.Dev {
+		check = (Config).checkDev
+	}
+	for _, check := range []func(Config) *Error{check, Config.checkNumbers, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog} {
+		if err := check(c); err != nil {
+			return c, err
+		}
+	}
+	if c.Dev {
+		c.TLS.Mode = TLSOff
+	}
+	return c, nil
+}
+
+func (c Config) checkDev() *Error {
+	leaveOut := func(setting string) *Error {
+		return &Error{Setting: "dev", What: "is plain HTTP with a key that is forgotten at the end", Remedy: "leave out {" + setting + "}, or {dev}"}
+	}
+	switch {
+	case c.TLS.Mode != "" && c.TLS.Mode != TLSOff:
+		return leaveOut("tls.mode")
+	case c.TLS.Cert != "":
+		return leaveOut("tls.cert")
+	case c.TLS.Key != "":
+		return leaveOut("tls.key")
+	case c.StateDir != "":
+		return leaveOut("state-dir")
+	case c.RelayKey != "":
+		return leaveOut("relay-key")
+	}
+	return nil
+}
+
+func (c Config) checkTLS() *Error {
+	files := c.TLS.Cert != "" || c.TLS.Key != ""
+	switch c.TLS.Mode {
+	case "":
+		return &Error{Setting: "tls.mode", What: "is missing",
+			Remedy: "choose self (with {hostname}), files (with {tls.cert} and {tls.key}) or off; or try {dev}"}
+	case TLSFiles:
+		if c.TLS.Cert == "" || c.TLS.Key == "" {
+			return &Error{Setting: "tls.mode", What: "files needs both {tls.cert} and {tls.key}"}
+		}
+	case TLSOff, TLSSelf:
+		if files {
+			return &Error{Setting: "tls.cert", What: "and {tls.key} mean {tls.mode} files, not {tls.mode} " + c.TLS.Mode,
+				Remedy: "leave one or the other out"}
+		}
+		if c.TLS.Mode == TLSSelf && c.Hostname == "" {
+			return &Error{Setting: "tls.mode", What: "self needs {hostname}",
+				Remedy: "the DNS name or IP address by which peers reach the relay"}
+		}
+	default:
+		return &Error{Setting: "tls.mode", What: fmt.Sprintf("%q", c.TLS.Mode), Remedy: "choose off, files or self"}
+	}
+	return nil
+}
+
+func (c Config) checkNumbers() *Error {
+	switch {
+	case !(c.Accept.Limit >= 0) || math.IsInf(c.Accept.Limit, 0):
+		return &Error{Setting: "accept.limit", What: fmt.Sprint(c.Accept.Limit), Remedy: "want a number of connections, or 0 for no limit"}
+	case c.Accept.Burst < 0 || c.Accept.Burst > 0 && c.Accept.Limit == 0:
+		return &Error{Setting: "accept.burst", What: fmt.Sprint(c.Accept.Burst), Remedy: "want 1 or more, together with {accept.limit}"}
+	case c.MaxPending < 1:
+		return &Error{Setting: "max-pending", What: fmt.Sprint(c.MaxPending), Remedy: "want 1 or more"}
+	}
+	return nil
+}
+
+func (c Config) checkTimes() *Error {
+	if c.Drain < 0 {
+		return &Error{Setting: "drain", What: c.Drain.String(), Remedy: "want a time to spread the departure of the peers over, or 0 for none"}
+	}
+	for _, t := range []struct {
+		setting string
+		d       Duration
+	}{
+		{"tcp.keepalive", c.TCP.KeepAlive},
+		{"tcp.user-timeout", c.TCP.UserTimeout},
+		{"tcp.write-timeout", c.TCP.WriteTimeout},
+	} {
+		if t.d < 0 || t.d > 0 && time.Duration(t.d) < time.Millisecond {
+			return &Error{Setting: t.setting, What: t.d.String(), Remedy: "want 1ms or more, or 0"}
+		}
+	}
+	return nil
+}
+
+func (c Config) checkMesh() *Error {
+	if c.Mesh.CA != "" && !c.Mesh.Used() {
+		return &Error{Setting: "mesh.ca", What: "is for siblings, and there are none", Remedy: "add {mesh.with}, {mesh.dns} or {mesh.srv}"}
+	}
+	if len(c.Mesh.Rebalance) > 0 && !c.Mesh.Used() {
+		return &Error{Setting: "mesh.rebalance", What: "is for a relay with siblings", Remedy: "add {mesh.with}"}
+	}
+	return nil
+}
+
+func (c Config) checkSelfCheck() *Error {
+	plain := c.Dev || c.TLS.Mode == TLSOff
+	switch c.SelfCheck {
+	case CheckAuto, CheckDirect, CheckOff:
+		return nil
+	case CheckName:
+		if c.Hostname == "" || plain {
+			return &Error{Setting: "self-check", What: "name is for a relay with {hostname} and TLS",
+				Remedy: "give the URL by which peers reach it instead, or direct"}
+		}
+		return nil
+	}
+	u, err := url.Parse(c.SelfCheck)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return &Error{Setting: "self-check", What: fmt.Sprintf("%q", c.SelfCheck),
+			Remedy: "choose auto, name, direct or off, or give the URL by which peers reach the relay, such as https://relay.example:8443/derp"}
+	}
+	if u.Scheme == "http" && !plain {
+		return &Error{Setting: "self-check", What: fmt.Sprintf("%q", c.SelfCheck), Remedy: "this relay speaks TLS: write https://"}
+	}
+	return nil
+}
+
+func (c Config) checkLog() *Error {
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		return &Error{Setting: "log.level", What: fmt.Sprintf("%q", c.Log.Level), Remedy: "choose debug, info, warn or error"}
+	}
+	if !slices.Contains([]string{"auto", "text", "json"}, c.Log.Format) {
+		return &Error{Setting: "log.format", What: fmt.Sprintf("%q", c.Log.Format), Remedy: "choose auto, text or json"}
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+// Package config holds the settings of a relay: one plain value, wherever it comes
+// from. Commands make it from their flags, programs fill it in, a process that
+// hands over to the next one sends it as JSON. It reads no files, opens nothing
+// and knows no flag.
+//
+// # Words
+//
+//   - setting: one value, named by its path in the JSON form: "listen", "mesh.with".
+//   - live: a setting that a running relay takes over as it is. All others take a
+//     new process, which [Diff] tells apart.
+//
+// A Config begins as [Defaults]; from there on zero values mean what the fields
+// say, which is mostly "off". [Config.Complete] checks what can be known without
+// looking at the machine and fills in what follows from other settings.
+package config
+
+// A Config is what a relay is made from.
+type Config struct {
+	// Dev is for trying things out: plain HTTP on a loopback address, with a key
+	// that is forgotten at the end.
+	Dev bool `json:"dev" yaml:"dev"`
+
+	// Listen is the address of the relay, host:port; port 0 takes any free one.
+	// Empty: DefaultListen, or DevListen for Dev.
+	Listen string `json:"listen" yaml:"listen"`
+
+	// Hostname is the DNS name or IP address by which peers reach the relay.
+	Hostname string `json:"hostname" yaml:"hostname"`
+
+	// STUN is the UDP address for STUN, or "off". Empty: port 3478 of the host of
+	// Listen, or for Dev the port that the listener got.
+	STUN string `json:"stun" yaml:"stun"`
+
+	// Home is what the home page is: empty for a short explanation, "blank", or a
+	// URL to redirect to.
+	Home string `json:"home" yaml:"home"`
+
+	TLS TLS `json:"tls" yaml:"tls"`
+
+	// StateDir keeps keys and self-signed certificates. Empty: where the service
+	// manager or the system's custom says.
+	StateDir string `json:"state-dir" yaml:"state-dir"`
+
+	// RelayKey is the file with the relay's private key, made if missing. Empty:
+	// relay.key in the state directory.
+	RelayKey string `json:"relay-key" yaml:"relay-key"`
+
+	Accept Accept `json:"accept" yaml:"accept"`
+
+	// MaxPending bounds the connections that are in their handshake; the oldest
+	// gives way.
+	MaxPending int `json:"max-pending" yaml:"max-pending"`
+
+	TCP TCP `json:"tcp" yaml:"tcp"`
+
+	Mesh Mesh `json:"mesh" yaml:"mesh"`
+
+	// Drain is the time over which peers are sent away at the end; 0: none.
+	Drain Duration `json:"drain" yaml:"drain"`
+
+	// SelfCheck says how the relay checks that it is of use: CheckAuto, CheckName,
+	// CheckDirect, CheckOff, or the URL by which peers reach it.
+	SelfCheck string `json:"self-check" yaml:"self-check"`
+
+	Log Log `json:"log" yaml:"log"`
+
+	// Admin and Pprof are loopback addresses for operators of the same machine:
+	// health and status, and profiles. Empty: none.
+	Admin string `json:"admin" yaml:"admin"`
+	Pprof string `json:"pprof" yaml:"pprof"`
+}
+
+// TLS says how connections are secured.
+type TLS struct {
+	// Mode is TLSOff, TLSFiles or TLSSelf. Empty: TLSFiles if there are files, and
+	// TLSOff for Dev.
+	Mode string `json:"mode" yaml:"mode"`
+
+	Cert string `json:"cert" yaml:"cert"` // PEM file: the leaf, then the intermediates
+	Key  string `json:"key" yaml:"key"`   // PEM file: the private key of the leaf
+}
+
+// The modes of TLS.
+const (
+	TLSOff   = "off"   // plain HTTP
+	TLSFiles = "files" // a pair from two files
+	TLSSelf  = "self"  // self-signed, trusted by its pin
+)
+
+// Accept limits new connections.
+type Accept struct {
+	Limit float64 `json:"limit" yaml:"limit"` // a second; 0: no limit
+	Burst int     `json:"burst" yaml:"burst"` // so many at once; 0: one second's worth
+}
+
+// TCP has the timeouts of connections. 0: off.
+type TCP struct {
+	KeepAlive    Duration `json:"keepalive" yaml:"keepalive"`         // after so long without a word, ask the peer's system
+	UserTimeout  Duration `json:"user-timeout" yaml:"user-timeout"`   // how long sent bytes may stay unacknowledged (Linux)
+	WriteTimeout Duration `json:"write-timeout" yaml:"write-timeout"` // how long a conn may take no bytes while some wait
+}
+
+// Mesh says which siblings a relay has, and how it knows them.
+type Mesh struct {
+	// KeyFile has the mesh keys of the region, one a line: the first is used, all
+	// are accepted. Empty: the environment may have one.
+	KeyFile string `json:"key-file" yaml:"key-file"`
+
+	// With are siblings by name, each host[:port][/dialhost][=pin] or
+	// http://host:port; DNS are names whose addresses all are siblings; SRV are
+	// names whose SRV records lead to siblings.
+	With []string `json:"with" yaml:"with"`
+	DNS  []string `json:"dns" yaml:"dns"`
+	SRV  []string `json:"srv" yaml:"srv"`
+
+	CA string `json:"ca" yaml:"ca"` // PEM file to verify siblings with; empty: the system's authorities
+
+	// Rebalance sends idle peers back to the node of the DERP map that they want,
+	// while the sibling that is this node is well: from node to entry of With.
+	Rebalance map[string]string `json:"rebalance" yaml:"rebalance"`
+}
+
+// Used reports whether there are siblings to link to.
+func (m Mesh) Used() bool { return len(m.With)+len(m.DNS)+len(m.SRV) > 0 }
+
+// Log says what is logged.
+type Log struct {
+	Format string `json:"format" yaml:"format"` // auto, text or json
+	Level  string `json:"level" yaml:"level"`   // debug, info, warn or error
+}
+
+// What SelfCheck may be besides a URL.
+const (
+	CheckAuto   = "auto"   // by name, unless this machine cannot reach it
+	CheckName   = "name"   // by name
+	CheckDirect = "direct" // at the listener's own address
+	CheckOff    = "off"
+)
+
+// STUNOff switches STUN off.
+const STUNOff = "off"

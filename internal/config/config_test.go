@@ -1,0 +1,171 @@
+package config
+
+import (
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func good() Config {
+	c := Defaults()
+	c.TLS.Mode, c.Hostname = TLSSelf, "relay.example"
+	return c
+}
+
+func TestCompleteFillsInWhatFollows(t *testing.T) {
+	for name, test := range map[string]struct {
+		change       func(*Config)
+		listen, mode string
+	}{
+		"self":           {func(*Config) {}, DefaultListen, TLSSelf},
+		"files by files": {func(c *Config) { c.TLS = TLS{Cert: "c", Key: "k"} }, DefaultListen, TLSFiles},
+		"dev":            {func(c *Config) { c.TLS, c.Dev = TLS{}, true }, DevListen, TLSOff},
+		"dev elsewhere":  {func(c *Config) { c.TLS, c.Dev, c.Listen = TLS{}, true, ":1" }, ":1", TLSOff},
+	} {
+		c := good()
+		test.change(&c)
+		got, err := c.Complete()
+		if err != nil || got.Listen != test.listen || got.TLS.Mode != test.mode {
+			t.Errorf("%s: %q, %q, %v", name, got.Listen, got.TLS.Mode, err)
+		}
+		if again, err := got.Complete(); err != nil || !reflect.DeepEqual(again, got) {
+			t.Errorf("%s: what is complete changes: %v, %v", name, again, err)
+		}
+	}
+}
+
+func TestCompleteNamesTheSetting(t *testing.T) {
+	for want, change := range map[string]func(*Config){
+		"tls.mode is missing":                          func(c *Config) { c.TLS.Mode = "" },
+		`tls.mode "acme": choose off, files or self`:   func(c *Config) { c.TLS.Mode = "acme" },
+		"tls.mode files needs both tls.cert and":       func(c *Config) { c.TLS = TLS{Cert: "c"} },
+		"tls.cert and tls.key mean tls.mode files":     func(c *Config) { c.TLS.Key = "k" },
+		"tls.mode self needs hostname":                 func(c *Config) { c.Hostname = "" },
+		"leave out state-dir, or dev":                  func(c *Config) { c.Dev, c.TLS, c.StateDir = true, TLS{}, "x" },
+		"leave out relay-key, or dev":                  func(c *Config) { c.Dev, c.TLS, c.RelayKey = true, TLS{}, "x" },
+		"leave out tls.mode, or dev":                   func(c *Config) { c.Dev = true },
+		"leave out tls.cert, or dev":                   func(c *Config) { c.Dev, c.TLS = true, TLS{Cert: "c"} },
+		"accept.limit NaN":                             func(c *Config) { c.Accept.Limit = math.NaN() },
+		"accept.limit +Inf":                            func(c *Config) { c.Accept.Limit = math.Inf(1) },
+		"accept.burst 5: want 1 or more":               func(c *Config) { c.Accept.Burst = 5 },
+		"max-pending 0":                                func(c *Config) { c.MaxPending = 0 },
+		"drain -1s: want a time":                       func(c *Config) { c.Drain = Duration(-time.Second) },
+		"tcp.keepalive -1s":                            func(c *Config) { c.TCP.KeepAlive = Duration(-time.Second) },
+		"tcp.user-timeout 1ns":                         func(c *Config) { c.TCP.UserTimeout = 1 },
+		"tcp.write-timeout 1µs":                        func(c *Config) { c.TCP.WriteTimeout = Duration(time.Microsecond) },
+		"mesh.ca is for siblings":                      func(c *Config) { c.Mesh.CA = "x" },
+		"mesh.rebalance is for a relay with siblings":  func(c *Config) { c.Mesh.Rebalance = map[string]string{"a": "b"} },
+		`self-check "maybe": choose auto`:              func(c *Config) { c.SelfCheck = "maybe" },
+		`self-check "http://a": this relay speaks TLS`: func(c *Config) { c.SelfCheck = "http://a" },
+		"self-check name is for a relay with hostname": func(c *Config) { c.SelfCheck, c.TLS = CheckName, TLS{Mode: TLSOff} },
+		`log.level "loud"`:                             func(c *Config) { c.Log.Level = "loud" },
+		`log.format "xml"`:                             func(c *Config) { c.Log.Format = "xml" },
+	} {
+		c := good()
+		change(&c)
+		_, err := c.Complete()
+		e, ok := errors.AsType[*Error](err)
+		if !ok || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: want %s", err, want)
+			continue
+		}
+		if !slices.Contains(Settings(), e.Setting) {
+			t.Errorf("%v: there is no setting %q", err, e.Setting)
+		}
+		if text := e.Text(strings.ToUpper); strings.ContainsAny(text, "{}") || !strings.HasPrefix(text, strings.ToUpper(e.Setting)) {
+			t.Errorf("spelt by a front end: %s", text)
+		}
+	}
+}
+
+// What a person gave stays as it is, whatever it looks like.
+func TestErrorSpelling(t *testing.T) {
+	flag := func(setting string) string { return "--" + strings.ReplaceAll(setting, ".", "-") }
+	for want, e := range map[string]*Error{
+		"--listen: no: choose another --mesh-with":  {Setting: "listen", Err: errors.New("no"), Remedy: "choose another {mesh.with}"},
+		"--listen is bad: no":                       {Setting: "listen", What: "is bad", Err: errors.New("no")},
+		`--home "{x}"`:                              {Setting: "home", What: `"{x}"`},
+		"{listen}":                                  {Err: errors.New("{listen}")},
+		"--tls-mode self needs --hostname: write a": {Setting: "tls.mode", What: "self needs {hostname}", Remedy: "write a"},
+	} {
+		if got := e.Text(flag); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestDiffTellsLiveFromRestart(t *testing.T) {
+	from := good()
+	to := good()
+	to.Log.Level, to.Mesh.KeyFile, to.TLS.Cert, to.TLS.Key = "debug", "other.key", "c", "k"
+	to.Mesh.With, to.Listen, to.Drain, to.Accept.Burst = []string{"b"}, ":1", 0, 3
+	to.Mesh.DNS = []string{} // as good as none
+	got := Diff(from, to)
+	if want := []string{"tls.cert", "tls.key", "mesh.key-file", "log.level"}; !slices.Equal(got.Live, want) {
+		t.Errorf("live: %q", got.Live)
+	}
+	if want := []string{"listen", "accept.burst", "mesh.with", "drain"}; !slices.Equal(got.Restart, want) {
+		t.Errorf("restart: %q", got.Restart)
+	}
+	if got := Diff(from, from); got.Live != nil || got.Restart != nil {
+		t.Errorf("nothing changed: %+v", got)
+	}
+	for _, setting := range live {
+		if !slices.Contains(Settings(), setting) {
+			t.Errorf("there is no setting %s", setting)
+		}
+	}
+}
+
+// Each setting has one name for all forms.
+func TestSettingsAreTagged(t *testing.T) {
+	var walk func(reflect.Type)
+	walk = func(of reflect.Type) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			if name := f.Tag.Get("json"); name == "" || name != f.Tag.Get("yaml") || name != strings.ToLower(name) {
+				t.Errorf("%s.%s: json %q, yaml %q", of, f.Name, name, f.Tag.Get("yaml"))
+			}
+			if f.Type.Kind() == reflect.Struct {
+				walk(f.Type)
+			}
+		}
+	}
+	walk(reflect.TypeOf(Config{}))
+}
+
+func TestDecode(t *testing.T) {
+	c := good()
+	c.Mesh = Mesh{With: []string{"a", "b=sha256-raw:00"}, DNS: []string{"c"}, Rebalance: map[string]string{"n": "a"}}
+	c.Drain, c.Accept.Limit = Duration(90*time.Second), 2.5
+	text, err := c.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(text)
+	if err != nil || len(Diff(c, got).Live)+len(Diff(c, got).Restart) > 0 {
+		t.Errorf("%s: %+v, %v", text, got, err)
+	}
+	if got, err := Decode([]byte(`{"listen": ":1", "tcp": {"keepalive": "0s"}}`)); err != nil ||
+		got.Listen != ":1" || got.TCP.KeepAlive != 0 || got.TCP.UserTimeout != Defaults().TCP.UserTimeout {
+		t.Errorf("what is left out is not the default: %+v, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		`{"lisen": ":1"}`:                       `unknown field "lisen"`,
+		`{"mesh": {"with": "a"}}`:               "mesh.with is a string: want a []string",
+		`{"drain": "soon"}`:                     "soon",
+		`{"listen": ":1"} x`:                    "more after the last brace",
+		`{"tcp": {"keepalive": 5}}`:             "tcp.keepalive is a number",
+		`{`:                                     "settings: ",
+		``:                                      "settings: ",
+		`{"mesh": {"rebalance": {"a": ["b"]}}}`: "mesh.rebalance",
+	} {
+		if _, err := Decode([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
