@@ -1,6 +1,11 @@
 package edge
 
-import "sync/atomic"
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/detour-relay/detour/internal/netio"
+)
 
 // counters are the numbers behind a Snapshot.
 type counters struct {
@@ -19,6 +24,7 @@ type counters struct {
 	webSocket atomic.Uint64
 	refused   atomic.Uint64
 	sentAway  atomic.Uint64
+	floods    atomic.Uint64
 	serving   atomic.Int64
 }
 
@@ -46,6 +52,7 @@ type Snapshot struct {
 	WebSocket uint64 `json:"websocket"`  // upgrades to WebSocket
 	Refused   uint64 `json:"refused"`    // requests to /derp that were no upgrade
 	SentAway  uint64 `json:"sent_away"`  // requests to /derp while draining
+	Floods    uint64 `json:"floods"`     // conns ended for records or frames without data, too many a second
 	Serving   int    `json:"serving"`    // conns in the relay, now
 }
 
@@ -57,6 +64,11 @@ type HandshakeFailures struct {
 	Alert    uint64 `json:"alert"`    // the peer refused us: a wrong pin, an unknown authority
 	Mismatch uint64 `json:"mismatch"` // no common version, cipher or protocol, or garbage
 	Cut      uint64 `json:"cut"`      // evicted, expired or shut down
+}
+
+// isFlood reports whether a conn ended because its peer made work out of nothing.
+func isFlood(err error) bool {
+	return errors.Is(err, netio.ErrControlRecords) || errors.Is(err, netio.ErrAnswersUnread) || errors.Is(err, errWebSocketFlood)
 }
 
 // Conns returns how many conns the relay has from this server now.
@@ -87,6 +99,7 @@ func (s *Server) Snapshot() Snapshot {
 		WebSocket: c.webSocket.Load(),
 		Refused:   c.refused.Load(),
 		SentAway:  c.sentAway.Load(),
+		Floods:    c.floods.Load(),
 		Serving:   s.Conns(),
 	}
 }

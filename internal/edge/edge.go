@@ -221,7 +221,10 @@ func (s *Server) start(stream relay.Stream, from relay.Origin) {
 		// fresh stack. The relay logs how the conn ended; there is nothing to add here.
 		// A context that can end would cost every idle conn its registration.
 		s.count.serving.Add(1)
-		_ = s.config.Relay.Serve(context.Background(), stream, from)
+		err := s.config.Relay.Serve(context.Background(), stream, from)
+		if isFlood(err) {
+			s.count.floods.Add(1)
+		}
 		s.count.serving.Add(-1)
 		s.inside.Done()
 	}()

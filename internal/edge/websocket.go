@@ -75,7 +75,8 @@ type webSocketConn struct {
 
 func (c webSocketConn) Close() error { return c.transport.Close() }
 
-// taker remembers the connection that websocket.Accept takes over.
+// taker remembers the connection that websocket.Accept takes over, and has it
+// read through a watched one.
 type taker struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -84,6 +85,10 @@ type taker struct {
 // Hijack implements http.Hijacker.
 func (t *taker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(t.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	buffered, err := rw.Reader.Peek(rw.Reader.Buffered())
 	t.conn = conn
-	return conn, rw, err
+	return watch(conn, buffered), rw, err
 }
