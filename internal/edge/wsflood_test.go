@@ -110,10 +110,10 @@ func TestHonestWebSocketIsNoFlood(t *testing.T) {
 					all = append(all, wsFrame(wsFinal|wsPing, []byte("still there?"))...)
 				}
 			}
-			before := s.config.Relay.Snapshot()
+			before := s.config.Relay.Counters()
 			send(t, c, all)
 			eventually(t, "all packets taken", func() bool {
-				return s.config.Relay.Snapshot().Received.Other.Packets-before.Received.Other.Packets == 1000
+				return s.config.Relay.Counters().Received.Other.Packets-before.Received.Other.Packets == 1000
 			})
 			if s.Snapshot().Floods != 0 {
 				t.Error("it was ended")
