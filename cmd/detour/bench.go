@@ -87,8 +87,11 @@ func bench(cmd *cobra.Command, f *benchFlags, relays []string) error {
 	if errors.Is(err, load.ErrNothingArrives) || errors.Is(err, load.ErrNotMeshed) {
 		return err
 	}
+	if login, ok := errors.AsType[*load.LoginError](err); ok {
+		return f.Explain(relays, login.URL, err)
+	}
 	if err != nil {
-		return cli.WithHint(err)
+		return cli.Unansweredf("%w", err)
 	}
 	report.QuietPair = quiet
 	if f.asJSON {

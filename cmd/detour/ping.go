@@ -77,8 +77,8 @@ func ping(cmd *cobra.Command, f *pingFlags, relays []string) error {
 		cfg.Each = func(r load.Reply) { printReply(out, r) }
 	}
 	report, err := load.Echo(cmd.Context(), cfg)
-	if _, ok := errors.AsType[*load.LoginError](err); ok {
-		return cli.WithHint(err)
+	if login, ok := errors.AsType[*load.LoginError](err); ok {
+		return f.Explain(relays, login.URL, err)
 	}
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ func (f *rosterFlags) open(ctx context.Context, urls []string) (rosters []*roste
 		}
 	}()
 	for _, target := range targets {
-		r, err := openRoster(ctx, target, keys)
+		r, err := f.openRoster(ctx, target, keys)
 		if err != nil {
 			return rosters, err
 		}
@@ -86,13 +86,15 @@ func closeRosters(rosters []*roster.Roster) {
 }
 
 // openRoster opens that of one relay, and says what to do if it cannot be had.
-func openRoster(ctx context.Context, target client.Config, keys []key.Mesh) (*roster.Roster, error) {
+func (f *rosterFlags) openRoster(ctx context.Context, target client.Config, keys []key.Mesh) (*roster.Roster, error) {
 	r, err := roster.Open(ctx, roster.Config{Dial: target, MeshKeys: keys})
 	switch {
 	case errors.Is(err, roster.ErrNotTold):
 		return nil, cli.Unansweredf("%s: %w: compare its --mesh-psk-file with ours", target.URL, roster.ErrNotTold)
 	case err != nil:
-		return nil, cli.WithHint(err)
+		trust := f.TargetFlags
+		trust.CertName = target.CertName
+		return nil, trust.Explain(target.URL, err)
 	}
 	return r, nil
 }

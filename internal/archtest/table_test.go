@@ -56,11 +56,12 @@ var table = []row{
 			"internal/rate", "internal/reach", "internal/retry"},
 		outside: []string{"github.com/coder/websocket"}, beneath: []string{module + "relay"},
 	},
+	{name: "internal/explain", own: []string{"client", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},
 	{name: "internal/roster", own: []string{"key", "derp", "client"}, outside: none},
 	{name: "internal/load", own: []string{"key", "derp", "client"}, outside: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
 	{
 		name: "internal/probe",
-		own: []string{"key", "derp", "derpmap", "client", "internal/hostname", "internal/measure", "internal/pin",
+		own: []string{"key", "derp", "derpmap", "client", "internal/explain", "internal/hostname", "internal/measure", "internal/pin",
 			"internal/reach", "internal/retry", "internal/roster", "internal/stun"},
 		outside: []string{"golang.org/x/sys"}, beneath: []string{module + "relay"},
 	},
@@ -82,5 +83,10 @@ var table = []row{
 	// For tests, and the commands.
 	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},
 	{name: "internal/archtest", own: none, outside: none},
+	{
+		name: "cmd/detour/internal/cli",
+		own:  []string{"key", "client", "internal/certs", "internal/explain", "internal/meshkey", "internal/pin", "internal/text"},
+		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
+	},
 	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/", "cmd/"}},
 }

@@ -26,7 +26,8 @@ type peer struct {
 
 // LoginError says that a peer could not log in. What it wraps is of package client.
 type LoginError struct {
-	Done, Total int // peers logged in until then, and wanted
+	URL         string // of the relay
+	Done, Total int    // peers logged in until then, and wanted
 	Err         error
 }
 
@@ -87,7 +88,7 @@ func loginAll(ctx context.Context, dial client.Config, n int, done func(count in
 	work.Wait()
 	if ctx.Err() != nil {
 		closeAll(peers)
-		return nil, &LoginError{Done: count, Total: n, Err: context.Cause(ctx)}
+		return nil, &LoginError{URL: dial.URL, Done: count, Total: n, Err: context.Cause(ctx)}
 	}
 	return peers, nil
 }

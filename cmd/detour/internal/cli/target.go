@@ -1,19 +1,14 @@
 package cli
 
 import (
-	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"io"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/internal/pin"
 )
 
@@ -82,52 +77,34 @@ func ReadRoots(flag, path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// reachHint says what to do about a connection that could not be made; "" if the error says it itself.
-func reachHint(err error) string {
-	if status, ok := errors.AsType[*client.StatusError](err); ok {
-		return statusHint(status)
+// words are how commands spell the settings that decide about trust.
+var words = explain.Words{CA: "--ca", CertName: "--cert-name", Insecure: "--insecure", Proxy: "HTTPS_PROXY in the environment"}
+
+// Explain is an error with status 3, for a relay that could not be reached, with what to do about it where
+// the error does not say that itself.
+func (f *TargetFlags) Explain(relay string, err error) error {
+	way := explain.Way{
+		CA: f.CAFile != "", Pin: pin.Is(f.CertName), CertName: f.CertName != "" && !pin.Is(f.CertName), Words: words,
 	}
-	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
-	_, noName := errors.AsType[*net.DNSError](err)
-	switch {
-	case noName:
-		return "is the host name right?"
-	case noTLS:
-		return "what listens there does not speak TLS: write http://, or check the port"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: is the relay running, and is the port right?"
-	case errors.Is(err, syscall.EMFILE):
-		return "too many connections for one process: raise the limit with ulimit -n"
-	case errors.Is(err, client.ErrPinMismatch):
-		return "compare --cert-name with the pin that the relay prints at start"
-	case errors.Is(err, client.ErrCertificate):
-		return "give its issuer with --ca, its pin with --cert-name, or --insecure for a test"
-	case errors.Is(err, client.ErrAdmissionRefused):
-		return "the relay admits only peers it knows"
-	case errors.Is(err, client.ErrProtocol), errors.Is(err, io.EOF):
-		return "is this the URL of a relay, path included?"
+	if u, parsed := url.Parse(relay); parsed == nil {
+		way.Host, way.Plain = u.Hostname(), u.Scheme == "http"
 	}
-	return ""
+	return explained(err, way)
 }
 
-func statusHint(status *client.StatusError) string {
-	switch {
-	case status.Proxy:
-		return "see HTTPS_PROXY and NO_PROXY in the environment"
-	case status.Redirect != "":
-		return "use the relay's own URL, or leave the network that redirects"
-	case status.Code == http.StatusBadRequest:
-		return "is this the URL of a relay, and not a TLS port asked in plain HTTP?"
-	case status.Code == http.StatusForbidden:
-		return "the relay, or something before it, refuses us"
+// ExplainMap is the same for a map that could not be fetched. Without a flag for authorities the
+// environment says whom to trust.
+func ExplainMap(from string, caGiven bool, err error) error {
+	way := explain.Way{Map: true, CA: caGiven, Words: words}
+	if u, parsed := url.Parse(from); parsed == nil {
+		way.Host, way.Plain = u.Hostname(), u.Scheme == "http"
 	}
-	return "is this the URL of a relay, path included?"
+	return explained(err, way)
 }
 
-// WithHint is an error with status 3, for what could not be reached, and with a hint where there is one.
-func WithHint(err error) error {
-	if hint := reachHint(err); hint != "" {
-		return Unansweredf("%w: %s", err, hint)
+func explained(err error, way explain.Way) error {
+	if do := explain.Explain(err, way).Remedy; do != "" {
+		return Unansweredf("%w: %s", err, do)
 	}
 	return Unansweredf("%w", err)
 }

@@ -8,25 +8,31 @@ import (
 	"github.com/detour-relay/detour/client"
 )
 
-func TestHintsForStatuses(t *testing.T) {
+const somePin = "sha256-raw:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// What to do is spelt as on the command line, for the relay that it is about.
+func TestErrorsAreExplainedForTheRelayAndItsFlags(t *testing.T) {
+	const near, far = "https://a.example/derp", "http://b.example/derp"
+	pair := TargetPair{TargetFlags: TargetFlags{CertName: somePin}}
 	for _, test := range []struct {
-		status client.StatusError
-		want   string
+		err   error
+		which string
+		want  string
 	}{
-		{client.StatusError{Code: 407, Proxy: true}, "HTTPS_PROXY"},
-		{client.StatusError{Code: 302, Redirect: "http://portal.example"}, "leave the network that redirects"},
-		{client.StatusError{Code: 403}, "refuses us"},
-		{client.StatusError{Code: 404}, "path included"},
+		{client.ErrPinMismatch, near, "compare --cert-name with the pin"},
+		{&client.StatusError{Code: 407, Proxy: true}, near, "HTTPS_PROXY in the environment, or name a.example in NO_PROXY"},
+		{&client.StatusError{Code: 407, Proxy: true}, far, "name b.example in NO_PROXY"},
+		{&client.StatusError{Code: 400}, far, "write https://"},
+		{&client.StatusError{Code: 400}, "", "pass the Upgrade"},
+		{client.ErrAdmissionRefused, near, "only peers it knows"},
 	} {
-		err := WithHint(&test.status)
-		if ExitStatus(err) != ExitUnanswered || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%+v: %v", test.status, err)
+		err := pair.Explain([]string{near, far}, test.which, test.err)
+		if ExitStatus(err) != ExitUnanswered || !errors.Is(err, test.err) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v: %v, want %q", test.err, err, test.want)
 		}
 	}
-	if err := WithHint(client.ErrAdmissionRefused); !strings.Contains(err.Error(), "only peers it knows") {
-		t.Error(err)
-	}
-	if err := WithHint(errors.New("odd")); err.Error() != "odd" || ExitStatus(err) != ExitUnanswered {
-		t.Errorf("without a hint: %v", err)
+	odd := errors.New("odd")
+	if err := pair.Explain([]string{near}, near, odd); err.Error() != "odd" || ExitStatus(err) != ExitUnanswered {
+		t.Errorf("without a remedy: %v", err)
 	}
 }

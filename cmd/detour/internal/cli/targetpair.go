@@ -33,10 +33,22 @@ func (f *TargetPair) Configs(relays []string) (near, far client.Config, err erro
 		}
 		return near, far, err
 	}
+	far, err = f.second().Config(relays[1])
+	return near, far, err
+}
+
+func (f *TargetPair) second() *TargetFlags {
 	second := f.TargetFlags
 	second.CertName = f.CertName2
-	far, err = second.Config(relays[1])
-	return near, far, err
+	return &second
+}
+
+// Explain is an error with status 3 about one of the relays, "" if it is not known which.
+func (f *TargetPair) Explain(relays []string, which string, err error) error {
+	if len(relays) == 2 && which == relays[1] {
+		return f.second().Explain(which, err)
+	}
+	return f.TargetFlags.Explain(relays[0], err)
 }
 
 // Args are the flags again, for another process that is pointed at the same relays.

@@ -1,0 +1,185 @@
+package explain
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/pin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var flags = Words{CA: "--ca", CertName: "--cert-name", Insecure: "--insecure", Proxy: "HTTPS_PROXY in the environment"}
+
+// now is within the dates of testdata's ok.pem, cn.pem and cf.pem.
+var now = time.Date(2026, 11, 28, 6, 0, 0, 0, time.UTC)
+
+func read(t *testing.T, name string) *x509.Certificate {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+// verify gives the error of a chain, as the client wraps it. The certificate is among the roots if trusted.
+func verify(cert *x509.Certificate, host string, trusted bool) error {
+	roots := x509.NewCertPool()
+	if trusted {
+		roots.AddCert(cert)
+	}
+	_, err := cert.Verify(x509.VerifyOptions{DNSName: host, Roots: roots, CurrentTime: now})
+	return fmt.Errorf("TLS: %w: %w", client.ErrCertificate, err)
+}
+
+func pinned(cert *x509.Certificate, host string) error {
+	return fmt.Errorf("TLS: %w: %w", client.ErrCertificate, pin.Of(cert).Verify([]*x509.Certificate{cert}, host, now))
+}
+
+// Each error is told by its cause, and nobody is told to give what he gave.
+func TestCertificatesAreExplainedByTheirCause(t *testing.T) {
+	past, future, cn, cf, good := read(t, "past.pem"), read(t, "future.pem"), read(t, "cn.pem"), read(t, "cf.pem"), read(t, "ok.pem")
+	for _, test := range []struct {
+		name  string
+		err   error
+		way   Way
+		cause Cause
+		want  string // what stands in the remedy
+		not   string // what does not
+	}{
+		{"expired", verify(past, "relay.test", true), Way{}, Clock,
+			"ended on 2026-11-28 04:53 UTC, and the clock of this machine says 2026-11-28 06:00 UTC: renew", "--ca"},
+		{"expired, with an authority", verify(past, "relay.test", true), Way{CA: true}, Clock, "renew", "--ca"},
+		{"expired, pinned", pinned(past, "relay.test"), Way{Pin: true}, Clock, "ended on .*clock.*take its new pin", "issuer"},
+		{"not yet", verify(future, "relay.test", true), Way{}, Clock,
+			"begins on .* UTC, and the clock of this machine says 2026-11-28 06:00 UTC: correct this clock", "--insecure"},
+		{"not yet, pinned", pinned(future, "relay.test"), Way{Pin: true}, Clock, "begins on .*correct this clock", "--cert-name"},
+		{"expired map server", verify(past, "relay.test", true), Way{Map: true}, Clock, "renew the certificate", "relay prints"},
+
+		{"common name only", verify(cn, "relay.test", true), Way{}, Certificate, "subjectAltName=DNS:relay.test", "--cert-name"},
+		{"common name only, pinned", pinned(cn, "relay.test"), Way{Pin: true}, Certificate,
+			"subjectAltName=DNS:relay.test.*pinned certificate, too", "give its pin"},
+		{"common name only, an address", verify(cn, "127.0.0.1", true), Way{}, Certificate, "subjectAltName=IP:127.0.0.1", ""},
+		{"other name", verify(good, "other.test", true), Way{}, Certificate, "is for relay.test.*: correct the host", "issuer with"},
+		{"other name, pinned", pinned(good, "other.test"), Way{Pin: true}, Certificate, "the pinned certificate is for relay.test", "--cert-name"},
+		{"other name, named", verify(good, "other.test", true), Way{CertName: true}, Certificate, "correct --cert-name", "give"},
+		{"other name, of a node", verify(good, "other.test", true), Way{Node: true}, Certificate, "HostName or CertName", "--cert-name"},
+		{"other name, of a map", verify(good, "other.test", true), Way{Map: true}, Certificate, "correct the host", "--cert-name"},
+
+		{"origin certificate", verify(cf, "relay.test", false), Way{}, Certificate,
+			"only Cloudflare's proxies trust: take a certificate of Let's Encrypt, or pin this one: sha256-raw:", "fullchain"},
+		{"origin certificate, with an authority", verify(cf, "relay.test", false), Way{CA: true}, Certificate, "only Cloudflare", "fullchain"},
+		{"self-signed", verify(good, "relay.test", false), Way{}, Certificate,
+			"self-signed: if the relay prints the pin sha256-raw:[0-9a-f]{64} at start, give that with --cert-name", "fullchain"},
+		{"self-signed, with an authority", verify(good, "relay.test", false), Way{CA: true}, Certificate, "not among --ca: add it there", "give its issuer"},
+		{"self-signed, with authority and name", verify(good, "relay.test", false), Way{CA: true, CertName: true}, Certificate, "add it there$", ""},
+		{"map server", verify(good, "relay.test", false), Way{Map: true}, Certificate, "name it with --ca, or in SSL_CERT_FILE", "pin"},
+		{"another pin", fmt.Errorf("TLS: %w: it is x", client.ErrPinMismatch), Way{Pin: true}, Certificate, "compare --cert-name with the pin", "give"},
+		{"no roots", x509.SystemRootsError{Err: errors.New("none")}, Way{}, Certificate, "install ca-certificates", ""},
+		{"wrong use", x509.CertificateInvalidError{Cert: good, Reason: x509.IncompatibleUsage}, Way{}, Certificate, "serverAuth", "--ca"},
+		{"no authority", x509.CertificateInvalidError{Cert: good, Reason: x509.NotAuthorizedToSign}, Way{}, Certificate, "CA:TRUE", "--ca"},
+		{"unknown to the client's words", client.ErrCertificate, Way{}, Certificate, "give its issuer with --ca", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) { compare(t, test.err, test.way, test.cause, test.want, test.not) })
+	}
+}
+
+func system(op string, code syscall.Errno) error {
+	return fmt.Errorf("connect to relay: %w", &net.OpError{Op: op, Net: "tcp", Err: os.NewSyscallError("connect", code)})
+}
+
+func TestConnectionsAreExplainedByTheirCause(t *testing.T) {
+	refusal := func(code int) error { return fmt.Errorf("connect to relay: %w", &client.StatusError{Code: code}) }
+	proxy := func(code int) error { return fmt.Errorf("proxy p: %w", &client.StatusError{Code: code, Proxy: true}) }
+	dns := func(notFound bool) error { return &net.DNSError{Err: "x", Name: "relay.test", IsNotFound: notFound} }
+	header := func(begin string) error {
+		e := tls.RecordHeaderError{Msg: "x"}
+		copy(e.RecordHeader[:], begin)
+		return fmt.Errorf("TLS: %w", e)
+	}
+	alert := fmt.Errorf("TLS: %w", &net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")})
+	for _, test := range []struct {
+		name  string
+		err   error
+		way   Way
+		cause Cause
+		want  string
+		not   string
+	}{
+		{"no name", dns(true), Way{}, NoName, "is the host name right", "running"},
+		{"no DNS", dns(false), Way{}, NoDNS, "DNS of this machine", "host name right"},
+		{"refused", system("dial", syscall.ECONNREFUSED), Way{}, Refused, "is the relay running", "proxy"},
+		{"refused map", system("dial", syscall.ECONNREFUSED), Way{Map: true}, Refused, "nothing listens there: is the port right", "relay"},
+		{"no route", system("dial", syscall.ENETUNREACH), Way{}, NoRoute, "online", "relay running"},
+		{"no machine", system("dial", syscall.EHOSTUNREACH), Way{}, NoRoute, "no machine answers", "online"},
+		{"descriptors", system("dial", syscall.EMFILE), Way{}, Local, "ulimit -n", ""},
+		{"forbidden here", system("dial", syscall.EPERM), Way{}, Local, "firewall", "relay"},
+		{"ports used up", system("dial", syscall.EADDRNOTAVAIL), Way{}, Local, "ip_local_port_range", "relay"},
+		{"reset", system("read", syscall.ECONNRESET), Way{}, Cut, "URL of a relay", "proxy"},
+		{"silent", context.DeadlineExceeded, Way{}, Silent, "firewall", "URL of"},
+		{"end", io.EOF, Way{}, Cut, "URL of a relay, path included", ""},
+		{"end of a map", io.ErrUnexpectedEOF, Way{Map: true}, Cut, "URL of a map", "relay"},
+		{"bad port", &net.AddrError{Err: "invalid port", Addr: "70000"}, Way{}, NoPort, "70000", ""},
+
+		{"HTTP for TLS", header("HTTP/"), Way{}, NotTLS, "speaks plain HTTP, not TLS: write http://", ""},
+		{"SSH for TLS", header("SSH-2"), Way{}, NotTLS, "speaks SSH", ""},
+		{"mail for TLS", header("220 m"), Way{Node: true}, NotTLS, "SMTP.*correct the node's port", "http://"},
+		{"noise for TLS", header("\x00\x01\x02\x03\x04"), Way{}, NotTLS, "does not speak TLS", ""},
+		{"alert", alert, Way{Host: "relay.test"}, TLSRefused, "the relay refuses the handshake: give it a certificate for relay.test", ""},
+
+		{"proxy wants a password", proxy(407), Way{Host: "relay.test"}, Proxy, "another user or password: see HTTPS_PROXY.*NO_PROXY", "relay running"},
+		{"proxy forbids", proxy(403), Way{Host: "relay.test"}, Proxy, "allow CONNECT", "refuses us"},
+		{"proxy without a way", proxy(502), Way{Host: "relay.test"}, Proxy, "the proxy finds no way", "relay is running"},
+		{"proxy without a reason", proxy(418), Way{Host: "relay.test"}, Proxy, "HTTPS_PROXY", "URL of a relay"},
+
+		{"redirect", &client.StatusError{Code: 302, Redirect: "http://portal.example"}, Way{}, Status, "leave the network that redirects", ""},
+		{"no upgrade", refusal(426), Way{}, Status, "pass the Upgrade and Connection headers on", "is this the URL"},
+		{"upgrade refused", refusal(403), Way{}, Status, "let everybody through", ""},
+		{"TLS port in plain HTTP", refusal(400), Way{Plain: true}, Status, "write https://", ""},
+		{"bad request over TLS", refusal(400), Way{}, Status, "pass the Upgrade", "https://"},
+		{"a page", refusal(200), Way{}, Status, "path included", "Upgrade"},
+		{"nothing there", refusal(404), Way{}, Status, "path included", "Upgrade"},
+		{"behind a proxy that is alone", refusal(502), Way{}, Status, "does not reach it: is the relay running", "path"},
+		{"busy", refusal(503), Way{}, Status, "try again", "path"},
+
+		{"not admitted", client.ErrAdmissionRefused, Way{}, Admission, "only peers it knows", ""},
+		{"no DERP", client.ErrProtocol, Way{}, NotDERP, "path included", ""},
+		{"odd", errors.New("odd"), Way{}, Unknown, "^$", ""},
+		{"interrupted", context.Canceled, Way{}, Unknown, "^$", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) { compare(t, test.err, test.way, test.cause, test.want, test.not) })
+	}
+}
+
+// Where nobody says how the settings are spelt, no flag is named.
+func TestSettingsAreToldInWords(t *testing.T) {
+	for _, err := range []error{
+		client.ErrPinMismatch, client.ErrCertificate, verify(read(t, "ok.pem"), "relay.test", false), verify(read(t, "cf.pem"), "relay.test", false),
+		&client.StatusError{Code: 407, Proxy: true}, x509.SystemRootsError{},
+	} {
+		if f := Explain(err, Way{Now: now}); f.Remedy == "" || strings.Contains(f.Remedy, "--") {
+			t.Errorf("%v: %q", err, f.Remedy)
+		}
+	}
+}

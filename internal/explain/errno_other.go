@@ -1,0 +1,5 @@
+//go:build !windows
+
+package explain
+
+var systemCauses = sharedCauses
