@@ -84,8 +84,8 @@ var table = []row{
 	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},
 	{name: "internal/archtest", own: none, outside: none},
 	{
-		name: "cmd/detour/internal/cli",
-		own:  []string{"key", "client", "internal/certs", "internal/explain", "internal/meshkey", "internal/pin", "internal/text"},
+		name:    "cmd/detour/internal/cli",
+		own:     []string{"key", "client", "internal/certs", "internal/explain", "internal/meshkey", "internal/pin", "internal/smallfile", "internal/text"},
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	},
 	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/", "cmd/"}},
