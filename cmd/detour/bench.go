@@ -37,6 +37,9 @@ command fail.
 With a second URL, receivers log in there. Packets then cross the link between
 the two relays, which must be meshed; idle peers and --pid are of the first.
 
+With --pairs 0 there is no traffic: idle peers log in and are held for
+--duration, to see which connections stay.
+
 Exit status: 0 every stream was whole, 1 a stream was broken or a connection
 was lost, 2 wrong usage, 3 the load could not be put on.`,
 		Example: `  detour bench http://127.0.0.1:3340/derp
@@ -62,13 +65,16 @@ func (f *benchFlags) addTo(cmd *cobra.Command) {
 	flags.DurationVar(&f.run.Settle, "settle", 0, "time from the last idle peer's login until memory is measured")
 	flags.BoolVar(&f.run.Stall, "stall", false, "one more pair, whose receiver never reads")
 	flags.DurationVar(&f.run.Warmup, "warmup", time.Second, "traffic that does not count")
-	flags.DurationVar(&f.run.Duration, "duration", 10*time.Second, "time that is measured")
+	flags.DurationVar(&f.run.Duration, "duration", 10*time.Second, "time that is measured; with --pairs 0, for which idle peers are held")
 	flags.IntVar(&f.run.PID, "pid", 0, "process of the relay, to tell its CPU time and memory (Linux)")
 	flags.BoolVar(&f.quietPair, "quiet-pair", false, "measure the round trips of a quiet pair beside the load, in a process of its own")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 }
 
 func bench(cmd *cobra.Command, f *benchFlags, relays []string) error {
+	if err := f.refuseUnused(cmd, relays); err != nil {
+		return err
+	}
 	cfg, err := f.config(relays)
 	if err != nil {
 		return err
@@ -100,6 +106,22 @@ func bench(cmd *cobra.Command, f *benchFlags, relays []string) error {
 		err = printBench(cmd.OutOrStdout(), report)
 	}
 	return errors.Join(err, judgeBench(report))
+}
+
+// refuseUnused says which flags would have no effect.
+func (f *benchFlags) refuseUnused(cmd *cobra.Command, relays []string) error {
+	if f.run.Pairs == 0 {
+		if len(relays) > 1 {
+			return cli.Usagef("with --pairs 0 there are no receivers, for which a second URL is: leave it out")
+		}
+		if err := cli.Unused(cmd, "with --pairs 0", "pattern", "size", "rate", "burst", "stall", "warmup"); err != nil {
+			return err
+		}
+	}
+	if f.run.Idle == 0 {
+		return cli.Unused(cmd, "without --idle", "settle")
+	}
+	return nil
 }
 
 // config turns the flags into a run, or says which flag is wrong.

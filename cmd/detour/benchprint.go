@@ -19,6 +19,9 @@ func printBench(out io.Writer, r *load.Report) error {
 	fmt.Fprintln(w)
 	if i := r.Idle; i != nil {
 		printIdle(w, i)
+		if i.HeldSeconds > 0 {
+			fmt.Fprintf(w, "held\t%.1f s, %d connections lost\n", i.HeldSeconds, r.Lost.Count)
+		}
 	}
 	if r.Seconds > 0 {
 		printTraffic(w, r)
@@ -52,8 +55,8 @@ func printTraffic(w io.Writer, r *load.Report) {
 	p := r.Packets
 	fmt.Fprintf(w, "goodput\t%.1f Mbit/s, %.0f packets/s\n", p.GoodputMbitPerS, p.ArrivedPerS)
 	fmt.Fprintf(w, "packets\t%d offered = %d sent + %d not sent\n", p.Offered, p.Sent, p.Unsent)
-	fmt.Fprintf(w, "\t%d sent = %d delivered + %d lost; missing %.4g%% of what was offered\n",
-		p.Sent, p.Delivered, p.Lost, p.MissingPercent)
+	fmt.Fprintf(w, "\t%d sent = %d delivered + %d lost; loss %.4g%% of what was offered\n",
+		p.Sent, p.Delivered, p.Lost, p.OfferedLossPercent)
 	if l := r.Latency; l != nil {
 		fmt.Fprintf(w, "one way\tp50 %s, p90 %s, p99 %s, max %s\n", cli.Millis(l.P50), cli.Millis(l.P90), cli.Millis(l.P99), cli.Millis(l.Max))
 	}
@@ -67,6 +70,10 @@ func printProcess(w io.Writer, name string, p *load.Process) {
 	if p == nil {
 		return
 	}
-	fmt.Fprintf(w, "%s\tpid %d: %.2f s of CPU, %.2f us per packet, %s resident (%s at most)\n",
-		name, p.PID, p.CPUSeconds, p.CPUPerPacketUS, cli.Bytes(p.ResidentEnd), cli.Bytes(p.ResidentPeak))
+	cpu := fmt.Sprintf("%.2f s of CPU", p.CPUSeconds)
+	if p.CPUPerPacketUS > 0 {
+		cpu += fmt.Sprintf(", %.2f us per packet", p.CPUPerPacketUS)
+	}
+	fmt.Fprintf(w, "%s\tpid %d: %s, %s resident (%s at most)\n",
+		name, p.PID, cpu, cli.Bytes(p.ResidentEnd), cli.Bytes(p.ResidentPeak))
 }

@@ -7,27 +7,37 @@ import (
 	"strings"
 )
 
-var errRate = errors.New("want bits per second such as 250k, 500M, 1.5G, or max")
+var (
+	errRate      = errors.New("want bits per second such as 250k, 500M, 1.5G, or max")
+	errRateBytes = errors.New("this says bytes: want bits per second, which are 8 times as many, such as 250k, 500M or 1.5G")
+)
 
-// parseRate reads bits per second with a decimal unit; 0 and max both mean as fast as it goes.
+var rateUnits = map[string]float64{"k": 1e3, "m": 1e6, "g": 1e9}
+
+// parseRate reads bits per second with a decimal unit, in capitals or not, as no other can be meant; 0 and
+// max both mean as fast as it goes.
 func parseRate(text string) (int64, error) {
-	if text == "max" {
+	text = strings.TrimSpace(text)
+	if strings.EqualFold(text, "max") {
 		return 0, nil
 	}
-	unit := 1.0
-	switch {
-	case strings.HasSuffix(text, "k"):
-		unit = 1e3
-	case strings.HasSuffix(text, "M"):
-		unit = 1e6
-	case strings.HasSuffix(text, "G"):
-		unit = 1e9
+	if strings.HasSuffix(text, "B") || strings.HasSuffix(text, "B/s") || strings.HasSuffix(text, "Bps") {
+		return 0, errRateBytes
 	}
-	if unit > 1 {
-		text = text[:len(text)-1]
+	text = strings.ToLower(text)
+	for _, bits := range []string{"bit/s", "bits/s", "bps", "bit"} {
+		text = strings.TrimSuffix(text, bits)
+	}
+	text = strings.TrimSpace(text)
+	factor := 1.0
+	for unit, f := range rateUnits {
+		if number, found := strings.CutSuffix(text, unit); found {
+			text, factor = strings.TrimSpace(number), f
+			break
+		}
 	}
 	n, err := strconv.ParseFloat(text, 64)
-	bits := n * unit
+	bits := n * factor
 	if err != nil || bits < 0 || bits > 1e12 || math.IsNaN(bits) || bits != 0 && bits < 1e3 {
 		return 0, errRate
 	}

@@ -76,6 +76,9 @@ be checked: the map cannot be read, there is no network, or no time was left.`,
 }
 
 func check(cmd *cobra.Command, f *checkFlags, target string) error {
+	if err := f.refuseUnused(cmd, target); err != nil {
+		return err
+	}
 	cfg, err := f.config(cmd.Context(), target, cmd.InOrStdin())
 	if err != nil {
 		return err
@@ -97,6 +100,19 @@ func check(cmd *cobra.Command, f *checkFlags, target string) error {
 		err = errors.Join(err, printer.sumUp(report))
 	}
 	return judgeCheck(report, err)
+}
+
+// refuseUnused says which flags would have no effect.
+func (f *checkFlags) refuseUnused(cmd *cobra.Command, target string) error {
+	if f.asJSON {
+		if err := cli.Unused(cmd, "with --json", "quiet"); err != nil {
+			return err
+		}
+	}
+	if f.isMap || looksLikeMap(target) {
+		return nil
+	}
+	return cli.Unused(cmd, "for a relay, only for a map", "public", "local")
 }
 
 // config makes what to check from the command line.

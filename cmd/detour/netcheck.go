@@ -50,6 +50,11 @@ cannot be read, or has no regions.`,
 }
 
 func (f *netcheckFlags) netcheck(cmd *cobra.Command, name string) error {
+	if f.noUDP {
+		if err := cli.Unused(cmd, "with --no-udp", "nearest"); err != nil {
+			return err
+		}
+	}
 	base, err := f.base()
 	if err != nil {
 		return err

@@ -79,6 +79,11 @@ func prune(cmd *cobra.Command, f *pruneFlags, urls []string) error {
 	if !(f.rate > 0 && f.rate <= 1e4) {
 		return cli.Usagef("--rate %v: want connections a second, more than 0 and at most 10000", f.rate)
 	}
+	if f.dryRun {
+		if err := cli.Unused(cmd, "with --dry-run", "rate"); err != nil {
+			return err
+		}
+	}
 	rosters, err := f.open(cmd.Context(), urls)
 	if err != nil {
 		return err

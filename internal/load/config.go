@@ -34,7 +34,7 @@ type Config struct {
 	Stall  bool          // one more pair, whose receiver never reads
 
 	Warmup   time.Duration // traffic that does not count
-	Duration time.Duration // of the measured window
+	Duration time.Duration // of the measured window; without pairs, idle peers are held for so long
 
 	PID int // process of the relay; 0: its CPU and memory stay unknown
 
@@ -46,7 +46,7 @@ type Config struct {
 
 // Progress is how far a run is.
 type Progress struct {
-	Stage       string        // "idle peers", "settling", "peers", "warm-up", "measuring", "draining"
+	Stage       string        // "idle peers", "settling", "holding", "peers", "warm-up", ...
 	Done, Total int           // logins, in the stages that log peers in
 	Left        time.Duration // of a stage that takes a known time
 	MbitPerS    float64       // arriving, in the stages with traffic
@@ -96,7 +96,7 @@ func (c Config) Check() error {
 		return fmt.Errorf("a rate of %d bit/s: want 0 (as fast as it goes) or more", c.Rate)
 	case c.Burst < 0 || c.Burst > 1024:
 		return fmt.Errorf("%d packets per write: want 1 to 1024, or 0 for the default", c.Burst)
-	case c.Duration <= 0 && c.Pairs > 0:
+	case c.Duration < 0 || c.Duration == 0 && c.Pairs > 0:
 		return fmt.Errorf("a duration of %v: want more than 0", c.Duration)
 	case c.Warmup < 0 || c.Settle < 0:
 		return errors.New("warm-up and settling cannot be negative")

@@ -30,7 +30,7 @@ func TestRunAcrossTwoRelays(t *testing.T) {
 			return nil
 		}
 		r := mustRun(t, cfg)
-		if !r.Sound() || r.Packets.Lost != 0 || r.FarURL != farURL || r.Stall == nil || r.Stall.Sent == 0 {
+		if !sound(r) || r.Packets.Lost != 0 || r.FarURL != farURL || r.Stall == nil || r.Stall.Sent == 0 {
 			t.Errorf("%s: %+v", pattern, r)
 		}
 	}

@@ -36,3 +36,16 @@ func (r *run) idle(ctx context.Context) error {
 	r.report.Idle = idle
 	return ctx.Err()
 }
+
+// hold keeps a run without streams going for its duration, to see which idle peers stay.
+func (r *run) hold(ctx context.Context) error {
+	relay, err := watch(r.cfg.PID)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	r.sleep(ctx, "holding", r.cfg.Duration, relay.look)
+	r.report.Idle.HeldSeconds = time.Since(began).Seconds()
+	r.report.Relay = relay.finish(0)
+	return nil
+}

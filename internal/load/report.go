@@ -37,8 +37,8 @@ type Packets struct {
 	Delivered uint64 `json:"delivered"` // of those sent, arrived as they were sent
 	Lost      uint64 `json:"lost"`
 
-	// MissingPercent is what was offered and did not arrive.
-	MissingPercent float64 `json:"missing_percent"`
+	// OfferedLossPercent is what was offered and did not arrive.
+	OfferedLossPercent float64 `json:"offered_loss_percent"`
 	// Arrived counts what came in during the window, whenever it was sent; the rates follow from it.
 	Arrived         uint64  `json:"arrived"`
 	ArrivedPerS     float64 `json:"arrived_per_s"`
@@ -72,6 +72,7 @@ type Idle struct {
 	Peers          int     `json:"peers"`
 	LoginSeconds   float64 `json:"login_seconds"` // all of them together
 	SettledSeconds float64 `json:"settled_seconds"`
+	HeldSeconds    float64 `json:"held_seconds,omitempty"` // after that, in a run without streams
 	ResidentBefore int64   `json:"resident_before_bytes,omitempty"`
 	ResidentAfter  int64   `json:"resident_after_bytes,omitempty"`
 	BytesPerPeer   float64 `json:"bytes_per_peer,omitempty"`
@@ -92,14 +93,11 @@ type Process struct {
 	ResidentEnd    int64   `json:"resident_end_bytes"`
 }
 
-// Sound says whether every stream was whole and every connection stayed.
-func (r *Report) Sound() bool { return r.Broken.Frames == 0 && r.Lost.Count == 0 }
-
 func (p *Packets) derive(size int, window time.Duration) {
 	p.Unsent = p.Offered - p.Sent
 	p.Lost = p.Sent - p.Delivered
 	if p.Offered > 0 {
-		p.MissingPercent = 100 * float64(p.Offered-p.Delivered) / float64(p.Offered)
+		p.OfferedLossPercent = 100 * float64(p.Offered-p.Delivered) / float64(p.Offered)
 	}
 	if window > 0 {
 		p.ArrivedPerS = float64(p.Arrived) / window.Seconds()

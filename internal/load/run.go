@@ -77,10 +77,12 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := r.idle(ctx); err != nil {
 		return nil, err
 	}
+	work := r.hold
 	if cfg.Pairs > 0 {
-		if err := r.traffic(ctx); err != nil {
-			return nil, err
-		}
+		work = r.traffic
+	}
+	if err := work(ctx); err != nil {
+		return nil, err
 	}
 	r.hangUp()
 	r.report.Lost = r.ended

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ func TestRunThroughAGoodRelay(t *testing.T) {
 			cfg.Pattern, cfg.Burst, cfg.Pairs = pattern, burst, 3
 			_, cfg.Dial.URL = newScripted(t, nil)
 			r := mustRun(t, cfg)
-			if !r.Sound() || r.Packets.Lost != 0 || r.Latency == nil || r.Packets.GoodputMbitPerS == 0 {
+			if !sound(r) || r.Packets.Lost != 0 || r.Latency == nil || r.Packets.GoodputMbitPerS == 0 {
 				t.Errorf("%s, %d per write: %+v", pattern, burst, r)
 			}
 			if want := uint64(8_000_000 * 0.3 / 300 / 8); r.Packets.Offered < want*9/10 {
@@ -58,7 +59,7 @@ func TestRunAsFastAsItGoes(t *testing.T) {
 	cfg.Rate = 0
 	_, cfg.Dial.URL = newScripted(t, nil)
 	r := mustRun(t, cfg)
-	if !r.Sound() || r.PacketsAWrite != floodBurst || r.Packets.Offered != r.Packets.Sent {
+	if !sound(r) || r.PacketsAWrite != floodBurst || r.Packets.Offered != r.Packets.Sent {
 		t.Errorf("%+v", r)
 	}
 }
@@ -67,7 +68,7 @@ func TestLossIsCountedAndNoFault(t *testing.T) {
 	cfg := small("")
 	_, cfg.Dial.URL = newScripted(t, drops)
 	r := mustRun(t, cfg)
-	if !r.Sound() {
+	if !sound(r) {
 		t.Errorf("loss counts as a fault: %+v", r.Broken)
 	}
 	if lost := float64(r.Packets.Lost) / float64(r.Packets.Sent); lost < 0.08 || lost > 0.12 {
@@ -92,7 +93,7 @@ func TestFaultsAreFound(t *testing.T) {
 			_, cfg.Dial.URL = newScripted(t, test.spoil)
 			r := mustRun(t, cfg)
 			b := r.Broken
-			if r.Sound() || b.Frames == 0 || b.Frames != b.Kinds[test.want.String()] {
+			if sound(r) || b.Frames == 0 || b.Frames != b.Kinds[test.want.String()] {
 				t.Errorf("found %+v, want only %q", b, test.want)
 			}
 			if b.Streams != 2 || !strings.HasPrefix(b.Example, test.want.String()+": from ") {
@@ -121,7 +122,7 @@ func TestAConnectionThatEndsIsNoLoss(t *testing.T) {
 		return errors.New("no connection is open")
 	}
 	r := mustRun(t, cfg)
-	if r.Sound() || r.Lost.Count == 0 || r.Lost.Example == "" {
+	if sound(r) || r.Lost.Count == 0 || r.Lost.Example == "" {
 		t.Errorf("%+v", r.Lost)
 	}
 }
@@ -139,7 +140,7 @@ func TestIdlePeersStay(t *testing.T) {
 		return nil
 	}
 	r := mustRun(t, cfg)
-	if !r.Sound() || r.Idle == nil || r.Idle.Peers != 40 {
+	if !sound(r) || r.Idle == nil || r.Idle.Peers != 40 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -152,12 +153,34 @@ func TestOnlyIdlePeers(t *testing.T) {
 	}
 }
 
+// Connections that a proxy cuts while nothing is sent are found by holding them.
+func TestHeldIdlePeersThatAreCutAreLost(t *testing.T) {
+	relay, url := newScripted(t, nil)
+	var once sync.Once
+	cut := func(p Progress) {
+		if p.Stage != "holding" {
+			return
+		}
+		once.Do(func() {
+			relay.mu.Lock()
+			defer relay.mu.Unlock()
+			for conn := range relay.open {
+				conn.Close()
+			}
+		})
+	}
+	r, err := Run(t.Context(), Config{Dial: client.Config{URL: url}, Idle: 3, Duration: 2 * time.Second, Progress: cut})
+	if err != nil || r.Lost.Count != 3 || r.Idle.HeldSeconds < 2 {
+		t.Errorf("%+v, %v; want 3 lost connections", r, err)
+	}
+}
+
 func TestTheStalledPairIsNotCounted(t *testing.T) {
 	cfg := small("")
 	cfg.Stall = true
 	_, cfg.Dial.URL = newScripted(t, nil)
 	r := mustRun(t, cfg)
-	if !r.Sound() || r.Packets.Lost != 0 || r.Stall == nil || r.Stall.Sent == 0 {
+	if !sound(r) || r.Packets.Lost != 0 || r.Stall == nil || r.Stall.Sent == 0 {
 		t.Errorf("%+v, stall %+v", r, r.Stall)
 	}
 }
@@ -201,3 +224,6 @@ func TestConfigsThatCannotRun(t *testing.T) {
 		}
 	}
 }
+
+// sound reports whether every stream was whole and every connection stayed.
+func sound(r *Report) bool { return r.Broken.Frames == 0 && r.Lost.Count == 0 }

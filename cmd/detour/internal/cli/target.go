@@ -50,6 +50,9 @@ func (f *TargetFlags) Config(relay string) (client.Config, error) {
 	if f.Insecure && f.CertName != "" {
 		return cfg, Usagef("--insecure and --cert-name contradict each other: leave one out")
 	}
+	if f.Insecure && f.CAFile != "" {
+		return cfg, Usagef("--ca has no effect with --insecure: leave one out")
+	}
 	if u.Scheme == "http" && (f.Insecure || f.CertName != "" || f.CAFile != "") {
 		return cfg, Usagef("%s is without TLS: leave out --insecure, --ca and --cert-name, or write https://", relay)
 	}
