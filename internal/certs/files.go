@@ -7,10 +7,11 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/detour-relay/detour/internal/smallfile"
 )
 
 // pollEvery is how often the files are read. Reading two small files is cheap,
@@ -36,6 +37,8 @@ type Files struct {
 	served  pairFiles  // what current was made from
 	refused pairFiles  // what the last failed reload saw
 	looks   int        // how often in a row it saw that; 0: the last one did not fail
+
+	reminder reminder
 }
 
 // OpenFiles loads the pair. A pair that cannot be used is an error; one that is
@@ -47,18 +50,22 @@ func OpenFiles(config FilesConfig) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	pair, err := read.parse()
+	pair, order, err := read.parse()
 	if err != nil {
 		return nil, err
 	}
-	if err := checkName(pair.Leaf, config.Host); err != nil {
-		return nil, fmt.Errorf("certificate file %s: %w", config.CertFile, err)
+	if config.Host != "" {
+		if err := checkName(pair.Leaf, config.Host); err != nil {
+			return nil, fmt.Errorf("certificate file %s: %w", config.CertFile, err)
+		}
 	}
-	if err := checkLeaf(pair.Leaf, "", time.Now()); err != nil {
-		config.Logger.Warn("peers will refuse the certificate", "file", config.CertFile, "reason", err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.useLocked(read, pair, order)
+	if now := time.Now(); now.Before(pair.Leaf.NotBefore) {
+		config.Logger.Warn("peers will refuse the certificate", "file", config.CertFile, "reason", checkDates(pair.Leaf, now))
 	}
-	f.served = read
-	f.current.Store(pair)
+	f.remindLocked(time.Now())
 	return f, nil
 }
 
@@ -120,6 +127,7 @@ func (f *Files) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	seen, err := f.reloadLocked()
+	defer func() { f.remindLocked(time.Now()) }()
 	if err == nil {
 		f.refused, f.looks = pairFiles{}, 0
 		f.failure.note(nil)
@@ -141,23 +149,34 @@ func (f *Files) reloadLocked() (seen pairFiles, err error) {
 	if err != nil || seen.equal(f.served) {
 		return seen, err
 	}
-	pair, err := seen.parse()
+	pair, order, err := seen.parse()
 	if err != nil {
 		return seen, err
 	}
 	if err := checkLeaf(pair.Leaf, f.config.Host, time.Now()); err != nil {
 		return seen, fmt.Errorf("certificate file %s: %w", f.config.CertFile, err)
 	}
-	f.served = seen
-	f.current.Store(pair)
+	f.useLocked(seen, pair, order)
 	f.config.Logger.Info("certificate reloaded", "file", f.config.CertFile, "expires", day(pair.Leaf.NotAfter))
 	return seen, nil
 }
 
+// useLocked shows the pair from now on, and says what peers may not like about it.
+func (f *Files) useLocked(read pairFiles, pair *tls.Certificate, order string) {
+	f.served = read
+	f.current.Store(pair)
+	if order != "" {
+		f.config.Logger.Warn("the certificate file is not in the order of a chain", "file", f.config.CertFile, "served", order)
+	}
+	for _, reason := range advice(pair) {
+		f.config.Logger.Warn("peers may refuse the certificate", "file", f.config.CertFile, "reason", reason)
+	}
+}
+
 // read reads both files.
 func (f *Files) read() (pairFiles, error) {
-	cert, certErr := os.ReadFile(f.config.CertFile)
-	key, keyErr := os.ReadFile(f.config.KeyFile)
+	cert, certErr := smallfile.Read(f.config.CertFile, mostPair)
+	key, keyErr := smallfile.Read(f.config.KeyFile, mostPair)
 	read := pairFiles{f.config.CertFile, f.config.KeyFile, cert, key}
 	switch {
 	case certErr != nil:

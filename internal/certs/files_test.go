@@ -46,14 +46,14 @@ func TestOpenFilesRefusesBrokenPairs(t *testing.T) {
 	}{
 		"no certificate file": {nil, key, []string{"c.pem", "no such file"}},
 		"no key file":         {cert, nil, []string{"k.pem", "no such file"}},
-		"empty certificate":   {[]byte{}, key, []string{"c.pem", "no PEM block CERTIFICATE"}},
-		"garbage certificate": {[]byte("hello"), key, []string{"c.pem", "no PEM block CERTIFICATE"}},
-		"key as certificate":  {key, key, []string{"c.pem", "no PEM block CERTIFICATE"}},
+		"empty certificate":   {[]byte{}, key, []string{"c.pem", "it is empty"}},
+		"garbage certificate": {[]byte("hello"), key, []string{"c.pem", "no -----BEGIN stands in it"}},
+		"key as certificate":  {key, key, []string{"c.pem", "it is a private key"}},
 		"broken certificate":  {cut, key, []string{"c.pem", "certificate 1"}},
 		"broken intermediate": {append(append([]byte{}, cert...), cut...), key, []string{"c.pem", "certificate 2"}},
-		"certificate as key":  {cert, cert, []string{"k.pem", "certificate rather than a key"}},
-		"garbage key":         {cert, []byte("hello"), []string{"k.pem", "c.pem", "failed to find any PEM data"}},
-		"key of another":      {otherCert, key, []string{"k.pem", "c.pem", "does not match"}},
+		"certificate as key":  {cert, cert, []string{"k.pem", "it is a certificate"}},
+		"garbage key":         {cert, []byte("hello"), []string{"k.pem", "no -----BEGIN stands in it"}},
+		"key of another":      {otherCert, key, []string{"k.pem", "c.pem", "do not belong together"}},
 		"wrong name":          {wrongName, wrongKey, []string{"c.pem", "other.example", "not for relay.example"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestOpenFilesWarnsAboutDates(t *testing.T) {
 	if _, err := OpenFiles(filesIn(dir, log)); err != nil {
 		t.Fatal(err)
 	}
-	if log.lines("WARN", "expired", "c.pem") != 1 {
+	if log.lines("ERROR", "expired", "c.pem") != 1 {
 		t.Errorf("no warning about an expired certificate: %s", log)
 	}
 }
@@ -175,7 +175,7 @@ func TestWatchKeepsOldPairOverBrokenOne(t *testing.T) {
 		if pairOf(files) != first {
 			t.Error("a broken pair is in use")
 		}
-		if n := log.lines("ERROR", "k.pem", "does not match"); n != 1 {
+		if n := log.lines("ERROR", "k.pem", "do not belong together"); n != 1 {
 			t.Errorf("%d reports of one broken pair, want 1: %s", n, log)
 		}
 

@@ -86,3 +86,5 @@ func nextPin(src Source) (pin string, from time.Time, ok bool) {
 	}
 	return d.NextPin, *d.NextFrom, true
 }
+
+func readFile(path string) ([]byte, error) { return os.ReadFile(path) }

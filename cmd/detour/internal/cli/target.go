@@ -3,11 +3,11 @@ package cli
 import (
 	"crypto/x509"
 	"net/url"
-	"os"
 
 	"github.com/spf13/pflag"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/internal/pin"
 )
@@ -69,15 +69,11 @@ func (f *TargetFlags) Config(relay string) (client.Config, error) {
 
 // ReadRoots reads the authorities to trust from the PEM file that a flag names.
 func ReadRoots(flag, path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
+	roots, err := certs.ReadRoots(path)
 	if err != nil {
 		return nil, Usagef("%s: %w", flag, err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, Usagef("%s: %s holds no certificate: want a PEM file with -----BEGIN CERTIFICATE-----", flag, path)
-	}
-	return pool, nil
+	return roots, nil
 }
 
 // words are how commands spell the settings that decide about trust.

@@ -1,0 +1,112 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+const weakRSA = 2048 // bits; below, OpenSSL refuses by default
+
+// advice says what is wrong with a pair that can be served all the same: why some
+// peers, or all, may refuse it.
+func advice(pair *tls.Certificate) (all []string) {
+	leaf := pair.Leaf
+	note := func(wrong bool, text string) {
+		if wrong {
+			all = append(all, text)
+		}
+	}
+	if err := checkName(leaf, ""); err != nil {
+		note(true, err.Error())
+	}
+	foreign := foreignIssuer(leaf)
+	note(foreign != "", foreign)
+	note(foreign == "" && !reachesRoot(pair), "the certificate of its issuer, "+issuerName(leaf)+", is not in the file, and this machine does not know it: "+
+		"serve the whole chain (of ACME clients: fullchain.pem); peers that trust "+issuerName(leaf)+" itself need no more")
+	switch k := leaf.PublicKey.(type) {
+	case *rsa.PublicKey:
+		note(k.N.BitLen() < weakRSA, keyText(k)+" is too short for many peers: take 2048 bits or more, or EC")
+	case ed25519.PublicKey:
+		note(true, "browsers, which show the relay's page, take no Ed25519: take EC on P-256")
+	case *ecdsa.PublicKey:
+		note(k.Curve == elliptic.P224(), "TLS 1.3 has no curve P-224: take P-256")
+	}
+	note(isOldSignature(leaf.SignatureAlgorithm) && !isSelfSigned(leaf), "it is signed with "+leaf.SignatureAlgorithm.String()+", which peers refuse: have it issued anew")
+	note(!servesTLS(leaf), "its extended key usage does not have serverAuth: have it issued for servers")
+	return all
+}
+
+// reachesRoot reports whether peers have what they need to get from the leaf to an
+// authority: it is its own, its issuer is in the file, or this machine knows that.
+func reachesRoot(pair *tls.Certificate) bool {
+	if len(pair.Certificate) > 1 {
+		next, err := x509.ParseCertificate(pair.Certificate[1])
+		if err == nil && bytes.Equal(next.RawSubject, pair.Leaf.RawIssuer) {
+			return true
+		}
+	}
+	if isSelfSigned(pair.Leaf) {
+		return true
+	}
+	_, err := pair.Leaf.Verify(x509.VerifyOptions{CurrentTime: pair.Leaf.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err == nil
+}
+
+func issuerName(leaf *x509.Certificate) string {
+	if leaf.Issuer.CommonName != "" {
+		return leaf.Issuer.CommonName
+	}
+	return leaf.Issuer.String()
+}
+
+func isOldSignature(a x509.SignatureAlgorithm) bool {
+	return slices.Contains([]x509.SignatureAlgorithm{x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1}, a)
+}
+
+func servesTLS(leaf *x509.Certificate) bool {
+	return len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
+}
+
+// issuers are authorities that no peer knows unless told, by words of their names.
+var issuers = []struct {
+	words  []string
+	remedy string
+}{
+	{[]string{"cloudflare", "origin"}, "only Cloudflare's own proxy trusts its issuer, Cloudflare's Origin CA, and peers of a relay do not come through that proxy: " +
+		"take a certificate of Let's Encrypt, or serve this one alone and publish its pin as CertName in the map"},
+	{[]string{"(staging)"}, "it is from an authority's staging environment, which nobody trusts: have it issued by the production environment"},
+	{[]string{"fake le "}, "it is from an authority's staging environment, which nobody trusts: have it issued by the production environment"},
+	{[]string{"mkcert"}, "only machines where mkcert -install ran trust its issuer: take a certificate of Let's Encrypt, or let the relay make its own and publish the pin"},
+	{[]string{"kubernetes ingress controller fake certificate"}, "it is the default certificate of an ingress controller, which stands for a missing one: see that the controller has yours"},
+	{[]string{"traefik default cert"}, "it is Traefik's default certificate, which stands for a missing one: see that Traefik has yours"},
+	{[]string{"caddy local authority"}, "only machines that Caddy was told to set up trust its local authority: let Caddy get a public certificate, or publish the pin"},
+}
+
+// foreignIssuer recognises a certificate that peers will not trust, whatever the file
+// has besides; "" if it is nothing known.
+func foreignIssuer(leaf *x509.Certificate) string {
+	name := strings.ToLower(leaf.Issuer.String())
+	for _, issuer := range issuers {
+		if !slices.ContainsFunc(issuer.words, func(word string) bool { return !strings.Contains(name, word) }) {
+			return issuer.remedy
+		}
+	}
+	return ""
+}
+
+// altName is a name as openssl wants it.
+func altName(host string) string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return "IP:" + host
+	}
+	return "DNS:" + host
+}
