@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strings"
 
 	"github.com/detour-relay/detour/derp"
-	"github.com/detour-relay/detour/internal/pin"
+	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -20,9 +19,12 @@ import (
 type WebSocketMode int
 
 const (
-	// WebSocketFallback tries a WebSocket after the usual upgrade was answered with HTTP status 400, 405, 426, 501 or 502,
-	// or with the end of the connection: the marks of a middlebox that drops the Upgrade header or does not know its value.
-	// Other failures (403 and other refusals, redirects, 429 and 503, certificates) would only be repeated.
+	// WebSocketFallback tries a WebSocket at the same URL when the usual upgrade was
+	// answered with anything but a relay's consent: any other HTTP status, no HTTP,
+	// the end of the connection, or nothing within half of the time that there is (5 s
+	// at most). Relays refuse after the login only, so such an answer is that of
+	// something before the relay, which may let WebSockets through. Failures on the
+	// way there (of names, connections, certificates, proxies) would only be repeated.
 	WebSocketFallback WebSocketMode = iota
 	// WebSocketNever fails instead.
 	WebSocketNever
@@ -49,8 +51,9 @@ type Config struct {
 
 	WebSocket WebSocketMode
 
-	// Proxy tells the HTTP proxy for a request, as in http.Transport; nil: from the environment. It is asked for an https
-	// URL, whatever URL says.
+	// Proxy tells the HTTP proxy for a request, as in http.Transport; nil: from the
+	// environment, where a variable that cannot be read is an error. It is asked for an
+	// https URL, whatever URL says.
 	Proxy func(*http.Request) (*url.URL, error)
 	// DialContext makes TCP connections, to the proxy if there is one; nil: net.Dialer. One that knows the relay's address
 	// already may ignore what it is asked for.
@@ -59,41 +62,30 @@ type Config struct {
 	// RecordPerPacket makes SendBatch seal each packet into a TLS record of its own, as Tailscale's clients do, which costs
 	// the relay more. It is still one write to the socket.
 	RecordPerPacket bool
+
+	problem error // why AtNode found no way to the node
 }
 
-// target is a Config that was found valid, with what follows from it.
+// target is a Config that was found valid.
 type target struct {
 	Config
-	url      *url.URL
-	useTLS   bool
-	host     string   // without port and brackets
-	addr     string   // host and port to connect to
-	hostPort string   // for the Host header: without the port if it is the default
-	pin      pin.Pin  // of the certificate; zero: not pinned
-	proxy    *url.URL // nil: none; not known before findProxy
+	*reach.Target
 }
 
 func newTarget(cfg Config) (*target, error) {
-	t := &target{Config: cfg}
-	if err := t.parseURL(); err != nil {
-		return nil, err
+	if cfg.problem != nil {
+		return nil, cfg.problem
 	}
-	if err := t.parsePin(); err != nil {
-		return nil, err
-	}
+	to, err := reach.New(cfg.reach())
 	switch {
+	case err != nil:
+		return nil, err
 	case !derp.ValidAppName(cfg.AppName):
 		return nil, fmt.Errorf("application name %q: want at most 32 bytes of printable ASCII", cfg.AppName)
 	case !printable(cfg.IdealNode):
 		return nil, fmt.Errorf("name of the ideal node %q: want printable ASCII", cfg.IdealNode)
 	}
-	if t.Proxy == nil {
-		t.Proxy = http.ProxyFromEnvironment
-	}
-	if t.DialContext == nil {
-		t.DialContext = new(net.Dialer).DialContext
-	}
-	return t, nil
+	return &target{cfg, to}, nil
 }
 
 // newLogin is newTarget for those who want to log in.
@@ -104,46 +96,27 @@ func newLogin(cfg Config) (*target, error) {
 	return newTarget(cfg)
 }
 
-func (t *target) parseURL() error {
-	u, err := url.Parse(t.URL)
-	if err != nil {
-		return err // names the URL
+func (cfg Config) reach() reach.Config {
+	return reach.Config{
+		URL: cfg.URL, RootCAs: cfg.RootCAs, CertName: cfg.CertName, InsecureSkipVerify: cfg.InsecureSkipVerify,
+		Proxy: cfg.Proxy, DialContext: cfg.DialContext,
 	}
-	defaultPort := map[string]string{"https": "443", "http": "80"}[u.Scheme]
-	if defaultPort == "" {
-		return fmt.Errorf("URL %q: want https:// or http://", t.URL)
-	}
-	if !validHost(u.Hostname()) {
-		return fmt.Errorf("URL %q: want a host name or an IP address after the scheme", t.URL)
-	}
-	if u.Path == "" {
-		u.Path = "/derp"
-	}
-	port := u.Port()
-	if port == "" || port == defaultPort {
-		port, u.Host = defaultPort, strings.TrimSuffix(u.Host, ":"+u.Port())
-	}
-	u.User, u.Fragment = nil, ""
-	t.url, t.useTLS, t.host, t.hostPort = u, u.Scheme == "https", u.Hostname(), u.Host
-	t.addr = net.JoinHostPort(t.host, port)
-	return nil
 }
 
-func (t *target) parsePin() (err error) {
-	if pin.Is(t.CertName) {
-		t.pin, err = pin.Parse(t.CertName)
-	}
-	return err
-}
+// AtNode returns cfg pointed at a node of a DERP map: with its URL, its certificate,
+// and a DialContext that connects to the node's addresses, over IPv4 and IPv6 at once,
+// by way of that of cfg. A node whose HostName is missing or cannot be used goes by its
+// address, if the certificate is not verified for that name. What the map says wrongly
+// shows in Dial.
+func (cfg Config) AtNode(n *derpmap.Node) Config { return cfg.atNode(n, nil) }
 
-// validHost reports whether host can go into a request: an IP address without a zone (which may contain anything), or
-// letters, digits, dots, hyphens and underscores.
-func validHost(host string) bool {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Zone() == ""
-	}
-	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
-	return host != "" && len(host) <= 253 && strings.Trim(host, allowed) == ""
+// atNode is AtNode with a preference for IPv6, which is asked for at each dial; nil:
+// none.
+func (cfg Config) atNode(n *derpmap.Node, preferIPv6 func() bool) Config {
+	at, err := cfg.reach().AtNode(n, preferIPv6)
+	cfg.URL, cfg.CertName, cfg.InsecureSkipVerify = at.URL, at.CertName, at.InsecureSkipVerify
+	cfg.DialContext, cfg.problem = at.DialContext, err
+	return cfg
 }
 
 func printable(text string) bool {

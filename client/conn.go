@@ -11,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -138,7 +139,7 @@ func (c *Conn) explain(err error) error {
 	switch {
 	case isTimeout(err):
 		err = fmt.Errorf("%w for %v: %w", ErrSilent, silence, err)
-	case isGone(err) && !c.admitted.Load():
+	case reach.IsGone(err) && !c.admitted.Load():
 		err = fmt.Errorf("%w: %w", ErrAdmissionRefused, err)
 	}
 	return fmt.Errorf("relay %s: %w", c.RemoteAddr(), err)

@@ -64,7 +64,7 @@ func TestLoginFails(t *testing.T) {
 	}{
 		"relay silent, no deadline": {
 			script: func(s *side) { s.takeOver(); s.drain() },
-			want:   context.DeadlineExceeded, took: connectBudget,
+			want:   context.DeadlineExceeded, took: connectTimeout,
 		},
 		"relay silent, deadline": {
 			script: func(s *side) { s.takeOver(); s.drain() },

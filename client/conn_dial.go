@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -9,81 +11,69 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/key"
 )
 
-// connectBudget is for name lookup, TCP, proxy, TLS, HTTP and sending the login, if the context has no deadline.
-const connectBudget = 10 * time.Second
+// connectTimeout is for name lookup, TCP, proxy, TLS, HTTP and sending the login, if
+// the context has no deadline.
+const connectTimeout = 10 * time.Second
 
-// Dial connects to a relay and sends the login. Whether the relay admits us shows in the first Recv. Dial takes at most
-// until the context's deadline, and 10 s if there is none; the context has no influence on the connection afterwards.
+// Dial connects to a relay and sends the login. Whether the relay admits us shows in
+// the first Recv. Dial takes at most until the context's deadline, and 10 s if there is
+// none; the context has no influence on the connection afterwards.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	t, err := newLogin(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to relay: %w", err)
 	}
-	ctx, cancel := withConnectBudget(ctx)
+	ctx, cancel := withConnectTimeout(ctx)
 	defer cancel()
-	if err := t.findProxy(); err != nil {
+	if err := t.FindProxy(); err != nil {
 		return nil, fmt.Errorf("connect to relay: %w", err)
 	}
-	c, err := t.dial(ctx, t.WebSocket == WebSocketAlways)
-	if err != nil && t.WebSocket == WebSocketFallback && upgradeLost(err) {
-		upgradeErr := err
-		if c, err = t.dial(ctx, true); err != nil {
-			err = fmt.Errorf("%w; WebSocket: %w", upgradeErr, err)
-		}
+	var c *Conn
+	switch t.WebSocket {
+	case WebSocketFallback:
+		c, err = t.dialEither(ctx)
+	default:
+		c, err = t.dial(ctx, t.WebSocket == WebSocketAlways, newSteps())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("connect to relay %s: %w", t.url.Redacted(), err)
+		return nil, fmt.Errorf("connect to relay %s: %w", t.Location.Redacted(), err)
 	}
 	return c, nil
 }
 
-func withConnectBudget(ctx context.Context) (context.Context, context.CancelFunc) {
+func withConnectTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeoutCause(ctx, connectBudget, errBudget)
+	return context.WithTimeoutCause(ctx, connectTimeout, errConnectTimeout)
 }
 
-type budgetError struct{}
+type connectTimeoutError struct{}
 
-func (budgetError) Error() string        { return fmt.Sprintf("took longer than %v", connectBudget) }
-func (budgetError) Is(target error) bool { return target == context.DeadlineExceeded }
+func (connectTimeoutError) Error() string        { return fmt.Sprintf("took longer than %v", connectTimeout) }
+func (connectTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-var errBudget error = budgetError{}
+var errConnectTimeout error = connectTimeoutError{}
 
-// errNoAnswer: the connection ended after the HTTP request.
-var errNoAnswer = errors.New("closed without an answer to the HTTP request")
-
-// upgradeLost reports whether a middlebox may have kept the request to upgrade from the relay; see WebSocketFallback.
-func upgradeLost(err error) bool {
-	if errors.Is(err, errNoAnswer) {
-		return true
-	}
-	var status *StatusError
-	if !errors.As(err, &status) || status.Proxy {
-		return false
-	}
-	switch status.Code {
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusUpgradeRequired, http.StatusNotImplemented, http.StatusBadGateway:
-		return true
-	}
-	return false
+// steps tell how far an attempt to upgrade has come; each is closed when it is done.
+type steps struct {
+	asked    chan struct{} // the request to take the connection over goes out
+	answered chan struct{} // with 101
 }
 
-// dial makes one attempt. When the context ends, what is under way fails because the socket's deadline is over.
-func (t *target) dial(ctx context.Context, webSocket bool) (*Conn, error) {
-	raw, err := t.dialTCP(ctx)
+func newSteps() steps { return steps{make(chan struct{}), make(chan struct{})} }
+
+// dial makes one attempt.
+func (t *target) dial(ctx context.Context, webSocket bool, done steps) (*Conn, error) {
+	raw, err := t.DialTCP(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
-	c, err := t.login(ctx, raw, webSocket)
-	if !stop() {
-		err = context.Cause(ctx)
-	}
+	c, err := t.login(ctx, raw, webSocket, done)
 	if err != nil {
 		raw.Close()
 		return nil, err
@@ -95,31 +85,41 @@ func (t *target) dial(ctx context.Context, webSocket bool) (*Conn, error) {
 
 // secure goes up from the socket to where HTTP begins.
 func (t *target) secure(ctx context.Context, raw net.Conn) (*Conn, error) {
-	sock, err := t.throughProxy(ctx, raw)
+	through, early, err := t.ThroughProxy(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
+	sock := &socket{Conn: through, early: bytes.Clone(early)}
 	c := &Conn{sock: sock, stream: sock, recordPerPacket: t.RecordPerPacket, done: make(chan struct{})}
 	c.in.src = sock
-	if t.useTLS {
-		err = t.startTLS(ctx, c)
+	if !t.TLS {
+		return c, nil
 	}
-	return c, err
+	c.tls = tls.Client(newReadAhead(sock), t.TLSConfig())
+	c.stream, c.in.src = c.tls, c.tls
+	if err := reach.During(ctx, raw, func() error { return c.tls.HandshakeContext(ctx) }); err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return c, nil
 }
 
 // login goes on to the frames and sends ours.
-func (t *target) login(ctx context.Context, raw net.Conn, webSocket bool) (*Conn, error) {
+func (t *target) login(ctx context.Context, raw net.Conn, webSocket bool, done steps) (*Conn, error) {
 	c, err := t.secure(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
-	if webSocket {
-		return c, t.loginWebSocket(ctx, c)
-	}
-	if relay, ok := keyFromCertificates(c.tls); ok {
-		return c, t.loginFast(c, relay)
-	}
-	return c, t.loginClassic(c)
+	return c, reach.During(ctx, raw, func() error {
+		if webSocket {
+			return t.loginWebSocket(ctx, c)
+		}
+		if c.tls != nil {
+			if relay, ok := reach.FastStartKey(c.tls.ConnectionState()); ok {
+				return t.loginFast(c, relay)
+			}
+		}
+		return t.loginClassic(c, done)
+	})
 }
 
 // loginFast sends request and login together. The relay does not answer the request.
@@ -128,30 +128,62 @@ func (t *target) loginFast(c *Conn, relay key.Public) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.stream.Write(append(t.upgradeRequest(true), hello...))
+	_, err = c.stream.Write(append(t.UpgradeRequest(true, t.IdealNode), hello...))
 	return err
 }
 
-// loginClassic sends the request, waits for the relay to take the connection over and to greet us, and sends the login.
-func (t *target) loginClassic(c *Conn) error {
-	if _, err := c.stream.Write(t.upgradeRequest(false)); err != nil {
-		return err
+// loginClassic sends the request, waits for the relay to take the connection over and
+// to greet us, and sends the login.
+func (t *target) loginClassic(c *Conn, done steps) error {
+	close(done.asked)
+	if _, err := c.stream.Write(t.UpgradeRequest(false, t.IdealNode)); err != nil {
+		return &notUpgraded{err}
 	}
-	if err := readAnswer(&c.in, c.sock, http.StatusSwitchingProtocols); err != nil {
-		if isGone(err) {
-			err = fmt.Errorf("%w: %w", errNoAnswer, err)
+	behind, err := reach.ReadAnswer(c.in.src, c.sock, http.StatusSwitchingProtocols)
+	if err != nil {
+		if reach.IsGone(err) {
+			err = fmt.Errorf("%w: %w", reach.ErrNoAnswer, err)
 		}
-		return err
+		return &notUpgraded{err}
 	}
-	return t.loginGreeted(c)
-}
-
-// loginGreeted reads the relay's greeting and sends the login.
-func (t *target) loginGreeted(c *Conn) error {
-	relay, err := readGreeting(&c.in)
+	close(done.answered)
+	c.in.preload(behind)
+	relay, err := c.greeting()
 	if err != nil {
 		return err
 	}
+	return t.loginGreeted(c, relay)
+}
+
+// loginWebSocket makes c a WebSocket, waits for the relay's greeting, and sends the
+// login.
+func (t *target) loginWebSocket(ctx context.Context, c *Conn) error {
+	stream, ws, err := t.DialWebSocket(ctx, c.stream.(net.Conn))
+	if err != nil {
+		return err
+	}
+	c.ws, c.stream, c.in.src = ws, stream, stream
+	relay, err := c.greeting()
+	if err != nil {
+		return err
+	}
+	return t.loginGreeted(c, relay)
+}
+
+// greeting reads the relay's greeting.
+func (c *Conn) greeting() (key.Public, error) {
+	relay, err := derp.ReadGreeting(&c.in)
+	switch {
+	case err == nil:
+		return relay, nil
+	case errors.Is(err, derp.ErrMagic), errors.Is(err, derp.ErrLength), errors.Is(err, derp.ErrZeroKey):
+		return relay, fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	return relay, fmt.Errorf("wait for the greeting: %w", err)
+}
+
+// loginGreeted sends the login to a relay that has said its key.
+func (t *target) loginGreeted(c *Conn, relay key.Public) error {
 	hello, err := t.hello(c, relay)
 	if err != nil {
 		return err
@@ -177,24 +209,4 @@ func (t *target) hello(c *Conn, relay key.Public) ([]byte, error) {
 		b = derp.AppendNotePreferred(b, true)
 	}
 	return b, nil
-}
-
-// readGreeting reads the ServerKey frame.
-func readGreeting(in *inbuf) (relay key.Public, err error) {
-	if err := in.need(derp.HeaderLen); err != nil {
-		return relay, fmt.Errorf("wait for the greeting: %w", noEOF(err))
-	}
-	frame, n := derp.ParseHeader(in.buffered())
-	if frame != derp.FrameServerKey || n > derp.MaxGreeting {
-		return relay, fmt.Errorf("%w: %v of %d bytes instead of a greeting", ErrProtocol, frame, n)
-	}
-	if err := in.need(derp.HeaderLen + n); err != nil {
-		return relay, fmt.Errorf("wait for the greeting: %w", noEOF(err))
-	}
-	relay, err = derp.ParseServerKey(in.buffered()[derp.HeaderLen : derp.HeaderLen+n])
-	if err != nil {
-		return relay, fmt.Errorf("%w: %w", ErrProtocol, err)
-	}
-	in.discard(derp.HeaderLen + n)
-	return relay, nil
 }

@@ -14,7 +14,7 @@ import (
 // influence on the connection afterwards. What the relay said before ServerInfo, if
 // anything, is lost, except a packet, which it may not send.
 func Login(ctx context.Context, cfg Config) (*Conn, derp.ServerInfo, error) {
-	ctx, cancel := withConnectBudget(ctx)
+	ctx, cancel := withConnectTimeout(ctx)
 	defer cancel()
 	c, err := Dial(ctx, cfg)
 	if err != nil {

@@ -62,7 +62,7 @@ func TestAddresses(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if got := [3]string{target.addr, target.hostPort, target.url.RequestURI()}; got != want {
+		if got := [3]string{target.Addr, target.HostHeader(), target.Location.RequestURI()}; got != want {
 			t.Errorf("%s: %q, want %q", rawURL, got, want)
 		}
 	}

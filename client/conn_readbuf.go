@@ -4,6 +4,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 const (
@@ -52,6 +54,14 @@ type inbuf struct {
 	first [firstInput]byte
 }
 
+// preload makes b what is read first. Nothing must be buffered.
+func (b *inbuf) preload(p []byte) {
+	if len(p) > 0 {
+		b.buf = newInput(max(len(p), smallInput))
+		b.r, b.w = 0, copy(b.buf, p)
+	}
+}
+
 // buffered returns what is there; it is valid until the next call of another method than discard.
 func (b *inbuf) buffered() []byte { return b.buf[b.r:b.w] }
 
@@ -79,7 +89,7 @@ func (b *inbuf) skip(n int) error {
 			return nil
 		}
 		if err := b.fill(1); err != nil {
-			return noEOF(err)
+			return reach.NoEOF(err)
 		}
 	}
 }
@@ -165,12 +175,4 @@ func (b *inbuf) watch(got int) {
 	} else if b.w == len(b.buf) {
 		b.busy, b.quiet, b.last = true, 0, time.Time{}
 	}
-}
-
-// noEOF is for places where the input must not end.
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -92,7 +93,7 @@ func (c *Conn) recvPacket(msg *Message, n int, buf []byte) (taken bool, err erro
 	if have < n {
 		if _, err := io.ReadFull(&c.in, msg.Packet[have:]); err != nil {
 			*msg = Message{}
-			return false, c.fail(noEOF(err))
+			return false, c.fail(reach.NoEOF(err))
 		}
 	}
 	return true, nil
@@ -190,7 +191,7 @@ func (c *Conn) answer(data [derp.PingLen]byte) {
 // tooLong explains a header that announces more than a relay may send. After a fast start it can be an HTTP status.
 func (c *Conn) tooLong(t derp.FrameType, n int) error {
 	if !c.greeted && bytes.HasPrefix(c.in.buffered(), []byte("HTTP/")) {
-		if err := readAnswer(&c.in, c.sock, 0); err != nil {
+		if _, err := reach.ReadAnswer(&c.in, c.sock, 0); err != nil {
 			return err
 		}
 	}

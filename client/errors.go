@@ -2,29 +2,24 @@ package client
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 
-	"github.com/coder/websocket"
-
-	"github.com/detour-relay/detour/internal/pin"
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 // The reasons why connecting or talking to a relay failed, for errors.Is. A refusal by HTTP status is a *StatusError, for
 // errors.As.
 var (
 	// ErrCertificate: the relay's certificate is not valid for its name. The cause is wrapped.
-	ErrCertificate = errors.New("certificate not valid")
+	ErrCertificate = reach.ErrCertificate
 	// ErrPinMismatch: the relay's certificate is not the pinned one.
-	ErrPinMismatch = pin.ErrMismatch
+	ErrPinMismatch = reach.ErrPinMismatch
 	// ErrServerKey: the relay has another key than Config.ServerKey, or than its own certificate says.
 	ErrServerKey = errors.New("relay has an unexpected key")
 	// ErrAdmissionRefused: the relay closed the connection after our login instead of answering it. The cause is wrapped.
 	ErrAdmissionRefused = errors.New("relay closed the connection instead of admitting us")
 	// ErrProtocol: what answers does not speak DERP, or wrongly.
-	ErrProtocol = errors.New("not what a relay may say")
+	ErrProtocol = reach.ErrProtocol
 	// ErrSilent: nothing arrived for 120 s.
 	ErrSilent = errors.New("relay is silent")
 	// ErrClosed: Close was called.
@@ -39,40 +34,24 @@ var (
 	ErrBufferSize = errors.New("buffer is too small for the packet")
 )
 
-// StatusError is the answer of a relay, or of something before it, that did not let us through.
-type StatusError struct {
-	Code     int    // HTTP status: 426 from a relay that did not see our request to upgrade, 403 from one that refuses us, ...
-	Redirect string // where a 3xx status points; relays do not redirect, so it comes from a middlebox, such as a captive portal
-	Body     string // at most 1 KiB from the beginning of what came with it
-	Proxy    bool   // comes from the HTTP proxy that we asked for the way to the relay
-}
+// StatusError is the answer of a relay, or of something before it, that did not let us
+// through. Its fields are
+//
+//	Code     int    // HTTP status: 426 from a relay that did not see our request to upgrade, ...
+//	Redirect string // where a 3xx status points; relays do not redirect, so it comes from a middlebox
+//	Body     string // at most 1 KiB from the beginning of what came with it
+//	Proxy    bool   // comes from the HTTP proxy that we asked for the way to the relay
+type StatusError = reach.StatusError
 
-// Error names the status and who gave it.
-func (e *StatusError) Error() string {
-	text := fmt.Sprintf("HTTP status %d %s", e.Code, http.StatusText(e.Code))
-	switch {
-	case e.Proxy:
-		return text + " from the proxy"
-	case e.Redirect != "":
-		return fmt.Sprintf("%s to %q: a middlebox is in the way", text, e.Redirect)
-	}
-	return text + " instead of an upgrade"
-}
+// ProxyError is a failure on the way to the HTTP proxy, or the proxy's own, so that
+// the relay has no part in it. Its fields are
+//
+//	Proxy string // host and port; empty: which proxy to use could not be found out
+//	Err   error
+type ProxyError = reach.ProxyError
 
 // isTimeout reports whether err is about a deadline.
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// isGone reports whether err is about the other side having closed the connection, or the connection being broken.
-func isGone(err error) bool {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) {
-		return true
-	}
-	if websocket.CloseStatus(err) != -1 {
-		return true
-	}
-	var op *net.OpError
-	return errors.As(err, &op) && !op.Timeout()
 }

@@ -1,12 +1,12 @@
 package client
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
+
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 const latencyPath = "/derp/latency-check"
@@ -19,60 +19,50 @@ func Latency(ctx context.Context, cfg Config) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("measure relay: %w", err)
 	}
-	ctx, cancel := withConnectBudget(ctx)
+	ctx, cancel := withConnectTimeout(ctx)
 	defer cancel()
-	if err := t.findProxy(); err != nil {
+	if err := t.FindProxy(); err != nil {
 		return 0, fmt.Errorf("measure relay: %w", err)
 	}
 	took, err := t.latency(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("measure relay %s: %w", t.url.Redacted(), err)
+		return 0, fmt.Errorf("measure relay %s: %w", t.Location.Redacted(), err)
 	}
 	return took, nil
 }
 
+// latency connects as far as TLS, times a request, and closes the connection.
 func (t *target) latency(ctx context.Context) (took time.Duration, err error) {
-	err = t.over(ctx, func(c *Conn) (err error) {
+	raw, err := t.DialTCP(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer raw.Close()
+	c, err := t.secure(ctx, raw)
+	if err != nil {
+		return 0, err
+	}
+	err = reach.During(ctx, raw, func() error {
 		took, err = t.timeRequest(c)
 		return err
 	})
 	return took, err
 }
 
-// over connects as far as TLS, and closes what remains after use.
-func (t *target) over(ctx context.Context, use func(*Conn) error) error {
-	raw, err := t.dialTCP(ctx)
-	if err != nil {
-		return err
-	}
-	defer raw.Close()
-	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
-	c, err := t.secure(ctx, raw)
-	if err == nil {
-		err = use(c)
-	}
-	if !stop() {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
 // timeRequest returns the time from the request to the head of the answer.
 func (t *target) timeRequest(c *Conn) (time.Duration, error) {
-	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n", latencyPath, t.hostPort, userAgent)
 	start := time.Now()
-	if _, err := io.WriteString(c.stream, request); err != nil {
+	if _, err := c.stream.Write(t.GetRequest(latencyPath)); err != nil {
 		return 0, err
 	}
-	_, err := readHead(&c.in)
+	head, _, err := reach.ReadHead(c.in.src)
 	took := time.Since(start)
 	if err != nil {
-		return 0, noEOF(err)
+		return 0, reach.NoEOF(err)
 	}
-	// The body stays where it is, since Close would read to its end.
-	answer, err := http.ReadResponse(bufio.NewReader(&c.in), nil)
+	answer, err := reach.ParseHead(head)
 	if err != nil {
-		return 0, fmt.Errorf("%w: the HTTP answer cannot be read: %w", ErrProtocol, err)
+		return 0, err
 	}
 	return took, latencyRefusal(answer)
 }

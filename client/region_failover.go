@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"time"
+
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 const (
@@ -135,86 +137,72 @@ type outcome struct {
 	err     error
 }
 
-// race tries nodes in order: the next one once an attempt has failed, or is slow. The first that admits us is returned, and
-// the others are given up.
-func (r *Region) race(nodes []*regionRelay) (*session, error) {
+// race tries relays in order: the next one once an attempt has failed, or is slow. The
+// first that admits us is returned, and the others are given up.
+func (r *Region) race(relays []*regionRelay) (*session, error) {
 	ctx, cancel := context.WithCancel(r.ctx)
-	outcomes := make(chan outcome, len(nodes))
-	started, ended := 0, 0
-	defer func() {
-		cancel()
-		r.running.Go(func() { giveUp(outcomes, started-ended) })
-	}()
-	next := func() {
-		if started < len(nodes) {
-			n := nodes[started]
-			started++
-			r.running.Go(func() { outcomes <- r.attempt(ctx, n) })
-		}
-	}
-	hedge := time.NewTicker(r.keeper.hedge())
-	defer hedge.Stop()
-	var failed error
-	for next(); ended < len(nodes); {
+	defer cancel()
+	raced := r.beginRace(ctx, relays)
+	for {
 		select {
-		case o := <-outcomes:
-			ended++
-			if o.session != nil {
-				return o.session, nil
-			}
-			failed = alsoFailed(failed, o.err)
-			next()
-		case <-hedge.C:
-			next()
+		case o := <-raced:
+			return o.session, o.err
 		case <-r.keeper.leavingDone():
 			r.lost(r.keeper.leaving)
+			continue
 		case <-r.keeper.leavingRecovered():
-			return r.takeBack(), nil
 		case <-r.ctx.Done():
+		}
+		r.running.Go(func() { giveUp(raced) })
+		if r.ctx.Err() != nil {
 			return nil, ErrClosed
 		}
+		return r.takeBack(), nil
 	}
-	return nil, failed
+}
+
+func (r *Region) beginRace(ctx context.Context, relays []*regionRelay) <-chan outcome {
+	var attempts []func(context.Context) (*session, error)
+	for _, to := range relays {
+		attempts = append(attempts, func(ctx context.Context) (*session, error) { return r.attempt(ctx, to) })
+	}
+	stages := reach.Stages[*session]{
+		Lead: r.keeper.hedge(), Discard: func(s *session) { s.conn.Close() }, Go: r.running.Go,
+	}
+	raced := make(chan outcome, 1)
+	r.running.Go(func() {
+		s, err := reach.Race(ctx, stages, attempts...)
+		raced <- outcome{s, err}
+	})
+	return raced
+}
+
+// giveUp closes what a race that is not needed any more still yields.
+func giveUp(raced <-chan outcome) {
+	if o := <-raced; o.session != nil {
+		o.session.conn.Close()
+	}
 }
 
 func (k *keeper) hedge() time.Duration { return min(max(2*k.took, hedgeMin), hedgeMax) }
 
-// alsoFailed joins errors in one line.
-func alsoFailed(failed, err error) error {
-	if failed == nil {
-		return err
-	}
-	return fmt.Errorf("%w; %w", failed, err)
-}
-
-// giveUp waits for attempts that are not needed any more.
-func giveUp(outcomes <-chan outcome, n int) {
-	for range n {
-		if o := <-outcomes; o.session != nil {
-			o.session.conn.Close()
-		}
-	}
-}
-
-// attempt connects to the node and waits until it has admitted us.
-func (r *Region) attempt(ctx context.Context, n *regionRelay) outcome {
+// attempt connects to a relay and waits until it has admitted us.
+func (r *Region) attempt(ctx context.Context, to *regionRelay) (*session, error) {
 	begun, preferred := time.Now(), r.preferred.Load()
 	ctx, cancel := context.WithTimeoutCause(ctx, attemptBudget, errAttempt)
 	defer cancel()
-	cfg := n.cfg
+	cfg := to.cfg
 	cfg.Preferred = preferred
 	conn, info, err := Login(ctx, cfg)
 	if err != nil {
-		return outcome{err: err}
+		return nil, err
 	}
 	now := time.Now()
-	return outcome{session: newSession(conn, r, n, info, preferred, now, now.Sub(begun))}
+	return newSession(conn, r, to, info, preferred, now, now.Sub(begun)), nil
 }
 
-type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
-
 // withBudget gives each TCP connection only a part of the time of the attempt.
-func withBudget(dial dialFunc) dialFunc {
+func withBudget(dial reach.DialFunc) reach.DialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, tcpBudget)
 		defer cancel()

@@ -258,3 +258,8 @@ func within(t testing.TB, what string, f func()) {
 		t.Fatalf("%s takes too long", what)
 	}
 }
+
+// greeting is what a relay says first.
+func greeting(relay key.Private) []byte { return derp.AppendServerKey(nil, relay.Public()) }
+
+var serverInfo2 = derp.ServerInfo{Version: 2}

@@ -34,8 +34,8 @@ func TestDialBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		_, err := Dial(t.Context(), pipeRelay(t, func(s *side) { s.drain() }))
-		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != connectBudget {
-			t.Errorf("%v after %v, want a deadline after %v", err, took, connectBudget)
+		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != connectTimeout {
+			t.Errorf("%v after %v, want a deadline after %v", err, took, connectTimeout)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

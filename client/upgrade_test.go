@@ -60,41 +60,6 @@ func TestStatusAfterFastStart(t *testing.T) {
 	}
 }
 
-// Which failures of the upgrade are worth a second attempt with a WebSocket.
-func TestFallbackDecision(t *testing.T) {
-	for answer, again := range map[string]bool{
-		"HTTP/1.1 400 x\r\n\r\n":                true,
-		"HTTP/1.1 405 x\r\n\r\n":                true,
-		"HTTP/1.1 426 x\r\n\r\n":                true,
-		"HTTP/1.1 501 x\r\n\r\n":                true,
-		"HTTP/1.1 502 x\r\n\r\n":                true,
-		"":                                      true,
-		"HTTP/1.1 200 x\r\n\r\n":                false,
-		"HTTP/1.1 302 x\r\nLocation: /\r\n\r\n": false,
-		"HTTP/1.1 401 x\r\n\r\n":                false,
-		"HTTP/1.1 403 x\r\n\r\n":                false,
-		"HTTP/1.1 404 x\r\n\r\n":                false,
-		"HTTP/1.1 429 x\r\n\r\n":                false,
-		"HTTP/1.1 500 x\r\n\r\n":                false,
-		"HTTP/1.1 503 x\r\n\r\n":                false,
-		"220 mail.example.com ESMTP\r\n":        false,
-		switchingProtocols:                      false,
-	} {
-		relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {
-			s.request()
-			s.write([]byte(answer))
-		})
-		cfg := relay.config(t, "http://relay.example.com")
-		if _, err := Dial(t.Context(), cfg); err == nil {
-			t.Errorf("%q: connected", answer)
-		}
-		relay.stop()
-		if got := relay.connections() == 2; got != again {
-			t.Errorf("%q: second attempt %v, want %v", answer, got, again)
-		}
-	}
-}
-
 func TestFallbackErrorTellsBoth(t *testing.T) {
 	relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {
 		if head, _ := s.request(); strings.Contains(head, "Upgrade: DERP") {

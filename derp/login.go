@@ -3,6 +3,7 @@ package derp
 import (
 	"encoding/json"
 	"errors"
+	"io"
 
 	"github.com/detour-relay/detour/key"
 )
@@ -36,6 +37,36 @@ func ParseServerKey(payload []byte) (relay key.Public, err error) {
 		return relay, ErrZeroKey
 	}
 	return relay, nil
+}
+
+// ReadGreeting reads the greeting of a relay, the first frame on every connection. An
+// input that ends before is io.ErrUnexpectedEOF; an error about what the input says
+// is ErrMagic, ErrZeroKey or ErrLength.
+func ReadGreeting(r io.Reader) (relay key.Public, err error) {
+	var header [HeaderLen]byte
+	if err := readFull(r, header[:]); err != nil {
+		return relay, err
+	}
+	frame, n := ParseHeader(header[:])
+	switch {
+	case frame != FrameServerKey:
+		return relay, ErrMagic
+	case n > MaxGreeting:
+		return relay, ErrLength
+	}
+	payload := make([]byte, n)
+	if err := readFull(r, payload); err != nil {
+		return relay, err
+	}
+	return ParseServerKey(payload)
+}
+
+func readFull(r io.Reader, b []byte) error {
+	_, err := io.ReadFull(r, b)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // ClientInfo is what a peer says about itself in its login.

@@ -1,7 +1,9 @@
 package derp
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -104,5 +106,33 @@ func TestOpenServerInfo(t *testing.T) {
 	}
 	if _, err := OpenServerInfo(sealing.Seal([]byte("hello")), &opening); !errors.Is(err, ErrJSON) {
 		t.Errorf("not JSON: %v", err)
+	}
+}
+
+func TestReadGreeting(t *testing.T) {
+	relay := key.NewPrivate().Public()
+	whole := AppendServerKey(nil, relay)
+	long := append(AppendHeader(nil, FrameServerKey, len(whole)-HeaderLen+3), append(whole[HeaderLen:len(whole):len(whole)], 1, 2, 3)...)
+	for name, test := range map[string]struct {
+		input []byte
+		want  error
+	}{
+		"whole":          {whole, nil},
+		"more behind it": {append(whole[:len(whole):len(whole)], 6, 0), nil},
+		"longer":         {long, nil},
+		"nothing":        {nil, io.ErrUnexpectedEOF},
+		"half a header":  {whole[:3], io.ErrUnexpectedEOF},
+		"half a payload": {whole[:20], io.ErrUnexpectedEOF},
+		"another frame":  {AppendKeepAlive(nil), ErrMagic},
+		"HTTP":           {[]byte("HTTP/1.1 403 Forbidden\r\n\r\n"), ErrMagic},
+		"other magic":    {append(AppendHeader(nil, FrameServerKey, 40), make([]byte, 40)...), ErrMagic},
+		"no key":         {AppendServerKey(nil, key.Public{}), ErrZeroKey},
+		"short":          {AppendHeader(nil, FrameServerKey, 0), ErrLength},
+		"endless":        {AppendHeader(nil, FrameServerKey, MaxGreeting+1), ErrLength},
+	} {
+		got, err := ReadGreeting(bytes.NewReader(test.input))
+		if err != test.want || err == nil && got != relay {
+			t.Errorf("%s: %v, %v, want %v", name, got, err, test.want)
+		}
 	}
 }

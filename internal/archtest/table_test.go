@@ -49,11 +49,15 @@ var table = []row{
 
 	// The peers' side. Nothing of the relay is beneath it.
 	{name: "internal/stun", own: []string{"internal/retry"}, outside: []string{"github.com/pion/stun/v3", "golang.org/x/net", "golang.org/x/sys"}},
+	{
+		name: "internal/reach", own: []string{"key", "derp", "derpmap", "internal/hostname", "internal/pin"},
+		outside: []string{"github.com/coder/websocket", "golang.org/x/net", "golang.org/x/sys"}, beneath: []string{module + "relay"},
+	},
+	{name: "internal/reach/errno", own: none, outside: []string{"golang.org/x/sys"}},
 	{name: "internal/measure", own: []string{"derpmap", "internal/home", "internal/stun", "internal/reach"}, outside: none},
 	{
-		name: "client",
-		own: []string{"key", "derp", "derpmap", "internal/home", "internal/hostname", "internal/measure", "internal/pin",
-			"internal/rate", "internal/reach", "internal/retry"},
+		name:    "client",
+		own:     []string{"key", "derp", "derpmap", "internal/home", "internal/measure", "internal/rate", "internal/reach", "internal/retry"},
 		outside: []string{"github.com/coder/websocket"}, beneath: []string{module + "relay"},
 	},
 	{name: "internal/explain", own: []string{"client", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},

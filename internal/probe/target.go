@@ -44,10 +44,14 @@ func byURL(cfg Config) (*target, error) {
 // byNode is the target of a node. What its HostName lacks to be one shows when it is connected to.
 func byNode(cfg Config, n *derpmap.Node) *target {
 	dial := cfg.Dial.AtNode(n)
+	host := n.HostName
+	if u, err := url.Parse(dial.URL); err == nil && u.Hostname() != "" {
+		host = u.Hostname() // an address, where there is no name and none is needed
+	}
 	return &target{
 		dial: dial, base: cfg.Dial.DialContext, node: n, useTLS: true,
 		url:  &url.URL{Scheme: "https", Host: strings.TrimSuffix(strings.TrimPrefix(dial.URL, "https://"), "/derp"), Path: "/derp"},
-		host: n.HostName, port: strconv.Itoa(n.DERP()),
+		host: host, port: strconv.Itoa(n.DERP()),
 	}
 }
 

@@ -1,4 +1,4 @@
-package client
+package reach
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derpmap"
-	"github.com/detour-relay/detour/key"
 )
 
 func TestAtNodeFollowsTheMap(t *testing.T) {
@@ -32,17 +31,20 @@ func TestAtNodeFollowsTheMap(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%+v", test.node), func(t *testing.T) {
 			var ways []string
-			for _, w := range waysTo(&test.node) {
-				ways = append(ways, w.network+" "+w.addr)
+			for _, a := range dialAddrs(&test.node) {
+				ways = append(ways, a.network+" "+a.addr)
 			}
 			if got := strings.Join(ways, ", "); got != test.ways {
 				t.Errorf("ways %s, want %s", got, test.ways)
 			}
-			cfg := Config{Key: key.NewPrivate()}.AtNode(&test.node)
+			cfg, err := Config{}.AtNode(&test.node, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if cfg.URL != test.url {
 				t.Errorf("URL %s, want %s", cfg.URL, test.url)
 			}
-			if _, err := newTarget(cfg); err != nil {
+			if _, err := New(cfg); err != nil {
 				t.Error(err)
 			}
 		})
@@ -54,14 +56,18 @@ func TestAtNodeRefusesHostsThatAreNone(t *testing.T) {
 		{}, {HostName: "a/b"}, {HostName: "a?b"}, {HostName: "user@host"}, {HostName: "a b"}, {HostName: "fe80::1%eth0"},
 		{HostName: "r.example", DERPPort: -1}, {HostName: "r.example", CertName: "sha256-raw:x"},
 	} {
-		if _, err := newTarget(Config{Key: key.NewPrivate()}.AtNode(&node)); err == nil {
+		cfg, err := Config{}.AtNode(&node, nil)
+		if err == nil {
+			_, err = New(cfg)
+		}
+		if err == nil {
 			t.Errorf("%+v was accepted", node)
 		}
 	}
 }
 
 // racing is a dial function whose outcomes are decided by the network.
-func racing(outcome func(ctx context.Context, network string) error) (dial dialFunc, closed *atomic.Int32) {
+func racing(outcome func(ctx context.Context, network string) error) (dial DialFunc, closed *atomic.Int32) {
 	closed = new(atomic.Int32)
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		if err := outcome(ctx, network); err != nil {
@@ -126,7 +132,10 @@ func TestRaceOfFamilies(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dial, closed := racing(test.outcome)
-				cfg := Config{DialContext: dial}.atNode(&derpmap.Node{HostName: "r.example"}, func() bool { return test.preferIPv6 })
+				cfg, err := Config{DialContext: dial}.AtNode(&derpmap.Node{HostName: "r.example"}, func() bool { return test.preferIPv6 })
+				if err != nil {
+					t.Fatal(err)
+				}
 				start := time.Now()
 				conn, err := cfg.DialContext(t.Context(), "tcp", "r.example:443")
 				if test.want == "" {
@@ -151,8 +160,11 @@ func TestRaceOfFamilies(t *testing.T) {
 }
 
 func TestNodeWithoutAddressesIsRefused(t *testing.T) {
-	cfg := Config{Key: key.NewPrivate(), Proxy: noProxy}.AtNode(&derpmap.Node{HostName: "r.example", IPv4: "none", IPv6: "none"})
-	if _, err := Dial(t.Context(), cfg); !errors.Is(err, errNoFamily) {
+	cfg, err := Config{}.AtNode(&derpmap.Node{HostName: "r.example", IPv4: "none", IPv6: "none"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cfg.DialContext(t.Context(), "tcp", "r.example:443"); !errors.Is(err, errNoFamily) {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package client
+package reach
 
 import (
 	"context"
@@ -17,30 +17,29 @@ const (
 	maxMessage = 32 << 10
 )
 
-// loginWebSocket makes c a WebSocket, waits for the relay's greeting, and sends the login.
-func (t *target) loginWebSocket(ctx context.Context, c *Conn) error {
-	ws, answer, err := websocket.Dial(ctx, t.url.String(), &websocket.DialOptions{
-		HTTPClient:      oneConnClient(c.stream.(net.Conn)),
-		HTTPHeader:      http.Header{"User-Agent": {userAgent}},
+// DialWebSocket asks the relay at the other end of conn for a WebSocket. The stream
+// is what its messages carry.
+func (t *Target) DialWebSocket(ctx context.Context, conn net.Conn) (io.ReadWriter, *websocket.Conn, error) {
+	ws, answer, err := websocket.Dial(ctx, t.Location.String(), &websocket.DialOptions{
+		HTTPClient:      oneConnClient(conn),
+		HTTPHeader:      http.Header{"User-Agent": {UserAgent}},
 		Subprotocols:    []string{webSocketProtocol},
 		CompressionMode: websocket.CompressionDisabled,
 	})
 	if err != nil {
-		return webSocketError(answer, err)
+		return nil, nil, webSocketError(answer, err)
 	}
 	if ws.Subprotocol() != webSocketProtocol {
 		ws.CloseNow()
-		return fmt.Errorf("%w: the WebSocket is not for %q", ErrProtocol, webSocketProtocol)
+		return nil, nil, fmt.Errorf("%w: the WebSocket is not for %q", ErrProtocol, webSocketProtocol)
 	}
 	ws.SetReadLimit(-1) // frames have their own limits
-	stream := &messages{ws: ws}
-	c.ws, c.stream, c.in.src = ws, stream, stream
-	return t.loginGreeted(c)
+	return &messages{ws: ws}, ws, nil
 }
 
 func webSocketError(answer *http.Response, err error) error {
 	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols {
-		return refusalOf(answer)
+		return RefusalOf(answer)
 	}
 	if answer != nil {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
@@ -63,7 +62,8 @@ func oneConnClient(conn net.Conn) *http.Client {
 	}
 }
 
-// messages is the byte stream in the messages of a WebSocket. Deadlines are those of the socket below.
+// messages is the byte stream in the messages of a WebSocket. Deadlines are those of
+// the connection below.
 type messages struct {
 	ws      *websocket.Conn
 	message io.Reader // the one being read
@@ -104,7 +104,8 @@ func (m *messages) next() error {
 	return nil
 }
 
-// Write sends p in as few messages as their size allows; where they begin and end has no meaning.
+// Write sends p in as few messages as their size allows; where they begin and end
+// has no meaning.
 func (m *messages) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		n := min(len(rest), maxMessage)

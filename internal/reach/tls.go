@@ -1,8 +1,7 @@
-package client
+package reach
 
 import (
 	"cmp"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -14,34 +13,40 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-func (t *target) startTLS(ctx context.Context, c *Conn) error {
-	c.tls = tls.Client(newReadAhead(c.sock), &tls.Config{
-		ServerName: t.host, // goes out if it is a name, not if it is an IP address
+// TLSConfig returns how to speak TLS with the relay, and whom to trust. It keeps
+// nothing else of the Target.
+func (t *Target) TLSConfig() *tls.Config {
+	trust := &trust{
+		roots: t.RootCAs, host: t.Host, name: cmp.Or(t.CertName, t.Host), pin: t.Pin, insecure: t.InsecureSkipVerify,
+	}
+	return &tls.Config{
+		ServerName: t.serverName(),
 		MinVersion: tls.VersionTLS12,
 		// Batches are large, and a quiet connection does not need its records small.
 		DynamicRecordSizingDisabled: true,
-		// crypto/tls would verify host only; VerifyConnection verifies all there is to it, and always runs.
+		// crypto/tls would verify the ServerName only; VerifyConnection verifies all
+		// there is to it, and always runs.
 		InsecureSkipVerify: true,
-		VerifyConnection:   t.trust().verify,
-	})
-	c.stream, c.in.src = c.tls, c.tls
-	if err := c.tls.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("TLS: %w", err)
+		VerifyConnection:   trust.verify,
 	}
-	return nil
 }
 
-// trust says which certificates of a relay are good. It is all that a connection keeps of what it was made from.
+// serverName returns the name that goes out: the host; or if that is an address, for
+// which none goes out, the name that is verified instead.
+func (t *Target) serverName() string {
+	if isAddr(t.Host) && t.CertName != "" && t.Pin.IsZero() {
+		return t.CertName
+	}
+	return t.Host
+}
+
+// trust says which certificates of a relay are good.
 type trust struct {
 	roots    *x509.CertPool // nil: those of the system
 	host     string         // connected to; a name or an IP address
 	name     string         // verified; the host, unless the map says otherwise
 	pin      pin.Pin        // of the certificate; zero: not pinned
 	insecure bool
-}
-
-func (t *target) trust() *trust {
-	return &trust{roots: t.RootCAs, host: t.host, name: cmp.Or(t.CertName, t.host), pin: t.pin, insecure: t.InsecureSkipVerify}
 }
 
 // verify decides about the certificates of a relay.
@@ -55,7 +60,8 @@ func (t *trust) verify(state tls.ConnectionState) error {
 	return t.verifyChain(state.PeerCertificates)
 }
 
-// verifyChain verifies the chain, and that the first certificate is for the name, which may be an IP address.
+// verifyChain verifies the chain, and that the first certificate is for the name,
+// which may be an IP address.
 func (t *trust) verifyChain(certs []*x509.Certificate) error {
 	intermediates := x509.NewCertPool()
 	for _, cert := range certs[1:] {
@@ -77,13 +83,9 @@ func (t *trust) verifyPin(certs []*x509.Certificate) error {
 	return fmt.Errorf("%w: %w", ErrCertificate, err)
 }
 
-// keyFromCertificates returns the key in the meta certificate, if there is one that allows a fast start: over TLS 1.3,
-// with a protocol version.
-func keyFromCertificates(conn *tls.Conn) (relay key.Public, ok bool) {
-	if conn == nil {
-		return relay, false
-	}
-	state := conn.ConnectionState()
+// FastStartKey returns the key in the relay's meta certificate, if there is one that
+// allows a fast start: over TLS 1.3, with a protocol version.
+func FastStartKey(state tls.ConnectionState) (relay key.Public, ok bool) {
 	if state.Version < tls.VersionTLS13 {
 		return relay, false
 	}

@@ -1,0 +1,267 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/detour-relay/detour/internal/reach"
+	"github.com/detour-relay/detour/key"
+)
+
+// Relays refuse after the login only, so whatever else answers the request to upgrade
+// stands before the relay, and may let WebSockets through.
+func TestFallbackDecision(t *testing.T) {
+	answers := map[string]bool{
+		"":                               true,
+		"HTTP/1.1 200 OK\r\n":            true, // and the end
+		"220 mail.example.com ESMTP\r\n": true,
+		"\x15\x03\x01\x00\x02\x02\x46":   true, // an alert of TLS
+		"HTTP/1.1 302 x\r\nLocation: https://portal.example/\r\n\r\n":                      true,
+		"HTTP/1.1 403 x\r\nServer: envoy\r\nContent-Length: 2\r\n\r\nno":                   true,
+		"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n":        true,
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n": false,
+	}
+	for _, code := range []int{200, 201, 204, 301, 307, 400, 401, 402, 403, 404, 405, 408, 409, 410, 418, 421, 426, 429, 451, 500, 501, 502, 503, 504, 520, 599} {
+		answers[fmt.Sprintf("HTTP/1.1 %d x\r\n\r\n", code)] = true
+		answers[fmt.Sprintf("HTTP/1.0 %d x\r\nContent-Length: 0\r\n\r\n", code)] = true
+	}
+	for answer, again := range answers {
+		relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {
+			s.request()
+			s.write([]byte(answer))
+		})
+		cfg := relay.config(t, "http://relay.example.com")
+		_, err := Dial(t.Context(), cfg)
+		if err == nil {
+			t.Errorf("%q: connected", answer)
+		} else if again != strings.Contains(err.Error(), "WebSocket: ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v does not tell in one line of all that was tried", answer, err)
+		}
+		relay.stop()
+		if got := relay.connections() == 2; got != again {
+			t.Errorf("%q: second attempt %v, want %v", answer, got, again)
+		}
+	}
+}
+
+// front is a proxy in fake time that tunnels everything but the request to upgrade.
+type front struct {
+	refuse func(*side) // what becomes of that request
+	relay  key.Private
+
+	mu     sync.Mutex
+	conns  int
+	behind sync.WaitGroup
+}
+
+func (f *front) dial(t *testing.T) reach.DialFunc {
+	t.Cleanup(f.behind.Wait)
+	return func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		f.mu.Lock()
+		f.conns++
+		f.mu.Unlock()
+		f.behind.Go(func() {
+			defer theirs.Close()
+			f.serve(t, theirs)
+		})
+		return ours, nil
+	}
+}
+
+func (f *front) serve(t *testing.T, conn net.Conn) {
+	s := newSide(t, f.relay, conn)
+	head, ok := s.request()
+	if !ok {
+		return
+	}
+	if strings.Contains(head, "Upgrade: DERP") {
+		f.refuse(s)
+		return
+	}
+	request, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	ws, err := websocket.Accept(&hijacked{conn, http.Header{}}, request, &websocket.AcceptOptions{Subprotocols: []string{"derp"}})
+	if err != nil {
+		return
+	}
+	over := newSide(t, f.relay, websocket.NetConn(context.Background(), ws, websocket.MessageBinary))
+	if over.write(greeting(f.relay)) {
+		if _, ok := over.readLogin(); ok {
+			over.write(over.serverInfo(serverInfo2))
+			over.drain()
+		}
+	}
+}
+
+// Whatever the answer is, and when, the WebSocket of the same URL leads to the relay.
+func TestFallbackLeadsToTheRelay(t *testing.T) {
+	for name, test := range map[string]struct {
+		refuse  func(*side)
+		timeout time.Duration // 0: that of Dial
+		took    time.Duration
+	}{
+		"403":                {refuse: answer("HTTP/1.1 403 Forbidden\r\nserver: envoy\r\nContent-Length: 0\r\n\r\n")},
+		"301":                {refuse: answer("HTTP/1.1 301 x\r\nLocation: https://other.example/derp\r\n\r\n")},
+		"421":                {refuse: answer("HTTP/1.1 421 x\r\n\r\n")},
+		"not HTTP":           {refuse: answer("go away\r\n")},
+		"closed":             {refuse: func(*side) {}},
+		"hangs":              {refuse: func(s *side) { s.drain() }, took: 5 * time.Second},
+		"hangs, little time": {refuse: func(s *side) { s.drain() }, timeout: 3 * time.Second, took: 1500 * time.Millisecond},
+		"hangs, much time":   {refuse: func(s *side) { s.drain() }, timeout: time.Minute, took: 5 * time.Second},
+		"hangs in the head":  {refuse: func(s *side) { s.write([]byte("HTTP/1.1 ")); s.drain() }, took: 5 * time.Second},
+		"late 504":           {refuse: func(s *side) { time.Sleep(3 * time.Second); answer("HTTP/1.1 504 x\r\n\r\n")(s) }, took: 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &front{refuse: test.refuse, relay: key.NewPrivate()}
+				ctx := t.Context()
+				if test.timeout > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, test.timeout)
+					defer cancel()
+				}
+				start := time.Now()
+				c, _, err := Login(ctx, Config{
+					URL: "http://relay.example.com/derp", Key: key.NewPrivate(), Proxy: noProxy, DialContext: f.dial(t),
+				})
+				if err != nil || time.Since(start) != test.took {
+					t.Fatalf("%v after %v, want a login after %v", err, time.Since(start), test.took)
+				}
+				if f.conns != 2 || c.ws == nil {
+					t.Errorf("%d connections, want 2, the last a WebSocket", f.conns)
+				}
+				c.Close()
+			})
+		})
+	}
+}
+
+// A relay that is slow to answer is not given up for a WebSocket that leads nowhere.
+func TestSlowRelayIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _, err := Login(t.Context(), pipeRelay(t, func(s *side) {
+			head, _ := s.request()
+			if strings.Contains(head, "Upgrade: websocket") {
+				s.drain()
+				return
+			}
+			time.Sleep(8 * time.Second)
+			s.write(append([]byte(switchingProtocols), greeting(s.key)...))
+			if _, ok := s.readLogin(); ok {
+				s.write(s.serverInfo(serverInfo2))
+				s.drain()
+			}
+		}))
+		if err != nil || c.ws != nil {
+			t.Fatalf("%v", err)
+		}
+		c.Close()
+	})
+}
+
+// When nothing works, the error tells of both, and which did not answer.
+func TestFallbackStories(t *testing.T) {
+	for name, test := range map[string]struct {
+		script func(*side, bool) // the latter: for a WebSocket
+		want   []string
+		is     error
+	}{
+		"both hang": {
+			func(s *side, _ bool) { s.drain() },
+			[]string{"no answer to the request to upgrade"}, context.DeadlineExceeded,
+		},
+		"upgrade hangs": {
+			func(s *side, webSocket bool) {
+				if webSocket {
+					s.write([]byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+				}
+				s.drain()
+			},
+			[]string{"no answer to the request to upgrade", "WebSocket: HTTP status 404"}, context.DeadlineExceeded,
+		},
+		"WebSocket hangs": {
+			func(s *side, webSocket bool) {
+				if !webSocket {
+					s.write([]byte("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"))
+				}
+				s.drain()
+			},
+			[]string{"HTTP status 403"}, context.DeadlineExceeded,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, err := Dial(t.Context(), pipeRelay(t, func(s *side) {
+					head, _ := s.request()
+					test.script(s, strings.Contains(head, "websocket"))
+				}))
+				if !errors.Is(err, test.is) {
+					t.Errorf("%v, want %v", err, test.is)
+				}
+				for _, want := range test.want {
+					if err != nil && !strings.Contains(err.Error(), want) {
+						t.Errorf("%v, want %q", err, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// What has nothing to do with the request is not tried again.
+func TestNoFallback(t *testing.T) {
+	a, refused := newAuthority(t), errors.New("connection refused")
+	dials := 0
+	cfg := Config{URL: "https://relay.example.com", Key: key.NewPrivate(), Proxy: noProxy,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { dials++; return nil, refused }}
+	if _, err := Dial(t.Context(), cfg); !errors.Is(err, refused) || strings.Contains(err.Error(), "WebSocket") || dials != 1 {
+		t.Errorf("%v after %d dials", err, dials)
+	}
+	relay := startRelay(t, key.NewPrivate(), serverTLS(a.issue("other.example.com")), func(s *side) { s.request() })
+	cfg = relay.config(t, "https://relay.example.com")
+	cfg.RootCAs = a.pool()
+	if _, err := Dial(t.Context(), cfg); !errors.Is(err, ErrCertificate) || strings.Contains(err.Error(), "WebSocket") {
+		t.Error(err)
+	}
+	if relay.connections() != 1 {
+		t.Errorf("%d connections, want 1", relay.connections())
+	}
+}
+
+func answer(text string) func(*side) {
+	return func(s *side) { s.write([]byte(text)) }
+}
+
+// hijacked is the response side of a request that was read by hand.
+type hijacked struct {
+	conn   net.Conn
+	header http.Header
+}
+
+func (h *hijacked) Header() http.Header         { return h.header }
+func (h *hijacked) Write(p []byte) (int, error) { return len(p), nil }
+
+func (h *hijacked) WriteHeader(code int) {
+	fmt.Fprintf(h.conn, "HTTP/1.1 %d %s\r\n", code, http.StatusText(code))
+	h.header.Write(h.conn)
+	h.conn.Write([]byte("\r\n"))
+}
+
+func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
+}
