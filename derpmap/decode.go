@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // The fields of each level, as JSON has them.
@@ -20,12 +22,20 @@ var (
 
 // decoder turns a tree into a Map, and notes where everything stands and what is wrong with the shape.
 type decoder struct {
-	form     Form
+	form   Form
+	source []byte // as UTF-8
+	isJSON bool   // the form is YAML, but the text is JSON
+
 	result   *Map
 	places   map[string]place // of each path
 	bad      map[string]bool  // paths whose value could not be read
 	findings []Finding        // maxFindings at most
 	broken   *Finding         // the first one with which there is no Map
+
+	// Names of fields that are spelt in a way of their own, and how many of several words
+	// are in lower case throughout: one finding says what holds for the whole text.
+	unlike    map[convention][]spelling
+	lowerCase int
 }
 
 // maxFindings bounds what is said of one text. Nobody reads on after that many.
@@ -33,12 +43,16 @@ const maxFindings = 1000
 
 func (d *decoder) decode(root *tree) {
 	if i := root.find("derpMap"); i >= 0 && root.find("Regions") < 0 { // a policy file
+		if d.form == YAML && !d.isJSON {
+			m := root.members[i]
+			d.found(Error, "wrapper", m.name, m.at, fmt.Sprintf("Headscale reads nothing of what stands under %s", m.name),
+				"take the line out, and move what is below it to the left")
+		}
 		root = root.members[i].value
 	}
 	d.result = new(Map)
 	d.places[""] = root.at
-	if root.kind != object {
-		d.refuse("", root, "type", "a map is an object with the field Regions, not "+root.kind.String(), "")
+	if !d.isMap(root) {
 		return
 	}
 	m := d.result
@@ -52,6 +66,40 @@ func (d *decoder) decode(root *tree) {
 			m.OmitDefaultRegions = d.boolean(path, value)
 		}
 	})
+}
+
+// isMap tells whether a text could be a map, and refuses what is known for something
+// else.
+func (d *decoder) isMap(root *tree) bool {
+	switch {
+	case root.kind == list:
+		d.refuse("", root, "type", "a map is an object with the field Regions, not a list", listRemedy(d.form))
+		return false
+	case root.kind != object:
+		d.refuseScalar(root)
+		return false
+	case root.find("Regions") < 0 && root.find("HomeParams") < 0:
+		if what, remedy := foreignObject(root, d.form); what != "" {
+			d.refuse("", root, "not-a-map", what, remedy)
+			return false
+		}
+	}
+	return true
+}
+
+// refuseScalar refuses what YAML takes for one long text, as it takes many files.
+func (d *decoder) refuseScalar(root *tree) {
+	if d.form == YAML && root.kind == str {
+		if f, ok := brokenJSON(d.source); ok {
+			d.refuse("", &tree{at: place{f.Line, f.Column}}, f.Code, f.Message, f.Remedy)
+			return
+		}
+	}
+	if what, remedy := foreignText(d.source); what != "" {
+		d.refuse("", &tree{at: place{1, 1}}, "not-a-map", what+", not a map", remedy)
+		return
+	}
+	d.refuse("", root, "type", "a map is an object with the field Regions, not "+root.kind.String(), "write an object with the field Regions")
 }
 
 func (d *decoder) home(path string, t *tree) *HomeParams {
@@ -121,7 +169,7 @@ func (d *decoder) node(path string, t *tree) *Node {
 	d.places[path] = t.at
 	n := new(Node)
 	if t.kind != object {
-		d.refuse(path, t, "type", "a node is an object, not "+t.kind.String(), "")
+		d.refuse(path, t, "type", "a node is an object, not "+t.kind.String(), d.nodeRemedy(t))
 		return n
 	}
 	n.Extra = d.object(path, t, nodeFields, func(name, path string, value *tree) {
@@ -172,7 +220,7 @@ func (d *decoder) object(path string, t *tree, fields []string, set func(name, p
 			set(name, below, m.value)
 			continue
 		}
-		d.unknown(below, m, fields)
+		d.unknown(path, below, m, fields)
 		if extra == nil {
 			extra = make(Extra)
 		}
@@ -190,9 +238,12 @@ func (d *decoder) byRegion(path string, t *tree, set func(id int, path string, v
 		d.places[below] = m.value.at
 		id, err := strconv.Atoi(m.name)
 		if err != nil || strconv.Itoa(id) != m.name {
-			d.refuse(below, &tree{at: m.at}, "region-key", fmt.Sprintf("the key %q is not a region ID", m.name),
-				"write the ID in decimal digits, such as 900")
+			d.refuse(below, &tree{at: m.at}, "region-key", fmt.Sprintf("the key %q is not a region ID", m.name), keyRemedy(m))
 			continue
+		}
+		if m.quoted && d.form == YAML && !d.isJSON {
+			d.found(Error, "region-key-quoted", below, m.at, fmt.Sprintf("Headscale refuses %q: it wants a number here", m.name),
+				"take the quotes away: write "+m.name)
 		}
 		set(id, below, m.value)
 	}
@@ -207,54 +258,10 @@ func (d *decoder) hides(path string, m member, seen map[string]place, name strin
 	seen[name] = m.at
 }
 
-func (d *decoder) spelling(path string, m member, name string) {
-	switch {
-	case d.form == YAML && m.name != strings.ToLower(name):
-		d.found(Error, "field-case", path, m.at, fmt.Sprintf("Headscale ignores %s: in YAML it wants lower case", m.name),
-			"write "+strings.ToLower(name))
-	case d.form != YAML && m.name != name:
-		d.found(Warning, "field-case", path, m.at, fmt.Sprintf("the name of the field is %s, not %s", name, m.name), "write "+name)
-	}
-}
-
-func (d *decoder) unknown(path string, m member, fields []string) {
-	if len(d.findings) == maxFindings {
-		return // nearest is dear
-	}
-	remedy := "take it out, unless something else reads it"
-	if near := nearest(m.name, fields); near != "" {
-		remedy = "did you mean " + d.spelled(near) + "?"
-	} else if near, of := elsewhere(m.name); near != "" {
-		remedy = fmt.Sprintf("%s is a field of %s", d.spelled(near), of)
-	}
-	d.found(Warning, "unknown-field", path, m.at, fmt.Sprintf("there is no field %q", m.name), remedy)
-}
-
-// spelled returns the name of a field as the form of the text has it.
-func (d *decoder) spelled(field string) string {
-	if d.form == YAML {
-		return strings.ToLower(field)
-	}
-	return field
-}
-
-// elsewhere looks for a field on the other levels, and says whose it is.
-func elsewhere(name string) (field, of string) {
-	for _, level := range []struct {
-		of     string
-		fields []string
-	}{{"a node", nodeFields}, {"a region", regionFields}, {"HomeParams", homeFields}, {"the map", mapFields}} {
-		if near := nearest(name, level.fields); near != "" {
-			return near, level.of
-		}
-	}
-	return "", ""
-}
-
 // is tells whether the value is of that kind. Null is not, but nothing to complain of: it stands for nothing.
 func (d *decoder) is(path string, t *tree, want kind) bool {
 	if t.kind != want && t.kind != null {
-		d.refuse(path, t, "type", fmt.Sprintf("here stands %v, but it must be %v", t.kind, want), "")
+		d.refuse(path, t, "type", fmt.Sprintf("here stands %v, but it must be %v", t.kind, want), d.typeRemedy(path, t, want))
 	}
 	return t.kind == want
 }
@@ -263,12 +270,25 @@ func (d *decoder) string(path string, t *tree) string {
 	if t.plain != "" && (t.kind == number || t.kind == boolean) {
 		return t.plain
 	}
-	d.is(path, t, text)
+	if d.is(path, t, str) {
+		d.strays(path, t)
+	}
 	return t.text
 }
 
+// strays names what an editor put into a text that programs compare.
+func (d *decoder) strays(path string, t *tree) {
+	if strings.HasSuffix(path, ".RegionName") || strings.HasSuffix(path, ".HostName") { // the one is for people, the other has its own judge
+		return
+	}
+	if s, ok := text.FirstStray([]byte(t.text)); ok {
+		d.found(Error, "stray-character", path, t.at, fmt.Sprintf("%q has %v in it", t.text, s), s.Remedy())
+		d.bad[path] = true
+	}
+}
+
 func (d *decoder) boolean(path string, t *tree) bool {
-	if d.form == YAML && t.kind == text {
+	if d.form == YAML && t.kind == str {
 		switch strings.ToLower(t.text) { // as in YAML 1.1
 		case "y", "yes", "on":
 			return true
@@ -285,7 +305,7 @@ func (d *decoder) int(path string, t *tree) int {
 	}
 	n, err := strconv.Atoi(t.text)
 	if err != nil {
-		d.refuse(path, t, "type", t.text+" is not an integer, or too large", "")
+		d.refuse(path, t, "type", t.text+" is not an integer, or too large", integerRemedy(t.text))
 	}
 	return n
 }
@@ -296,7 +316,7 @@ func (d *decoder) float(path string, t *tree) float64 {
 	}
 	n, err := strconv.ParseFloat(t.text, 64)
 	if err != nil {
-		d.refuse(path, t, "type", t.text+" is too large", "")
+		d.refuse(path, t, "type", t.text+" is too large", "write a smaller number")
 		return 0
 	}
 	return n

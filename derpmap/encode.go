@@ -208,7 +208,7 @@ func yamlNode(t *tree) *yaml.Node {
 			return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: t.text}
 		}
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: t.text}
-	case text:
+	case str:
 		return yamlText(t.text)
 	case list:
 		n := &yaml.Node{Kind: yaml.SequenceNode}

@@ -31,6 +31,7 @@ func Lint(source []byte, cfg LintConfig) []Finding {
 		relays: make(map[relay]string), addresses: make(map[string]string),
 	}
 	l.lint(d.result)
+	d.conventions()
 	slices.SortStableFunc(d.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path))
 	})
@@ -77,23 +78,57 @@ func (l *linter) note(severity Severity, path, code, remedy, format string, args
 }
 
 func (l *linter) lint(m *Map) {
-	switch {
-	case l.bad[""] || l.bad["Regions"]:
+	if l.bad[""] || l.bad["Regions"] {
 		return
-	case m.OmitDefaultRegions && m.Regions == nil:
-		l.error("omitDefaultRegions", "omit-without-regions", "add Regions",
-			"without Regions clients ignore it")
-	case m.OmitDefaultRegions && len(m.IDs()) == 0:
-		l.error("Regions", "map-empty", "add a region, or take omitDefaultRegions out",
-			"no region is left, so no two peers that need a relay reach each other")
-	case m.Regions == nil && m.HomeParams == nil:
-		l.warn("Regions", "map-empty", "add Regions", "the map changes nothing")
+	}
+	if l.broken == nil {
+		l.regionless(m)
+		l.nulls(m)
 	}
 	for _, id := range m.IDs() {
 		l.region(fmt.Sprintf("Regions.%d", id), id, m.Regions[id])
 	}
 	if m.HomeParams != nil {
 		l.scores(m)
+	}
+}
+
+// regionless looks at a map that has no region. What serves maps, or tests what they
+// name, refuses it; as a layer over another map it can do no more than take away.
+func (l *linter) regionless(m *Map) {
+	switch {
+	case m.OmitDefaultRegions && m.Regions == nil:
+		l.error("omitDefaultRegions", "omit-without-regions", "add Regions",
+			"without Regions clients ignore it")
+	case len(m.IDs()) > 0:
+	case m.OmitDefaultRegions:
+		l.error("Regions", "map-empty", "add a region, or take omitDefaultRegions out",
+			"no region is left, so no two peers that need a relay reach each other")
+	case len(m.Regions) > 0:
+		l.warn("Regions", "map-overlay", "lay it over another map (detour map merge), or add regions",
+			"the map has no regions and only removes %d, so by itself it connects nobody", len(m.Regions))
+	case m.HomeParams != nil && m.Regions == nil:
+		l.warn("HomeParams", "map-overlay", "lay it over another map (detour map merge), or add regions",
+			"the map has no regions and only changes how a home is chosen, so by itself it connects nobody")
+	default:
+		l.error("Regions", "map-empty", "add Regions with a region in it", "the map has no regions")
+	}
+}
+
+// manyNulls is how many regions somebody takes away one by one who means all.
+const manyNulls = 3
+
+// nulls looks at regions that are null, each of which takes one away from the map
+// that this is laid over.
+func (l *linter) nulls(m *Map) {
+	n := len(m.Regions) - len(m.IDs())
+	switch {
+	case n == 0 || len(m.IDs()) == 0:
+	case m.OmitDefaultRegions:
+		l.warn("Regions", "null-unused", "take the nulls out", "omitDefaultRegions removes all other regions, so null removes nothing more (here %d times)", n)
+	case n >= manyNulls:
+		l.warn("Regions", "null-list", "write omitDefaultRegions: true in place of the nulls, if no other region shall be used",
+			"null removes %d regions one by one, and regions that the provider adds later stay", n)
 	}
 }
 

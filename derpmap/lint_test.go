@@ -50,9 +50,16 @@ func TestEachRuleHasAnExample(t *testing.T) {
 	for _, name := range examples(t, "bad") {
 		seen.Write(readFile(t, name+".want"))
 	}
+	kinds, err := filepath.Glob("testdata/kinds/*.want")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range kinds {
+		seen.Write(readFile(t, name))
+	}
 	rule := regexp.MustCompile(`(?:l\.(?:error|warn)\([^,]*|d\.(?:refuse|found)\([^"]*), "([a-z0-9-]+)"`)
 	rules := 0
-	for _, file := range []string{"lint.go", "lintnode.go", "decode.go"} {
+	for _, file := range []string{"lint.go", "lintnode.go", "decode.go", "fields.go", "explainjson.go", "explainyaml.go", "foreign.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -125,7 +132,8 @@ func TestFindingAsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `[{"severity":"error","code":"type","line":1,"column":19,"path":"Regions.900",` +
-		`"message":"here stands a number, but it must be an object"}]`
+		`"message":"here stands a number, but it must be an object",` +
+		`"remedy":"write the fields of the region: RegionID, RegionCode, RegionName and Nodes here"}]`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

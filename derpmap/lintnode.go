@@ -1,11 +1,13 @@
 package derpmap
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"strings"
 
+	"github.com/detour-relay/detour/internal/hostname"
 	"github.com/detour-relay/detour/internal/pin"
 )
 
@@ -36,82 +38,83 @@ func (l *linter) node(path string, id int, n *Node) {
 	l.once(path, n)
 }
 
+// hostName looks at the name of a node. Where the map has an address and the name is
+// not needed to verify the certificate, clients connect without it.
 func (l *linter) hostName(path string, n *Node) {
-	host := n.HostName
-	bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	_, ipErr := netip.ParseAddr(host)
-	_, bareErr := netip.ParseAddr(bare)
-	_, portErr := netip.ParseAddrPort(host)
-	name, _, hasPort := strings.Cut(host, ":")
+	_, err := hostname.Parse(n.HostName)
+	wrong, isWrong := errors.AsType[*hostname.Error](err)
+	unneeded := hasAddress(n) && (n.InsecureForTests || n.STUNOnly || n.CertName != "")
 	switch {
-	case host == "":
-		l.error(path, "hostname-missing", "add the DNS name or the address of the relay", "the node has no HostName")
-	case strings.Contains(host, "://"):
-		l.error(path, "hostname-scheme", "write "+within(host), "%q is a URL; a HostName has no scheme", host)
-	case strings.Contains(host, "/"):
-		l.error(path, "hostname-path", "write "+within(host), "%q has a path; clients always ask for /derp", host)
-	case ipErr == nil:
-		l.hostAddress(path, n)
-	case bareErr == nil:
-		l.error(path, "hostname-brackets", "write "+bare, "an IPv6 address stands here without brackets")
-	case portErr == nil || hasPort && isDNSName(name):
-		l.error(path, "hostname-port", "write "+within(host)+", and the port in DERPPort", "%q has a port", host)
-	case !isDNSName(host) && pin.Is(n.CertName):
-		l.error(path, "pin-hostname", "write a name that a certificate can have (as xn-- if it is not ASCII), or the address",
-			"clients compare the name even of a pinned certificate, and none can have %q", host)
-	case !isDNSName(host):
-		l.error(path, "hostname-invalid", "write a DNS name or an address", "%q is neither a DNS name nor an address", host)
+	case !isWrong:
+		if addr, err := netip.ParseAddr(n.HostName); err == nil {
+			l.hostAddress(path, n, addr)
+		}
+	case n.HostName == "" && unneeded:
+		l.warn(path, "hostname-missing", "add the name, if the relay has one",
+			"the node has no HostName; clients that connect by address need none, those in browsers or behind a proxy do")
+	case n.HostName == "" && hasAddress(n):
+		l.error(path, "hostname-missing", "add the name that its certificate has, or pin the certificate in CertName",
+			"the node has no HostName, so no client can verify its certificate")
+	case n.HostName == "":
+		l.error(path, "hostname-missing", "add the DNS name or the address of the relay", "the node has no HostName and no address")
+	case unneeded && !pin.Is(n.CertName):
+		l.warn(path, "hostname-unused", wrong.Remedy, "%v; clients connect to the address all the same", named(wrong))
+	default:
+		l.hostMistake(path, n, wrong)
 	}
 }
 
-func (l *linter) hostAddress(path string, n *Node) {
+func named(e *hostname.Error) string { return fmt.Sprintf("%q %s", e.Name, e.What) }
+
+// hostMistake says what is wrong with a name that clients need.
+func (l *linter) hostMistake(path string, n *Node, wrong *hostname.Error) {
+	switch wrong.Kind {
+	case hostname.Scheme:
+		l.error(path, "hostname-scheme", wrong.Remedy, "%s; a HostName has no scheme", named(wrong))
+	case hostname.Path:
+		l.error(path, "hostname-path", wrong.Remedy, "%s; clients always ask for /derp", named(wrong))
+	case hostname.Brackets:
+		l.error(path, "hostname-brackets", wrong.Remedy, "an IPv6 address stands here without brackets")
+	case hostname.Port:
+		l.error(path, "hostname-port", wrong.Remedy+", and the port in DERPPort", "%s", named(wrong))
+	case hostname.Underscore:
+		if pin.Is(n.CertName) {
+			l.warn(path, "hostname-underscore", wrong.Remedy, "%s", named(wrong))
+			return
+		}
+		l.error(path, "hostname-underscore", wrong.Remedy, "%s", named(wrong))
+	default:
+		if pin.Is(n.CertName) {
+			l.error(path, "pin-hostname", wrong.Remedy, "%s, and clients compare the name even of a pinned certificate", named(wrong))
+			return
+		}
+		l.error(path, "hostname-invalid", wrong.Remedy, "%s", named(wrong))
+	}
+}
+
+// hasAddress tells whether the map says where to connect.
+func hasAddress(n *Node) bool {
+	_, err4 := netip.ParseAddr(n.IPv4)
+	_, err6 := netip.ParseAddr(n.IPv6)
+	return err4 == nil || err6 == nil
+}
+
+func (l *linter) hostAddress(path string, n *Node, addr netip.Addr) {
+	if addr.IsLoopback() && !l.cfg.Local && !hasAddress(n) {
+		l.warn(path, "address-special", "write an address that peers reach", "%s reaches the relay only from nearby", addr)
+	}
 	if n.CertName == "" && !n.InsecureForTests && !n.STUNOnly {
 		l.warn(path, "hostname-address", "pin the certificate: CertName sha256-raw: and its SHA-256; or write a DNS name",
 			"for an address Tailscale's clients verify that somebody known signed the certificate, but not for whom")
 	}
 }
 
-// within returns the host in what looks like a URL or host:port.
-func within(s string) string {
-	if _, rest, ok := strings.Cut(s, "://"); ok {
-		s = rest
-	}
-	s, _, _ = strings.Cut(s, "/")
-	if port, err := netip.ParseAddrPort(s); err == nil {
-		return port.Addr().String()
-	}
-	s, _, _ = strings.Cut(s, ":")
-	if s == "" {
-		return "only the host"
-	}
-	return s
-}
-
-var (
-	looksAPin  = regexp.MustCompile(`(?i)^sha-?256|^[0-9a-f:]{64,95}$`)
-	dnsLabel   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
-	onlyDigits = regexp.MustCompile(`^[0-9]+$`)
-)
+var looksAPin = regexp.MustCompile(`(?i)^sha-?256|^[0-9a-f:]{64,95}$`)
 
 // isPin tells whether a certName is a pin as it should be.
 func isPin(certName string) bool {
 	_, err := pin.Parse(certName)
 	return err == nil
-}
-
-// isDNSName tells whether s is a name that DNS and certificates can have.
-func isDNSName(s string) bool {
-	s = strings.TrimSuffix(s, ".")
-	if s == "" || len(s) > 253 {
-		return false
-	}
-	labels := strings.Split(s, ".")
-	for _, label := range labels {
-		if !dnsLabel.MatchString(label) {
-			return false
-		}
-	}
-	return !onlyDigits.MatchString(labels[len(labels)-1]) // or it is meant as an address
 }
 
 func (l *linter) certName(path string, n *Node) {
@@ -128,8 +131,10 @@ func (l *linter) certName(path string, n *Node) {
 			"%q is no pin", name)
 	case name == n.HostName:
 		l.warn(path, "certname-redundant", "take it out", "the certificate is verified for HostName anyway")
-	case !isDNSName(name):
-		l.error(path, "certname-invalid", "write the DNS name that the certificate has, or a pin", "%q is neither a DNS name nor a pin", name)
+	default:
+		if _, err := hostname.Parse(name); err != nil {
+			l.error(path, "certname-invalid", "write the DNS name that the certificate has, or a pin", "%q is neither a DNS name nor a pin", name)
+		}
 	}
 }
 

@@ -1,11 +1,8 @@
 package derpmap
 
 import (
-	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
@@ -14,66 +11,35 @@ import (
 // maxDepth is how many lists and objects may stand in each other. A map needs five.
 const maxDepth = 32
 
+// maxValues bounds the values of a map, since a parser needs some hundred bytes for
+// each, and a text of nothing but brackets has one for each byte. Seven thousand
+// regions have fewer.
+const maxValues = 1 << 16
+
 // readJSON reads JSON, with comments and trailing commas if human.
 func readJSON(source []byte, human bool) (*tree, error) {
-	if at, ok := tooDeep(source); ok {
-		return nil, syntaxAt(placeOf(source, at), fmt.Sprintf("more than %d lists and objects stand in each other", maxDepth))
+	s := shapeOf(source)
+	switch {
+	case s.tooDeep >= 0:
+		return nil, syntaxAt(placeOf(source, s.tooDeep), fmt.Sprintf("more than %d lists and objects stand in each other", maxDepth))
+	case s.values > maxValues:
+		return nil, syntaxAt(place{1, 1}, fmt.Sprintf("it has more than %d values", maxValues))
 	}
 	// A comment on the last line needs the end of it.
 	value, err := hujson.Parse(append(slices.Clip(source), '\n'))
 	if err != nil {
-		return nil, syntaxError(err)
+		return nil, explainJSON(source, s, err)
 	}
 	if !human && !value.IsStandard() {
-		return nil, Finding{
-			Severity: Error, Code: "syntax", Line: 1, Column: 1, Message: "it has comments or trailing commas, which JSON has not",
-			Remedy: "take them out, or say that it is HuJSON",
-		}
+		return nil, finding("syntax", placeOf(source, max(0, s.human)), "it has comments or trailing commas, which JSON has not",
+			"take them out, or say that it is HuJSON")
 	}
 	r := jsonReader{source: source, at: place{1, 1}}
 	return r.tree(&value), nil
 }
 
-// tooDeep looks for nesting before the parser, which has no bound, follows it down.
-func tooDeep(source []byte) (offset int, yes bool) {
-	depth := 0
-	for i := 0; i < len(source); i++ {
-		switch source[i] {
-		case '"':
-			for i++; i < len(source) && source[i] != '"'; i++ {
-				if source[i] == '\\' {
-					i++
-				}
-			}
-		case '/':
-			i = afterComment(source, i)
-		case '{', '[':
-			if depth++; depth > maxDepth {
-				return i, true
-			}
-		case '}', ']':
-			depth--
-		}
-	}
-	return 0, false
-}
-
-// afterComment returns the offset of the last byte of the comment that begins at i, or i if none does.
-func afterComment(source []byte, i int) int {
-	for start, end := range map[string]string{"//": "\n", "/*": "*/"} {
-		if !bytes.HasPrefix(source[i:], []byte(start)) {
-			continue
-		}
-		n := bytes.Index(source[i+2:], []byte(end))
-		if n < 0 {
-			return len(source)
-		}
-		return i + 2 + n + len(end) - 1
-	}
-	return i
-}
-
-// jsonReader turns offsets into places. It is asked for them in ascending order, so one pass over the source is enough.
+// jsonReader turns offsets into places. It is asked for them in ascending order, so
+// one pass over the source is enough.
 type jsonReader struct {
 	source []byte
 	offset int
@@ -95,7 +61,7 @@ func (r *jsonReader) placeAt(offset int) place {
 
 func placeOf(source []byte, offset int) place {
 	r := jsonReader{source: source, at: place{1, 1}}
-	return r.placeAt(offset)
+	return r.placeAt(min(offset, len(source)))
 }
 
 func (r *jsonReader) tree(v *hujson.Value) *tree {
@@ -103,6 +69,7 @@ func (r *jsonReader) tree(v *hujson.Value) *tree {
 	switch value := v.Value.(type) {
 	case *hujson.Object:
 		t.kind = object
+		t.members = make([]member, 0, len(value.Members))
 		for i := range value.Members {
 			m := &value.Members[i]
 			at := r.placeAt(m.Name.StartOffset)
@@ -117,7 +84,7 @@ func (r *jsonReader) tree(v *hujson.Value) *tree {
 	case hujson.Literal:
 		switch value.Kind() {
 		case '"':
-			t.kind, t.text = text, value.String()
+			t.kind, t.text = str, value.String()
 		case '0':
 			t.kind, t.text = number, string(value)
 		case 't', 'f':
@@ -125,30 +92,4 @@ func (r *jsonReader) tree(v *hujson.Value) *tree {
 		}
 	}
 	return t
-}
-
-// placeInError is how both parsers say where they stopped. They have no other way to say it.
-var placeInError = regexp.MustCompile(`^(?:hujson|yaml): (?:line (\d+)(?:, column (\d+))?: )?`)
-
-// syntaxError is the error of a parser as a finding.
-func syntaxError(err error) Finding {
-	message := err.Error()
-	at := place{1, 1}
-	if found := placeInError.FindStringSubmatch(message); found != nil {
-		message = message[len(found[0]):]
-		if n, err := strconv.Atoi(found[1]); err == nil {
-			at.line = n
-		}
-		if n, err := strconv.Atoi(found[2]); err == nil {
-			at.column = n
-		}
-	}
-	return syntaxAt(at, message)
-}
-
-func syntaxAt(at place, message string) Finding {
-	return Finding{
-		Severity: Error, Code: "syntax", Line: at.line, Column: at.column, Message: message,
-		Remedy: "nothing can be read before this is put right",
-	}
 }

@@ -11,8 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxYAML bounds what aliases blow up: values, and bytes of names and scalars. Without aliases there are never so many.
-const maxYAML = 4 * MaxSize
+// maxYAMLText bounds the bytes of names and scalars, which aliases multiply. Without
+// aliases there are never so many.
+const maxYAMLText = 2 * MaxSize
 
 // readYAML reads YAML: one document, with aliases and merge keys, without tags of its own.
 func readYAML(source []byte) (_ *tree, err error) {
@@ -22,23 +23,48 @@ func readYAML(source []byte) (_ *tree, err error) {
 			err = syntaxAt(place{1, 1}, fmt.Sprintf("the YAML reader gave up: %v", p))
 		}
 	}()
+	if marksOf(source) > maxValues {
+		return nil, syntaxAt(place{1, 1}, fmt.Sprintf("it has more than %d values", maxValues))
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(source))
 	var document, second yaml.Node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-		return nil, syntaxAt(place{1, 1}, "it is empty")
+		return nil, finding("syntax", place{1, 1}, "it is empty: it has nothing but comments", "write a map into it: regions:")
 	} else if err != nil {
-		return nil, syntaxError(err)
+		return nil, explainYAML(source, err)
 	}
 	if err := decoder.Decode(&second); err == nil {
-		return nil, syntaxAt(placeOfYAML(&second), "a second document begins here")
+		return nil, finding("syntax", placeOfYAML(&second), "a second document begins here, and a text has one map",
+			"take out the --- and what does not belong to the map, or make two files and merge them (detour map merge)")
 	} else if !errors.Is(err, io.EOF) {
-		return nil, syntaxError(err)
+		return nil, explainYAML(source, err)
 	}
-	r := yamlReader{left: maxYAML}
+	r := yamlReader{values: maxValues, bytes: maxYAMLText}
 	return r.tree(document.Content[0], 0)
 }
 
-type yamlReader struct{ left int }
+// marksOf counts what begins a value in YAML, before the parser makes nodes of them.
+func marksOf(source []byte) (n int) {
+	for i, c := range source {
+		next := byte('\n')
+		if i+1 < len(source) {
+			next = source[i+1]
+		}
+		switch c {
+		case '[', '{', ',':
+			n++
+		case ':', '-', '?':
+			if next == ' ' || next == '\t' || next == '\n' || i > 0 && source[i-1] == '"' {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// yamlReader counts down what is left to be read, since an alias may stand in what
+// another stands for.
+type yamlReader struct{ values, bytes int }
 
 func placeOfYAML(n *yaml.Node) place { return place{n.Line, n.Column} }
 
@@ -47,7 +73,9 @@ func (r *yamlReader) tree(n *yaml.Node, depth int) (*tree, error) {
 	if depth > maxDepth {
 		return nil, syntaxAt(at, fmt.Sprintf("more than %d lists and objects stand in each other", maxDepth))
 	}
-	if r.left -= 1 + len(n.Value); r.left < 0 {
+	r.values--
+	r.bytes -= len(n.Value)
+	if r.values < 0 || r.bytes < 0 {
 		return nil, syntaxAt(at, "the aliases blow it up too much")
 	}
 	switch n.Kind {
@@ -81,7 +109,7 @@ func (r *yamlReader) object(n *yaml.Node, depth int) (*tree, error) {
 		if name.Kind == yaml.AliasNode {
 			name = name.Alias
 		}
-		r.left -= len(name.Value)
+		r.bytes -= len(name.Value)
 		switch {
 		case name.Kind != yaml.ScalarNode:
 			return nil, syntaxAt(placeOfYAML(name), "a key is not a simple word")
@@ -90,7 +118,9 @@ func (r *yamlReader) object(n *yaml.Node, depth int) (*tree, error) {
 		case name.ShortTag() == "!!merge":
 			merged = append(merged, value)
 		default:
-			t.members = append(t.members, member{name: name.Value, at: placeOfYAML(n.Content[i]), value: value})
+			t.members = append(t.members, member{
+				name: name.Value, at: placeOfYAML(n.Content[i]), value: value, quoted: name.ShortTag() == "!!str",
+			})
 		}
 	}
 	return t, mergeInto(t, merged)
@@ -124,7 +154,7 @@ func scalar(n *yaml.Node) (*tree, error) {
 	switch tag := n.ShortTag(); tag {
 	case "!!null":
 	case "!!str", "!!timestamp":
-		t.kind, t.text = text, n.Value
+		t.kind, t.text = str, n.Value
 	case "!!bool":
 		t.kind, t.text = boolean, strings.ToLower(n.Value)
 		if t.text != "true" && t.text != "false" {
@@ -133,18 +163,26 @@ func scalar(n *yaml.Node) (*tree, error) {
 	case "!!int", "!!float":
 		t.kind, t.text = number, n.Value
 		if !isJSONNumber(n.Value) {
-			var v any
-			if err := n.Decode(&v); err != nil {
-				return nil, syntaxAt(t.at, fmt.Sprintf("%q is not a number", n.Value))
+			var err error
+			if t.text, err = literalOf(n); err != nil {
+				return nil, syntaxAt(t.at, err.Error())
 			}
-			literal, err := json.Marshal(v)
-			if err != nil || !isJSONNumber(string(literal)) { // infinite, or not a number
-				return nil, syntaxAt(t.at, fmt.Sprintf("%q is not a number that JSON has", n.Value))
-			}
-			t.text = string(literal)
 		}
 	default:
 		return nil, syntaxAt(t.at, fmt.Sprintf("tags like %s mean nothing in a map", tag))
 	}
 	return t, nil
+}
+
+// literalOf returns a number that YAML writes in its own way as JSON has it.
+func literalOf(n *yaml.Node) (string, error) {
+	var v any
+	if err := n.Decode(&v); err != nil {
+		return "", fmt.Errorf("%q is not a number", n.Value)
+	}
+	literal, err := json.Marshal(v)
+	if err != nil || !isJSONNumber(string(literal)) { // infinite, or not a number
+		return "", fmt.Errorf("%q is not a number that JSON has", n.Value)
+	}
+	return string(literal), nil
 }

@@ -16,7 +16,7 @@ const (
 	null kind = iota
 	boolean
 	number
-	text
+	str
 	list
 	object
 )
@@ -44,9 +44,11 @@ type member struct {
 	at    place
 	value *tree
 	known bool // writing only: a field of ours, which YAML has in lower case
+
+	quoted bool // YAML only: the name is a string by its quotes or its tag
 }
 
-func textTree(s string) *tree   { return &tree{kind: text, text: s} }
+func textTree(s string) *tree   { return &tree{kind: str, text: s} }
 func numberTree(s string) *tree { return &tree{kind: number, text: s} }
 
 // find returns the index of the last member with the name, in whatever case, or -1.
@@ -85,7 +87,7 @@ func (t *tree) appendJSON(out []byte) []byte {
 		return append(out, "null"...)
 	case boolean, number:
 		return append(out, t.text...)
-	case text:
+	case str:
 		return appendQuoted(out, t.text)
 	case list:
 		out = append(out, '[')

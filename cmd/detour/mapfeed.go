@@ -66,15 +66,14 @@ func (f *mapFeed) take(source mapText) (changed bool, err error) {
 // what all peers shall have.
 func (f *mapFeed) judge(source mapText) (*derpmap.Map, error) {
 	report := newLintReport(source, derpmap.LintConfig{Public: true}) // whether the regions are a provider's is no reason to warn here
-	if report.Errors > 0 && !f.force {
-		return nil, newRefusal(report)
-	}
 	m, err := source.load()
 	switch {
+	case err == nil && len(m.IDs()) == 0 && !f.force:
+		return nil, fmt.Errorf("%s: %w", source.name, derpmap.ErrNoRegions)
+	case report.Errors > 0 && !f.force:
+		return nil, newRefusal(report)
 	case err != nil:
 		return nil, err
-	case len(m.IDs()) == 0 && !f.force:
-		return nil, fmt.Errorf("%s: %w", source.name, derpmap.ErrNoRegions)
 	case report.Errors > 0:
 		f.log.Warn("lint finds errors in the map, which is served all the same", "reason", newRefusal(report), "errors", report.Errors)
 	case report.Warnings > 0:

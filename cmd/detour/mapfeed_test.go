@@ -107,7 +107,7 @@ func TestFeedTakesWhatIsWholeAtOnce(t *testing.T) {
 func TestFeedKeepsTheMapFromWhatIsBroken(t *testing.T) {
 	inSeconds(t, func(f *feedTest) {
 		f.put(`{"Regions": {,}}`)
-		f.expect(2, 900, `reason="derp.json:1:14: error: invalid character`)
+		f.expect(2, 900, `reason="derp.json:1:14: error: a comma stands here`)
 		f.expect(3, 900, "") // it is said once
 		f.put(`{"Regions": {}}`)
 		f.expect(2, 900, "derp.json: the map has no regions")
