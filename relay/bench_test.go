@@ -35,7 +35,7 @@ func population(b *testing.B, n int) (*conn, []key.Public) {
 func BenchmarkLookupRepeated(b *testing.B) {
 	from, peers := population(b, benchPeers)
 	dst := peers[0]
-	if from.lookup(&dst, nil, new(work)) == nil {
+	if from.lookup(&dst, nil, new(burst)) == nil {
 		b.Fatal("not found")
 	}
 	b.ReportAllocs()
@@ -70,7 +70,7 @@ func benchmarkTable(b *testing.B, n int) {
 // when its destination is not remembered: who hears from whom is noted as well.
 func BenchmarkLookupTableAndAudience(b *testing.B) {
 	from, peers := population(b, benchPeers)
-	var w work
+	var w burst
 	for i := range peers {
 		from.lookup(&peers[i], nil, &w)
 	}

@@ -55,15 +55,22 @@ func (r *routes) checkLocked(rt *route) (problems []string) {
 			bad("has a forwarder that does not announce it")
 		}
 	}
-	if (rt.contest != nil) != (len(rt.conns) > 1) {
-		bad("has %d conns, but contested is %v", len(rt.conns), rt.contest != nil)
+	if (rt.duplicates != nil) != (len(rt.conns) > 1) {
+		bad("has %d conns, but that it has duplicates is %v", len(rt.conns), rt.duplicates != nil)
+	}
+	var local *outbox
+	if n := len(rt.conns); n > 0 {
+		local = &rt.conns[n-1].out
+	}
+	if rt.local.Load() != local {
+		bad("has a youngest conn that it does not know")
 	}
 	active := rt.active.Load()
 	leadsAway := len(rt.conns) == 0 || rt.retired
 	switch best := rt.forwarderLocked(); {
 	case leadsAway && (best == nil || active != &best.out):
 		bad("is not led to its forwarder")
-	case !leadsAway && active == nil && rt.contest == nil:
+	case !leadsAway && active == nil && rt.duplicates == nil:
 		bad("has a conn, but is not led to it")
 	case !leadsAway && active != nil && (active.conn == nil || !slices.Contains(rt.conns, active.conn)):
 		bad("is led to a conn that is not its own")

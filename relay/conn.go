@@ -13,7 +13,7 @@ import (
 
 // A conn is one connection of a peer that is logged in.
 type conn struct {
-	line
+	transport
 
 	// Set once.
 	key     key.Public
@@ -30,8 +30,8 @@ type conn struct {
 
 	// Owned by the reader.
 	dests   []destination // ingress.go; a power of two
-	skip    int           // bytes of an ignored frame still to come
-	begun   int           // length of the incomplete frame in front of the next burst
+	skip    uint32        // bytes of an ignored frame still to come
+	begun   uint32        // length of the incomplete frame in front of the next burst
 	answers rate.Bucket   // of PeerGone(not here) and the floods of WatchConns
 	pause   time.Duration // of the last burst, if it overflowed
 	flows   *flows        // forward.go: of a sibling that forwards; nil: none yet
@@ -39,30 +39,32 @@ type conn struct {
 	// Written by the reader.
 	usedAt   atomic.Int64  // when packets came last
 	received atomic.Uint64 // bytes of packets that came
+	begunAt  atomic.Uint32 // the tick at which the frame was begun that is not complete; 0: all are
 	home     atomic.Bool   // the peer said that this relay is its home
+	swept    atomic.Bool   // the sweeper looks after the frame that was begun
 
 	duplicate atomic.Bool // its key has other conns; set under routes.mu
 	route     *route      // of its own key; set once, at registration
 
-	heard heard      // gone.go
-	wheel wheelEntry // wheel.go
+	senders senders    // gone.go
+	wheel   wheelEntry // wheel.go
 }
 
 func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.ClientInfo) *conn {
 	c := &conn{
-		line:    line{server: s, stream: stream, timeout: s.cfg.WriteTimeout},
-		key:     peer,
-		addr:    from.Addr,
-		since:   s.now(),
-		prober:  info.IsProber,
-		ideal:   unique.Make(from.IdealNode),
-		appName: unique.Make(info.AppName),
-		dests:   noDestinations(fewDestinations),
+		transport: transport{server: s, stream: stream, timeout: s.cfg.WriteTimeout},
+		key:       peer,
+		addr:      from.Addr,
+		since:     s.now(),
+		prober:    info.IsProber,
+		ideal:     unique.Make(from.IdealNode),
+		appName:   unique.Make(info.AppName),
+		dests:     noDestinations(fewDestinations),
 	}
 	if s.isMeshKey(info.MeshKey) {
 		c.sibling, c.meshKey, c.timeout = true, &info.MeshKey, siblingWriteTimeout
 	}
-	if from.Twin && peer == s.public {
+	if from.Takeover && peer == s.public {
 		c.sibling, c.twin, c.timeout = true, true, siblingWriteTimeout
 	}
 	c.initOutbox(s.cfg.OutboxBytes)
@@ -106,7 +108,7 @@ func (c *conn) begin(answer []byte) {
 	case done:
 		c.out.write()
 	default:
-		c.out.startDraining()
+		c.out.startWriter()
 	}
 }
 
@@ -117,7 +119,7 @@ func (c *conn) serve() error {
 	c.server.routes.remove(c)
 	c.server.groups.leave(c.group)
 	c.out.close()
-	c.forgetHeard()
+	c.forgetSenders()
 	if c.home.Load() {
 		c.server.count.homeChanged(false, false) // to leave is not to move
 	}

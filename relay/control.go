@@ -9,21 +9,24 @@ import (
 
 // otherFrame handles every frame but SendPacket, with the lengths and rights of
 // spec 3.4. It returns the frame's length; 0 if it is not complete.
-func (c *conn) otherFrame(t derp.FrameType, size int, p []byte, w *work) (n int, err error) {
+func (c *conn) otherFrame(t derp.FrameType, size int, p []byte, b *burst) (n int, err error) {
+	if t == derp.FrameForwardPacket && c.sibling {
+		return c.forwardFrame(size, p, b)
+	}
 	known, err := c.check(t, size)
 	if err != nil {
 		return 0, err
 	}
 	if !known {
 		c.server.count.unknownFrames.Add(1)
-		c.skip = size
+		c.skip = uint32(size)
 		return derp.HeaderLen, nil
 	}
 	end := derp.HeaderLen + size
 	if len(p) < end {
 		return 0, nil
 	}
-	return end, c.control(t, p[derp.HeaderLen:end], w)
+	return end, c.control(t, p[derp.HeaderLen:end], b)
 }
 
 // check tells from its header whether a frame is one for us, and fails if its
@@ -53,16 +56,16 @@ func (c *conn) check(t derp.FrameType, size int) (known bool, err error) {
 	return known, nil
 }
 
-func (c *conn) control(t derp.FrameType, payload []byte, w *work) error {
+func (c *conn) control(t derp.FrameType, payload []byte, b *burst) error {
 	switch t {
 	case derp.FrameNotePreferred:
 		return c.notePreferred(payload)
 	case derp.FrameWatchConns:
-		return c.watchConns(w.now)
+		return c.watchConns(b.now)
 	case derp.FrameClosePeer:
 		return c.closePeer(payload)
 	case derp.FramePing:
-		return c.ping(payload, w)
+		return c.ping(payload, b)
 	}
 	return badFrame(t, len(payload))
 }
@@ -72,7 +75,7 @@ func badFrame(t derp.FrameType, size int) error {
 }
 
 // ping answers a Ping, unless an answer is waiting already.
-func (c *conn) ping(payload []byte, w *work) error {
+func (c *conn) ping(payload []byte, b *burst) error {
 	data, err := derp.ParsePing(payload)
 	if err != nil {
 		return err
@@ -80,7 +83,7 @@ func (c *conn) ping(payload []byte, w *work) error {
 	c.server.count.pings.Add(1)
 	if c.out.pushPong(data) {
 		c.server.count.pongs.Add(1)
-		w.touch(&c.out)
+		b.touch(&c.out)
 	}
 	return nil
 }

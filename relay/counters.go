@@ -38,15 +38,15 @@ type counters struct {
 	linksEnded    [endReasons]atomic.Uint64
 }
 
-func (n *counters) received(w *work) {
-	for k, packets := range w.packets {
+func (n *counters) received(b *burst) {
+	for k, packets := range b.packets {
 		if packets > 0 {
 			n.packetsIn[k].Add(uint64(packets))
-			n.bytesIn[k].Add(uint64(w.bytes[k]))
+			n.bytesIn[k].Add(uint64(b.bytes[k]))
 		}
 	}
-	if w.forwarded > 0 {
-		n.forwardedIn.Add(uint64(w.forwarded))
+	if b.forwarded > 0 {
+		n.forwardedIn.Add(uint64(b.forwarded))
 	}
 }
 
@@ -56,7 +56,7 @@ func (n *counters) written(b *batch, forward bool, err error) {
 		switch {
 		case packets == 0:
 		case err != nil:
-			n.drop(DropWriteError, PacketKind(k), packets, b.bytes[k])
+			n.drop(dropWriteError, packetKind(k), packets, b.bytes[k])
 		default:
 			n.packetsOut[k].Add(uint64(packets))
 			if forward {
@@ -67,7 +67,7 @@ func (n *counters) written(b *batch, forward bool, err error) {
 	}
 }
 
-func (n *counters) drop(r DropReason, k PacketKind, packets, bytes int) {
+func (n *counters) drop(r dropReason, k packetKind, packets, bytes int) {
 	n.dropped[r][k].Add(uint64(packets))
 	n.bytesLost[r][k].Add(uint64(bytes))
 }

@@ -105,7 +105,11 @@ var ends = map[string]func(r *relaytest.Relay){
 		fillDeaf(r, 1)
 		time.Sleep(5 * time.Second)
 	},
-	"bad_frame":      func(r *relaytest.Relay) { r.Join("alice").Send(derp.AppendHeader(nil, derp.FramePing, 0)) },
+	"bad_frame": func(r *relaytest.Relay) { r.Join("alice").Send(derp.AppendHeader(nil, derp.FramePing, 0)) },
+	"frame_timeout": func(r *relaytest.Relay) {
+		r.Join("alice").Send(ping("ABCDEFGH")[:7])
+		time.Sleep(32 * time.Second)
+	},
 	"not_privileged": func(r *relaytest.Relay) { r.Join("alice").Send(derp.AppendWatchConns(nil)) },
 	"overrun":        nil, // takes 64 MB to provoke, so it is done from inside (presence_test.go)
 	"login_timeout": func(r *relaytest.Relay) {

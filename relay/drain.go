@@ -14,7 +14,7 @@ import (
 //
 //  1. Nobody new comes in. Every peer is told when to connect elsewhere, and
 //     siblings that the relay restarts.
-//  2. A peer that has turned up at a sibling is retired (settleLocked): our own
+//  2. A peer that has turned up at a sibling is retired (chooseActiveLocked): our own
 //     peers' packets for it go to the sibling, and a little later it is withdrawn
 //     from the mesh, but its old conn stays, for what is under way to it.
 //  3. Conns that are left are closed one by one.
@@ -143,26 +143,22 @@ type retiree struct {
 // withdrawRetired tells watchers of the peers that have retired before, and are
 // still here.
 func (r *routes) withdrawRetired(before time.Time) {
-	var told []*conn
-	r.mu.Lock()
-	for len(r.retirees) > 0 && r.retirees[0].at.Before(before) {
-		rt := r.retirees[0].route
-		r.retirees = r.retirees[1:]
-		if rt.retired && !rt.withdrawn && len(rt.conns) > 0 {
-			rt.withdrawn = true
-			told = append(told, r.announceGoneLocked(rt.key)...)
+	r.update(func(n *notices) {
+		for len(r.retirees) > 0 && r.retirees[0].at.Before(before) {
+			rt := r.retirees[0].route
+			r.retirees = r.retirees[1:]
+			if rt.retired && !rt.withdrawn && len(rt.conns) > 0 {
+				rt.withdrawn = true
+				r.announceGoneLocked(rt.key, n)
+			}
 		}
-	}
-	r.mu.Unlock()
-	flushAll(told)
+	})
 }
 
 // drain makes peers retire that are at a sibling, now and later.
 func (r *routes) drain() {
-	r.mu.Lock()
-	r.draining = true
-	var told []*conn
-	r.table.Load().each(func(rt *route) { told = append(told, r.settleLocked(rt)...) })
-	r.mu.Unlock()
-	flushAll(told)
+	r.update(func(n *notices) {
+		r.draining = true
+		r.table.Load().each(func(rt *route) { r.chooseActiveLocked(rt, n) })
+	})
 }

@@ -1,19 +1,30 @@
 package relay
 
-// A DropReason says why a packet was given up.
-type DropReason uint8
+// Packets are dropped in these places and nowhere else:
+//
+//	conn.unknownDest          nobody has the key               ingress.go
+//	conn.lookup, lookupFlow   none of its conns is active      ingress.go, forward.go
+//	outbox.push               closed, too large, or to make    outbox.go
+//	                          room for a newer one
+//	outbox.dropStaleLocked    it waited too long: on push, on  outbox.go
+//	                          take, and by the sweeper
+//	outbox.close              the conn has ended               outbox.go
+//	counters.written          the transport failed             counters.go
+
+// A dropReason says why a packet was given up.
+type dropReason uint8
 
 // The reasons, with the names that operators of DERP servers know, and
-// DropQueueAge besides.
+// dropQueueAge besides.
 const (
-	DropUnknownDest      DropReason = iota // nobody has the destination key
-	DropUnknownDestOnFwd                   // the same, for a packet that a sibling forwarded
-	DropGoneDisconnected                   // the destination left while the packet waited
-	DropQueueHead                          // it waited longest in a full outbox
-	DropQueueTail                          // it alone is larger than the outbox
-	DropQueueAge                           // it waited too long
-	DropWriteError                         // the conn broke while it was written
-	DropDupClient                          // the key has conns, but none of them is active
+	dropUnknownDest      dropReason = iota // nobody has the destination key
+	dropUnknownDestOnFwd                   // the same, for a packet that a sibling forwarded
+	dropGoneDisconnected                   // the destination left while the packet waited
+	dropQueueHead                          // it waited longest in a full outbox
+	dropQueueTail                          // it alone is larger than the outbox
+	dropQueueAge                           // it waited too long
+	dropWriteError                         // the conn broke while it was written
+	dropDupClient                          // the key has conns, but none of them is active
 
 	dropReasons
 )
@@ -23,17 +34,17 @@ var dropNames = [dropReasons]string{
 	"queue_head", "queue_tail", "queue_age", "write_error", "dup_client",
 }
 
-func (r DropReason) String() string { return dropNames[r] }
+func (r dropReason) String() string { return dropNames[r] }
 
-// A PacketKind tells the packets of NAT traversal from all others.
-type PacketKind uint8
+// A packetKind tells the packets of NAT traversal from all others.
+type packetKind uint8
 
 // The kinds.
 const (
-	Disco PacketKind = iota
-	Other
+	kindDisco packetKind = iota
+	kindData
 
 	packetKinds
 )
 
-func (k PacketKind) String() string { return [packetKinds]string{"disco", "other"}[k] }
+func (k packetKind) String() string { return [packetKinds]string{"disco", "other"}[k] }

@@ -9,62 +9,64 @@ import "slices"
 const duplicateProblem = "This key is connected to the relay more than once, so packets may go to the wrong place. " +
 	"Give each machine a key of its own; a copied machine or state file is the usual cause."
 
-// A contest is the state of a key with several conns. Guarded by routes.mu.
-type contest struct {
-	// senders are the conns that were active by sending, each once, the latest
-	// last. The first conn of the key and the third and later ones are in it
-	// from the start, the second only once it sends.
-	senders []*conn
+// A duplicateSet is the state of a key with several conns. Guarded by routes.mu.
+type duplicateSet struct {
+	// active are the conns that were active by sending, each once, the latest last.
+	// The first conn of the key and the third and later ones are in it from the
+	// start, the second only once it sends.
+	active []*conn
 }
 
-// joinLocked adds c to the contest of a key that has other conns, and returns
-// the conns that were told about it.
-func (r *routes) joinLocked(rt *route, c *conn) (told []*conn) {
+// joinDuplicatesLocked adds c to the duplicates of its key, if there are any, and
+// tells those who did not know.
+func (r *routes) joinDuplicatesLocked(rt *route, c *conn, n *notices) {
+	told := []*conn{c}
 	switch {
 	case len(rt.conns) == 1:
-		return nil
-	case rt.contest == nil:
-		rt.contest = &contest{senders: []*conn{rt.conns[0]}}
+		return
+	case rt.duplicates == nil:
+		first := rt.conns[0]
+		rt.duplicates = &duplicateSet{active: []*conn{first}}
 		r.count.dupKeys.Add(1)
 		r.count.dupConns.Add(1)
-		told = rt.conns[:1:1]
+		told = []*conn{first, c}
 	default:
-		rt.contest.senders = append(rt.contest.senders, c)
+		rt.duplicates.active = append(rt.duplicates.active, c)
 	}
-	told = append(told, c)
 	for _, d := range told {
 		d.duplicate.Store(true)
 		d.pushHealth(duplicateProblem)
 	}
+	n.add(told...)
 	r.count.dupConns.Add(1)
 	r.count.dupConnsTotal.Add(1)
-	return told
 }
 
-// leaveLocked takes c out of the contest of its key, which has other conns, and
-// returns the conns that were told about it.
-func (r *routes) leaveLocked(rt *route, c *conn) (told []*conn) {
-	rt.contest.senders = slices.DeleteFunc(rt.contest.senders, func(o *conn) bool { return o == c })
+// leaveDuplicatesLocked takes c out of the duplicates of its key, which has other
+// conns. If only one is left, it is told.
+func (r *routes) leaveDuplicatesLocked(rt *route, c *conn, n *notices) {
+	d := rt.duplicates
+	d.active = slices.DeleteFunc(d.active, func(o *conn) bool { return o == c })
 	r.count.dupConns.Add(-1)
 	if len(rt.conns) == 1 {
 		winner := rt.conns[0]
-		rt.contest = nil
+		rt.duplicates = nil
 		r.count.dupKeys.Add(-1)
 		r.count.dupConns.Add(-1)
 		winner.duplicate.Store(false)
 		winner.pushHealth("")
-		rt.lead(&winner.out)
-		return []*conn{winner}
+		rt.setActive(&winner.out)
+		n.add(winner)
+		return
 	}
 	if rt.active.Load() != &c.out {
-		return nil
+		return
 	}
 	var next *outbox
-	if n := len(rt.contest.senders); n > 0 {
-		next = &rt.contest.senders[n-1].out
+	if at := len(d.active); at > 0 {
+		next = &d.active[at-1].out
 	}
-	rt.lead(next)
-	return nil
+	rt.setActive(next)
 }
 
 // activate makes c the active conn of its key because it sent something.
@@ -72,11 +74,11 @@ func (r *routes) activate(c *conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rt := c.route
-	if rt.contest == nil || rt.retired {
+	if rt.duplicates == nil || rt.retired {
 		return
 	}
-	if s := rt.contest.senders; len(s) == 0 || s[len(s)-1] != c {
-		rt.contest.senders = append(slices.DeleteFunc(s, func(o *conn) bool { return o == c }), c)
+	if s := rt.duplicates.active; len(s) == 0 || s[len(s)-1] != c {
+		rt.duplicates.active = append(slices.DeleteFunc(s, func(o *conn) bool { return o == c }), c)
 	}
-	rt.lead(&c.out)
+	rt.setActive(&c.out)
 }

@@ -7,7 +7,7 @@ package relay
 //     the holder looks again before it lets go.
 //  2. The holder takes a batch, stages it and flushes without waiting.
 //  3. If the stream is full, a writer of its own is started. It waits for the
-//     stream, drains the outbox and ends. Until then readers only push, and the
+//     stream, empties the outbox and ends. Until then readers only push, and the
 //     outbox drops by its rule.
 
 // maxRounds is how many batches a reader writes for others' packets before it
@@ -36,13 +36,13 @@ func (o *outbox) write() {
 			o.owner.close(err)
 			return
 		case !done:
-			o.startDraining()
+			o.startWriter()
 			return
 		case !more:
 			return
 		}
 	}
-	o.startDraining()
+	o.startWriter()
 }
 
 // writeBatch takes one batch and hands it to the stream. more is false if there
@@ -57,7 +57,7 @@ func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 		o.mu.Unlock()
 		return false, true, nil
 	}
-	o.inHand.Store(int64(b.packets[Disco] + b.packets[Other]))
+	o.inHand.Store(int64(b.packets[kindDisco] + b.packets[kindData]))
 	o.mu.Unlock()
 	done, err = o.send(&b, wait)
 	o.count.written(&b, o.forward, err)
@@ -67,6 +67,8 @@ func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 }
 
 func (o *outbox) send(b *batch, wait bool) (done bool, err error) {
+	// The goroutine here is that of a sender, inside its own stream's ReadBursts, and
+	// it writes to the receiver's stream: no goroutine is woken on a packet's way.
 	stream := o.owner.stream
 	for _, s := range b.segments[:b.n] {
 		if _, err := stream.Write(s.buf[s.start:s.end]); err != nil {
@@ -77,18 +79,18 @@ func (o *outbox) send(b *batch, wait bool) (done bool, err error) {
 	return done, asWriteError(err)
 }
 
-// startDraining passes the write side to a goroutine that may wait.
-func (o *outbox) startDraining() {
+// startWriter passes the write side to a goroutine that may wait.
+func (o *outbox) startWriter() {
 	s := o.owner.server
 	o.blockedAt.Store(s.now())
 	s.sweeper.watch(o)
 	s.running.Add(1)
-	go o.drain()
+	go o.writer()
 }
 
-// drainBlocked waits for the stream, empties the outbox and releases the write
+// writeWhenReady waits for the stream, empties the outbox and releases the write
 // side.
-func (o *outbox) drainBlocked() {
+func (o *outbox) writeWhenReady() {
 	s := o.owner.server
 	defer s.running.Done()
 	for more, done := true, false; more; {

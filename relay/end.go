@@ -5,46 +5,47 @@ import (
 	"io"
 )
 
-// An EndReason says why a conn or link ended.
-type EndReason uint8
+// An endReason says why a conn or link ended.
+type endReason uint8
 
 // The reasons.
 const (
-	EndEOF           EndReason = iota // the peer left
-	EndReadError                      // the transport failed, or was closed from outside
-	EndWriteError                     // the transport failed on writing
-	EndWriteTimeout                   // the peer took no bytes for too long
-	EndBadFrame                       // a frame of impossible length
-	EndNotPrivileged                  // a frame that only siblings may send
-	EndOverrun                        // a sibling left too many control frames unread
-	EndLoginTimeout                   // the login was not complete in time
-	EndBadLogin                       // the login was malformed, or its box did not open
-	EndNotAdmitted                    // the admission callback said no
-	EndAdmitTimeout                   // it said nothing in time
-	EndAdmitBusy                      // too many others wait for it
-	EndExpired                        // the admission ended
-	EndClosePeer                      // a sibling had the peer closed
-	EndShutdown                       // the relay shut down
-	EndRestarting                     // the relay drained before a restart
-	EndRebalanced                     // sent back to its ideal node
-	EndMeshKey                        // its mesh key is not valid any more
-	EndSelf                           // of links: the sibling is this relay itself
-	EndLinked                         // of links: there is one to that sibling already
-	EndNotSibling                     // of links: the sibling does not take us for one
-	EndSilent                         // of links: no sign of life for too long
-	EndTooManyPeers                   // of links: more keys announced than allowed
+	endEOF           endReason = iota // the peer left
+	endReadError                      // the transport failed, or was closed from outside
+	endWriteError                     // the transport failed on writing
+	endWriteTimeout                   // the peer took no bytes for too long
+	endBadFrame                       // a frame of impossible length
+	endFrameTimeout                   // a frame that was begun and not completed
+	endNotPrivileged                  // a frame that only siblings may send
+	endOverrun                        // a sibling left too many control frames unread
+	endLoginTimeout                   // the login was not complete in time
+	endBadLogin                       // the login was malformed, or its box did not open
+	endNotAdmitted                    // the admission callback said no
+	endAdmitTimeout                   // it said nothing in time
+	endAdmitBusy                      // too many others wait for it
+	endExpired                        // the admission ended
+	endClosePeer                      // a sibling had the peer closed
+	endShutdown                       // the relay shut down
+	endRestarting                     // the relay drained before a restart
+	endRebalanced                     // sent back to its ideal node
+	endMeshKey                        // its mesh key is not valid any more
+	endSelf                           // of links: the sibling is this relay itself
+	endLinked                         // of links: there is one to that sibling already
+	endNotSibling                     // of links: the sibling does not take us for one
+	endSilent                         // of links: no sign of life for too long
+	endTooManyPeers                   // of links: more keys announced than allowed
 	endReasons
 
-	linkEndReasons = EndSelf // the first that only links have
+	linkEndReasons = endSelf // the first that only links have
 )
 
 var endNames = [endReasons]string{
-	"eof", "read_error", "write_error", "write_timeout", "bad_frame", "not_privileged", "overrun",
+	"eof", "read_error", "write_error", "write_timeout", "bad_frame", "frame_timeout", "not_privileged", "overrun",
 	"login_timeout", "bad_login", "not_admitted", "admit_timeout", "admit_busy", "expired", "close_peer", "shutdown",
 	"restarting", "rebalanced", "mesh_key", "self", "linked", "not_sibling", "silent", "too_many_peers",
 }
 
-func (r EndReason) String() string { return endNames[r] }
+func (r endReason) String() string { return endNames[r] }
 
 // Errors that Serve and Link return, to be told apart with errors.Is.
 var (
@@ -52,6 +53,8 @@ var (
 	ErrWriteTimeout = errors.New("relay: the peer takes no bytes")
 	// ErrBadFrame: a frame of a length that its type cannot have.
 	ErrBadFrame = errors.New("relay: frame of impossible length")
+	// ErrFrameTimeout: a frame that was not complete 30 s after its first byte.
+	ErrFrameTimeout = errors.New("relay: a frame has been begun and not completed")
 	// ErrNotPrivileged: a frame that only a conn with the mesh key may send.
 	ErrNotPrivileged = errors.New("relay: frame needs the mesh key")
 	// ErrOverrun: a sibling that watches does not read what it asked for.
@@ -94,24 +97,24 @@ var (
 )
 
 // reasonOf maps the error that ended a conn to what is counted.
-func reasonOf(err error) EndReason {
+func reasonOf(err error) endReason {
 	for _, e := range []struct {
 		err    error
-		reason EndReason
+		reason endReason
 	}{
-		{ErrNotSibling, EndNotSibling}, {io.EOF, EndEOF}, {errWrite, EndWriteError}, {ErrWriteTimeout, EndWriteTimeout},
-		{ErrBadFrame, EndBadFrame}, {ErrNotPrivileged, EndNotPrivileged}, {ErrOverrun, EndOverrun},
-		{ErrLoginTimeout, EndLoginTimeout}, {ErrBadLogin, EndBadLogin}, {ErrNotAdmitted, EndNotAdmitted},
-		{ErrAdmitTimeout, EndAdmitTimeout}, {ErrAdmitBusy, EndAdmitBusy}, {ErrExpired, EndExpired},
-		{ErrClosePeer, EndClosePeer}, {ErrShutdown, EndShutdown}, {ErrRestarting, EndRestarting},
-		{ErrRebalanced, EndRebalanced}, {ErrMeshKeyReplaced, EndMeshKey}, {ErrSelf, EndSelf},
-		{ErrLinked, EndLinked}, {ErrSilent, EndSilent}, {ErrTooManyPeers, EndTooManyPeers},
+		{ErrNotSibling, endNotSibling}, {io.EOF, endEOF}, {errWrite, endWriteError}, {ErrWriteTimeout, endWriteTimeout},
+		{ErrBadFrame, endBadFrame}, {ErrFrameTimeout, endFrameTimeout}, {ErrNotPrivileged, endNotPrivileged}, {ErrOverrun, endOverrun},
+		{ErrLoginTimeout, endLoginTimeout}, {ErrBadLogin, endBadLogin}, {ErrNotAdmitted, endNotAdmitted},
+		{ErrAdmitTimeout, endAdmitTimeout}, {ErrAdmitBusy, endAdmitBusy}, {ErrExpired, endExpired},
+		{ErrClosePeer, endClosePeer}, {ErrShutdown, endShutdown}, {ErrRestarting, endRestarting},
+		{ErrRebalanced, endRebalanced}, {ErrMeshKeyReplaced, endMeshKey}, {ErrSelf, endSelf},
+		{ErrLinked, endLinked}, {ErrSilent, endSilent}, {ErrTooManyPeers, endTooManyPeers},
 	} {
 		if errors.Is(err, e.err) {
 			return e.reason
 		}
 	}
-	return EndReadError
+	return endReadError
 }
 
 // asWriteError marks an error of the transport as one of writing.

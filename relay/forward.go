@@ -14,10 +14,10 @@ import (
 // has forwarded for, as a conn remembers destinations.
 type flows [1024]flow
 
-// A flow is a pair of peers, and which turn it was of the destination's route.
+// A flow is a pair of peers, and which generation it was of the destination's route.
 type flow struct {
-	src, dst *route
-	turn     uint32
+	src, dst   *route
+	generation uint32
 }
 
 func legalForward(size int) bool {
@@ -25,7 +25,7 @@ func legalForward(size int) bool {
 }
 
 // forwardFrame is frame for a ForwardPacket frame of a sibling.
-func (c *conn) forwardFrame(size int, p []byte, w *work) (n int, err error) {
+func (c *conn) forwardFrame(size int, p []byte, b *burst) (n int, err error) {
 	if !legalForward(size) {
 		return 0, badFrame(derp.FrameForwardPacket, size)
 	}
@@ -35,24 +35,24 @@ func (c *conn) forwardFrame(size int, p []byte, w *work) (n int, err error) {
 	}
 	src := (*key.Public)(p[derp.HeaderLen:])
 	dst := (*key.Public)(p[derp.HeaderLen+derp.KeyLen:])
-	c.deliver(src, dst, p[derp.HeaderLen+2*derp.KeyLen:end], w)
+	c.deliver(src, dst, p[derp.HeaderLen+2*derp.KeyLen:end], b)
 	return end, nil
 }
 
 // deliver relays a packet that a sibling forwarded.
-func (c *conn) deliver(src, dst *key.Public, packet []byte, w *work) {
+func (c *conn) deliver(src, dst *key.Public, packet []byte, b *burst) {
 	k := kindOf(packet)
-	w.packets[k]++
-	w.bytes[k] += len(packet)
-	w.forwarded++
+	b.packets[k]++
+	b.bytes[k] += len(packet)
+	b.forwarded++
 	out := c.rememberedFlow(src, dst)
 	if out == nil {
-		if out = c.lookupFlow(src, dst, packet, w); out == nil {
+		if out = c.lookupFlow(src, dst, packet, b); out == nil {
 			return
 		}
 	}
-	w.overflow += out.push(src, dst, packet, k, w.now)
-	w.touch(out)
+	b.overflow += out.push(src, dst, packet, k, b.now)
+	b.touch(out)
 }
 
 // rememberedFlow returns the outbox for dst if packets from src to it have come
@@ -62,7 +62,7 @@ func (c *conn) rememberedFlow(src, dst *key.Public) *outbox {
 		return nil
 	}
 	f := c.flows.place(src, dst)
-	if f.dst == nil || f.dst.turn.Load() != f.turn || !same(&f.dst.key, dst) || !same(&f.src.key, src) {
+	if f.dst == nil || f.dst.generation.Load() != f.generation || !same(&f.dst.key, dst) || !same(&f.src.key, src) {
 		return nil
 	}
 	if out := f.dst.active.Load(); out != nil && out.conn != nil {
@@ -78,31 +78,33 @@ func (fs *flows) place(src, dst *key.Public) *flow {
 
 // lookupFlow finds the conn for dst and remembers the pair. Without a conn the
 // packet is dropped.
-func (c *conn) lookupFlow(src, dst *key.Public, packet []byte, w *work) *outbox {
+func (c *conn) lookupFlow(src, dst *key.Public, packet []byte, b *burst) *outbox {
 	routes := &c.server.routes
 	route := routes.lookup(dst)
 	if route == nil {
-		c.unknownDest(*dst, packet, DropUnknownDestOnFwd, w)
+		c.unknownDest(*dst, packet, dropUnknownDestOnFwd, b)
 		return nil
 	}
-	turn := route.turn.Load()
+	generation := route.generation.Load()
 	out := route.active.Load()
 	if out != nil && out.conn == nil {
-		if out = routes.localOutbox(route); out == nil {
-			c.unknownDest(*dst, packet, DropUnknownDestOnFwd, w)
+		// What siblings forwarded before they heard that the peer has moved is for the
+		// conn that it still has here.
+		if out = route.local.Load(); out == nil {
+			c.unknownDest(*dst, packet, dropUnknownDestOnFwd, b)
 			return nil
 		}
 	}
 	if out == nil {
-		c.server.count.drop(DropDupClient, kindOf(packet), 1, len(packet))
+		c.server.count.drop(dropDupClient, kindOf(packet), 1, len(packet))
 		return nil
 	}
 	if from := routes.lookup(src); from != nil {
-		out.conn.hears(from)
+		out.conn.noteSender(from)
 		if c.flows == nil {
 			c.flows = new(flows)
 		}
-		*c.flows.place(src, dst) = flow{from, route, turn}
+		*c.flows.place(src, dst) = flow{from, route, generation}
 	}
 	return out
 }

@@ -17,35 +17,37 @@ import (
 //  4. At the end, counters are added up once and every outbox that was touched
 //     is flushed once (egress.go).
 
-// ingest relays a burst. It is the handler of the conn's stream.
-func (c *conn) ingest(burst []byte) (used int, err error) {
-	w := work{now: c.server.now()}
-	if c.duplicate.Load() && c.bringsHeader(burst) {
+// ingest relays the burst p. It is the handler of the conn's stream.
+func (c *conn) ingest(p []byte) (used int, err error) {
+	b := burst{now: c.server.now()}
+	if c.duplicate.Load() && c.bringsHeader(p) {
 		c.server.routes.activate(c)
 	}
+	skipped := c.skip
 	for more := true; more && err == nil; {
 		var n int
-		n, err = c.frame(burst[used:], &w)
+		n, err = c.frame(p[used:], &b)
 		used += n
 		more = n > 0
 	}
-	c.begun = frameLen(burst[used:])
-	c.count(&w)
-	w.flush()
-	c.pace(&w)
+	c.begun = uint32(frameLen(p[used:]))
+	c.noteBegun(used, skipped, len(p) > used || c.skip > 0)
+	c.count(&b)
+	b.flush()
+	c.pace(&b)
 	return used, err
 }
 
 // count adds up what the burst brought.
-func (c *conn) count(w *work) {
-	c.server.count.received(w)
-	bytes := w.bytes[Disco] + w.bytes[Other]
+func (c *conn) count(b *burst) {
+	c.server.count.received(b)
+	bytes := b.bytes[kindDisco] + b.bytes[kindData]
 	c.received.Store(c.received.Load() + uint64(bytes))
-	if w.packets[Other] > 0 {
-		c.usedAt.Store(w.now)
+	if b.packets[kindData] > 0 {
+		c.usedAt.Store(b.now)
 	}
 	if c.group != nil {
-		c.group.received(w.packets[Disco]+w.packets[Other], bytes)
+		c.group.received(b.packets[kindDisco]+b.packets[kindData], bytes)
 	}
 }
 
@@ -55,19 +57,35 @@ const longestPause = 4 * time.Millisecond
 // pace slows down a conn most of whose packets overflow an outbox: reading them
 // only to drop them costs what others could use, and TCP tells the peer to send
 // less. Siblings are not slowed down: they carry the packets of many peers.
-func (c *conn) pace(w *work) {
-	if 2*w.overflow <= w.packets[Disco]+w.packets[Other] || c.sibling {
+func (c *conn) pace(b *burst) {
+	if 2*b.overflow <= b.packets[kindDisco]+b.packets[kindData] || c.sibling {
 		c.pause = 0
 		return
 	}
 	c.pause = min(max(2*c.pause, longestPause/4), longestPause)
+	// This sleeps inside the stream's ReadBursts, with the chunk of the burst in hand:
+	// whoever overflows others is not read meanwhile (docs/decisions/0004).
 	time.Sleep(c.pause)
 }
 
-// bringsHeader reports whether burst completes the header of a frame. Only that
-// makes a duplicate active, not the rest of a frame that began before.
-func (c *conn) bringsHeader(burst []byte) bool {
-	return len(burst) >= c.skip+c.begun+derp.HeaderLen
+// bringsHeader reports whether p completes the header of a frame. Only that makes
+// a duplicate active, not the rest of a frame that began before.
+func (c *conn) bringsHeader(p []byte) bool {
+	return len(p) >= int(c.skip)+int(c.begun)+derp.HeaderLen
+}
+
+// noteBegun notes since when the peer is in the middle of a frame, if it is. The
+// burst has used so many bytes, up to skipped of them of a frame that began before.
+func (c *conn) noteBegun(used int, skipped uint32, incomplete bool) {
+	since := c.begunAt.Load()
+	switch {
+	case !incomplete && since == 0:
+	case !incomplete:
+		c.begunAt.Store(0)
+	case since == 0 || used > 0 && used >= int(skipped):
+		c.begunAt.Store(c.server.ticker.count.Load())
+		c.server.sweeper.watchFrame(c)
+	}
 }
 
 // frameLen returns the length of the frame at the front of p; 0 if its header is
@@ -80,8 +98,8 @@ func frameLen(p []byte) int {
 	return derp.HeaderLen + size
 }
 
-// work is what one burst did.
-type work struct {
+// A burst is what one readiness of a conn's stream brings, and has done.
+type burst struct {
 	now            int64
 	packets, bytes [packetKinds]int
 	forwarded      int // of packets, those that a sibling forwarded
@@ -92,43 +110,40 @@ type work struct {
 }
 
 // touch notes that out is to be flushed at the end of the burst.
-func (w *work) touch(out *outbox) {
-	for i := w.n - 1; i >= 0; i-- {
-		if w.touched[i] == out {
+func (b *burst) touch(out *outbox) {
+	for i := b.n - 1; i >= 0; i-- {
+		if b.touched[i] == out {
 			return
 		}
 	}
-	if w.n == len(w.touched) {
-		w.flush()
+	if b.n == len(b.touched) {
+		b.flush()
 	}
-	w.touched[w.n] = out
-	w.n++
+	b.touched[b.n] = out
+	b.n++
 }
 
-func (w *work) flush() {
-	for _, out := range w.touched[:w.n] {
+func (b *burst) flush() {
+	for _, out := range b.touched[:b.n] {
 		out.flush()
 	}
-	w.n = 0
+	b.n = 0
 }
 
 // frame handles the frame at the front of p and returns its length; 0 if it is
 // not complete. Lengths are checked before the payload has arrived.
-func (c *conn) frame(p []byte, w *work) (n int, err error) {
+func (c *conn) frame(p []byte, b *burst) (n int, err error) {
 	if c.skip > 0 {
-		n = min(c.skip, len(p))
-		c.skip -= n
+		n = min(int(c.skip), len(p))
+		c.skip -= uint32(n)
 		return n, nil
 	}
 	if len(p) < derp.HeaderLen {
 		return 0, nil
 	}
 	t, size := derp.ParseHeader(p)
-	switch {
-	case t == derp.FrameForwardPacket && c.sibling:
-		return c.forwardFrame(size, p, w)
-	case t != derp.FrameSendPacket:
-		return c.otherFrame(t, size, p, w)
+	if t != derp.FrameSendPacket {
+		return c.otherFrame(t, size, p, b)
 	}
 	if size < derp.KeyLen || size > derp.KeyLen+derp.MaxPacket {
 		return 0, badFrame(t, size)
@@ -138,30 +153,30 @@ func (c *conn) frame(p []byte, w *work) (n int, err error) {
 		return 0, nil
 	}
 	dst := (*key.Public)(p[derp.HeaderLen:])
-	c.sendPacket(dst, p[derp.HeaderLen+derp.KeyLen:end], w)
+	c.sendPacket(dst, p[derp.HeaderLen+derp.KeyLen:end], b)
 	return end, nil
 }
 
 // sendPacket relays a packet of this conn's peer.
-func (c *conn) sendPacket(dst *key.Public, packet []byte, w *work) {
+func (c *conn) sendPacket(dst *key.Public, packet []byte, b *burst) {
 	k := kindOf(packet)
-	w.packets[k]++
-	w.bytes[k] += len(packet)
+	b.packets[k]++
+	b.bytes[k] += len(packet)
 	out := c.remembered(dst)
 	if out == nil {
-		if out = c.lookup(dst, packet, w); out == nil {
+		if out = c.lookup(dst, packet, b); out == nil {
 			return
 		}
 	}
-	w.overflow += out.push(&c.key, dst, packet, k, w.now)
-	w.touch(out)
+	b.overflow += out.push(&c.key, dst, packet, k, b.now)
+	b.touch(out)
 }
 
-func kindOf(packet []byte) PacketKind {
+func kindOf(packet []byte) packetKind {
 	if derp.IsDisco(packet) {
-		return Disco
+		return kindDisco
 	}
-	return Other
+	return kindData
 }
 
 // destinations is how many destinations a conn remembers: at first, and with
@@ -174,15 +189,15 @@ const (
 // A destination is a route that the conn has sent to, and which of its turns it
 // was. It keeps nothing of a conn alive that has ended.
 type destination struct {
-	route *route
-	turn  uint32
+	route      *route
+	generation uint32
 }
 
 // remembered returns the outbox for dst if the conn has sent to it before and
 // nothing has changed since; otherwise nil.
 func (c *conn) remembered(dst *key.Public) *outbox {
 	d := c.place(dst)
-	if d.route.turn.Load() != d.turn || !same(&d.route.key, dst) {
+	if d.route.generation.Load() != d.generation || !same(&d.route.key, dst) {
 		return nil
 	}
 	return d.route.active.Load()
@@ -219,36 +234,36 @@ func noDestinations(n int) []destination {
 
 // lookup finds the outbox for dst in the table and remembers it. Without one the
 // packet is dropped.
-func (c *conn) lookup(dst *key.Public, packet []byte, w *work) *outbox {
+func (c *conn) lookup(dst *key.Public, packet []byte, b *burst) *outbox {
 	route := c.server.routes.lookup(dst)
 	if route == nil {
-		c.unknownDest(*dst, packet, DropUnknownDest, w)
+		c.unknownDest(*dst, packet, dropUnknownDest, b)
 		return nil
 	}
-	turn := route.turn.Load()
+	generation := route.generation.Load()
 	out := route.active.Load()
 	if out == nil {
-		c.server.count.drop(DropDupClient, kindOf(packet), 1, len(packet))
+		c.server.count.drop(dropDupClient, kindOf(packet), 1, len(packet))
 		return nil
 	}
 	if out.conn != nil {
-		out.conn.hears(c.route)
+		out.conn.noteSender(c.route)
 	}
-	c.remember(destination{route, turn})
+	c.remember(destination{route, generation})
 	return out
 }
 
 // unknownDest drops a packet for a key that nobody has and, if it is a disco
 // packet, says so within limits (spec 5.6).
-func (c *conn) unknownDest(dst key.Public, packet []byte, reason DropReason, w *work) {
+func (c *conn) unknownDest(dst key.Public, packet []byte, reason dropReason, b *burst) {
 	k := kindOf(packet)
 	c.server.count.drop(reason, k, 1, len(packet))
-	if k != Disco || !c.mayAnswer(w.now) {
+	if k != kindDisco || !c.mayAnswer(b.now) {
 		return
 	}
 	if c.out.pushControl(derp.AppendPeerGone(nil, dst, derp.ReasonNotHere), c.controlLimit()) {
 		c.server.count.peerGone[derp.ReasonNotHere].Add(1)
-		w.touch(&c.out)
+		b.touch(&c.out)
 	}
 }
 

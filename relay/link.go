@@ -21,9 +21,9 @@ type Sibling struct {
 	// Addr is where it was dialled; zero if unknown.
 	Addr netip.AddrPort
 
-	// Twin: the sibling is the other process of a takeover, with our own key, and
+	// Takeover: the sibling is the other process of a takeover, with our own key, and
 	// serves the stream as one from a twin (see Origin).
-	Twin bool
+	Takeover bool
 
 	// Linked is called when the sibling has begun to tell us its peers: the link
 	// is good. It must not block. May be nil.
@@ -53,7 +53,7 @@ const (
 // A link is the connection that we made to a sibling. Packets for the peers that
 // it announces go into its outbox.
 type link struct {
-	line
+	transport
 
 	// Set once.
 	to    Sibling
@@ -82,7 +82,7 @@ type link struct {
 func (s *Server) Link(ctx context.Context, stream Stream, to Sibling) error {
 	defer stream.Close()
 	meshKey, ok := s.linkMeshKey()
-	if !ok && !to.Twin {
+	if !ok && !to.Takeover {
 		return ErrNoMeshKey
 	}
 	if ctx.Done() != nil {
@@ -135,7 +135,7 @@ func (s *Server) greeted(stream Stream, to Sibling) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadLogin, err)
 	}
-	if sibling == s.public && !to.Twin {
+	if sibling == s.public && !to.Takeover {
 		return nil, ErrSelf
 	}
 	l := newLink(s, stream, to, sibling)
@@ -144,7 +144,7 @@ func (s *Server) greeted(stream Stream, to Sibling) (*link, error) {
 
 func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
 	l := &link{
-		line:      line{server: s, stream: stream, timeout: linkTimeout},
+		transport: transport{server: s, stream: stream, timeout: linkTimeout},
 		to:        to,
 		key:       sibling,
 		box:       s.cfg.Key.Box(sibling),
@@ -179,7 +179,7 @@ func (l *link) serve() error {
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
-		l.listen(quit)
+		l.pingLoop(quit)
 	}()
 	l.close(l.why(l.stream.ReadBursts(l.ingest)))
 	close(quit)
@@ -192,14 +192,14 @@ func (l *link) serve() error {
 // why explains an end that came before the sibling told of any peer, although it
 // has at least our own conn: it did not take us for a sibling.
 func (l *link) why(err error) error {
-	if !l.told && (errors.Is(err, io.EOF) || reasonOf(err) == EndReadError) && l.ended.Load() == nil {
+	if !l.told && (errors.Is(err, io.EOF) || reasonOf(err) == endReadError) && l.ended.Load() == nil {
 		return fmt.Errorf("%w: %w", ErrNotSibling, err)
 	}
 	return err
 }
 
 // listen sends Pings and ends the link when nothing comes back any more.
-func (l *link) listen(quit chan struct{}) {
+func (l *link) pingLoop(quit chan struct{}) {
 	t := time.NewTicker(linkPing)
 	defer t.Stop()
 	var n [derp.PingLen]byte
@@ -248,26 +248,26 @@ func (l *link) frame(p []byte) (n int, err error) {
 	if size > derp.MaxFrameToClient {
 		return 0, badFrame(t, size)
 	}
-	if !l.means(t) {
+	if !l.handles(t) {
 		l.skip = size
 		return derp.HeaderLen, nil
 	}
-	if size > maxNews {
+	if size > maxControl {
 		return 0, badFrame(t, size)
 	}
 	end := derp.HeaderLen + size
 	if len(p) < end {
 		return 0, nil
 	}
-	return end, l.news(t, p[derp.HeaderLen:end])
+	return end, l.control(t, p[derp.HeaderLen:end])
 }
 
-// maxNews bounds the frames that mean something to a link: all of them are short.
-const maxNews = 4 << 10
+// maxControl bounds the frames that mean something to a link: all of them are short.
+const maxControl = 4 << 10
 
 // means reports whether a link does anything about frames of type t. Whoever
 // sends packets to our own key, for one, sends them to nobody.
-func (l *link) means(t derp.FrameType) bool {
+func (l *link) handles(t derp.FrameType) bool {
 	switch t {
 	case derp.FrameServerInfo, derp.FramePeerPresent, derp.FramePeerGone, derp.FramePing, derp.FrameRestarting:
 		return true
@@ -275,7 +275,7 @@ func (l *link) means(t derp.FrameType) bool {
 	return false
 }
 
-func (l *link) news(t derp.FrameType, payload []byte) error {
+func (l *link) control(t derp.FrameType, payload []byte) error {
 	switch t {
 	case derp.FrameServerInfo:
 		return l.serverInfo(payload)

@@ -19,8 +19,16 @@ func TestPacketsPassTheRegistrationMutex(t *testing.T) {
 	disco := append([]byte("TS💬"), make([]byte, 56)...)
 
 	var toFar *sink
+	moved, toMoved := join(s, numbered(6))
 	for l := range s.routes.links {
 		toFar = l.stream.(*sink)
+		if err := s.routes.announced(l, moved.key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.routes.drain()
+	if !moved.route.retired {
+		t.Fatal("a peer that a sibling has is not retired by draining")
 	}
 
 	s.routes.mu.Lock()
@@ -41,6 +49,9 @@ func TestPacketsPassTheRegistrationMutex(t *testing.T) {
 		{"forwarded packet of a known peer", sibling, derp.AppendForwardPacket(nil, far, a.key, nil), toA},
 		{"forwarded packet", sibling, derp.AppendForwardPacket(nil, numbered(5), a.key, nil), toA},
 		{"forwarded packet to nobody", sibling, derp.AppendForwardPacket(nil, numbered(5), numbered(4), disco), toSibling},
+		{"packet to a peer that has moved", a, derp.AppendSendPacket(nil, moved.key, nil), toFar},
+		{"first forwarded packet to it", sibling, derp.AppendForwardPacket(nil, far, moved.key, nil), toMoved},
+		{"second forwarded packet to it", sibling, derp.AppendForwardPacket(nil, far, moved.key, nil), toMoved},
 		{"Ping", b, derp.AppendPing(nil, [8]byte{}), toB},
 	} {
 		before := step.to.bytes

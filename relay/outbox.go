@@ -17,13 +17,13 @@ import (
 // whole segments of frames, ready to be written.
 type outbox struct {
 	// Set once.
-	owner   *line
+	owner   *transport
 	conn    *conn // the conn it leads to; nil: it leads to a sibling
 	forward bool  // packets are queued as ForwardPacket frames, for a sibling
 	limit   int   // bytes of frames in each of disco and other
 	age     int64 // nanoseconds a packet may wait; 0: no limit
 	count   *counters
-	drain   func() // egress.go: o.drainBlocked, made once
+	writer  func() // egress.go: writeWhenReady, made once
 
 	mu       sync.Mutex
 	control  queue // guarded by mu, as all below
@@ -57,26 +57,26 @@ func (o *outbox) overhead() int {
 // frame for a sibling, dropping what has waited longest to make room. It returns
 // how many packets were dropped for that. The packet is the caller's again on
 // return.
-func (o *outbox) push(src, dst *key.Public, packet []byte, k PacketKind, now int64) (dropped int) {
+func (o *outbox) push(src, dst *key.Public, packet []byte, k packetKind, now int64) (dropped int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := &o.other
-	if k == Disco {
+	if k == kindDisco {
 		q = &o.disco
 	}
 	overhead := o.overhead()
 	size := overhead + len(packet)
 	if o.closed {
-		o.count.drop(DropGoneDisconnected, k, 1, len(packet))
+		o.count.drop(dropGoneDisconnected, k, 1, len(packet))
 		return 0
 	}
 	o.dropStaleLocked(q, k, now)
 	if size > o.limit {
-		o.count.drop(DropQueueTail, k, 1, len(packet))
+		o.count.drop(dropQueueTail, k, 1, len(packet))
 		return 1
 	}
 	for q.bytes+size > o.limit {
-		o.count.drop(DropQueueHead, k, 1, q.dropOldest()-overhead)
+		o.count.drop(dropQueueHead, k, 1, q.dropOldest()-overhead)
 		dropped++
 	}
 	o.pushedAt = now
@@ -142,26 +142,34 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 		}
 		b.add(s)
 	}
-	o.dropStaleLocked(&o.disco, Disco, now)
-	o.dropStaleLocked(&o.other, Other, now)
+	o.dropStaleLocked(&o.disco, kindDisco, now)
+	o.dropStaleLocked(&o.other, kindData, now)
 	if o.disco.head != nil {
-		b.addPackets(o.disco.takeSegment(), Disco, o.overhead())
+		b.addPackets(o.disco.takeSegment(), kindDisco, o.overhead())
 	}
 	for turn := 0; o.other.head != nil && b.n < batchSegments && (turn == 0 || b.size < batchBytes); turn++ {
-		b.addPackets(o.other.takeSegment(), Other, o.overhead())
+		b.addPackets(o.other.takeSegment(), kindData, o.overhead())
 	}
-	o.taken += uint64(b.bytes[Disco] + b.bytes[Other])
+	o.taken += uint64(b.bytes[kindDisco] + b.bytes[kindData])
 	return b.n > 0
 }
 
 // dropStaleLocked drops the segments whose newest packet is too old. As a segment
 // spans a quarter of the age at most, no packet waits longer than 5/4 of it.
-func (o *outbox) dropStaleLocked(q *queue, k PacketKind, now int64) {
+func (o *outbox) dropStaleLocked(q *queue, k packetKind, now int64) {
 	for o.age > 0 && q.head != nil && q.head.newest < now-o.age {
 		s := q.takeSegment()
-		o.count.drop(DropQueueAge, k, s.frames, s.size()-s.frames*o.overhead())
+		o.count.drop(dropQueueAge, k, s.frames, s.size()-s.frames*o.overhead())
 		s.release()
 	}
+}
+
+// dropStale drops what is too old of what waits.
+func (o *outbox) dropStale(now int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dropStaleLocked(&o.disco, kindDisco, now)
+	o.dropStaleLocked(&o.other, kindData, now)
 }
 
 // close drops every queued packet; nothing is queued afterwards.
@@ -172,9 +180,9 @@ func (o *outbox) close() {
 	for s := o.control.takeSegment(); s != nil; s = o.control.takeSegment() {
 		s.release()
 	}
-	for k, q := range [packetKinds]*queue{Disco: &o.disco, Other: &o.other} {
+	for k, q := range [packetKinds]*queue{kindDisco: &o.disco, kindData: &o.other} {
 		for s := q.takeSegment(); s != nil; s = q.takeSegment() {
-			o.count.drop(DropGoneDisconnected, PacketKind(k), s.frames, s.size()-s.frames*o.overhead())
+			o.count.drop(dropGoneDisconnected, packetKind(k), s.frames, s.size()-s.frames*o.overhead())
 			s.release()
 		}
 	}
@@ -193,7 +201,7 @@ func (b *batch) add(s *segment) {
 	b.size += s.size()
 }
 
-func (b *batch) addPackets(s *segment, k PacketKind, overhead int) {
+func (b *batch) addPackets(s *segment, k packetKind, overhead int) {
 	b.add(s)
 	b.packets[k] += s.frames
 	b.bytes[k] += s.size() - s.frames*overhead

@@ -42,30 +42,30 @@ func payloadOf(id, size int) []byte {
 	return bytes.Repeat([]byte{byte(id), byte(id >> 8), 0x5a}, size/3+1)[:size]
 }
 
-func (m *outboxModel) bytes(k PacketKind) (n int) {
+func (m *outboxModel) bytes(k packetKind) (n int) {
 	for _, w := range m.packets[k] {
 		n += w.frame()
 	}
 	return n
 }
 
-func (m *outboxModel) drop(k PacketKind, r DropReason) {
+func (m *outboxModel) drop(k packetKind, r dropReason) {
 	m.packets[k] = m.packets[k][1:]
 	m.dropped[r][k]++
 }
 
-func (m *outboxModel) push(k PacketKind, size int) {
+func (m *outboxModel) push(k packetKind, size int) {
 	m.nextID++
 	w := waiting{id: m.nextID, size: size, at: m.now}
 	src := numbered(w.id)
 	m.out.push(&src, nil, payloadOf(w.id, size), k, m.now)
 	m.age(k)
 	if w.frame() > m.limit {
-		m.dropped[DropQueueTail][k]++
+		m.dropped[dropQueueTail][k]++
 		return
 	}
 	for m.bytes(k)+w.frame() > m.limit {
-		m.drop(k, DropQueueHead)
+		m.drop(k, dropQueueHead)
 	}
 	m.packets[k] = append(m.packets[k], w)
 }
@@ -86,13 +86,13 @@ func (m *outboxModel) pushControl(frame []byte, limit int) {
 
 // age drops what the outbox dropped for its age, which it does by segments: only
 // old packets, and all those that are a quarter older still.
-func (m *outboxModel) age(k PacketKind) {
-	dropped := int(m.count.dropped[DropQueueAge][k].Load()) - m.dropped[DropQueueAge][k]
+func (m *outboxModel) age(k packetKind) {
+	dropped := int(m.count.dropped[dropQueueAge][k].Load()) - m.dropped[dropQueueAge][k]
 	for range dropped {
 		if m.packets[k][0].at >= m.now-m.out.age {
 			m.t.Fatalf("dropped %+v as too old at %d", m.packets[k][0], m.now)
 		}
-		m.drop(k, DropQueueAge)
+		m.drop(k, dropQueueAge)
 	}
 	if p := m.packets[k]; len(p) > 0 && m.out.age > 0 && p[0].at < m.now-m.out.age*5/4 {
 		m.t.Fatalf("%+v is still there at %d", p[0], m.now)
@@ -103,18 +103,18 @@ func (m *outboxModel) age(k PacketKind) {
 func (m *outboxModel) take() {
 	var b batch
 	some := m.out.takeLocked(&b, m.now)
-	m.age(Disco)
-	m.age(Other)
-	left := len(m.control) + len(m.packets[Disco]) + len(m.packets[Other])
+	m.age(kindDisco)
+	m.age(kindData)
+	left := len(m.control) + len(m.packets[kindDisco]) + len(m.packets[kindData])
 	if some != (left > 0) {
 		m.t.Fatalf("took something: %v, with %d frames", some, left)
 	}
-	hadOther := len(m.packets[Other]) > 0
+	hadOther := len(m.packets[kindData]) > 0
 	var frames [3]int // by class: control, disco, other
 	for i, s := range b.segments[:b.n] {
 		m.segment(i, s.buf[s.start:s.end], &frames)
 	}
-	if got := [packetKinds]int{Disco: frames[1], Other: frames[2]}; got != b.packets {
+	if got := [packetKinds]int{kindDisco: frames[1], kindData: frames[2]}; got != b.packets {
 		m.t.Fatalf("batch counts %v packets, holds %v", b.packets, got)
 	}
 	if hadOther && frames[2] == 0 {
@@ -173,11 +173,11 @@ func (m *outboxModel) frame(t derp.FrameType, frame []byte) (class int) {
 
 // check compares what is held and what was counted.
 func (m *outboxModel) check() {
-	if got, want := m.out.queued(), len(m.packets[Disco])+len(m.packets[Other]); got != want {
+	if got, want := m.out.queued(), len(m.packets[kindDisco])+len(m.packets[kindData]); got != want {
 		m.t.Fatalf("%d packets queued, want %d", got, want)
 	}
-	for k, q := range [packetKinds]*queue{Disco: &m.out.disco, Other: &m.out.other} {
-		k := PacketKind(k)
+	for k, q := range [packetKinds]*queue{kindDisco: &m.out.disco, kindData: &m.out.other} {
+		k := packetKind(k)
 		if q.bytes != m.bytes(k) || q.bytes > m.limit {
 			m.t.Fatalf("%d bytes of %v packets queued, want %d", q.bytes, k, m.bytes(k))
 		}
@@ -218,9 +218,9 @@ func (m *outboxModel) step(r *rand.Rand) {
 	m.now += int64(r.IntN(3)) * int64(10*time.Millisecond)
 	switch n := r.IntN(100); {
 	case n < 50:
-		m.push(Other, randomSize(r))
+		m.push(kindData, randomSize(r))
 	case n < 75:
-		m.push(Disco, randomSize(r))
+		m.push(kindDisco, randomSize(r))
 	case n < 85:
 		m.pushControl(derp.AppendHealth(nil, string(payloadOf(n, r.IntN(400)))), 64<<10)
 	default:
@@ -260,11 +260,11 @@ func (m *outboxModel) close() {
 	m.out.close()
 	for k := range packetKinds {
 		for len(m.packets[k]) > 0 {
-			m.drop(k, DropGoneDisconnected)
+			m.drop(k, dropGoneDisconnected)
 		}
 		src := numbered(0)
 		m.out.push(&src, nil, nil, k, m.now)
-		m.dropped[DropGoneDisconnected][k]++
+		m.dropped[dropGoneDisconnected][k]++
 	}
 	if m.out.pushControl([]byte{6, 0, 0, 0, 0}, 1000) || m.out.pushPong([8]byte{}) {
 		m.t.Fatal("a closed outbox takes control frames")
@@ -307,20 +307,20 @@ func TestOutboxHoldsOnePongBehindMuch(t *testing.T) {
 	}
 }
 
-// Disco packets of the largest size leave data its turn in every batch.
+// Disco packets of the largest size leave data their turn in every batch.
 func TestOutboxLetsDataThrough(t *testing.T) {
 	m := newOutboxModel(t, 8<<20, 0)
 	for range 20 {
-		m.push(Disco, derp.MaxPacket)
+		m.push(kindDisco, derp.MaxPacket)
 		m.pushControl(derp.AppendHealth(nil, string(make([]byte, 12_000))), 1<<20)
 	}
 	for range 10 {
-		m.push(Other, 16_000)
+		m.push(kindData, 16_000)
 	}
 	for range 10 {
 		m.take()
 	}
-	if left := len(m.packets[Other]); left != 0 {
+	if left := len(m.packets[kindData]); left != 0 {
 		t.Errorf("%d data packets are left after as many batches", left)
 	}
 }

@@ -32,30 +32,26 @@ func (r *routes) unwatchLocked(c *conn) {
 	}
 }
 
-// announceLocked tells the watchers of a new conn and returns them.
-func (r *routes) announceLocked(c *conn) (told []*conn) {
-	if len(r.watchers) == 0 {
-		return nil
+// announceLocked tells the watchers of a new conn.
+func (r *routes) announceLocked(c *conn, n *notices) {
+	if len(r.watchers) > 0 {
+		r.broadcastLocked(derp.AppendPeerPresent(nil, c.presence()), n)
 	}
-	return r.broadcastLocked(derp.AppendPeerPresent(nil, c.presence()))
 }
 
-// announceGoneLocked tells the watchers that a key has left and returns them.
-func (r *routes) announceGoneLocked(gone key.Public) (told []*conn) {
-	if len(r.watchers) == 0 {
-		return nil
+// announceGoneLocked tells the watchers that a key has left.
+func (r *routes) announceGoneLocked(gone key.Public, n *notices) {
+	if len(r.watchers) > 0 {
+		r.broadcastLocked(derp.AppendPeerGone(nil, gone, derp.ReasonDisconnected), n)
+		r.count.peerGone[derp.ReasonDisconnected].Add(uint64(len(r.watchers)))
 	}
-	told = r.broadcastLocked(derp.AppendPeerGone(nil, gone, derp.ReasonDisconnected))
-	r.count.peerGone[derp.ReasonDisconnected].Add(uint64(len(told)))
-	return told
 }
 
-func (r *routes) broadcastLocked(frame []byte) (told []*conn) {
+func (r *routes) broadcastLocked(frame []byte, n *notices) {
 	for w := range r.watchers {
 		w.pushPresence(frame)
-		told = append(told, w)
+		n.add(w)
 	}
-	return told
 }
 
 // pushPresence queues a frame that must not be lost: a watcher that leaves too

@@ -9,7 +9,7 @@
 //   - sibling: another relay of our region; link: our connection to it.
 //   - outbox: the bounded queue towards one conn or link.
 //   - burst: what one readiness of a socket yields.
-//   - drop: a packet given up, always with a [DropReason].
+//   - drop: a packet given up, always with a reason (drop.go).
 //
 // # A packet's way
 //
@@ -72,10 +72,10 @@ type Origin struct {
 	Addr      netip.AddrPort // the peer's address; zero if unknown
 	IdealNode string         // the node that the peer said it would rather be on; empty: this one
 
-	// Twin: the stream comes from the process that takes over from this one, or the
+	// Takeover: the stream comes from the process that takes over from this one, or the
 	// other way round. It has our own key, and the rights of a sibling without a mesh
 	// key.
-	Twin bool
+	Takeover bool
 
 	// LoggedIn is called once when the peer has proven its key: it is not one of
 	// those any more that cost us and may be nobody. It must not block. May be nil.
@@ -162,7 +162,7 @@ func (s *Server) Serve(ctx context.Context, stream Stream, from Origin) error {
 // logIn returns the conn of a peer that has logged in.
 func (s *Server) logIn(ctx context.Context, stream Stream, from *Origin) (*conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	if !s.enter(stream, cancel, from.Twin) {
+	if !s.enter(stream, cancel, from.Takeover) {
 		cancel()
 		return nil, ErrShutdown
 	}

@@ -14,33 +14,45 @@ import (
 // conn here or a sibling announces it; a key that comes back gets a new one. It has
 // 128 bytes, so that what a lookup reads lies in one cache line.
 type route struct {
-	key    key.Public
-	active atomic.Pointer[outbox] // nil: no conn is active, or the key has left
-	turn   atomic.Uint32          // how often active has changed
+	key        key.Public
+	active     atomic.Pointer[outbox] // nil: no conn is active, or the key has left
+	generation atomic.Uint32          // how often active has changed
 
-	retired   bool // guarded by routes.mu: led to a sibling although it has conns (drain.go)
+	retired   bool // guarded by routes.mu: routed via a sibling although it has conns (drain.go)
 	withdrawn bool // guarded by routes.mu: and watchers have been told that it has left
 
-	conns    []*conn  // guarded by routes.mu: all conns of the key, oldest first
-	contest  *contest // guarded by routes.mu: while there are several (duplicates.go)
-	audience audience // gone.go: who is told when the key leaves
+	local      atomic.Pointer[outbox] // of the youngest conn of the key; nil: it has none
+	conns      []*conn                // guarded by routes.mu: all conns of the key, oldest first
+	duplicates *duplicateSet          // guarded by routes.mu: while there are several (duplicates.go)
+	audience   audience               // gone.go: who is told when the key leaves
 
 	forwarders []*link // guarded by routes.mu: oldest first (forwarders.go)
 }
 
-// lead makes out the outbox that the route leads to; nil for none. The turn comes
-// last: whoever has read it before asks again.
-func (rt *route) lead(out *outbox) {
+// setActive makes out the outbox that packets go to; nil for none. The generation
+// comes last: whoever has read it before asks again.
+func (rt *route) setActive(out *outbox) {
 	rt.active.Store(out)
-	rt.turn.Add(1)
+	rt.generation.Add(1)
 }
 
 // routes knows the route of every key. lookup takes no lock; everything that
 // changes takes mu, the registration mutex.
+//
+// Locks are taken in this order, and none is held while another package is called:
+//
+//	routes.mu · senders.mu · audience.mu · subscribers.mu
+//	routes.mu · outbox.mu
+//	waiter.mu · all of these, since an admitted conn is registered under it
+//
+// Server.mu, groups.mu, keepAliveWheel.mu, sweeper.mu and loginMemory.mu are taken
+// with none of the others held, nor while they are.
 type routes struct {
 	seed  [2]uint64             // set once
 	count *counters             // set once
 	table atomic.Pointer[table] // replaced when it fills up
+
+	subscribers subscribers // gone.go
 
 	known atomic.Int64 // written under mu: keys in table
 	peers atomic.Int64 // written under mu: of these, keys with conns

@@ -87,9 +87,9 @@ func TestAlmostEqualKeysAreApart(t *testing.T) {
 	join(s, k)
 	packet := []byte("for k alone")
 	sendTo := func(dst key.Public) (dropped uint64) {
-		count := &s.count.dropped[DropUnknownDest][Other]
+		count := &s.count.dropped[dropUnknownDest][kindData]
 		before := count.Load()
-		var w work
+		var w burst
 		from.sendPacket(&dst, packet, &w)
 		return count.Load() - before
 	}
@@ -110,13 +110,13 @@ func TestAlmostEqualKeysAreApart(t *testing.T) {
 	}
 	for range 2 { // looked up, then remembered
 		for other, c := range conns {
-			var w work
+			var w burst
 			from.sendPacket(&other, packet, &w)
 			if w.n != 1 || w.touched[0] != &c.out {
 				t.Fatalf("a packet for %x does not go to its conn", other)
 			}
 			src := from.key
-			var f work
+			var f burst
 			from.deliver(&src, &other, packet, &f)
 			if f.n != 1 || f.touched[0] != &c.out {
 				t.Fatalf("a packet forwarded for %x does not go to its conn", other)
@@ -158,12 +158,12 @@ func TestKindOfIsAPrefix(t *testing.T) {
 		for bit := range 8 {
 			packet := []byte(whole)
 			packet[i] ^= 1 << bit
-			if kindOf(packet) != Other {
+			if kindOf(packet) != kindData {
 				t.Errorf("a packet that differs from disco in bit %d of byte %d is taken for it", bit, i)
 			}
 		}
 	}
-	if kindOf([]byte(whole)) != Disco {
+	if kindOf([]byte(whole)) != kindDisco {
 		t.Error("a disco packet is not taken for one")
 	}
 }

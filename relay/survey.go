@@ -191,6 +191,6 @@ func (gs *groups) states() []GroupState {
 }
 
 func byKind(packets, bytes *[packetKinds]atomic.Uint64) ByKind {
-	of := func(k PacketKind) Traffic { return Traffic{packets[k].Load(), bytes[k].Load()} }
-	return ByKind{Disco: of(Disco), Other: of(Other)}
+	of := func(k packetKind) Traffic { return Traffic{packets[k].Load(), bytes[k].Load()} }
+	return ByKind{Disco: of(kindDisco), Other: of(kindData)}
 }

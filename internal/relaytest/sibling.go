@@ -117,7 +117,7 @@ func meshAs(a, b *Relay, twins bool) (cut func()) {
 func connect(from, to *Relay, twins bool) (cut func()) {
 	near, far := net.Pipe()
 	addr := netip.MustParseAddrPort("192.0.2.1:443")
-	go to.Serve(to.ctx, netio.Blocking(far, nil), relay.Origin{Addr: addr, Twin: twins})
-	go from.Server.Link(from.ctx, netio.Blocking(near, nil), relay.Sibling{Name: to.PublicKey().Short(), Addr: addr, Twin: twins})
+	go to.Serve(to.ctx, netio.Blocking(far, nil), relay.Origin{Addr: addr, Takeover: twins})
+	go from.Server.Link(from.ctx, netio.Blocking(near, nil), relay.Sibling{Name: to.PublicKey().Short(), Addr: addr, Takeover: twins})
 	return func() { near.Close() }
 }

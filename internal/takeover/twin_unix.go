@@ -90,9 +90,9 @@ func connOf(socket *os.File) (net.Conn, error) {
 func (t *twin) run(ctx context.Context, r *relay.Server, linked func()) {
 	var both sync.WaitGroup
 	both.Go(func() {
-		to := relay.Sibling{Name: "the other process", Twin: true, Linked: func(key.Public) { linked() }}
+		to := relay.Sibling{Name: "the other process", Takeover: true, Linked: func(key.Public) { linked() }}
 		r.Link(ctx, netio.Blocking(t.link, nil), to) // its end is that of the other process, or ours
 	})
-	both.Go(func() { r.Serve(ctx, netio.Blocking(t.serve, nil), relay.Origin{Twin: true}) })
+	both.Go(func() { r.Serve(ctx, netio.Blocking(t.serve, nil), relay.Origin{Takeover: true}) })
 	both.Wait()
 }

@@ -151,7 +151,7 @@ func TestNoConnIsActive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := s.count.dropped[DropDupClient][Disco].Load(); n != 2 {
+	if n := s.count.dropped[dropDupClient][kindDisco].Load(); n != 2 {
 		t.Errorf("%d packets counted as dropped, want 2", n)
 	}
 	if answers.bytes > 0 || fromSibling.bytes > 0 || delivered.bytes > before {
