@@ -1,7 +1,8 @@
 package stun
 
 import (
-	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"testing"
@@ -59,7 +60,7 @@ func TestOneBadAnswerDoesNotStopTheOthers(t *testing.T) {
 			t.Errorf("%d of %d requests received: %v", b.received, burst, errno)
 		}
 		for _, i := range []int{0, 3} {
-			b.names[i].Port = 0
+			b.names[i][2], b.names[i][3] = 0, 0 // no port
 		}
 		b.answerAll()
 		b.send()
@@ -77,13 +78,22 @@ func TestOneBadAnswerDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
+// controlMessage is what the kernel sends along, as its structures have it.
+func controlMessage(level, kind int32, info func(data unsafe.Pointer)) (c *control) {
+	aligned := new([len(control{}) / 8]uint64)
+	h := (*unix.Cmsghdr)(unsafe.Pointer(aligned))
+	h.Level, h.Type = level, kind
+	if info != nil {
+		info(unsafe.Add(unsafe.Pointer(aligned), unix.CmsgLen(0)))
+	}
+	return (*control)(unsafe.Pointer(aligned))
+}
+
 func TestControlMessagesThatAreNoneAreLeftOut(t *testing.T) {
-	var c control
-	for n := range int(unsafe.Sizeof(c)) + 1 {
+	for n := range len(control{}) + 2 {
 		for _, kind := range [][2]int32{{unix.SOL_SOCKET, unix.IP_PKTINFO}, {unix.IPPROTO_IP, unix.IP_PKTINFO}, {unix.IPPROTO_IPV6, unix.IPV6_PKTINFO}} {
-			h := (*unix.Cmsghdr)(unsafe.Pointer(&c))
-			h.Level, h.Type = kind[0], kind[1]
-			if got := returnControl(&c, n); got != 0 && (kind[0] == unix.SOL_SOCKET || n < unix.CmsgLen(unix.SizeofInet4Pktinfo)) {
+			got := returnControl(controlMessage(kind[0], kind[1], nil), n)
+			if got != 0 && (kind[0] == unix.SOL_SOCKET || n < unix.CmsgLen(unix.SizeofInet4Pktinfo) || n > len(control{})) {
 				t.Errorf("%d bytes of %v return %d", n, kind, got)
 			}
 		}
@@ -91,18 +101,52 @@ func TestControlMessagesThatAreNoneAreLeftOut(t *testing.T) {
 }
 
 func TestReturnedControlKeepsTheInterfaceOfALinkOnly(t *testing.T) {
-	for addr, want := range map[string]uint32{"2001:db8::1": 0, "::ffff:192.0.2.1": 0, "fe80::1": 7} {
-		var c control
-		h := (*unix.Cmsghdr)(unsafe.Pointer(&c))
-		h.Level, h.Type = unix.IPPROTO_IPV6, unix.IPV6_PKTINFO
-		info := (*unix.Inet6Pktinfo)(unsafe.Add(unsafe.Pointer(&c), unix.CmsgLen(0)))
-		info.Addr, info.Ifindex = netip.MustParseAddr(addr).As16(), 7
-		before := info.Addr
-		if n := returnControl(&c, unix.CmsgLen(unix.SizeofInet6Pktinfo)); n != unix.CmsgSpace(unix.SizeofInet6Pktinfo) {
+	for addr, want := range map[string]uint32{
+		"2001:db8::1": 0, "::ffff:192.0.2.1": 0, "::ffff:169.254.1.1": 0, "fe80::1": 7, "febf:ffff::1": 7, "fec0::1": 0, "ff02::1": 0,
+	} {
+		sent := netip.MustParseAddr(addr).As16()
+		var info *unix.Inet6Pktinfo
+		c := controlMessage(unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, func(data unsafe.Pointer) {
+			info = (*unix.Inet6Pktinfo)(data)
+			info.Addr, info.Ifindex = sent, 7
+		})
+		if n := returnControl(c, unix.CmsgLen(unix.SizeofInet6Pktinfo)); n != unix.CmsgSpace(unix.SizeofInet6Pktinfo) {
 			t.Errorf("%s: %d bytes", addr, n)
 		}
-		if info.Ifindex != want || !bytes.Equal(info.Addr[:], before[:]) {
+		if info.Ifindex != want || info.Addr != sent {
 			t.Errorf("%s: %+v", addr, *info)
+		}
+	}
+	var info *unix.Inet4Pktinfo
+	c := controlMessage(unix.IPPROTO_IP, unix.IP_PKTINFO, func(data unsafe.Pointer) {
+		info = (*unix.Inet4Pktinfo)(data)
+		*info = unix.Inet4Pktinfo{Ifindex: 7, Spec_dst: [4]byte{192, 0, 2, 1}, Addr: [4]byte{192, 0, 2, 2}}
+	})
+	n := returnControl(c, unix.CmsgLen(unix.SizeofInet4Pktinfo))
+	want := unix.Inet4Pktinfo{Spec_dst: [4]byte{192, 0, 2, 1}, Addr: [4]byte{192, 0, 2, 2}}
+	if n != unix.CmsgSpace(unix.SizeofInet4Pktinfo) || *info != want {
+		t.Errorf("IPv4: %d bytes, %+v", n, *info)
+	}
+}
+
+// The bytes of a name are read as the kernel's structures have them.
+func TestNamesAreTheKernels(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 1000 {
+		port := uint16(random.Uint32())
+		network := binary.BigEndian.AppendUint16(nil, port)
+		six := unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: binary.NativeEndian.Uint16(network), Flowinfo: random.Uint32(), Scope_id: random.Uint32()}
+		for i := range six.Addr {
+			six.Addr[i] = byte(random.Uint32())
+		}
+		n := *(*name)(unsafe.Pointer(&six))
+		if got, want := n.addr(), netip.AddrPortFrom(netip.AddrFrom16(six.Addr), port); got != want {
+			t.Fatalf("%v, want %v", got, want)
+		}
+		four := unix.RawSockaddrInet4{Family: unix.AF_INET, Port: six.Port, Addr: [4]byte(six.Addr[:])}
+		*(*unix.RawSockaddrInet4)(unsafe.Pointer(&n)) = four
+		if got, want := n.addr(), netip.AddrPortFrom(netip.AddrFrom4(four.Addr), port); got != want {
+			t.Fatalf("%v, want %v", got, want)
 		}
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/detour-relay/detour/internal/retry"
 )
 
 // Patience is how long Probe waits for an answer if it is not told otherwise:
@@ -163,30 +161,29 @@ func (p *Prober) forget(ids []transactionID) {
 func (p *Prober) read() {
 	defer close(p.ended)
 	b := make([]byte, maxRequest)
-	for failures := 0; ; {
+	var failures failures
+	for {
 		n, from, err := p.socket.ReadFromUDPAddrPort(b)
 		arrived := time.Now()
 		if err == nil {
-			failures = 0
+			failures.end()
 			p.take(b[:n], from, arrived)
 			continue
 		}
-		failures++
-		if !p.waitToRead(failures) {
+		failures.add()
+		failures.wait(p.closed)
+		if p.isClosed() {
 			return
 		}
 	}
 }
 
-// waitToRead waits after so many failures to read in a row, so as not to spin
-// over a socket that is broken. It reports whether to go on.
-func (p *Prober) waitToRead(row int) bool {
-	retry.Rest(context.Background(), pauseAfter(row), p.closed)
+func (p *Prober) isClosed() bool {
 	select {
 	case <-p.closed:
-		return false
-	default:
 		return true
+	default:
+		return false
 	}
 }
 

@@ -9,9 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"time"
-
-	"github.com/detour-relay/detour/internal/retry"
 )
 
 // DefaultAddr is where clients expect STUN: port 3478 of all addresses.
@@ -105,14 +102,11 @@ func (r *Responder) Serve(ctx context.Context) error {
 
 // Close closes the socket, which ends Serve.
 func (r *Responder) Close() error {
-	err := net.ErrClosed
+	var err error
 	r.close.Do(func() {
 		close(r.closed)
-		err = r.socket.close()
+		err = r.socket.Close()
 	})
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
 	return err
 }
 
@@ -148,25 +142,17 @@ func (r *Responder) answered(size int) {
 	}
 }
 
-// pauseAfter returns how long to wait after so many failures to receive in a
-// row: not at all after the first, then from 20 ms to a second.
-func pauseAfter(row int) time.Duration {
-	if row == 1 {
-		return 0
-	}
-	return min(5*time.Millisecond<<min(row, 10), time.Second)
-}
-
-// failed counts a failure to receive, the row-th in a row, and waits a while
-// so as not to spin. It reports whether to go on.
-func (r *Responder) failed(err error, row int) bool {
+// failed counts a failure to receive and waits a while. It reports whether to go
+// on.
+func (r *Responder) failed(err error, in *failures) bool {
 	if r.isClosed() {
 		return false
 	}
+	in.add()
 	r.count.receiveErrors.Add(1)
-	if row == 1 {
+	if in.row == 1 {
 		r.config.Logger.Warn("STUN cannot receive: trying again", "error", err)
 	}
-	retry.Rest(context.Background(), pauseAfter(row), r.closed)
+	in.wait(r.closed)
 	return !r.isClosed()
 }

@@ -2,12 +2,9 @@ package stun
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,26 +24,16 @@ import (
 // The responder keeps a thread, which waits in poll, instead of a goroutine
 // that the runtime's poller wakes: that saves a receive that finds nothing and
 // the way through the scheduler, and with it a quarter to a third of the CPU
-// time of an answer while requests come singly. A blocking receive would save
-// the poll too, but a process that takes over shares the socket and its mode.
-//
-// The other two calls never wait, so the runtime is not told of them: it would
-// take the processor from a thread that is in a call for 20 µs and more, which
-// sending a full batch is (some 100 µs), and give it back just after.
+// time of an answer while requests come singly (docs/decisions/0007). A blocking
+// receive would save the poll too, but a process that takes over shares the
+// socket and its mode.
 
 // batchSize bounds what is handled between two looks at Config.Healthy, and
 // the memory of a responder (1.7 KB each).
 const batchSize = 32
 
-// message is struct mmsghdr of recvmmsg(2).
-type message struct {
-	header unix.Msghdr
-	size   uint32 // of what was received
-}
-
-// control has room for one control message with an in_pktinfo or in6_pktinfo,
-// aligned as the kernel wants it.
-type control [8]uint64
+// name has room for the socket address of either family.
+type name [unix.SizeofSockaddrInet6]byte
 
 // A batch is the datagrams between one receive and the next. It is owned by
 // the goroutine that serves.
@@ -55,18 +42,17 @@ type batch struct {
 	fd int
 
 	in       [batchSize]message
-	names    [batchSize]unix.RawSockaddrInet6 // has room for RawSockaddrInet4 too
+	names    [batchSize]name
 	controls [batchSize]control
 	vectors  [batchSize]unix.Iovec
 	data     [batchSize][maxRequest + 1]byte // one more, to tell what is too long
+	received int
 
 	out        [batchSize]message
 	outVectors [batchSize]unix.Iovec
-	outFirst   int // not sent yet
-	outEnd     int
+	toSend     []message // of out
 
-	received int
-	polled   [2]unix.PollFd // the socket, and what Close wakes us by
+	polled [2]unix.PollFd // the socket, and what Close wakes us by
 }
 
 func (r *Responder) serve() error {
@@ -86,7 +72,7 @@ func (r *Responder) serve() error {
 		case <-done:
 		}
 	}()
-	r.socket.use(func(fd int) { newBatch(r, fd, wake).run() })
+	r.socket.use(func(fd int) { newBatch(r, fd, wake).run() }) // fails if it is closed already
 	return nil
 }
 
@@ -97,11 +83,11 @@ func newBatch(r *Responder, fd, wake int) *batch {
 		b.vectors[i].Base = &b.data[i][0]
 		b.vectors[i].SetLen(len(b.data[i]))
 		h := &b.in[i].header
-		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
+		h.Name = &b.names[i][0]
 		h.Iov = &b.vectors[i]
 		h.SetIovlen(1)
 		if r.everywhere {
-			h.Control = (*byte)(unsafe.Pointer(&b.controls[i]))
+			h.Control = &b.controls[i][0]
 		}
 		o := &b.out[i].header
 		o.Iov = &b.outVectors[i]
@@ -112,19 +98,19 @@ func newBatch(r *Responder, fd, wake int) *batch {
 
 // run serves until Close.
 func (b *batch) run() {
-	for failures := 0; !b.r.isClosed(); {
+	var failures failures
+	for !b.r.isClosed() {
 		if b.received < batchSize {
 			b.wait(unix.POLLIN)
 		}
 		switch errno := b.receive(); errno {
 		case 0:
-			failures = 0
+			failures.end()
 			b.answerAll()
 			b.send()
 		case unix.EAGAIN, unix.EINTR:
 		default:
-			failures++
-			if !b.r.failed(errno, failures) {
+			if !b.r.failed(errno, &failures) {
 				return
 			}
 		}
@@ -142,136 +128,81 @@ func (b *batch) wait(event int16) {
 func (b *batch) receive() syscall.Errno {
 	for i := range b.received { // the kernel has written over these
 		h := &b.in[i].header
-		h.Namelen = uint32(unsafe.Sizeof(b.names[i]))
+		h.Namelen = uint32(len(b.names[i]))
 		if h.Control != nil {
-			h.SetControllen(int(unsafe.Sizeof(b.controls[i])))
+			h.SetControllen(len(b.controls[i]))
 		}
 	}
 	b.received = 0
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.in[0])), batchSize,
-		unix.MSG_DONTWAIT, 0, 0)
+	n, errno := receiveMessages(b.fd, b.in[:])
 	if errno == 0 {
-		b.received = int(n)
+		b.received = n
 	}
 	return errno
 }
 
 // answerAll puts the answers to what was received into out.
 func (b *batch) answerAll() {
-	b.outFirst, b.outEnd = 0, 0
+	b.toSend = b.out[:0]
 	healthy := b.r.config.Healthy()
 	for i := range b.received {
-		in := &b.in[i]
 		data := &b.data[i]
-		if !b.r.wanted(data[:in.size], healthy) {
+		if !b.r.wanted(data[:b.in[i].size], healthy) {
 			continue
 		}
-		size := putAnswer(data[:], sender(&b.names[i]))
-		out := &b.out[b.outEnd].header
-		b.outVectors[b.outEnd].Base = &data[0]
-		b.outVectors[b.outEnd].SetLen(size)
-		out.Name, out.Namelen = in.header.Name, in.header.Namelen
-		out.Control, out.Controllen = nil, 0
-		if b.r.everywhere {
-			if n := returnControl(&b.controls[i], int(in.header.Controllen)); n > 0 {
-				out.Control = in.header.Control
-				out.SetControllen(n)
-			} else {
-				b.r.count.noLocalAddr.Add(1)
-			}
-		}
-		b.outEnd++
+		b.answer(i, putAnswer(data[:], b.names[i].addr()))
+	}
+}
+
+// answer puts the answer to the i-th datagram, which is in its buffer, into out.
+func (b *batch) answer(i, size int) {
+	last := len(b.toSend)
+	b.toSend = b.toSend[:last+1]
+	b.outVectors[last].Base = &b.data[i][0]
+	b.outVectors[last].SetLen(size)
+	in, out := &b.in[i].header, &b.toSend[last].header
+	out.Name, out.Namelen = in.Name, in.Namelen
+	out.Control, out.Controllen = nil, 0
+	if !b.r.everywhere {
+		return
+	}
+	if n := returnControl(&b.controls[i], int(in.Controllen)); n > 0 {
+		out.Control = in.Control
+		out.SetControllen(n)
+	} else {
+		b.r.count.noLocalAddr.Add(1)
 	}
 }
 
 // send sends the answers in out, and counts those that cannot be sent.
 func (b *batch) send() {
-	for b.outFirst < b.outEnd {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.out[b.outFirst])),
-			uintptr(b.outEnd-b.outFirst), unix.MSG_DONTWAIT, 0, 0)
+	for len(b.toSend) > 0 {
+		n, errno := sendMessages(b.fd, b.toSend)
 		switch errno {
 		case 0:
-			for range int(n) {
-				b.r.answered(int(b.outVectors[b.outFirst].Len))
-				b.outFirst++
+			for i := range n {
+				b.r.answered(int(b.toSend[i].header.Iov.Len))
 			}
+			b.toSend = b.toSend[n:]
 		case unix.EINTR:
 		case unix.EAGAIN:
 			if b.wait(unix.POLLOUT); b.r.isClosed() {
-				b.r.count.sendErrors.Add(uint64(b.outEnd - b.outFirst))
+				b.r.count.sendErrors.Add(uint64(len(b.toSend)))
 				return
 			}
 		default: // of the first; the others may do
 			b.r.count.sendErrors.Add(1)
-			b.outFirst++
+			b.toSend = b.toSend[1:]
 		}
 	}
 }
 
-// sender returns the address that the kernel has put into name.
-func sender(name *unix.RawSockaddrInet6) netip.AddrPort {
-	if name.Family == unix.AF_INET {
-		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
-		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), networkOrder(four.Port))
+// addr returns the address that the kernel has put into a name: the family, the
+// port in network order, and for IPv6 a flow label before the address.
+func (n *name) addr() netip.AddrPort {
+	port := binary.BigEndian.Uint16(n[2:])
+	if binary.NativeEndian.Uint16(n[:]) == unix.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(n[4:])), port)
 	}
-	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), networkOrder(name.Port))
-}
-
-func networkOrder(port uint16) uint16 {
-	var b [2]byte
-	binary.NativeEndian.PutUint16(b[:], port)
-	return binary.BigEndian.Uint16(b[:])
-}
-
-// askForLocalAddr makes the kernel tell with each datagram which local
-// address it was sent to.
-func askForLocalAddr(conn *net.UDPConn) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("STUN: %w", err)
-	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		domain, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
-		switch {
-		case err != nil:
-			failed = err
-		case domain == unix.AF_INET6: // also for IPv4, if the socket takes both
-			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
-		default:
-			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-		}
-	})
-	if err := errors.Join(err, failed); err != nil {
-		return fmt.Errorf("STUN: asking for the local address of requests: %w", err)
-	}
-	return nil
-}
-
-// returnControl makes of the control message that came with a request, in the
-// first n bytes of c, the one that sends the answer from the address that was
-// asked, and returns its size; 0 if there is none.
-//
-// The same structure serves both ways, also on a dual-stack socket, where
-// IPv4 addresses stand in it in their IPv6-mapped form. Only the interface is
-// taken out, so that the answer takes the route that the system would choose;
-// addresses of one link need it.
-func returnControl(c *control, n int) int {
-	if n < unix.CmsgLen(0) || n > int(unsafe.Sizeof(*c)) {
-		return 0
-	}
-	h := (*unix.Cmsghdr)(unsafe.Pointer(c))
-	data := unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))
-	switch {
-	case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && n >= unix.CmsgLen(unix.SizeofInet4Pktinfo):
-		(*unix.Inet4Pktinfo)(data).Ifindex = 0
-		return unix.CmsgSpace(unix.SizeofInet4Pktinfo)
-	case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && n >= unix.CmsgLen(unix.SizeofInet6Pktinfo):
-		info := (*unix.Inet6Pktinfo)(data)
-		if info.Addr[0] != 0xfe || info.Addr[1]&0xc0 != 0x80 {
-			info.Ifindex = 0
-		}
-		return unix.CmsgSpace(unix.SizeofInet6Pktinfo)
-	}
-	return 0
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(n[8:])), port)
 }

@@ -4,6 +4,6 @@ package stun
 
 import "net"
 
-func (r *Responder) serve() error { return r.serveSingly(r.socket.conn) }
+func (r *Responder) serve() error { return r.serveSingly(r.socket.UDPConn) }
 
 func askForLocalAddr(*net.UDPConn) error { return nil }

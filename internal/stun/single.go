@@ -7,16 +7,16 @@ import "net"
 // It allocates nothing per datagram.
 func (r *Responder) serveSingly(conn *net.UDPConn) error {
 	b := make([]byte, 1<<16) // some systems report a datagram that does not fit as an error
-	for failures := 0; ; {
+	var failures failures
+	for {
 		n, from, err := conn.ReadFromUDPAddrPort(b)
 		if err != nil {
-			failures++
-			if !r.failed(err, failures) {
+			if !r.failed(err, &failures) {
 				return nil
 			}
 			continue
 		}
-		failures = 0
+		failures.end()
 		if !r.wanted(b[:n], r.config.Healthy()) {
 			continue
 		}

@@ -4,21 +4,15 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// A socket is the responder's descriptor. The runtime's poller does not know
-// it: it would wake a thread for each datagram, although nobody waits there, and
-// that doubles what an answer costs (docs/performance.md).
-type socket struct {
-	fd int // set once; it blocks, so that copies of it keep out of the poller, too
-
-	mu     sync.Mutex
-	users  int  // guarded by mu
-	closed bool // guarded by mu
-}
+// A socket is the responder's, as a file that blocks. The runtime's poller does
+// not know it: it would wake a thread for each datagram, although nobody waits
+// there, and that doubles what an answer costs (docs/decisions/0007). Copies have
+// to block, too, so that they stay out of the poller.
+type socket struct{ *os.File }
 
 // takeSocket makes a socket of conn, which it closes.
 func takeSocket(conn *net.UDPConn) (*socket, error) {
@@ -27,63 +21,43 @@ func takeSocket(conn *net.UDPConn) (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("STUN: %w", err)
 	}
-	s := new(socket)
+	var file *os.File
 	var failed error
-	if err := raw.Control(func(fd uintptr) { s.fd, failed = duplicate(int(fd)) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { file, failed = blockingCopy(fd) }); err != nil {
 		failed = err
 	}
 	if failed != nil {
 		return nil, fmt.Errorf("STUN: taking the socket out of the poller: %w", failed)
 	}
-	if err := unix.SetNonblock(s.fd, false); err != nil {
-		unix.Close(s.fd)
-		return nil, fmt.Errorf("STUN: taking the socket out of the poller: %w", err)
-	}
-	return s, nil
+	return &socket{file}, nil
 }
 
-func duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
-
-// use calls f with the descriptor, which stays open meanwhile. It reports false
-// if the socket is closed.
-func (s *socket) use(f func(fd int)) bool {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return false
-	}
-	s.users++
-	s.mu.Unlock()
-	f(s.fd)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.users--; s.closed && s.users == 0 {
-		unix.Close(s.fd)
-	}
-	return true
-}
-
-// close closes the descriptor as soon as nobody uses it.
-func (s *socket) close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return net.ErrClosed
-	}
-	s.closed = true
-	if s.users > 0 {
-		return nil
-	}
-	return unix.Close(s.fd)
-}
-
-// file returns a copy.
-func (s *socket) file() (*os.File, error) {
-	var fd int
-	err := net.ErrClosed
-	s.use(func(own int) { fd, err = duplicate(own) })
+func blockingCopy(fd uintptr) (*os.File, error) {
+	own, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	return os.NewFile(uintptr(fd), "stun"), nil
+	if err := unix.SetNonblock(own, false); err != nil {
+		unix.Close(own)
+		return nil, err
+	}
+	return os.NewFile(uintptr(own), "stun"), nil
+}
+
+// use calls f with the descriptor, which stays open meanwhile.
+func (s *socket) use(f func(fd int)) error {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) { f(int(fd)) })
+}
+
+// file returns a copy.
+func (s *socket) file() (file *os.File, err error) {
+	closed := s.use(func(fd int) { file, err = blockingCopy(uintptr(fd)) })
+	if closed != nil {
+		return nil, closed
+	}
+	return file, err
 }

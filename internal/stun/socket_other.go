@@ -8,11 +8,9 @@ import (
 )
 
 // A socket is the responder's.
-type socket struct{ conn *net.UDPConn }
+type socket struct{ *net.UDPConn }
 
 func takeSocket(conn *net.UDPConn) (*socket, error) { return &socket{conn}, nil }
 
-func (s *socket) close() error { return s.conn.Close() }
-
 // file returns a copy.
-func (s *socket) file() (*os.File, error) { return s.conn.File() }
+func (s *socket) file() (*os.File, error) { return s.File() }
