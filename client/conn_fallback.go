@@ -103,10 +103,10 @@ func (e *either) story(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil && isClosed(e.asked) && !isClosed(e.answered) && !(ended && e.lost()):
 		return fmt.Errorf("no answer to the request to upgrade; %w", err)
-	case ended && errors.Is(err, errNoUse):
+	case ended && e.err != nil && errors.Is(err, errNoUse):
 		return e.err
 	case errors.Is(err, errNoUse):
-		return context.Cause(ctx)
+		return context.Cause(ctx) // also if the upgrade succeeded in the same moment
 	}
 	return err
 }

@@ -265,3 +265,27 @@ func (h *hijacked) WriteHeader(code int) {
 func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
 }
+
+// A connection that is made in the moment in which the context ends is none, and that
+// is an error.
+func TestContextEndsWithTheLogin(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			c, err := Dial(ctx, pipeRelay(t, func(s *side) {
+				s.request()
+				s.write([]byte(switchingProtocols))
+				time.Sleep(time.Second)
+				s.write(greeting(s.key))
+				s.drain()
+			}))
+			if (c == nil) != (err != nil) {
+				t.Fatalf("%v, %v", c, err)
+			}
+			if c != nil {
+				c.Close()
+			}
+		})
+	}
+}

@@ -127,8 +127,7 @@ func newRegionRelay(index int, n, first RelayConfig) (*regionRelay, error) {
 	if !cfg.Key.Equal(first.Key) {
 		return nil, errors.New("its key differs from that of the first node")
 	}
-	dial := t.DialContext
-	cfg.DialContext = withBudget(dial)
+	cfg.DialContext = withBudget(t.Target.DialContext)
 	return &regionRelay{index: index, name: n.Name, cfg: cfg}, nil
 }
 

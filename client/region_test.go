@@ -564,3 +564,22 @@ func BenchmarkRegionRecv(b *testing.B) {
 		})
 	}
 }
+
+// Without a DialContext of its own, a Region dials as the net package does.
+func TestRegionDialsByItself(t *testing.T) {
+	relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {
+		if s.admit() {
+			s.drain()
+		}
+	})
+	r, err := NewRegion(RegionConfig{Nodes: []RelayConfig{{Config: Config{
+		URL: "http://" + relay.listener.Addr().String(), Key: key.NewPrivate(), Proxy: noProxy,
+	}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if msg, err := r.Recv(nil); err != nil || msg.Kind != MessageServerInfo {
+		t.Errorf("%v, %v", msg.Kind, err)
+	}
+}
