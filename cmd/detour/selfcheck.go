@@ -51,38 +51,34 @@ func (p *relayProcess) newHealth(f *relayFlags) (*health.Health, error) {
 	case checkDirect:
 		config.Direct = p.directDoor(own, addr)
 	case checkName:
-		config.ByName = p.nameDoor(own)
+		config.ViaName = p.nameDoor(own)
 	case checkAuto:
 		config.Direct = p.directDoor(own, addr)
 		if f.hostname != "" && p.source != nil {
-			config.ByName = p.nameDoor(own)
+			config.ViaName = p.nameDoor(own)
 		}
 	default:
-		config.ByName = p.nameDoor(func() string { return f.selfCheck })
+		config.ViaName = p.nameDoor(func() string { return f.selfCheck })
 	}
 	return health.New(config)
 }
 
 // nameDoor is the way that peers take. What answers there may show a certificate
 // of an authority, or the relay's own.
-func (p *relayProcess) nameDoor(url func() string) health.Door {
+func (p *relayProcess) nameDoor(url func() string) health.Path {
 	trip := p.roundTrip(func() client.Config { return p.login(url()) })
-	return health.Door{Target: url(), Check: trip.Check}
+	return health.Path{Target: url(), Check: trip.Check}
 }
 
 // directDoor leads to the listener, and asks there for the name.
-func (p *relayProcess) directDoor(url func() string, bound netip.AddrPort) health.Door {
+func (p *relayProcess) directDoor(url func() string, bound netip.AddrPort) health.Path {
 	trip := p.roundTrip(func() client.Config { return p.login(url()) })
 	trip.Addr = dialable(bound).String()
-	return health.Door{Target: url() + " at " + trip.Addr, Check: trip.Check}
+	return health.Path{Target: url() + " at " + trip.Addr, Check: trip.Check}
 }
 
 func (p *relayProcess) roundTrip(login func() client.Config) health.RoundTrip {
-	trip := health.RoundTrip{Login: login}
-	if p.source != nil {
-		trip.Certificate = func() *x509.Certificate { return p.source.Describe().Leaf }
-	}
-	return trip
+	return health.RoundTrip{Login: login}
 }
 
 // login says how to trust the relay behind a URL.

@@ -120,7 +120,7 @@ func TestStatus(t *testing.T) {
 // A relay that fails its own check says why.
 func TestFailedSelfCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		failing := health.Door{Target: "there", Check: func(context.Context) error { return errors.New("no good") }}
+		failing := health.Path{Target: "there", Check: func(context.Context) error { return errors.New("no good") }}
 		h := newHandler(t, health.Config{Direct: failing})
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup

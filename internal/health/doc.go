@@ -6,9 +6,11 @@
 //
 //   - self-check: the relay connects to itself as peers do, with TLS, upgrade and
 //     two logins, and sends a packet each way.
-//   - door: a way into the relay for the self-check. By name is the way that peers
-//     take; direct leads to the listener's own address and asks there for the name.
-//   - out of reach: from this machine the name leads nowhere, or to somebody else.
+//   - path: how the self-check gets to the relay. Via the name is how peers do;
+//     direct leads to the listener's own address and asks there for the name.
+//   - out of reach: from this machine the name leads nowhere.
+//   - unproven: something is there that has not shown the relay's key. Whatever it
+//     answers, an error page or nothing, it may be somebody else's.
 //
 // # When a relay is healthy
 //
@@ -16,9 +18,9 @@
 // have failed, and the first that passes puts it back.
 //
 // Many hosts cannot reach their own public name though everybody else can: behind
-// NAT without hairpinning, with split DNS, behind a firewall. So with both doors
-// the name is only believed once it has worked. While it is out of reach and has
-// never been otherwise, the check goes through the direct door instead.
+// NAT without hairpinning, with split DNS, behind a firewall, beside another web
+// server. So with both paths the name is only believed once the relay has proven
+// itself there. Until then the listener is checked instead, and the log says so once.
 //
 // # Limits
 //

@@ -10,29 +10,29 @@ import (
 )
 
 const (
-	defaultEvery    = 30 * time.Second
-	defaultPatience = 10 * time.Second
+	defaultEvery   = 30 * time.Second
+	defaultTimeout = 10 * time.Second
 )
 
 // Config is what a [Health] is made from. Zero fields mean the default.
 type Config struct {
-	// The doors of the self-check. With both it goes by name, and through the
+	// The paths of the self-check. With both it goes via the name, and over the
 	// direct one while the name is out of reach and has never worked; with
 	// neither there is no self-check.
-	ByName, Direct Door
+	ViaName, Direct Path
 
-	Every    time.Duration // from one self-check to the next, a tenth more or less (default 30 s)
-	Patience time.Duration // for going through one door (default 10 s)
+	Every   time.Duration // from one self-check to the next, a tenth more or less (default 30 s)
+	Timeout time.Duration // for going over one path (default 10 s)
 
 	Logger *slog.Logger // nil discards
 }
 
-// A Door is a way into the relay.
-type Door struct {
+// A Path is a way into the relay.
+type Path struct {
 	Target string // where it leads, for people
 
-	// Check goes through the door and back, and returns why that failed;
-	// ErrOutOfReach and ErrOtherRelay have a meaning. Nil: there is no such door.
+	// Check goes there and back, and returns why that failed; ErrOutOfReach,
+	// ErrUnproven and ErrOtherRelay have a meaning. Nil: there is no such path.
 	Check func(context.Context) error
 }
 
@@ -55,7 +55,7 @@ type Health struct {
 	failing  atomic.Bool // written by Run
 
 	// Owned by Run.
-	nameWorked  bool
+	nameProven  bool
 	nameExcused bool // and the log says so
 
 	mu   sync.Mutex
@@ -69,8 +69,8 @@ func New(config Config) (*Health, error) {
 		return nil, err
 	}
 	h := &Health{config: config, last: SelfCheck{OK: true, Target: config.Direct.Target}}
-	if config.ByName.Check != nil {
-		h.last.Target = config.ByName.Target
+	if config.ViaName.Check != nil {
+		h.last.Target = config.ViaName.Target
 	}
 	h.inUse, h.drain = context.WithCancel(context.Background())
 	return h, nil
@@ -78,19 +78,19 @@ func New(config Config) (*Health, error) {
 
 // complete checks the configuration and fills in the defaults.
 func (c Config) complete() (Config, error) {
-	for _, door := range []Door{c.ByName, c.Direct} {
-		if (door.Target == "") != (door.Check == nil) {
-			return c, errors.New("health: a Door needs both a Target and a Check")
+	for _, path := range []Path{c.ViaName, c.Direct} {
+		if (path.Target == "") != (path.Check == nil) {
+			return c, errors.New("health: a Path needs both a Target and a Check")
 		}
 	}
-	if c.Every < 0 || c.Patience < 0 {
-		return c, errors.New("health: Config.Every and Patience cannot be negative")
+	if c.Every < 0 || c.Timeout < 0 {
+		return c, errors.New("health: Config.Every and Timeout cannot be negative")
 	}
 	if c.Every == 0 {
 		c.Every = defaultEvery
 	}
-	if c.Patience == 0 {
-		c.Patience = defaultPatience
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

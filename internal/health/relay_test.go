@@ -144,9 +144,9 @@ func startSite(t *testing.T) *site {
 		TLS: certs.TLSConfig(s, must(certs.NewMeta(secret.Public()))(t)),
 	}))(t)
 	s.stun = must(stun.Listen(t.Context(), stun.Config{Addr: "127.0.0.1:0", Healthy: healthy}))(t)
-	trip := health.RoundTrip{Login: s.login, Addr: s.edge.Addr().String(), Certificate: s.leaf}
+	trip := health.RoundTrip{Login: s.login, Addr: s.edge.Addr().String()}
 	s.health = must(health.New(health.Config{
-		Direct: health.Door{Target: "https://" + host, Check: trip.Check}, Every: 20 * time.Millisecond,
+		Direct: health.Path{Target: "https://" + host, Check: trip.Check}, Every: 20 * time.Millisecond,
 	}))(t)
 	current.Store(s.health)
 	s.admin = httptest.NewServer(admin.New(admin.Config{Relay: s.relay, Edge: s.edge, Health: s.health}))

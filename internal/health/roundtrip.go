@@ -3,8 +3,6 @@ package health
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -20,34 +18,39 @@ const (
 	// appName tells the check's peers from others in the relay's lists.
 	appName = "detour self-check"
 
-	// connectPatience is for name and TCP alone: shorter than the whole, so that
+	// connectTimeout is for name and TCP alone: shorter than the whole, so that
 	// a firewall that swallows packets can be told from a relay that is stuck.
-	connectPatience = 4 * time.Second
+	connectTimeout = 4 * time.Second
 )
 
-// A RoundTrip is how a Door is checked over the network.
+// A RoundTrip is how a Path is checked over the network.
 type RoundTrip struct {
 	// Login returns the relay's URL, its key, and how to trust it. It is asked
 	// for each check, because certificates are renewed.
 	Login func() client.Config
 
-	Addr string // connected to instead of the URL's host and port; empty: those
+	// Key makes the identity of a peer of the check, so that the relay can know it
+	// again; nil: key.NewPrivate.
+	Key func() key.Private
 
-	// Certificate returns the certificate that the relay shows; nil: it has no TLS.
-	Certificate func() *x509.Certificate
+	Addr string // connected to instead of the URL's host and port; empty: those
 }
 
 // Check logs two peers in, with fresh identities, and has each send the other a
-// packet. It leaves nothing behind.
+// packet. It leaves nothing behind. Until the first is admitted nothing has shown
+// that this relay answers, and the error says so.
 func (r RoundTrip) Check(ctx context.Context) error {
 	a, err := r.login(ctx)
 	if err != nil {
-		return err
+		return place(err)
 	}
 	defer a.conn.Close()
 	b, err := r.login(ctx)
+	if errors.Is(err, client.ErrServerKey) {
+		return fmt.Errorf("%w: %w", ErrOtherRelay, err)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("a second peer: %w", err)
 	}
 	defer b.conn.Close()
 	if err := a.reach(ctx, b); err != nil {
@@ -64,28 +67,30 @@ type visitor struct {
 
 // login returns a peer that the relay has admitted, so that packets find it.
 func (r RoundTrip) login(ctx context.Context) (visitor, error) {
-	config, secret := r.Login(), key.NewPrivate()
+	newKey := r.Key
+	if newKey == nil {
+		newKey = key.NewPrivate
+	}
+	config, secret := r.Login(), newKey()
 	config.Key, config.Prober, config.AppName = secret, true, appName
 	config.WebSocket = client.WebSocketNever // what peers fall back to must not hide what they meet first
 	config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	config.DialContext = r.connect
-	conn, err := client.Dial(ctx, config)
-	if err != nil {
-		return visitor{}, r.place(err)
+	conn, _, err := client.Login(ctx, config)
+	if err == nil {
+		return visitor{conn, secret.Public()}, nil
 	}
-	v := visitor{conn, secret.Public()}
-	if _, err := v.recv(ctx, nil); err != nil {
-		conn.Close()
-		return visitor{}, r.place(err)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err) // the end of a dial does not say whose time was over
 	}
-	return v, nil
+	return visitor{}, err
 }
 
 func (r RoundTrip) connect(ctx context.Context, network, addr string) (net.Conn, error) {
 	if r.Addr != "" {
 		addr = r.Addr
 	}
-	dialer := net.Dialer{Timeout: connectPatience}
+	dialer := net.Dialer{Timeout: connectTimeout}
 	conn, err := dialer.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOutOfReach, err)
@@ -93,33 +98,18 @@ func (r RoundTrip) connect(ctx context.Context, network, addr string) (net.Conn,
 	return conn, nil
 }
 
-// place marks the errors of those who did not meet this relay at all: a router
-// that answers under the public address it would not lead back in, for example.
-func (r RoundTrip) place(err error) error {
+// place says of a failed login what it proves. The relay proves itself by its key,
+// which only it can have; whatever else answers may be somebody else: a router
+// under the public address that it would not lead back in, another web server on
+// the port, a firewall that swallows what it is sent.
+func place(err error) error {
 	switch {
 	case errors.Is(err, client.ErrServerKey):
 		return fmt.Errorf("%w: %w", ErrOtherRelay, err)
-	case r.Certificate != nil && answeredByStranger(err, r.Certificate()):
-		return fmt.Errorf("%w: something else answers there: %w", ErrOutOfReach, err)
+	case errors.Is(err, client.ErrAdmissionRefused), errors.Is(err, ErrOutOfReach):
+		return err
 	}
-	return err
-}
-
-// answeredByStranger reports whether a handshake failed because the other side
-// showed another certificate than the relay's own, or does not speak TLS.
-func answeredByStranger(err error, own *x509.Certificate) bool {
-	if _, noTLS := errors.AsType[tls.RecordHeaderError](err); noTLS || errors.Is(err, client.ErrPinMismatch) {
-		return true
-	}
-	shown := own
-	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		shown = e.Certificate
-	} else if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		shown = e.Cert
-	} else if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
-		shown = e.Cert
-	}
-	return !shown.Equal(own)
+	return fmt.Errorf("%w: %w", ErrUnproven, err)
 }
 
 // reach sends a packet and waits until it has come.

@@ -87,8 +87,7 @@ func (r *target) trip() RoundTrip {
 		Login: func() client.Config {
 			return client.Config{URL: "https://" + name, ServerKey: r.relay.PublicKey(), RootCAs: roots(r.leaf())}
 		},
-		Addr:        r.edge.Addr().String(),
-		Certificate: r.leaf,
+		Addr: r.edge.Addr().String(),
 	}
 }
 
@@ -152,21 +151,23 @@ func TestRoundTripFails(t *testing.T) {
 	}{
 		"nothing listens":        {trip.at(closed.Addr()), ErrOutOfReach, nil, "connection refused"},
 		"no such name":           {trip.with(func(c *client.Config) { c.URL = "https://nowhere.invalid" }).at(nil), ErrOutOfReach, nil, "nowhere.invalid"},
-		"a plain web server":     {trip.at(noTLS), ErrOutOfReach, nil, "something else answers"},
-		"a web server":           {trip.at(stranger), ErrOutOfReach, client.ErrCertificate, "something else answers"},
-		"another pin":            {trip.with(func(c *client.Config) { c.CertName = pin }), ErrOutOfReach, client.ErrPinMismatch, "something else answers"},
+		"a plain web server":     {trip.at(noTLS), ErrUnproven, nil, "has not proven to be this relay"},
+		"a web server":           {trip.at(stranger), ErrUnproven, client.ErrCertificate, "has not proven to be this relay"},
+		"another pin":            {trip.with(func(c *client.Config) { c.CertName = pin }), ErrUnproven, client.ErrPinMismatch, "has not proven to be this relay"},
 		"another relay":          {trip.with(func(c *client.Config) { c.ServerKey = key.NewPrivate().Public() }), ErrOtherRelay, client.ErrServerKey, ""},
-		"certificate for others": {trip.with(func(c *client.Config) { c.URL = "https://other.example" }), nil, client.ErrCertificate, "other.example"},
-		"unknown authority":      {trip.with(func(c *client.Config) { c.RootCAs = roots(other) }), nil, client.ErrCertificate, ""},
-		"not the relay's path":   {web, nil, nil, "instead of an upgrade"},
+		"certificate for others": {trip.with(func(c *client.Config) { c.URL = "https://other.example" }), ErrUnproven, client.ErrCertificate, "other.example"},
+		"unknown authority":      {trip.with(func(c *client.Config) { c.RootCAs = roots(other) }), ErrUnproven, client.ErrCertificate, ""},
+		"not the relay's path":   {web, ErrUnproven, nil, "instead of an upgrade"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := check(t, c.trip)
 			if err == nil || !strings.Contains(err.Error(), c.text) || c.want != nil && !errors.Is(err, c.want) {
 				t.Fatalf("%v, want %v, %q", err, c.want, c.text)
 			}
-			if errors.Is(err, ErrOutOfReach) != (c.place == ErrOutOfReach) || errors.Is(err, ErrOtherRelay) != (c.place == ErrOtherRelay) {
-				t.Errorf("%v: want it to be about %v", err, c.place)
+			for _, place := range []error{ErrOutOfReach, ErrUnproven, ErrOtherRelay} {
+				if errors.Is(err, place) != (c.place == place) {
+					t.Errorf("%v: want it to be about %v", err, c.place)
+				}
 			}
 			if remedy(err) == remedy(nil) {
 				t.Errorf("%v: no remedy", err)

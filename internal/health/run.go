@@ -20,18 +20,22 @@ const (
 	enough = 2
 )
 
-// What the error of a door can mean.
+// What the error of a path can mean.
 var (
 	// ErrOutOfReach: this machine did not get through to the relay. That says
 	// nothing about others.
 	ErrOutOfReach = errors.New("the relay is out of reach from here")
+
+	// ErrUnproven: something answered, or kept silent, that has not proven to be
+	// this relay. Its answer says nothing about the relay.
+	ErrUnproven = errors.New("what is there has not proven to be this relay")
 
 	// ErrOtherRelay: another relay has the name too, and answered.
 	ErrOtherRelay = errors.New("another relay answered under our name")
 )
 
 // checks reports whether there is a self-check.
-func (h *Health) checks() bool { return h.config.ByName.Check != nil || h.config.Direct.Check != nil }
+func (h *Health) checks() bool { return h.config.ViaName.Check != nil || h.config.Direct.Check != nil }
 
 // Run makes self-checks until ctx is done or the relay drains. It is to be called
 // once, when the relay serves.
@@ -56,68 +60,73 @@ func (h *Health) pause() time.Duration {
 // check makes one self-check.
 func (h *Health) check(ctx context.Context) {
 	began := time.Now()
-	door, err := h.goIn(ctx)
+	path, err := h.viaBest(ctx)
 	if ctx.Err() != nil {
 		return // what was cut short says nothing
 	}
-	h.note(door, began, err)
+	h.note(path, began, err)
 }
 
-// goIn chooses the door and goes through it.
-func (h *Health) goIn(ctx context.Context) (*Door, error) {
-	name, direct := &h.config.ByName, &h.config.Direct
+// viaBest chooses the path and takes it.
+func (h *Health) viaBest(ctx context.Context) (*Path, error) {
+	name, direct := &h.config.ViaName, &h.config.Direct
 	if name.Check == nil {
-		return direct, h.through(ctx, direct)
+		return direct, h.run(ctx, direct)
 	}
-	err := h.through(ctx, name)
-	h.nameWorked = h.nameWorked || err == nil
+	err := h.run(ctx, name)
+	h.nameProven = h.nameProven || !saysNothing(err) // met this relay, well or not
 	if err == nil || direct.Check == nil || !h.excused(err) {
 		return name, err
 	}
 	if !h.nameExcused && ctx.Err() == nil {
 		h.nameExcused = true
 		h.config.Logger.Info("the relay cannot check itself by its name from this machine; its listener is checked instead",
-			"url", name.Target, "reason", err)
+			"url", name.Target, "reason", err, "remedy", excuseRemedy)
 	}
-	return direct, h.through(ctx, direct)
+	return direct, h.run(ctx, direct)
 }
 
 // excused reports whether a failure by name is not the relay's.
 func (h *Health) excused(err error) bool {
-	return errors.Is(err, ErrOtherRelay) || errors.Is(err, ErrOutOfReach) && !h.nameWorked
+	return errors.Is(err, ErrOtherRelay) || saysNothing(err) && !h.nameProven
 }
 
-func (h *Health) through(ctx context.Context, door *Door) error {
-	slow := fmt.Errorf("took longer than %v: %w", h.config.Patience, context.DeadlineExceeded)
-	ctx, cancel := context.WithTimeoutCause(ctx, h.config.Patience, slow)
+// saysNothing reports whether this relay was not met, as far as anybody can know.
+func saysNothing(err error) bool {
+	return errors.Is(err, ErrOtherRelay) || errors.Is(err, ErrOutOfReach) || errors.Is(err, ErrUnproven)
+}
+
+func (h *Health) run(ctx context.Context, path *Path) error {
+	slow := fmt.Errorf("took longer than %v: %w", h.config.Timeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, h.config.Timeout, slow)
 	defer cancel()
-	return door.Check(ctx)
+	return path.Check(ctx)
 }
 
 // note keeps what became of a self-check, and draws the conclusion.
-func (h *Health) note(door *Door, began time.Time, err error) {
-	failures := h.keep(door, began, err)
+func (h *Health) note(path *Path, began time.Time, err error) {
+	failures := h.keep(path, began, err)
 	switch failing := h.failing.Load(); {
 	case !failing && failures >= enough:
 		h.failing.Store(true)
 		h.config.Logger.Warn("the relay fails its self-check: STUN, probes and /readyz want no peers until one passes",
-			"url", door.Target, "reason", err, "remedy", remedy(err))
+			"url", path.Target, "reason", err, "remedy", remedy(err))
 	case failing && failures == 0:
 		h.failing.Store(false)
-		h.config.Logger.Info("the relay passes its self-check again", "url", door.Target)
+		h.config.Logger.Info("the relay passes its self-check again", "url", path.Target)
 	}
 }
 
 // keep returns how many have failed in a row by now.
-func (h *Health) keep(door *Door, began time.Time, err error) int {
+func (h *Health) keep(path *Path, began time.Time, err error) int {
 	at := began.UTC()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := &h.last
-	s.Target, s.At, s.OK, s.Error = door.Target, &at, err == nil, ""
+	s.Target, s.At, s.OK, s.Error = path.Target, &at, err == nil, ""
 	s.TookMS = float64(time.Since(began).Microseconds()) / 1e3
 	s.Checks++
-	if door == &h.config.Direct {
+	if path == &h.config.Direct {
 		s.DirectTotal++
 	}
 	if err == nil {

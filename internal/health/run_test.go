@@ -17,7 +17,7 @@ import (
 // errSpoilt is a failure that nothing excuses.
 var errSpoilt = errors.New("spoilt")
 
-// A script is a door whose checks end as it says, one after the other, the last
+// A script is a path whose checks end as it says, one after the other, the last
 // one forever.
 type script struct {
 	target string
@@ -29,11 +29,11 @@ type script struct {
 	times []time.Time // guarded by mu
 }
 
-func (s *script) door() Door {
+func (s *script) path() Path {
 	if s.target == "" {
 		s.target = "somewhere"
 	}
-	return Door{Target: s.target, Check: func(ctx context.Context) error {
+	return Path{Target: s.target, Check: func(ctx context.Context) error {
 		s.mu.Lock()
 		s.times = append(s.times, time.Now())
 		s.mu.Unlock()
@@ -137,7 +137,7 @@ func (h *Health) want(t *testing.T, reason Reason, explained string) {
 func TestTwoFailuresInARowAreEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{target: "there", ends: []error{errSpoilt, nil, errSpoilt, errSpoilt, errSpoilt, nil, nil}}
-		h, log := running(t, Config{Direct: s.door()})
+		h, log := running(t, Config{Direct: s.path()})
 		h.want(t, None, "")
 		for n, failing := range []bool{false, false, false, true, true, false, false} {
 			s.until(t, n+1)
@@ -165,7 +165,7 @@ func TestTwoFailuresInARowAreEnough(t *testing.T) {
 func TestSnapshotOfAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{target: "there", ends: []error{errSpoilt}, took: 1500 * time.Microsecond}
-		h, _ := running(t, Config{ByName: s.door()})
+		h, _ := running(t, Config{ViaName: s.path()})
 		if got := *h.Snapshot().SelfCheck; got != (SelfCheck{Target: "there", OK: true}) {
 			t.Errorf("before the first check %+v", got)
 		}
@@ -187,7 +187,7 @@ func TestPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{ends: []error{nil}}
 		began := time.Now()
-		running(t, Config{Direct: s.door()})
+		running(t, Config{Direct: s.path()})
 		made := s.until(t, 50)
 		if first := made[0].Sub(began); first != firstCheck {
 			t.Errorf("the first check was after %v, want %v", first, firstCheck)
@@ -213,7 +213,7 @@ func TestNameIsExcusedUntilItWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name := &script{target: "name", ends: []error{out, out, nil, out, out, nil}}
 		direct := &script{target: "direct", ends: []error{nil}}
-		h, log := running(t, Config{ByName: name.door(), Direct: direct.door()})
+		h, log := running(t, Config{ViaName: name.path(), Direct: direct.path()})
 		for n, want := range []struct {
 			target, explained string
 		}{
@@ -242,11 +242,11 @@ func TestNameIsExcusedUntilItWorks(t *testing.T) {
 func TestOtherFailuresByNameCountAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name, direct := &script{ends: []error{errSpoilt}}, &script{ends: []error{nil}}
-		h, _ := running(t, Config{ByName: name.door(), Direct: direct.door()})
+		h, _ := running(t, Config{ViaName: name.path(), Direct: direct.path()})
 		name.until(t, 2)
 		h.want(t, SelfCheckFailed, "self-check failed: spoilt")
 		if len(direct.made()) != 0 {
-			t.Error("the direct door was used")
+			t.Error("the direct path was used")
 		}
 	})
 }
@@ -255,17 +255,17 @@ func TestOtherFailuresByNameCountAtOnce(t *testing.T) {
 func TestOtherRelayUnderTheNameIsExcused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name, direct := &script{ends: []error{nil, ErrOtherRelay}}, &script{ends: []error{nil}}
-		h, _ := running(t, Config{ByName: name.door(), Direct: direct.door()})
+		h, _ := running(t, Config{ViaName: name.path(), Direct: direct.path()})
 		name.until(t, 4)
 		h.want(t, None, "")
 	})
 }
 
-// With the direct door it is the relay that is meant.
+// With the direct path it is the relay that is meant.
 func TestDirectDoorFailsToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name, direct := &script{ends: []error{ErrOutOfReach}}, &script{ends: []error{ErrOutOfReach}}
-		h, _ := running(t, Config{ByName: name.door(), Direct: direct.door()})
+		h, _ := running(t, Config{ViaName: name.path(), Direct: direct.path()})
 		direct.until(t, 2)
 		h.want(t, SelfCheckFailed, "self-check failed: "+ErrOutOfReach.Error())
 	})
@@ -274,7 +274,7 @@ func TestDirectDoorFailsToo(t *testing.T) {
 func TestNameAloneIsNotExcused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name := &script{ends: []error{ErrOutOfReach}}
-		h, _ := running(t, Config{ByName: name.door()})
+		h, _ := running(t, Config{ViaName: name.path()})
 		name.until(t, 2)
 		h.want(t, SelfCheckFailed, "self-check failed: "+ErrOutOfReach.Error())
 	})
@@ -286,9 +286,9 @@ func TestCheckHasItsTime(t *testing.T) {
 			<-ctx.Done()
 			return context.Cause(ctx)
 		}}
-		h, log := running(t, Config{Direct: stuck.door()})
+		h, log := running(t, Config{Direct: stuck.path()})
 		stuck.until(t, 2)
-		time.Sleep(defaultPatience)
+		time.Sleep(defaultTimeout)
 		synctest.Wait()
 		if got := h.Snapshot().SelfCheck; got.TookMS != 10_000 || !strings.HasPrefix(got.Error, "took longer than 10s") {
 			t.Errorf("%+v", got)
@@ -311,7 +311,7 @@ func TestDrain(t *testing.T) {
 					<-ctx.Done()
 					return ctx.Err()
 				}}
-				h := opened(t, Config{Direct: stuck.door()})
+				h := opened(t, Config{Direct: stuck.path()})
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				ended := make(chan struct{})
@@ -354,7 +354,7 @@ func TestWithoutASelfCheck(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	check := func(context.Context) error { return nil }
 	for _, config := range []Config{
-		{Every: -1}, {Patience: -time.Second}, {ByName: Door{Check: check}}, {Direct: Door{Target: "there"}},
+		{Every: -1}, {Timeout: -time.Second}, {ViaName: Path{Check: check}}, {Direct: Path{Target: "there"}},
 	} {
 		if _, err := New(config); err == nil {
 			t.Errorf("%+v was accepted", config)

@@ -24,7 +24,7 @@ type SelfCheck struct {
 
 	Checks       uint64 `json:"checks"`
 	FailedTotal  uint64 `json:"failed_total"`
-	DirectTotal  uint64 `json:"direct_total"`  // through the direct door in the end
+	DirectTotal  uint64 `json:"direct_total"`  // through the direct path in the end
 	OutagesTotal uint64 `json:"outages_total"` // how often they took the relay out of service
 }
 
