@@ -24,6 +24,7 @@ type checkFlags struct {
 	region  string
 	node    string
 	timeout time.Duration
+	hold    time.Duration
 	asJSON  bool
 	quiet   bool
 }
@@ -70,6 +71,7 @@ be checked: the map cannot be read, there is no network, or no time was left.`,
 	flags.StringVar(&f.region, "region", "", "of a map, only the region with this `code` or ID")
 	flags.StringVar(&f.node, "node", "", "of a map, only the node with this `name`")
 	flags.DurationVar(&f.timeout, "timeout", 2*time.Minute, "stop after so long; what was not checked by then is skipped")
+	flags.DurationVar(&f.hold, "hold", 0, "also keep an idle connection to each relay for so long, such as 70s, to see whether a proxy cuts it")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, and nothing else")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print only what warns or fails, and the summary")
 	return cmd
@@ -120,6 +122,11 @@ func (f *checkFlags) config(ctx context.Context, target string, stdin io.Reader)
 	if f.timeout <= 0 {
 		return cfg, cli.Usagef("--timeout %v: want more than 0", f.timeout)
 	}
+	if f.hold < 0 || f.hold >= f.timeout {
+		return cfg, cli.Usagef("--hold %v: want 0 or more, and less than --timeout %v", f.hold, f.timeout)
+	}
+	cfg.Hold = f.hold
+	cfg.Words = probe.Words{Words: cli.Words, MeshKey: "--mesh-psk-file", MeshWith: "--mesh-with"}
 	if cfg.MeshKeys, _, err = f.meshKey.Load(); err != nil {
 		return cfg, cli.Usagef("%w", err)
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/detour-relay/detour/internal/load"
 )
 
-// pingPatience is how long a packet may take before it is told as lost, and how long the command waits
+// pingTimeout is how long a packet may take before it is told as lost, and how long the command waits
 // for the last ones.
-const pingPatience = 2 * time.Second
+const pingTimeout = 2 * time.Second
 
 type pingFlags struct {
 	cli.TargetPair
@@ -71,7 +71,7 @@ func ping(cmd *cobra.Command, f *pingFlags, relays []string) error {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	cfg := load.EchoConfig{Dial: near, Far: far, Count: f.count, Interval: f.interval, Size: f.size, Patience: pingPatience}
+	cfg := load.EchoConfig{Dial: near, Far: far, Count: f.count, Interval: f.interval, Size: f.size, Timeout: pingTimeout}
 	if !f.asJSON {
 		cfg.Ready = func(near, far *client.Conn) { printRelays(out, near, far, len(relays) == 2, f.size) }
 		cfg.Each = func(r load.Reply) { printReply(out, r) }

@@ -88,7 +88,7 @@ func Subject(cert *x509.Certificate) string {
 // pinned certificate has to be for the host, too, unless that is an address.
 func (w *Way) NameRemedy(leaf *x509.Certificate, name string) string {
 	switch {
-	case Nameless(leaf):
+	case Nameless(leaf), strings.EqualFold(leaf.Subject.CommonName, name):
 		text := fmt.Sprintf("issue the certificate anew with the subject alternative name %s "+
 			"(openssl: -addext subjectAltName=%s): the common name does not count", name, sanOf(name))
 		if w.Pin {

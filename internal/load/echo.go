@@ -20,7 +20,7 @@ type EchoConfig struct {
 	Count    int           // packets to send; 0: until ctx ends
 	Interval time.Duration
 	Size     int           // bytes of one packet
-	Patience time.Duration // a packet that is not back after so long is told as lost
+	Timeout time.Duration // a packet that is not back after so long is told as lost
 
 	// Ready, if set, is called with both peers' connections once they reach each other.
 	Ready func(near, far *client.Conn)
@@ -32,7 +32,7 @@ type EchoConfig struct {
 type Reply struct {
 	Seq  uint64
 	Took time.Duration
-	Lost bool // a later one is back, or patience has run out; in the second case it may come still
+	Lost bool // a later one is back, or the timeout is over; in the second case it may come still
 }
 
 // EchoReport sums up the round trips. Its JSON form is stable: fields are added, never renamed.
@@ -207,7 +207,7 @@ func (e *echo) listen() error {
 	}
 }
 
-// trip sends packets and follows what becomes of them until all have come back or patience runs out.
+// trip sends packets and follows what becomes of them until all have come back or the timeout is over.
 func (e *echo) trip(ctx context.Context) error {
 	tick := time.NewTicker(e.cfg.Interval)
 	defer tick.Stop()
@@ -268,9 +268,9 @@ func (e *echo) book(reply Reply) {
 	e.tell(reply)
 }
 
-// giveUp tells the packets as lost for which patience has run out.
+// giveUp tells the packets as lost for which the timeout is over.
 func (e *echo) giveUp() {
-	for len(e.waiting) > 0 && e.clock.now()-e.waiting[0] > int64(e.cfg.Patience) {
+	for len(e.waiting) > 0 && e.clock.now()-e.waiting[0] > int64(e.cfg.Timeout) {
 		e.tellLost()
 	}
 }

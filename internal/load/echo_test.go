@@ -12,7 +12,7 @@ import (
 func smallEcho(url string) EchoConfig {
 	return EchoConfig{
 		Dial: client.Config{URL: url}, Count: 60, Size: 100,
-		Interval: time.Millisecond, Patience: 200 * time.Millisecond,
+		Interval: time.Millisecond, Timeout: 200 * time.Millisecond,
 	}
 }
 

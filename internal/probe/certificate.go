@@ -1,15 +1,14 @@
 package probe
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
@@ -34,8 +33,7 @@ func expiry(certs []*x509.Certificate, now time.Time) Check {
 			continue // nobody verifies these
 		}
 		if now.Before(cert.NotBefore) {
-			return fail("%s is not valid before %s", subject(cert), date(cert.NotBefore)).
-				do("correct the clock of this machine, or that of who issued the certificate")
+			return fail("not valid yet: %s", explain.ClockText(cert, now)).do("%s", clockRemedy)
 		}
 		if cert.NotAfter.Before(first.NotAfter) {
 			first = cert
@@ -44,10 +42,9 @@ func expiry(certs []*x509.Certificate, now time.Time) Check {
 	left := first.NotAfter.Sub(now)
 	switch {
 	case left < 0:
-		return fail("%s has expired on %s, %d days ago", subject(first), date(first.NotAfter), int(-left/day)).
-			do("renew it, and have the relay load it")
+		return fail("expired %s ago: %s", span(-left), explain.ClockText(first, now)).do("%s", renewRemedy)
 	case left < expirySoon*day:
-		return warn("%s expires on %s, in %d days", subject(first), date(first.NotAfter), int(left/day)).
+		return warn("%s expires on %s, in %s", explain.Subject(first), date(first.NotAfter), span(left)).
 			do("renew it now, and see why that did not happen by itself")
 	}
 	return ok("%d days left, until %s", int(left/day), date(first.NotAfter))
@@ -65,9 +62,9 @@ func (n *node) checkNames(context.Context) Check {
 	}
 	leaf, name := n.tls.PeerCertificates[0], n.verifiedName()
 	if !covers(leaf, name) {
-		return fail("%s is not among the names, which are %s", name, namesOf(leaf)).do("%s", n.nameRemedy(leaf))
+		return fail("%s is not among the names, which are %s", name, explain.NamesOf(leaf)).do("%s", n.way().NameRemedy(leaf, name))
 	}
-	return ok("%s, among %s", name, namesOf(leaf))
+	return ok("%s, among %s", name, explain.NamesOf(leaf))
 }
 
 // verifiedName is the name that the certificate has to be for.
@@ -86,17 +83,6 @@ func (n *node) sni() string {
 		return ""
 	}
 	return strings.TrimSuffix(n.host, ".")
-}
-
-func (n *node) nameRemedy(leaf *x509.Certificate) string {
-	name := n.verifiedName()
-	if strings.EqualFold(leaf.Subject.CommonName, name) {
-		return fmt.Sprintf("issue the certificate with %s as subjectAltName; clients do not look at the common name", name)
-	}
-	if n.node != nil {
-		return fmt.Sprintf("issue a certificate for %s, or correct HostName or CertName of the node", name)
-	}
-	return fmt.Sprintf("issue a certificate for %s, or give the name to verify with --cert-name", name)
 }
 
 // checkMeta looks at the certificate that tells clients the relay's key.
@@ -159,7 +145,7 @@ func metaCount(certs []*x509.Certificate) (count int) {
 	return count
 }
 
-func selfSigned(cert *x509.Certificate) bool { return bytes.Equal(cert.RawSubject, cert.RawIssuer) }
+func selfSigned(cert *x509.Certificate) bool { return explain.SelfSigned(cert) }
 
 // covers reports whether a certificate is for a name or address.
 func covers(cert *x509.Certificate, name string) bool { return cert.VerifyHostname(name) == nil }
@@ -167,34 +153,6 @@ func covers(cert *x509.Certificate, name string) bool { return cert.VerifyHostna
 func isAddress(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil
-}
-
-// namesOf lists what a certificate is for.
-func namesOf(cert *x509.Certificate) string {
-	names := append([]string{}, cert.DNSNames...)
-	for _, ip := range cert.IPAddresses {
-		names = append(names, ip.String())
-	}
-	const shown = 6
-	switch {
-	case len(names) == 0 && cert.Subject.CommonName != "":
-		return fmt.Sprintf("none but the common name %.100q, which does not count", cert.Subject.CommonName)
-	case len(names) == 0:
-		return "none"
-	case len(names) > shown:
-		names = append(names[:shown], "…")
-	}
-	return strings.Join(names, ", ")
-}
-
-func subject(cert *x509.Certificate) string {
-	if len(cert.DNSNames) > 0 {
-		return fmt.Sprintf("the certificate for %.100s", cert.DNSNames[0])
-	}
-	if cert.Subject.CommonName != "" {
-		return fmt.Sprintf("the certificate %.100q", cert.Subject.CommonName)
-	}
-	return "the certificate"
 }
 
 func date(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -30,8 +32,11 @@ type Config struct {
 	// while they are replaced.
 	MeshKeys []key.Mesh
 
-	Patience time.Duration // of one check (default 10 s)
+	Timeout  time.Duration // of one check (default 10 s)
 	Parallel int           // so many nodes at a time (default 4)
+	Hold     time.Duration // keep a connection open without traffic for so long, to see who cuts it; 0: do not
+
+	Words Words // how the settings that remedies speak of are spelt where they were given
 
 	// These, if set, are called when the checks of a map, a node or a region are done, in the order of the map and from the
 	// goroutine of Run.
@@ -45,9 +50,19 @@ type Config struct {
 	port80 string // other than 80 in tests
 }
 
+// Words are how settings are spelt; those of Detour's relay, too. Empty fields are told in words.
+type Words struct {
+	explain.Words
+	MeshKey  string // such as --mesh-psk-file
+	MeshWith string // such as --mesh-with
+}
+
 const (
-	defaultPatience = 10 * time.Second
+	defaultTimeout  = 10 * time.Second
 	defaultParallel = 4
+
+	// appName is what the logins of checks say that they are.
+	appName = "detour check"
 )
 
 // complete checks the configuration and fills in the defaults.
@@ -59,15 +74,17 @@ func (c Config) complete() (Config, error) {
 		return c, errors.New("a relay and a map to check: want one of them")
 	case c.Map == nil && (c.Region != "" || c.Node != ""):
 		return c, errors.New("a region or node to choose, but no map")
-	case c.Patience < 0 || c.Parallel < 0:
-		return c, fmt.Errorf("patience %v, %d nodes at a time: want more than 0", c.Patience, c.Parallel)
+	case c.Timeout < 0 || c.Parallel < 0 || c.Hold < 0:
+		return c, fmt.Errorf("timeout %v, %d nodes at a time, hold for %v: want more than 0", c.Timeout, c.Parallel, c.Hold)
 	}
-	if c.Patience == 0 {
-		c.Patience = defaultPatience
-	}
-	if c.Parallel == 0 {
-		c.Parallel = defaultParallel
-	}
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.Parallel = cmp.Or(c.Parallel, defaultParallel)
+	c.Words.CA = cmp.Or(c.Words.CA, "the authorities to trust")
+	c.Words.CertName = cmp.Or(c.Words.CertName, "the certificate name")
+	c.Words.Insecure = cmp.Or(c.Words.Insecure, "the setting that accepts every certificate")
+	c.Words.Proxy = cmp.Or(c.Words.Proxy, "the proxy's setting")
+	c.Words.MeshKey = cmp.Or(c.Words.MeshKey, "the mesh key")
+	c.Words.MeshWith = cmp.Or(c.Words.MeshWith, "the list of siblings")
 	if c.LookupNetIP == nil {
 		c.LookupNetIP = net.DefaultResolver.LookupNetIP
 	}
@@ -92,5 +109,6 @@ func (c Config) complete() (Config, error) {
 	c.Dial.WebSocket = client.WebSocketNever // there is a check of its own for it
 	c.Dial.Prober = true
 	c.Dial.MeshKey = key.Mesh{}
+	c.Dial.AppName = cmp.Or(c.Dial.AppName, appName)
 	return c, nil
 }

@@ -16,6 +16,6 @@
 //
 // # Limits
 //
-// Every check is bounded in time (Config.Patience), and Run by its context. Of what a server sends, a bounded part is read and
+// Every check is bounded in time (Config.Timeout), and Run by its context. Of what a server sends, a bounded part is read and
 // kept. Nodes are checked some at a time (Config.Parallel); a node costs it about 20 connections. Nothing is printed here.
 package probe

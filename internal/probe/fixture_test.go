@@ -19,6 +19,7 @@ import (
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/key"
@@ -161,6 +162,12 @@ func checked(t *testing.T, cfg Config) *Report {
 	}
 	if cfg.port80 == "" {
 		cfg.port80 = strconv.Itoa(closedPort(t))
+	}
+	if cfg.Words == (Words{}) {
+		cfg.Words = Words{
+			Words:   explain.Words{CA: "--ca", CertName: "--cert-name", Insecure: "--insecure", Proxy: "HTTPS_PROXY"},
+			MeshKey: "--mesh-psk-file", MeshWith: "--mesh-with",
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

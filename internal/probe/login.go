@@ -32,7 +32,10 @@ func (n *node) login(ctx context.Context) (*peer, error) {
 func (n *node) checkLogin(ctx context.Context) Check {
 	started := time.Now()
 	var err error
-	if n.a, err = n.login(ctx); errors.Is(err, client.ErrAdmissionRefused) && !n.dial.InsecureSkipVerify {
+	if n.a, err = n.login(ctx); errors.Is(err, client.ErrAdmissionRefused) && n.dial.AppName != "" {
+		n.a, err = n.loginNameless(ctx, err)
+	}
+	if errors.Is(err, client.ErrAdmissionRefused) && !n.dial.InsecureSkipVerify {
 		if n.a = n.loginAsSibling(ctx); n.a != nil {
 			return ok("admitted as a sibling only, with the mesh key, in %s", short(time.Since(started)))
 		}
@@ -46,10 +49,34 @@ func (n *node) checkLogin(ctx context.Context) Check {
 	}
 	took := short(time.Since(started))
 	if limit := n.a.info; limit.TokenBucketBytesPerSecond > 0 {
-		return ok("admitted in %s; asks to send at most %d bytes per second, %d at once",
+		return n.admitted("admitted in %s; asks to send at most %d bytes per second, %d at once",
 			took, limit.TokenBucketBytesPerSecond, limit.TokenBucketBytesBurst)
 	}
-	return ok("admitted in %s", took)
+	return n.admitted("admitted in %s", took)
+}
+
+// loginNameless tries without an application name, as a relay may refuse some, and goes on without it if
+// that helps.
+func (n *node) loginNameless(ctx context.Context, refused error) (*peer, error) {
+	name := n.dial.AppName
+	n.dial.AppName = ""
+	p, err := n.login(ctx)
+	if err != nil {
+		n.dial.AppName = name
+		return nil, refused
+	}
+	n.refusedName = name
+	return p, nil
+}
+
+// admitted is the outcome of a login.
+func (n *node) admitted(format string, args ...any) Check {
+	c := ok(format, args...)
+	if n.refusedName == "" {
+		return c
+	}
+	return warn("%s; but not with the application name %q", c.Detail, n.refusedName).
+		do("allow it at the relay if programs of that name are to connect: derper refuses what -disallow-app-names lists")
 }
 
 // loginAsSibling tries the mesh keys, which get us past admission. It returns nil if none does.
@@ -71,7 +98,7 @@ func (n *node) notLoggedIn(err error) Check {
 			do("see meta")
 	case errors.Is(err, client.ErrAdmissionRefused):
 		return fail("the relay does not admit us: it closes the connection after the login").
-			do("if it admits only peers it knows, let check past with --mesh-psk-file; if not, see its log")
+			do("if it admits only peers it knows, let check past with %s; if not, see its log", n.run.cfg.Words.MeshKey)
 	case errors.Is(err, client.ErrServerKey):
 		return fail("the relay has another key than its certificate says").do("see meta and key")
 	case errors.Is(err, errNotFirst):

@@ -11,8 +11,8 @@ import (
 const (
 	// derpprobe gives the relays of a region so long to tell each other of new peers (spec 17.1).
 	meshTime = 100 * time.Millisecond
-	// meshPatience is how long they may take before the packets count as lost.
-	meshPatience = 5 * time.Second
+	// meshTimeout is how long they may take before the packets count as lost.
+	meshTimeout = 5 * time.Second
 )
 
 // checkLink asks the one relay whether it is the other that is connected to it. What a relay forwards goes over the connection
@@ -44,7 +44,7 @@ func checkMesh(ctx context.Context, from, to *node) Check {
 
 // meet has two peers send to each other until both have heard from each other.
 func meet(ctx context.Context, from, to *node, a, b *peer) Check {
-	ctx, cancel := context.WithTimeout(ctx, meshPatience)
+	ctx, cancel := context.WithTimeout(ctx, meshTimeout)
 	defer cancel()
 	admitted := time.Now()
 	retry.Rest(ctx, meshTime, nil)
@@ -85,6 +85,6 @@ func notMeshed(from, to *node, err error) Check {
 }
 
 func meshRemedy(from, to *node) string {
-	return line("name %s in --mesh-with of %s, give both the same mesh key, and see the log of %s",
-		to.addr(), from.name(), from.name())
+	return line("name %s in %s of %s, give both the same mesh key, and see the log of %s",
+		to.addr(), from.run.cfg.Words.MeshWith, from.name(), from.name())
 }

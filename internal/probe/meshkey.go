@@ -20,7 +20,7 @@ func (n *node) checkMeshKey(ctx context.Context) Check {
 	switch {
 	case errors.Is(err, roster.ErrNotTold), errors.Is(err, client.ErrAdmissionRefused):
 		return fail("refused: the relay has no mesh key, or another one").
-			do("give the relay the mesh key of the region with --mesh-psk-file, or check with the key that it has")
+			do("give the relay the mesh key of the region with %s, or check with the key that it has", n.run.cfg.Words.MeshKey)
 	case err != nil:
 		return n.notLoggedIn(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/detour-relay/detour/key"
 )
@@ -14,7 +15,7 @@ import (
 // order is that of the checks of a node in its report.
 var order = []string{
 	"dns", "proxy", "tcp4", "tcp6", "tls", "expiry", "names", "meta", "probe", "upgrade", "key", "login", "packet", "large", "ping",
-	"websocket", "meshkey", "stun4", "stun6", "port80",
+	"websocket", "hold", "meshkey", "stun4", "stun6", "port80",
 }
 
 // node is a relay under check. What one check finds for later ones is written before those begin: by proxy and dns, before
@@ -29,12 +30,16 @@ type node struct {
 	proxy *url.URL     // nil: none
 
 	// From the checks of the connection.
-	lacks    map[string]string // checks that failed or were left out: which one it was that failed
-	tls      *tls.ConnectionState
-	keys     []key.Public        // what the relay said its key is, on each connection
-	meshKey  key.Mesh            // logs us in where admission does not; zero: not needed
-	a, b     *peer               // two identities of ours at the relay, while there are checks for them
-	siblings map[key.Public]bool // that the relay told us of; nil: not asked
+	lacks   map[string]string // checks that failed or were left out: which one it was that failed
+	tls     *tls.ConnectionState
+	keys    []key.Public // what the relay said its key is, on each connection
+	meshKey key.Mesh     // logs us in where admission does not; zero: not needed
+	server  string       // who answered HTTP requests, as he says himself
+	answers bool         // a probe was answered as it has to be
+
+	refusedName string              // application name that the relay does not admit
+	a, b        *peer               // two identities of ours at the relay, while there are checks for them
+	siblings    map[key.Public]bool // that the relay told us of; nil: not asked
 
 	mu     sync.Mutex
 	checks []Check // guarded by mu
@@ -80,6 +85,9 @@ func (n *node) check(ctx context.Context) {
 	}
 	beside.Go(func() { n.askBeside(ctx, "port80", n.checkPort80) })
 	n.checkConnection(ctx)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.weigh()
 }
 
 // checkConnection goes the way of a connection, step by step.
@@ -102,6 +110,9 @@ func (n *node) checkConnection(ctx context.Context) {
 	}
 	n.checkPeers(ctx)
 	n.ask(ctx, "websocket", n.checkWebSocket, "tcp", "tls")
+	if n.run.cfg.Hold > 0 {
+		n.askLong(ctx, "hold", n.checkHold, n.run.cfg.Hold, "login")
+	}
 	if len(n.run.cfg.MeshKeys) > 0 {
 		n.ask(ctx, "meshkey", n.checkMeshKey, "upgrade")
 	}
@@ -109,6 +120,11 @@ func (n *node) checkConnection(ctx context.Context) {
 
 // ask makes a check, unless one that it needs is missing.
 func (n *node) ask(ctx context.Context, name string, question func(context.Context) Check, needs ...string) {
+	n.askLong(ctx, name, question, 0, needs...)
+}
+
+// askLong makes a check that may take so much longer than others.
+func (n *node) askLong(ctx context.Context, name string, question func(context.Context) Check, longer time.Duration, needs ...string) {
 	for _, needed := range needs {
 		if failed := n.lacks[needed]; failed != "" {
 			n.lacks[name] = failed
@@ -116,7 +132,7 @@ func (n *node) ask(ctx context.Context, name string, question func(context.Conte
 			return
 		}
 	}
-	c := n.run.ask(ctx, name, question)
+	c := n.run.ask(ctx, name, question, longer)
 	if c.Status == Fail {
 		n.lacks[name] = name
 	}
@@ -125,7 +141,7 @@ func (n *node) ask(ctx context.Context, name string, question func(context.Conte
 
 // askBeside makes a check that goes on beside those of the connection, and of which they know nothing.
 func (n *node) askBeside(ctx context.Context, name string, question func(context.Context) Check) {
-	n.put(n.run.ask(ctx, name, question))
+	n.put(n.run.ask(ctx, name, question, 0))
 }
 
 func (n *node) put(c Check) {

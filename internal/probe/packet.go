@@ -39,6 +39,11 @@ func (n *node) checkLarge(ctx context.Context) Check {
 		return warn("not sent: the relay asks for at most %d bytes at once", n.a.info.TokenBucketBytesBurst).
 			do("raise the burst of the relay's rate limit to more than %d bytes", derp.MaxPacket)
 	}
+	if c.lost {
+		c.Detail = line("a packet of %d bytes is lost, though one of %d bytes comes through", derp.MaxPacket, smallPacket)
+		return c.do("the path loses large packets (MTU): let ICMP \"fragmentation needed\" through, or lower the MTU " +
+			"(or clamp the MSS) of the tunnel between; if that is not it, see the relay's counters of drops")
+	}
 	return c
 }
 
@@ -55,8 +60,9 @@ func (n *node) thereAndBack(ctx context.Context, size int) Check {
 func (n *node) notPassed(size int, err error) Check {
 	switch {
 	case errors.Is(err, errLost):
-		return fail("a packet of %d bytes is lost: both peers are logged in, but nothing arrives", size).
-			do("see the relay's counters of drops; if there are several relays behind %s, see key", n.host)
+		c := fail("a packet of %d bytes is lost: both peers are logged in, but nothing arrives", size)
+		c.lost = true
+		return c.do("see the relay's counters of drops; if there are several relays behind %s, see key", n.host)
 	case errors.Is(err, errChanged):
 		return fail("a packet of %d bytes arrives with other bytes than were sent", size).
 			do("do not use this relay: what it passes on is broken")
@@ -97,6 +103,9 @@ func (n *node) noWebSocket(err error) Check {
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		text = "no answer"
 	}
-	return fail("browsers cannot connect: %s", text).
-		do("have what stands before the relay pass on Upgrade: websocket and Sec-WebSocket-Protocol: derp")
+	c := n.webTrouble(err, "browsers cannot connect: %s", text)
+	if refusal, isStatus := errors.AsType[*client.StatusError](err); isStatus {
+		c.status = refusal.Code
+	}
+	return c.do("have what stands before the relay pass on Upgrade: websocket and Sec-WebSocket-Protocol: derp")
 }

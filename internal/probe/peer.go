@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derp"
@@ -18,6 +19,8 @@ type peer struct {
 	arrived chan packet   // what does not fit is dropped
 	ended   chan struct{} // closed when reading has ended, after err was set
 	err     error
+
+	keepAlives atomic.Int32 // that have come
 
 	seen [][]byte // bodies of packets that have arrived; owned by await
 }
@@ -85,6 +88,7 @@ func (p *peer) read() {
 }
 
 func (p *peer) take(msg client.Message) {
+	p.noteKeepAlive(msg)
 	if msg.Kind != client.MessagePacket {
 		return
 	}

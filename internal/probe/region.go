@@ -34,7 +34,7 @@ func (r *region) check(ctx context.Context, of *run) {
 	if len(relays) < 2 {
 		return
 	}
-	r.checks = append(r.checks, of.ask(ctx, "keys", func(context.Context) Check { return differentKeys(relays) }))
+	r.checks = append(r.checks, of.ask(ctx, "keys", func(context.Context) Check { return differentKeys(relays) }, 0))
 	var questions []func() Check
 	for _, question := range r.questions(of) {
 		for _, from := range relays {
@@ -73,7 +73,7 @@ func between(ctx context.Context, of *run, q question, from, to *node) Check {
 			return skip("both are the same relay, or have the same key: see keys")
 		}
 		return q.ask(ctx, from, to)
-	})
+	}, 0)
 	c.From, c.To = line("%s", from.name()), line("%s", to.name())
 	return c
 }

@@ -25,6 +25,11 @@ type Check struct {
 	Detail string        `json:"detail"`           // what was found, in one line
 	Remedy string        `json:"remedy,omitempty"` // what to do, in one line; always there with Warn and Fail
 	Took   time.Duration `json:"-"`                // in JSON: took_ms
+
+	silent bool // it failed because nothing was said
+	derp   bool // it failed although DERP was agreed on
+	lost   bool // it failed because a packet did not arrive
+	status int  // it failed with this HTTP status
 }
 
 // MarshalJSON adds the time in milliseconds.

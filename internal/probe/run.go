@@ -94,12 +94,14 @@ func (r *run) collect() (regions []*Region) {
 	return regions
 }
 
-// ask makes one check within its time. What fails because the time of the whole run is over says nothing about the relay.
-func (r *run) ask(ctx context.Context, name string, question func(context.Context) Check) Check {
+// ask makes one check within its time, or so much longer. What fails because the time of the whole run is
+// over says nothing about the relay.
+func (r *run) ask(ctx context.Context, name string, question func(context.Context) Check, longer time.Duration) Check {
 	started := time.Now()
 	c := skip("the time was over")
 	if ctx.Err() == nil {
-		within, cancel := context.WithTimeoutCause(ctx, r.cfg.Patience, slowError(r.cfg.Patience))
+		timeout := r.cfg.Timeout + longer
+		within, cancel := context.WithTimeoutCause(ctx, timeout, slowError(timeout))
 		c = question(within)
 		cancel()
 		if ctx.Err() != nil && c.Status == Fail {

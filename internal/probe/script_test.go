@@ -19,14 +19,15 @@ type script struct {
 	key   key.Private
 	limit derp.ServerInfo
 
-	admit  func() bool                                                  // nil: everybody
-	before []byte                                                       // goes out before ServerInfo
-	packet func(src, dst key.Public, data []byte) (key.Public, []byte)  // what becomes of a packet; nil data: nothing
-	pong   func([derp.PingLen]byte) []byte                              // the answer to a Ping
-	http   func(w http.ResponseWriter, r *http.Request) (answered bool) // comes first
-	greet  func() key.Private                                           // whose key to use; nil: key
-	mu     sync.Mutex
-	peers  map[key.Public]*scriptPeer
+	admit   func() bool                                                  // nil: everybody
+	admitAs func(derp.ClientInfo) bool                                   // nil: everybody
+	before  []byte                                                       // goes out before ServerInfo
+	packet  func(src, dst key.Public, data []byte) (key.Public, []byte)  // what becomes of a packet; nil data: nothing
+	pong    func([derp.PingLen]byte) []byte                              // the answer to a Ping
+	http    func(w http.ResponseWriter, r *http.Request) (answered bool) // comes first
+	greet   func() key.Private                                           // whose key to use; nil: key
+	mu      sync.Mutex
+	peers   map[key.Public]*scriptPeer
 }
 
 type scriptPeer struct {
@@ -98,7 +99,8 @@ func (s *script) serve(r io.Reader, w io.Writer) {
 		return
 	}
 	box := private.Box(self)
-	if _, err := derp.OpenClientInfo(sealed, &box); err != nil || s.admit != nil && !s.admit() {
+	info, err := derp.OpenClientInfo(sealed, &box)
+	if err != nil || s.admit != nil && !s.admit() || s.admitAs != nil && !s.admitAs(info) {
 		return
 	}
 	p := &scriptPeer{w: w}

@@ -18,7 +18,7 @@ func (n *node) checkTCP(ctx context.Context) {
 	var checks [2]Check
 	var both sync.WaitGroup
 	for f := range families {
-		both.Go(func() { checks[f] = n.run.ask(ctx, "tcp"+families[f].digit, n.checkFamily(f)) })
+		both.Go(func() { checks[f] = n.run.ask(ctx, "tcp"+families[f].digit, n.checkFamily(f), 0) })
 	}
 	both.Wait()
 	connected := n.proxy != nil // which connects for us

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/key"
 )
@@ -44,7 +45,7 @@ func (n *node) checkTLS(ctx context.Context) Check {
 // dialOnce connects as clients do, and no further than the login. Its error is about trust, or about something that later
 // checks are for; if nothing was dialled, about what the client was told.
 func (n *node) dialOnce(ctx context.Context) (dialled bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, n.run.cfg.Patience/2) // a silent relay must leave time for the look
+	ctx, cancel := context.WithTimeout(ctx, n.run.cfg.Timeout/2) // a silent relay must leave time for the look
 	defer cancel()
 	cfg := n.dial
 	cfg.Key = key.NewPrivate()
@@ -63,7 +64,7 @@ func (n *node) configRemedy() string {
 	if n.node != nil {
 		return "correct HostName, DERPPort and CertName of the node"
 	}
-	return "correct the URL and --cert-name"
+	return "correct the URL and " + n.run.cfg.Words.CertName
 }
 
 // handshake shakes hands with whoever is there, and believes everything.
@@ -101,14 +102,17 @@ func (n *node) noTLS(err error) Check {
 	switch {
 	case errors.As(err, &refusal) && refusal.Proxy:
 		return n.refused(refusal)
-	case plain && n.node == nil:
-		return fail("what listens there does not speak TLS").do("write http://, or check the port")
 	case plain:
-		return fail("what listens there does not speak TLS").do("start the relay with TLS, or correct the node's DERPPort")
+		what, remedy, _ := strings.Cut(n.explain(err).Remedy, ": ")
+		return fail("%s", what).do("%s", remedy)
+	case n.explain(err).Cause == explain.Proxy:
+		return fail("%s", text).do("%s", n.explain(err).Remedy)
 	case errors.As(err, &alert):
 		return fail("the relay refuses the handshake: %v", alert).do("give it a certificate for %s, and allow TLS 1.3", n.host)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return fail("no answer to the TLS handshake").do("see whether what listens on port %s is a relay, and not overloaded", n.port)
+		return fail("no answer to the TLS handshake").
+			do("see whether what listens on port %s is a relay, and not overloaded; and whether the path loses large packets (MTU): "+
+				"a client's first message has 1.7 KB", n.port)
 	case errors.Is(err, io.EOF), errors.Is(err, connectionReset):
 		return fail("the connection was closed in the TLS handshake").
 			do("give the relay a certificate for %s; see its log, and what stands before it", n.host)
@@ -131,20 +135,22 @@ func (n *node) notValid(certs []*x509.Certificate, err error, now time.Time) Che
 	leaf := certs[0]
 	switch {
 	case now.After(leaf.NotAfter):
-		return fail("the certificate has expired").do("renew the certificate, and see why that did not happen by itself")
+		return fail("the certificate has expired: %s", explain.ClockText(leaf, now)).do("%s", renewRemedy)
 	case now.Before(leaf.NotBefore):
-		return fail("the certificate is not valid yet").do("correct the clock of this machine, or that of who issued the certificate")
+		return fail("the certificate is not valid yet: %s", explain.ClockText(leaf, now)).do("%s", clockRemedy)
 	case !covers(leaf, n.verifiedName()):
-		return fail("the certificate is not for %s", n.verifiedName()).do("%s", n.nameRemedy(leaf))
+		return fail("the certificate is not for %s", n.verifiedName()).do("%s", n.way().NameRemedy(leaf, n.verifiedName()))
+	case explain.CloudflareOrigin(leaf):
+		return fail("the certificate is one that only Cloudflare's proxies accept: %s", cause(err)).do("%s", n.way().IssuerRemedy(leaf))
 	case selfSigned(leaf):
 		return fail("the certificate is self-signed: no authority vouches for it").
 			do("pin it: write %s into %s", pin.Of(leaf), n.certNameField())
 	case len(certs)-metaCount(certs) == 1:
 		return fail("the certificate cannot be traced to an authority, and comes without intermediates: %s", cause(err)).
-			do("serve the whole chain, often called fullchain.pem; or name its authority with --ca")
+			do("serve the whole chain, often called fullchain.pem; or name its authority with %s", n.run.cfg.Words.CA)
 	}
 	return fail("the certificate cannot be traced to an authority: %s", cause(err)).
-		do("name its authority with --ca if it is your own, or get a certificate of one that clients trust")
+		do("name its authority with %s if it is your own, or get a certificate of one that clients trust", n.run.cfg.Words.CA)
 }
 
 // verified says what there is to say about a handshake that clients are happy with.
@@ -159,6 +165,9 @@ func (n *node) verified(state tls.ConnectionState) Check {
 	case n.dial.CertName != "":
 		how = "verified for the name " + n.dial.CertName
 	}
+	if what, remedy := weakness(state.PeerCertificates[0], n.pinned()); what != "" {
+		return warn("%s, %s; but %s", tls.VersionName(state.Version), how, what).do("%s", remedy)
+	}
 	if state.Version < tls.VersionTLS13 {
 		return warn("%s, %s", tls.VersionName(state.Version), how).
 			do("allow TLS 1.3 where TLS ends: clients save a round trip with it")
@@ -170,14 +179,14 @@ func (n *node) insecureRemedy(leaf *x509.Certificate) string {
 	if n.node != nil {
 		return fmt.Sprintf("take InsecureForTests out of the node, and pin the certificate: CertName %s", pin.Of(leaf))
 	}
-	return fmt.Sprintf("leave --insecure out, and pin the certificate: --cert-name %s", pin.Of(leaf))
+	return fmt.Sprintf("leave %s out, and pin the certificate: %s %s", n.run.cfg.Words.Insecure, n.run.cfg.Words.CertName, pin.Of(leaf))
 }
 
 func (n *node) certNameField() string {
 	if n.node != nil {
 		return "the node's CertName"
 	}
-	return "--cert-name"
+	return n.run.cfg.Words.CertName
 }
 
 // trim takes off what the client says first: the URL, which everybody knows here.

@@ -17,9 +17,9 @@ func TestNoTLSThere(t *testing.T) {
 	t.Parallel()
 	port := serve(t, nil, newScript())
 	checks := checkedNode(t, Config{}, mapNode("900a", port, goodCert(t)))
-	want(t, checks, "tls", Fail, "does not speak TLS", "start the relay with TLS, or correct the node's DERPPort")
+	want(t, checks, "tls", Fail, "speaks plain HTTP, not TLS", "start the relay with TLS, or correct the node's port")
 	checks = checked(t, Config{Dial: urlOf("https", port)}).Regions[0].Nodes[0].Checks
-	want(t, checks, "tls", Fail, "does not speak TLS", "write http://")
+	want(t, checks, "tls", Fail, "speaks plain HTTP, not TLS", "write http://")
 }
 
 func TestPlainHTTPToTLS(t *testing.T) {
@@ -58,15 +58,15 @@ func TestCertificates(t *testing.T) {
 	}{
 		{"good", issue(asIs), "tls", OK, "TLS 1.3, verified", "", ""},
 		{"expired", issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-3*day - time.Hour) }),
-			"tls", Fail, "has expired", "renew the certificate", "expiry"},
+			"tls", Fail, "has expired: .* ended on .* UTC, and the clock of this machine says .* UTC", "renew it", "expiry"},
 		{"not yet", issue(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(day) }),
-			"tls", Fail, "not valid yet", "clock", "expiry"},
+			"tls", Fail, "not valid yet: .* begins on .* UTC, and the clock of this machine says .* UTC", "correct this clock", "expiry"},
 		{"soon", issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(6*day + time.Hour) }),
 			"expiry", Warn, "expires on .*, in 6 days", "renew it now", ""},
 		{"other name", issue(func(c *x509.Certificate) { c.DNSNames = []string{"other.test"} }),
 			"tls", Fail, "not for relay.test", "issue a certificate for relay.test, or correct HostName", "names"},
 		{"common name", issue(func(c *x509.Certificate) { c.DNSNames, c.Subject.CommonName = nil, hostName }),
-			"names", Fail, "relay.test is not among the names", "subjectAltName; clients do not look at the common name", "tls"},
+			"names", Fail, "relay.test is not among the names", "subjectAltName=DNS:relay.test\\): the common name does not count", "tls"},
 		{"unknown authority", func() (*derpmap.Node, Config) {
 			n, _ := issue(asIs)()
 			return n, Config{Dial: trusting(newAuthority(t).pool())}
@@ -120,7 +120,7 @@ func TestMetaCertificate(t *testing.T) {
 	t.Parallel()
 	cert, s := goodCert(t), newScript()
 	behind := func(extra ...[]byte) []Check {
-		return checkedNode(t, Config{Patience: brief * 4}, mapNode("900a", serve(t, with(cert, extra...), s), cert))
+		return checkedNode(t, Config{Timeout: brief * 4}, mapNode("900a", serve(t, with(cert, extra...), s), cert))
 	}
 	right := func(change func(*x509.Certificate)) []byte { return metaCert(t, s.key.Public(), change) }
 

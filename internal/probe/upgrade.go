@@ -40,12 +40,24 @@ func (n *node) notUpgraded(err error) Check {
 	case errors.As(err, &refusal):
 		return n.refused(refusal)
 	case errors.Is(err, errNotDERP):
-		return fail("%v", err).do("see whether what listens on port %s is a relay", n.port)
+		c := fail("%v", err)
+		c.derp = true
+		return c.do("see whether what listens on port %s is a relay", n.port)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fail("no answer to the request to upgrade").
+		return n.webTrouble(err, "no answer to the request to upgrade").
 			do("see whether what listens on port %s is a relay, and not overloaded", n.port)
 	}
 	return fail("%s", n.webText(err)).do("see the relay's log, and what stands before it")
+}
+
+// noteServer keeps who answers, as he says himself. Greetings come at the same time, but this one does not.
+func (n *node) noteServer(answer *http.Response) {
+	if answer.StatusCode == http.StatusSwitchingProtocols {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.server = line("%.60s", answer.Header.Get("Server"))
 }
 
 var errNotDERP = errors.New("what answers does not speak DERP")
@@ -58,6 +70,7 @@ func (n *node) greeting(ctx context.Context) (key.Public, error) {
 		return key.Public{}, err
 	}
 	defer answer.Body.Close()
+	n.noteServer(answer)
 	if answer.StatusCode != http.StatusSwitchingProtocols {
 		return key.Public{}, &client.StatusError{Code: answer.StatusCode, Redirect: answer.Header.Get("Location")}
 	}

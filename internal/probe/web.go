@@ -67,6 +67,13 @@ func (n *node) head(ctx context.Context, path string) (*http.Response, error) {
 	return answer, err
 }
 
+// webTrouble is a failure without an answer.
+func (n *node) webTrouble(err error, format string, args ...any) Check {
+	c := fail(format, args...)
+	c.silent = errors.Is(err, context.DeadlineExceeded)
+	return c
+}
+
 // checkProbe asks as browsers and clients without UDP do to measure the way to a relay.
 func (n *node) checkProbe(ctx context.Context) Check {
 	const probe, latency = "/derp/probe", "/derp/latency-check"
@@ -74,30 +81,39 @@ func (n *node) checkProbe(ctx context.Context) Check {
 		answer, err := n.head(ctx, path)
 		switch {
 		case err != nil:
-			return fail("%s: %s", path, n.webText(err)).do("see whether what listens on port %s is a relay", n.port)
+			return n.webTrouble(err, "%s: %s", path, n.webText(err)).do("see whether what listens on port %s is a relay", n.port)
 		case isRedirect(answer):
 			return fail("%s redirects to %.200q: a captive portal or a web server answers", path, answer.Header.Get("Location")).
 				do("leave the network that redirects, or have %s lead to the relay", n.host)
 		case n.wantsTLS(answer.StatusCode):
 			return n.refused(&client.StatusError{Code: answer.StatusCode})
 		case answer.StatusCode == http.StatusServiceUnavailable:
-			return fail("%s answers with HTTP status 503: the relay wants no peers now", path).
-				do("see whether it restarts, and its log: it may have found itself not well")
+			return withStatus(503, fail("%s answers with HTTP status 503: the relay is not accepting peers now", path).
+				do("see whether it restarts, and its log: it may have found itself not well"))
 		case answer.StatusCode != http.StatusOK:
-			return fail("%s answers with HTTP status %d", path, answer.StatusCode).
-				do("have what stands before the relay pass %s on to it", path)
+			return withStatus(answer.StatusCode, fail("%s answers with HTTP status %d", path, answer.StatusCode).
+				do("have what stands before the relay pass %s on to it", path))
 		case answer.Header.Get("Access-Control-Allow-Origin") != "*":
 			return warn("%s answers without Access-Control-Allow-Origin: *, so browsers cannot measure the region", path).
 				do("have what stands before the relay leave this header as it is")
 		}
 	}
+	n.answers = true
 	return ok("%s and %s answer", probe, latency)
 }
 
 func isRedirect(answer *http.Response) bool { return answer.StatusCode/100 == 3 }
 
-// wantsTLS tells how servers answer to plain HTTP on a port for TLS.
-func (n *node) wantsTLS(code int) bool { return code == http.StatusBadRequest && !n.useTLS }
+// withStatus notes the HTTP status that a check failed with.
+func withStatus(code int, c Check) Check {
+	c.status = code
+	return c
+}
+
+// wantsTLS tells how servers answer to plain HTTP on a port for TLS. One that has answered a probe is none.
+func (n *node) wantsTLS(code int) bool {
+	return code == http.StatusBadRequest && !n.useTLS && !n.answers
+}
 
 // webText is what an HTTP request failed with.
 func (n *node) webText(err error) string {
@@ -112,10 +128,14 @@ func (n *node) webText(err error) string {
 
 // refused explains an HTTP status that came instead of an upgrade.
 func (n *node) refused(refusal *client.StatusError) Check {
+	if refusal.Proxy {
+		return fail("the proxy answers with HTTP status %d", refusal.Code).do("%s", n.explain(refusal).Remedy)
+	}
+	return withStatus(refusal.Code, n.noUpgrade(refusal))
+}
+
+func (n *node) noUpgrade(refusal *client.StatusError) Check {
 	switch code := refusal.Code; {
-	case refusal.Proxy:
-		return fail("the proxy answers with HTTP status %d", code).
-			do("see HTTPS_PROXY in the environment, or add %s to NO_PROXY", n.host)
 	case code/100 == 3:
 		return fail("HTTP status %d, a redirect to %.200q: a captive portal or a web server answers", code, refusal.Redirect).
 			do("leave the network that redirects, or have %s lead to the relay", n.host)

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -11,6 +12,66 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
+// An upgrade that fails where a WebSocket at the same URL comes through is a proxy's doing, whatever it
+// answers.
+func TestUpgradeFailsAndWebSocketPasses(t *testing.T) {
+	answers := map[string]func(http.ResponseWriter){"hangs up": nil}
+	for _, code := range []int{200, 204, 301, 302, 400, 401, 403, 404, 405, 418, 421, 426, 429, 500, 501, 502, 503, 504} {
+		answers[strconv.Itoa(code)] = func(w http.ResponseWriter) {
+			w.Header().Set("Location", "https://portal.test/")
+			w.Header().Set("Server", "envoy")
+			w.WriteHeader(code)
+		}
+	}
+	for name, answer := range answers {
+		for _, scheme := range []string{"http", "https"} {
+			if scheme == "http" && name != "400" && name != "403" {
+				continue // only what is told otherwise without TLS
+			}
+			t.Run(name+" "+scheme, func(t *testing.T) {
+				t.Parallel()
+				checks := checkedURL(t, scheme, func(w http.ResponseWriter, r *http.Request) bool {
+					if r.URL.Path != "/derp" || r.Header.Get("Upgrade") != "DERP" {
+						return false
+					}
+					if answer == nil {
+						conn, _, err := http.NewResponseController(w).Hijack()
+						if err == nil {
+							conn.Close()
+						}
+					} else {
+						answer(w)
+					}
+					return true
+				})
+				who := `a proxy before the relay \(server: envoy\) refuses Upgrade: DERP, while WebSocket passes: HTTP status ` + name
+				if answer == nil {
+					who = "a proxy before the relay refuses Upgrade: DERP, while WebSocket passes: the connection was closed"
+				}
+				want(t, checks, "upgrade", Fail, who, "pass upgrades of type derp on")
+				wantNoOther(t, checks, "upgrade", "tls")
+				want(t, checks, "login", Skip, "needs upgrade", "")
+				want(t, checks, "websocket", OK, "logged in", "")
+			})
+		}
+	}
+}
+
+// checkedURL checks a relay by its URL, without verifying it.
+func checkedURL(t *testing.T, scheme string, answer func(http.ResponseWriter, *http.Request) bool) []Check {
+	t.Helper()
+	s := newScript()
+	s.http = answer
+	cert := goodCert(t)
+	if scheme == "http" {
+		cert = nil
+	}
+	dial := urlOf(scheme, serve(t, cert, s))
+	dial.InsecureSkipVerify = scheme == "https"
+	return checked(t, Config{Dial: dial}).Regions[0].Nodes[0].Checks
+}
+
+// Without a WebSocket to compare with, the answer itself is what there is to go by.
 func TestNoUpgrade(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -23,25 +84,39 @@ func TestNoUpgrade(t *testing.T) {
 		{"not found", 404, "there is no relay at /derp", "switch DERP on"},
 		{"redirect", 302, `302, a redirect to "https://portal.test/"`, "leave the network that redirects"},
 		{"header dropped", 426, "does not reach the relay", "pass the Upgrade and Connection headers on"},
+		{"bad request", 400, "does not reach the relay", "pass the Upgrade and Connection headers on"},
 		{"busy", 503, "wants no more connections now", "check again"},
 		{"no backend", 502, "does not reach it", "start the relay"},
 		{"teapot", 418, "HTTP status 418 instead of an upgrade", "is a relay"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newScript()
-			s.http = func(w http.ResponseWriter, r *http.Request) bool {
-				if r.URL.Path == "/derp" && r.Header.Get("Upgrade") == "DERP" {
+			t.Parallel()
+			checks := checkedURL(t, "https", func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == "/derp" && r.Header.Get("Upgrade") != "" {
 					w.Header().Set("Location", "https://portal.test/")
 					w.WriteHeader(test.status)
 					return true
 				}
 				return false
-			}
-			checks := startScript(t, s)(Config{})
+			})
 			want(t, checks, "upgrade", Fail, test.what, test.do)
-			wantNoOther(t, checks, "upgrade")
-			want(t, checks, "login", Skip, "needs upgrade", "")
-			want(t, checks, "websocket", OK, "logged in", "")
+			wantNoOther(t, checks, "upgrade", "websocket", "tls")
+		})
+	}
+}
+
+// What has one cause is one finding.
+func TestOneCauseIsOneFinding(t *testing.T) {
+	for _, code := range []int{403, 404, 500, 502, 503} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			t.Parallel()
+			checks := checkedURL(t, "https", func(w http.ResponseWriter, r *http.Request) bool {
+				w.WriteHeader(code)
+				return true
+			})
+			want(t, checks, "upgrade", Fail, "HTTP status "+strconv.Itoa(code), ".")
+			want(t, checks, "probe", Skip, "the same as upgrade", "")
+			wantNoOther(t, checks, "upgrade", "tls")
 		})
 	}
 }
@@ -64,7 +139,7 @@ func TestPaths(t *testing.T) {
 		{"no latency check", "/derp/latency-check", "", func(w http.ResponseWriter) { w.WriteHeader(404) },
 			"probe", Fail, "/derp/latency-check answers with HTTP status 404", "pass /derp/latency-check on"},
 		{"wants no peers", "/derp/probe", "", func(w http.ResponseWriter) { w.WriteHeader(503) },
-			"probe", Fail, "503: the relay wants no peers now", "it may have found itself not well"},
+			"probe", Fail, "503: the relay is not accepting peers now", "it may have found itself not well"},
 		{"no CORS", "/derp/probe", "", func(w http.ResponseWriter) {}, "probe", Warn, "without Access-Control", "leave this header"},
 		{"no 426", "/derp", "", func(w http.ResponseWriter) {},
 			"upgrade", Warn, "HTTP status 200 instead of 426", "pass such requests on"},

@@ -76,14 +76,14 @@ func ReadRoots(flag, path string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// words are how commands spell the settings that decide about trust.
-var words = explain.Words{CA: "--ca", CertName: "--cert-name", Insecure: "--insecure", Proxy: "HTTPS_PROXY in the environment"}
+// Words are how commands spell the settings that decide about trust.
+var Words = explain.Words{CA: "--ca", CertName: "--cert-name", Insecure: "--insecure", Proxy: "HTTPS_PROXY in the environment"}
 
 // Explain is an error with status 3, for a relay that could not be reached, with what to do about it where
 // the error does not say that itself.
 func (f *TargetFlags) Explain(relay string, err error) error {
 	way := explain.Way{
-		CA: f.CAFile != "", Pin: pin.Is(f.CertName), CertName: f.CertName != "" && !pin.Is(f.CertName), Words: words,
+		CA: f.CAFile != "", Pin: pin.Is(f.CertName), CertName: f.CertName != "" && !pin.Is(f.CertName), Words: Words,
 	}
 	if u, parsed := url.Parse(relay); parsed == nil {
 		way.Host, way.Plain = u.Hostname(), u.Scheme == "http"
@@ -94,7 +94,7 @@ func (f *TargetFlags) Explain(relay string, err error) error {
 // ExplainMap is the same for a map that could not be fetched. Without a flag for authorities the
 // environment says whom to trust.
 func ExplainMap(from string, caGiven bool, err error) error {
-	way := explain.Way{Map: true, CA: caGiven, Words: words}
+	way := explain.Way{Map: true, CA: caGiven, Words: Words}
 	if u, parsed := url.Parse(from); parsed == nil {
 		way.Host, way.Plain = u.Hostname(), u.Scheme == "http"
 	}
