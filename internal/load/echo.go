@@ -20,7 +20,7 @@ type EchoConfig struct {
 	Count    int           // packets to send; 0: until ctx ends
 	Interval time.Duration
 	Size     int           // bytes of one packet
-	Timeout time.Duration // a packet that is not back after so long is told as lost
+	Timeout  time.Duration // a packet that is not back after so long is told as lost
 
 	// Ready, if set, is called with both peers' connections once they reach each other.
 	Ready func(near, far *client.Conn)
