@@ -3,6 +3,8 @@ package derpmap
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/retry"
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // FetchConfig says where a map comes from. URL is required.
@@ -20,8 +23,9 @@ type FetchConfig struct {
 	URL  string // http or https
 	Form Form   // empty: look at the text
 
-	Client  *http.Client  // nil: http.DefaultClient
-	Timeout time.Duration // of one fetch, all of it; 0: 10 s
+	Client  *http.Client   // nil: one that follows the environment's proxies
+	RootCAs *x509.CertPool // who may sign the certificate of an https URL; nil: the system's. Not with Client
+	Timeout time.Duration  // of one fetch, all of it; 0: 10 s
 
 	// Interval is how long Watch waits from one fetch to the next, on average: each wait is 0.75 to 1.25 of it, so that many
 	// watchers do not come at once. 0: 5 min.
@@ -48,15 +52,15 @@ const firstRetry = 5 * time.Second
 func NewFetcher(cfg FetchConfig) (*Fetcher, error) {
 	u, err := url.Parse(cfg.URL)
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("URL of the DERP map: %w", err)
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("URL of the DERP map: %q is no http or https URL", cfg.URL)
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, fmt.Errorf("URL of the DERP map: %q is no http or https URL", text.RedactURL(cfg.URL))
 	case cfg.Timeout < 0 || cfg.Interval < 0:
 		return nil, errors.New("fetching the DERP map: Timeout and Interval must not be negative")
+	case cfg.Client != nil && cfg.RootCAs != nil:
+		return nil, errors.New("fetching the DERP map: RootCAs have no effect on a Client of one's own")
 	}
 	if cfg.Client == nil {
-		cfg.Client = http.DefaultClient
+		cfg.Client = clientFor(cfg.RootCAs)
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
@@ -65,6 +69,27 @@ func NewFetcher(cfg FetchConfig) (*Fetcher, error) {
 		cfg.Interval = 5 * time.Minute
 	}
 	return &Fetcher{cfg: cfg}, nil
+}
+
+// clientFor trusts who signs the certificate of the URL.
+func clientFor(roots *x509.CertPool) *http.Client {
+	usual, ok := http.DefaultTransport.(*http.Transport)
+	if roots == nil || !ok {
+		return http.DefaultClient
+	}
+	transport := usual.Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	transport.DisableKeepAlives = true // nobody closes what is idle
+	return &http.Client{Transport: transport}
+}
+
+// Text gets the text whatever it is, for those who judge it themselves. It is at most
+// one byte longer than [MaxSize].
+func (f *Fetcher) Text(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer cancel()
+	source, _, err := f.get(ctx, "")
+	return source, err
 }
 
 // Fetch gets the map, and tells whether it is another than last time. If it cannot be had, or is not good, Fetch returns the
@@ -82,45 +107,56 @@ func (f *Fetcher) Fetch(ctx context.Context) (m *Map, changed bool, err error) {
 }
 
 func (f *Fetcher) fetchLocked(ctx context.Context) (changed bool, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.cfg.URL, nil)
-	if err != nil {
+	source, etag, err := f.get(ctx, f.etag)
+	if err != nil || source == nil {
 		return false, err
 	}
-	if f.etag != "" {
-		request.Header.Set("If-None-Match", f.etag)
+	return f.takeLocked(source, etag)
+}
+
+// get gets a text, and the ETag that the server gives it. With an ETag of before, the
+// text is nil if it has not changed.
+func (f *Fetcher) get(ctx context.Context, before string) (source []byte, etag string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.cfg.URL, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	if before != "" {
+		request.Header.Set("If-None-Match", before)
 	}
 	response, err := f.cfg.Client.Do(request)
 	if err != nil {
-		return false, err
+		return nil, "", err
 	}
 	defer response.Body.Close()
+	from := response.Request.URL.Redacted()
 	switch {
-	case response.StatusCode == http.StatusNotModified && f.etag != "":
-		return false, nil
+	case response.StatusCode == http.StatusNotModified && before != "":
+		return nil, before, nil
 	case response.StatusCode != http.StatusOK:
-		return false, fmt.Errorf("%s: %s", response.Request.URL.Redacted(), response.Status)
+		return nil, "", fmt.Errorf("%s: %s: is this the URL of a map?", from, response.Status)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, MaxSize+1)) // Load refuses what is longer than MaxSize
+	source, err = io.ReadAll(io.LimitReader(response.Body, MaxSize+1)) // Load refuses what is longer than MaxSize
 	if err != nil {
-		return false, err
+		return nil, "", fmt.Errorf("%s: %w", from, err)
 	}
-	return f.takeLocked(text, response.Header.Get("ETag"))
+	return source, response.Header.Get("ETag"), nil
 }
 
 // takeLocked takes a text for the last one if it is a good map.
-func (f *Fetcher) takeLocked(text []byte, etag string) (changed bool, err error) {
-	if f.last != nil && bytes.Equal(text, f.text) {
+func (f *Fetcher) takeLocked(source []byte, etag string) (changed bool, err error) {
+	if f.last != nil && bytes.Equal(source, f.text) {
 		f.etag = etag
 		return false, nil
 	}
-	m, err := Load(text, f.cfg.Form)
+	m, err := Load(source, f.cfg.Form)
 	if err != nil {
 		return false, err
 	}
 	if len(m.IDs()) == 0 {
 		return false, ErrNoRegions
 	}
-	f.text, f.etag = text, etag
+	f.text, f.etag = source, etag
 	if reflect.DeepEqual(m, f.last) { // only written in another way
 		return false, nil
 	}

@@ -33,3 +33,14 @@ func (f Finding) Error() string {
 	}
 	return line + " [" + f.Code + "]"
 }
+
+// Errors returns the findings with which clients refuse a map, or do something else
+// than it seems to say.
+func Errors(findings []Finding) (errs []Finding) {
+	for _, f := range findings {
+		if f.Severity == Error {
+			errs = append(errs, f)
+		}
+	}
+	return errs
+}

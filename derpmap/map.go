@@ -117,6 +117,16 @@ func (m *Map) IDs() []int {
 	return ids
 }
 
+// NodeCount is how many nodes the regions have in all.
+func (m *Map) NodeCount() (n int) {
+	for _, region := range m.Regions {
+		if region != nil {
+			n += len(region.Nodes)
+		}
+	}
+	return n
+}
+
 // Clone returns a copy that shares nothing with m.
 func (m *Map) Clone() *Map {
 	if m == nil {

@@ -163,14 +163,14 @@ func (f *checkFlags) relay(cfg *probe.Config, target string) error {
 
 // readMap sets what to check to the relays of a map, and keeps what is wrong with the map itself.
 func (f *checkFlags) readMap(ctx context.Context, cfg *probe.Config, from string, stdin io.Reader) error {
-	source, err := readMap(ctx, stdin, from, "")
+	source, err := readMap(ctx, stdin, from, "", f.CAFile)
 	if err != nil {
 		return err
 	}
-	if cfg.Map, err = source.load(); err != nil {
+	if cfg.Map, err = source.Load(); err != nil {
 		return cli.Unansweredf("%w", err)
 	}
-	cfg.Findings = derpmap.Lint(source.text, derpmap.LintConfig{Form: source.form, Public: f.public, Local: f.local})
+	cfg.Findings = derpmap.Lint(source.Data, derpmap.LintConfig{Form: source.Form, Public: f.public, Local: f.local})
 	return nil
 }
 

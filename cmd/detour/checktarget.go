@@ -10,15 +10,16 @@ import (
 	"strings"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/internal/mapfeed"
 )
 
 // looksLikeMap tells a DERP map from a relay by how it is named.
 func looksLikeMap(target string) bool {
-	if isURL(target) {
+	if mapfeed.IsURL(target) {
 		u, err := url.Parse(target)
-		return err == nil && (formOfName(path.Base(u.Path)) != "" || slices.Contains(strings.Split(u.Path, "/"), "derpmap"))
+		return err == nil && (mapfeed.FormOfName(path.Base(u.Path)) != "" || slices.Contains(strings.Split(u.Path, "/"), "derpmap"))
 	}
-	if target == stdinArg || formOfName(target) != "" {
+	if target == mapfeed.Stdin || mapfeed.FormOfName(target) != "" {
 		return true
 	}
 	info, err := os.Stat(target)
@@ -27,7 +28,7 @@ func looksLikeMap(target string) bool {
 
 // relayURL is the URL of a relay that may be given as a host, or as host:port.
 func relayURL(target string) (string, error) {
-	if isURL(target) {
+	if mapfeed.IsURL(target) {
 		return target, nil
 	}
 	if strings.ContainsAny(target, `/\`) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/mapfeed"
 )
 
 // A demo is all that "detour demo" runs: the relays of some regions, and the
@@ -17,7 +18,7 @@ import (
 type demo struct {
 	log     *slog.Logger
 	regions []demoRegion
-	maps    *mapServer
+	maps    mapfeed.ServerConfig // its handler comes once all relays listen
 	mapFile string
 	meshKey string // file
 }
@@ -60,7 +61,7 @@ func (d *demo) listenForMap(f *demoFlags) error {
 	if err != nil {
 		return fmt.Errorf("map server: %w", portRemedy(err))
 	}
-	d.maps = &mapServer{log: d.log, listener: listener, feed: &mapFeed{}, patience: demoDrain} // the map never changes
+	d.maps = mapfeed.ServerConfig{Listener: listener, Logger: d.log, Timeout: demoDrain}
 	return nil
 }
 
@@ -95,12 +96,14 @@ func (d *demo) publishMap() error {
 	for _, region := range d.regions {
 		m.Regions[region.entry.RegionID] = region.entry
 	}
-	served, err := newServedMap(m)
+	var err error
+	if d.maps.Handler, err = mapfeed.Static(m); err != nil {
+		return err
+	}
+	text, err := m.Encode(cmp.Or(mapfeed.FormOfName(d.mapFile), derpmap.JSON))
 	if err != nil {
 		return err
 	}
-	d.maps.handler.current.Store(served)
-	text := served.texts[cmp.Or(formOfName(d.mapFile), derpmap.JSON)]
 	if err := replaceFile(d.mapFile, text); err != nil {
 		return fmt.Errorf("--map: %w", err)
 	}
@@ -108,7 +111,7 @@ func (d *demo) publishMap() error {
 }
 
 // mapAddr is where the map is served.
-func (d *demo) mapAddr() netip.AddrPort { return boundAddr(d.maps.listener.Addr()) }
+func (d *demo) mapAddr() netip.AddrPort { return boundAddr(d.maps.Listener.Addr()) }
 
 // relays are those of all regions.
 func (d *demo) relays() (all []*demoRelay) {
@@ -120,8 +123,8 @@ func (d *demo) relays() (all []*demoRelay) {
 
 // abandon closes the sockets of a demo that has not begun to serve.
 func (d *demo) abandon() (err error) {
-	if d.maps != nil {
-		err = d.maps.listener.Close()
+	if d.maps.Listener != nil {
+		err = d.maps.Listener.Close()
 	}
 	for _, region := range d.regions {
 		err = errors.Join(err, region.stop())

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/mapfeed"
 )
 
 const (
@@ -24,7 +26,9 @@ type demoPart struct {
 // run serves until ctx is done or a part has failed. It announces the demo once
 // all relays are linked.
 func (d *demo) run(ctx context.Context, announce func() error) error {
-	parts := []demoPart{{"map server", d.maps.run}}
+	parts := []demoPart{{"map server", func(ctx context.Context) error {
+		return mapfeed.Serve(ctx, d.maps)
+	}}}
 	var together sync.WaitGroup
 	for _, r := range d.relays() {
 		together.Add(1)

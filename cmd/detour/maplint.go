@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/mapfeed"
 )
 
 type lintFlags struct {
@@ -63,17 +64,12 @@ type lintReport struct {
 	Findings []derpmap.Finding `json:"findings"`
 }
 
-func newLintReport(source mapText, cfg derpmap.LintConfig) lintReport {
-	r := lintReport{File: source.name, Findings: []derpmap.Finding{}}
-	cfg.Form = source.form
-	for _, finding := range derpmap.Lint(source.text, cfg) {
-		r.Findings = append(r.Findings, finding)
-		if finding.Severity == derpmap.Error {
-			r.Errors++
-		} else {
-			r.Warnings++
-		}
-	}
+func newLintReport(source mapfeed.Text, cfg derpmap.LintConfig) lintReport {
+	r := lintReport{File: source.Name, Findings: []derpmap.Finding{}}
+	cfg.Form = source.Form
+	r.Findings = append(r.Findings, derpmap.Lint(source.Data, cfg)...)
+	r.Errors = len(derpmap.Errors(r.Findings))
+	r.Warnings = len(r.Findings) - r.Errors
 	return r
 }
 
@@ -88,7 +84,7 @@ func (f *lintFlags) lint(cmd *cobra.Command, names []string) error {
 			return err
 		case err != nil:
 			unread = append(unread, err.Error())
-			reports = append(reports, lintReport{File: source.name, Unread: err.Error(), Findings: []derpmap.Finding{}})
+			reports = append(reports, lintReport{File: source.Name, Unread: err.Error(), Findings: []derpmap.Finding{}})
 		default:
 			reports = append(reports, newLintReport(source, derpmap.LintConfig{Public: f.public, Local: f.local}))
 		}

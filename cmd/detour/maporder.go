@@ -77,7 +77,7 @@ func (f *orderFlags) order(cmd *cobra.Command, name string) error {
 	case f.explain:
 		return printOrder(cmd.OutOrStdout(), explainOrder(m, f.tailnet))
 	}
-	return f.out.write(cmd, m, source.form)
+	return f.out.write(cmd, m, source.Form)
 }
 
 // An orderedRegion is what "map order --explain --json" prints for each region. The JSON names are stable.

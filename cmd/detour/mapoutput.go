@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/mapfeed"
 )
 
 // A mapOutput is how a command writes a map.
@@ -19,13 +20,13 @@ type mapOutput struct {
 func (o *mapOutput) define(cmd *cobra.Command, usual string) {
 	flags := cmd.Flags()
 	flags.Var(&o.to, "to", "`form` to write: json, hujson or yaml ("+usual+")")
-	flags.StringVarP(&o.out, "out", "o", stdinArg, "`file` to write, as a whole or not at all; -: standard output")
+	flags.StringVarP(&o.out, "out", "o", mapfeed.Stdin, "`file` to write, as a whole or not at all; -: standard output")
 	completeFlag(cmd, "to", formNames()...)
 }
 
 // form is the form to write: as asked for, else as the name of the file says, else usual. It may be empty if usual is.
 func (o *mapOutput) form(usual derpmap.Form) derpmap.Form {
-	return cmp.Or(derpmap.Form(o.to), formOfName(o.out), usual)
+	return cmp.Or(derpmap.Form(o.to), mapfeed.FormOfName(o.out), usual)
 }
 
 // check finds out before anything is read what could not be written.
@@ -41,7 +42,7 @@ func (o *mapOutput) write(cmd *cobra.Command, m *derpmap.Map, usual derpmap.Form
 	if err != nil {
 		return err
 	}
-	if o.out == stdinArg {
+	if o.out == mapfeed.Stdin {
 		_, err = cmd.OutOrStdout().Write(text)
 		return err
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,7 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/mapfeed"
 )
 
 // How often another map is looked for, unless a flag says it.
@@ -56,7 +60,7 @@ failed, 2 wrong usage, 3 the map cannot be read or fetched.`,
   detour map serve derp.yaml --listen :8080`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.settle(args[0], cmd.Flags().Changed("interval")); err != nil {
+			if err := f.complete(args[0], cmd.Flags().Changed("interval")); err != nil {
 				return err
 			}
 			return f.serve(cmd, args[0])
@@ -78,21 +82,33 @@ func (f *serveFlags) define(cmd *cobra.Command) {
 	f.in.define(cmd)
 }
 
-// settle checks the flags and fills in what follows from the map's name.
-func (f *serveFlags) settle(name string, intervalGiven bool) error {
-	if err := edge.CheckListen(f.listen); err != nil {
-		return usagef("--listen %w", err)
+// complete checks the flags and fills in what follows from the map's name.
+func (f *serveFlags) complete(name string, intervalGiven bool) error {
+	if err := checkListen(f.listen); err != nil {
+		return cli.Usagef("--listen %w", err)
 	}
 	switch {
 	case f.interval < 0 || f.interval > 0 && f.interval < time.Millisecond:
-		return usagef("--interval %v: want 1ms or more, or 0 for never", f.interval)
-	case name == stdinArg && f.interval > 0:
-		return usagef("--interval: standard input can be read only once: put the map into a file")
-	case intervalGiven || name == stdinArg:
-	case isURL(name):
+		return cli.Usagef("--interval %v: want 1ms or more, or 0 for never", f.interval)
+	case name == mapfeed.Stdin && f.interval > 0:
+		return cli.Usagef("--interval: standard input can be read only once: put the map into a file")
+	case intervalGiven || name == mapfeed.Stdin:
+	case mapfeed.IsURL(name):
 		f.interval = urlInterval
 	default:
 		f.interval = fileInterval
+	}
+	return nil
+}
+
+// checkListen says what is wrong with a listen address.
+func checkListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q: want host:port, such as 127.0.0.1:8080, or :8080 for every address", address)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+		return fmt.Errorf("%q: no such port: want a number from 0 to 65535", address)
 	}
 	return nil
 }
@@ -105,25 +121,62 @@ func (f *serveFlags) serve(cmd *cobra.Command, name string) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from before anybody is told that we are ready
 	defer signal.Stop(hangup)
-	if name == stdinArg {
+	if name == mapfeed.Stdin {
 		hangup = nil // there is nothing to read again
 	}
-	s := &mapServer{log: log, interval: f.interval, hangup: hangup, patience: stopPatience}
-	s.feed = &mapFeed{whole: isURL(name), force: f.force, handler: &s.handler, log: log}
-	s.feed.read = func(ctx context.Context) (mapText, error) {
-		return readMap(ctx, cmd.InOrStdin(), name, f.in.form())
+	handler := new(mapfeed.Handler)
+	feed, err := f.feed(cmd, name, handler, log, hangup)
+	if err != nil {
+		return err
 	}
-	source, err := s.feed.open(cmd.Context())
+	first, err := feed.Open(cmd.Context())
 	if err != nil {
 		return explainRefusal(cmd.ErrOrStderr(), err)
 	}
-	if s.listener, err = listenForMaps(f.listen); err != nil {
+	listener, err := listenForMaps(f.listen)
+	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(cmd.OutOrStdout(), s.banner(source.name)); err != nil {
-		return errors.Join(err, s.listener.Close())
+	if _, err := io.WriteString(cmd.OutOrStdout(), mapBanner(first.Name, handler.Map(), listener.Addr())); err != nil {
+		return errors.Join(err, listener.Close())
 	}
-	return s.run(cmd.Context())
+	return mapfeed.Serve(cmd.Context(), mapfeed.ServerConfig{
+		Listener: listener, Handler: handler, Feed: feed, Logger: log, Timeout: stopPatience,
+		Ready: func() { notifyReady(log) }, Stopping: func() { notifyStopping(log) },
+	})
+}
+
+func (f *serveFlags) feed(
+	cmd *cobra.Command, name string, handler *mapfeed.Handler, log *slog.Logger, hangup <-chan os.Signal,
+) (*mapfeed.Feed, error) {
+	source, err := f.in.source(cmd, name)
+	if err != nil {
+		return nil, err
+	}
+	read := func(ctx context.Context) (mapfeed.Text, error) {
+		t, err := source.Read(ctx)
+		if err != nil {
+			err = unreadMap(name, f.in.caFile != "", err)
+		}
+		return t, err
+	}
+	return mapfeed.NewFeed(mapfeed.FeedConfig{
+		Read: read, Whole: source.Whole(), Force: f.force, Handler: handler, Logger: log, Interval: f.interval, Hangup: hangup,
+		Reloading: func() { notifyReloading(log) }, Ready: func() { notifyReady(log) },
+	})
+}
+
+// mapBanner is what a map server prints when it begins to serve.
+func mapBanner(name string, m *derpmap.Map, listens net.Addr) string {
+	addr := boundAddr(listens)
+	if addr.Addr().IsUnspecified() {
+		addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
+	}
+	text := fmt.Sprintf("Serving %s: %s, %s.\n", name, cli.Counted(len(m.IDs()), "region"), cli.Counted(m.NodeCount(), "node"))
+	for _, form := range mapfeed.Forms {
+		text += fmt.Sprintf("  http://%s/derpmap.%s\n", addr, form)
+	}
+	return text
 }
 
 func listenForMaps(address string) (net.Listener, error) {
@@ -136,12 +189,19 @@ func listenForMaps(address string) (net.Listener, error) {
 
 // explainRefusal prints all that is wrong with a map that is not served.
 func explainRefusal(stderr io.Writer, err error) error {
-	refused, ok := errors.AsType[*refusal](err)
+	refused, ok := errors.AsType[*mapfeed.Refusal](err)
 	if !ok {
 		return err
 	}
-	for _, finding := range refused.findings {
-		fmt.Fprintf(stderr, "%s:%v\n", refused.name, finding)
+	if len(refused.Findings) == 1 && !refused.Forcible {
+		return err
 	}
-	return fmt.Errorf("%s has %s: correct the map, or serve it all the same with --force", refused.name, counted(len(refused.findings), "error"))
+	for _, finding := range refused.Findings {
+		fmt.Fprintf(stderr, "%s:%v\n", refused.Name, finding)
+	}
+	remedy := "correct the map, or serve it all the same with --force"
+	if !refused.Forcible {
+		remedy = "correct it: there is no map to serve before"
+	}
+	return fmt.Errorf("%s has %s: %s", refused.Name, cli.Counted(len(refused.Findings), "error"), remedy)
 }

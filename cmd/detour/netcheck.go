@@ -15,7 +15,6 @@ type netcheckFlags struct {
 	in      mapInput
 	noUDP   bool
 	nearest bool
-	caFile  string
 	asJSON  bool
 }
 
@@ -43,7 +42,7 @@ cannot be read, or has no regions.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&f.noUDP, "no-udp", false, "measure over HTTPS only, as where UDP is blocked")
 	flags.BoolVar(&f.nearest, "nearest", false, "stop soon after three regions have answered, as peers do, instead of waiting for all")
-	flags.StringVar(&f.caFile, "ca", "", "over HTTPS, trust the certificates of this PEM `file` instead of the system's")
+	flags.StringVar(&f.in.caFile, "ca", "", "over HTTPS, to relays and to the URL of the map, trust the certificates of this PEM `file` instead of the system's")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	f.in.define(cmd)
 	return cmd
@@ -72,8 +71,8 @@ func (f *netcheckFlags) netcheck(cmd *cobra.Command, name string) error {
 
 // base is how to reach relays.
 func (f *netcheckFlags) base() (base client.Config, err error) {
-	if f.caFile != "" {
-		base.RootCAs, err = cli.ReadRoots("--ca", f.caFile)
+	if f.in.caFile != "" {
+		base.RootCAs, err = cli.ReadRoots("--ca", f.in.caFile)
 	}
 	return base, err
 }
@@ -87,11 +86,11 @@ func (f *netcheckFlags) load(cmd *cobra.Command, name string) (*derpmap.Map, err
 	case err != nil:
 		return nil, err
 	case len(m.IDs()) == 0:
-		return nil, cli.Unansweredf("%s: the map has no regions", source.name)
+		return nil, cli.Unansweredf("%s: the map has no regions", source.Name)
 	}
 	if n := newLintReport(source, derpmap.LintConfig{Public: true}).Errors; n > 0 {
 		f.say(cmd, fmt.Sprintf("%s has %s, so that peers may do something else with it: see \"detour map lint\"",
-			source.name, cli.Counted(n, "error")))
+			source.Name, cli.Counted(n, "error")))
 	}
 	return m, nil
 }

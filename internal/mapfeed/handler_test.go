@@ -1,4 +1,4 @@
-package main
+package mapfeed
 
 import (
 	"net/http"
@@ -18,22 +18,20 @@ const (
 )
 
 // handMap makes a handler serve a map.
-func handMap(t *testing.T, h *mapHandler, text string) *derpmap.Map {
+func handMap(t *testing.T, h *Handler, text string) *derpmap.Map {
 	t.Helper()
 	m, err := derpmap.Load([]byte(text), derpmap.JSON)
 	if err != nil {
 		t.Fatal(err)
 	}
-	served, err := newServedMap(m)
-	if err != nil {
+	if err := h.Serve(m); err != nil {
 		t.Fatal(err)
 	}
-	h.current.Store(served)
 	return m
 }
 
 func TestMapRequests(t *testing.T) {
-	var h mapHandler
+	var h Handler
 	handMap(t, &h, oneRegion)
 	for _, test := range []struct {
 		method, target, accept string
@@ -90,7 +88,7 @@ func TestMapRequests(t *testing.T) {
 }
 
 func TestMapValidators(t *testing.T) {
-	var h mapHandler
+	var h Handler
 	handMap(t, &h, oneRegion)
 	ask := func(target string, header ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", target, nil)
@@ -128,7 +126,7 @@ func TestMapValidators(t *testing.T) {
 
 // Our own fetcher gets the map once, and is then told only that it has not changed.
 func TestFetcherOfServedMap(t *testing.T) {
-	var h mapHandler
+	var h Handler
 	want := handMap(t, &h, oneRegion)
 	var statuses []int
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

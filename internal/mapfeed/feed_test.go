@@ -1,4 +1,4 @@
-package main
+package mapfeed
 
 import (
 	"context"
@@ -21,7 +21,7 @@ type feedTest struct {
 	found  atomic.Pointer[found]
 	log    logText
 	logged int // how much of the log has been seen
-	feed   *mapFeed
+	feed   *Feed
 	hangup chan os.Signal
 }
 
@@ -34,18 +34,24 @@ type found struct {
 func (f *feedTest) put(text string) { f.found.Store(&found{text: text}) }
 func (f *feedTest) fail()           { f.found.Store(&found{err: errors.New("gone")}) }
 
-func startFeed(t *testing.T, text string) *feedTest {
+func startFeed(t *testing.T, text string, whole bool) *feedTest {
 	f := &feedTest{t: t, hangup: make(chan os.Signal)}
 	f.put(text)
-	f.feed = &mapFeed{handler: new(mapHandler), log: slog.New(slog.NewTextHandler(&f.log, nil))}
-	f.feed.read = func(context.Context) (mapText, error) {
+	read := func(context.Context) (Text, error) {
 		now := f.found.Load()
-		return mapText{name: "derp.json", form: derpmap.JSON, text: []byte(now.text)}, now.err
+		return Text{Name: "derp.json", Form: derpmap.JSON, Data: []byte(now.text)}, now.err
 	}
-	if _, err := f.feed.open(t.Context()); err != nil {
+	var err error
+	f.feed, err = NewFeed(FeedConfig{
+		Read: read, Whole: whole, Handler: new(Handler), Logger: slog.New(slog.NewTextHandler(&f.log, nil)), Interval: time.Second, Hangup: f.hangup,
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	go f.feed.watch(t.Context(), time.Second, f.hangup)
+	if _, err := f.feed.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	go f.feed.Watch(t.Context())
 	time.Sleep(time.Second / 2)
 	return f
 }
@@ -55,14 +61,35 @@ func (f *feedTest) expect(looks int, region int, line string) {
 	f.t.Helper()
 	time.Sleep(time.Duration(looks) * time.Second)
 	synctest.Wait()
-	if ids := f.feed.handler.current.Load().m.IDs(); len(ids) != 1 || ids[0] != region {
+	if ids := f.feed.cfg.Handler.Map().IDs(); len(ids) != 1 || ids[0] != region {
 		f.t.Errorf("it serves %d, want %d", ids, region)
 	}
 	text := f.log.text()[f.logged:]
 	f.logged += len(text)
+	text = withoutVanished(text)
 	if lines := strings.Count(text, "\n"); !strings.Contains(text, line) || line == "" && lines > 0 || lines > 1 {
 		f.t.Errorf("the log is %q, want %q", text, line)
 	}
+}
+
+// withoutVanished leaves out the line on the region that a change takes away.
+func withoutVanished(log string) (rest string) {
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, "regions are not in the new map any more") {
+			rest += line
+		}
+	}
+	return rest
+}
+
+func TestFeedNamesTheRegionsThatVanish(t *testing.T) {
+	inSeconds(t, func(f *feedTest) {
+		f.put(otherRegion)
+		f.expect(2, 901, "there is a new map")
+		if log := f.log.text(); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "regions=[900]") {
+			t.Errorf("no word on region 900: %s", log)
+		}
+	})
 }
 
 func (f *feedTest) sendHangup() {
@@ -72,7 +99,7 @@ func (f *feedTest) sendHangup() {
 
 // inSeconds runs a test in which a feed looks every second, in no time.
 func inSeconds(t *testing.T, test func(*feedTest)) {
-	synctest.Test(t, func(t *testing.T) { test(startFeed(t, oneRegion)) })
+	synctest.Test(t, func(t *testing.T) { test(startFeed(t, oneRegion, false)) })
 }
 
 func TestFeedTakesWhatTwoLooksHaveFound(t *testing.T) {
@@ -97,8 +124,8 @@ func TestFeedTakesWhatTwoLooksHaveFound(t *testing.T) {
 }
 
 func TestFeedTakesWhatIsWholeAtOnce(t *testing.T) {
-	inSeconds(t, func(f *feedTest) {
-		f.feed.whole = true
+	synctest.Test(t, func(t *testing.T) {
+		f := startFeed(t, oneRegion, true)
 		f.put(otherRegion)
 		f.expect(1, 901, "there is a new map")
 	})

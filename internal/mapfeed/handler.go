@@ -1,4 +1,4 @@
-package main
+package mapfeed
 
 import (
 	"bytes"
@@ -24,8 +24,7 @@ type servedMap struct {
 
 func newServedMap(m *derpmap.Map) (*servedMap, error) {
 	s := &servedMap{m: m, texts: make(map[derpmap.Form][]byte), since: time.Now()}
-	for _, name := range formNames() {
-		form := derpmap.Form(name)
+	for _, form := range Forms {
 		text, err := m.Encode(form)
 		if err != nil {
 			return nil, err
@@ -44,14 +43,41 @@ func (s *servedMap) text(form derpmap.Form, tailnet string) ([]byte, error) {
 	return s.m.ForTailnet(tailnet).Encode(form)
 }
 
-// A mapHandler answers with the current map.
-type mapHandler struct {
+// Forms are those in which a map is served, the usual one first.
+var Forms = []derpmap.Form{derpmap.JSON, derpmap.HuJSON, derpmap.YAML}
+
+// A Handler answers with the current map. Before it has one it answers 503. Any number
+// of goroutines may use it.
+type Handler struct {
 	current atomic.Pointer[servedMap]
+}
+
+// Static returns a handler of a map that never changes.
+func Static(m *derpmap.Map) (*Handler, error) {
+	h := new(Handler)
+	return h, h.Serve(m)
+}
+
+// Serve makes a map the current one. It must not be written to any more.
+func (h *Handler) Serve(m *derpmap.Map) error {
+	served, err := newServedMap(m)
+	if err == nil {
+		h.current.Store(served)
+	}
+	return err
+}
+
+// Map is the current map; nil before there is one.
+func (h *Handler) Map() *derpmap.Map {
+	if served := h.current.Load(); served != nil {
+		return served.m
+	}
+	return nil
 }
 
 const mapPaths = "there are only /derpmap.json, /derpmap.hujson, /derpmap.yaml and, in the form that you accept, /derpmap and /"
 
-func (h *mapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fixed, known := formOfPath(r.URL.Path)
 	switch {
 	case !known:
@@ -71,8 +97,12 @@ func (h *mapHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer leaves 304 and HEAD to net/http, which goes by the headers that are set.
-func (h *mapHandler) answer(w http.ResponseWriter, r *http.Request, form derpmap.Form, tailnet string) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, form derpmap.Form, tailnet string) {
 	served := h.current.Load()
+	if served == nil {
+		http.Error(w, "there is no map yet", http.StatusServiceUnavailable)
+		return
+	}
 	text, err := served.text(form, tailnet)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

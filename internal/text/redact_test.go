@@ -1,0 +1,29 @@
+package text
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRedactURLHidesPasswords(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://u:hunter2@h/x":        "http://u:***@h/x",
+		"http://u:hunter%zz2@h/x":     "http://u:***@h/x",
+		"https://u:hunter2@h:1/x@y":   "https://u:***@y",
+		"http://u:hunter/2?#@h":       "http://u:***@h",
+		"u:hunter2@h":                 "u:***@h",
+		"http://u@h/x":                "http://u@h/x",
+		"http://h/x":                  "http://h/x",
+		"http://h:8080/x":             "http://h:8080/x",
+		"ftp://u:hunter2@h":           "ftp://u:***@h",
+		"http://:hunter2@h":           "http://:***@h",
+		"http://u:hunter2@[::1]:x/":   "http://u:***@[::1]:x/",
+		"":                            "",
+		"file@host":                   "file@host",
+		"http://u:hunter2:hunter2@ h": "http://u:***@ h",
+	} {
+		if got := RedactURL(in); got != want || strings.Contains(got, "hunter") {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
