@@ -23,27 +23,10 @@ func (h *Host) offerMap(m *derpmap.Map, err error) {
 	}
 }
 
-// updated returns the map that an update makes of the one before (spec section 8.1).
-func updated(before, update *derpmap.Map) *derpmap.Map {
-	if before == nil {
-		before = new(derpmap.Map)
-	}
-	m := *update
-	if m.Regions == nil {
-		m.Regions, m.OmitDefaultRegions = before.Regions, before.OmitDefaultRegions
-	}
-	if m.HomeParams == nil {
-		m.HomeParams = before.HomeParams
-	} else if m.HomeParams.RegionScore == nil {
-		m.HomeParams = before.HomeParams
-	}
-	return &m
-}
-
 // takeMap goes over to another map, which is the driver's from now on. Regions that are open and whose definition has changed are
 // replaced, those that are gone are closed.
 func (d *driver) takeMap(update *derpmap.Map) {
-	m := updated(d.given, update)
+	m := derpmap.Update(d.given, update)
 	d.given = m
 	for _, id := range m.IDs() {
 		r := m.Regions[id]

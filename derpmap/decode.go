@@ -20,7 +20,8 @@ var (
 	}
 )
 
-// decoder turns a tree into a Map, and notes where everything stands and what is wrong with the shape.
+// decoder turns a tree into a Map, and notes where everything stands and what is
+// wrong with the shape.
 type decoder struct {
 	form   Form
 	source []byte // as UTF-8
@@ -32,8 +33,9 @@ type decoder struct {
 	findings []Finding        // maxFindings at most
 	broken   *Finding         // the first one with which there is no Map
 
-	// Names of fields that are spelt in a way of their own, and how many of several words
-	// are in lower case throughout: one finding says what holds for the whole text.
+	// Names of fields that are spelt in a way of their own, and how many of several
+	// words are in lower case throughout: one finding says what holds for the whole
+	// text.
 	unlike    map[convention][]spelling
 	lowerCase int
 }
@@ -258,7 +260,8 @@ func (d *decoder) hides(path string, m member, seen map[string]place, name strin
 	seen[name] = m.at
 }
 
-// is tells whether the value is of that kind. Null is not, but nothing to complain of: it stands for nothing.
+// is tells whether the value is of that kind. Null is not, but nothing to complain
+// of: it stands for nothing.
 func (d *decoder) is(path string, t *tree, want kind) bool {
 	if t.kind != want && t.kind != null {
 		d.refuse(path, t, "type", fmt.Sprintf("here stands %v, but it must be %v", t.kind, want), d.typeRemedy(path, t, want))

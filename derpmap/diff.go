@@ -15,7 +15,8 @@ const (
 	Changed = "changed"
 )
 
-// Change is one difference between two maps: of a region, of a node, or of one field of either or of the map itself.
+// Change is one difference between two maps: of a region, of a node, or of one
+// field of either or of the map itself.
 type Change struct {
 	What   string          `json:"what"`             // Added, Removed or Changed
 	Region int             `json:"region,omitempty"` // 0: the map itself
@@ -47,8 +48,10 @@ func (c Change) String() string {
 	return fmt.Sprintf("%s: %s -> %s", line, c.Old, c.New)
 }
 
-// Diff returns what is different in b, in the order of the map: its own fields, then by region ID. Nodes are the same if their
-// names are. If those that both have stand in another order, the field Nodes changed from the old names to the new ones. It fails where [Map.Encode] does.
+// Diff returns what is different in b, in the order of the map: its own fields,
+// then by region ID. Nodes are the same if their names are. If those that both have
+// stand in another order, the field Nodes changed from the old names to the new
+// ones. It fails where [Map.Encode] does.
 func Diff(a, b *Map) ([]Change, error) {
 	before, err := a.tree()
 	if err != nil {
@@ -67,7 +70,8 @@ func Diff(a, b *Map) ([]Change, error) {
 	return changes, nil
 }
 
-// elements are the regions of a map or the nodes of a region, by what tells them apart.
+// elements are the regions of a map or the nodes of a region, by what tells them
+// apart.
 type elements []member
 
 func (e elements) byName() map[string]*tree {
@@ -89,7 +93,8 @@ func byID(a, b string) int {
 	return x - y
 }
 
-// unite returns the names of a and those of b that a has not, in the order of compare if there is one.
+// unite returns the names of a and those of b that a has not, in the order of
+// compare if there is one.
 func unite(a, b elements, compare func(a, b string) int) []string {
 	var names []string
 	have := make(map[string]bool)
@@ -133,7 +138,8 @@ func addedOrRemoved(old *tree) string {
 	return Removed
 }
 
-// nodeTrees names the nodes of a region. Of several with one name, which Lint refuses, the later ones get a number.
+// nodeTrees names the nodes of a region. Of several with one name, which Lint
+// refuses, the later ones get a number.
 func nodeTrees(region *tree) elements {
 	var nodes elements
 	times := make(map[string]int)
@@ -166,7 +172,8 @@ func quoted(nodes elements) json.RawMessage {
 	return t.appendJSON(nil)
 }
 
-// diffFields compares two objects field by field, but for one. like says of what they are.
+// diffFields compares two objects field by field, but for one. like says of what
+// they are.
 func diffFields(like Change, old, new *tree, but string) []Change {
 	var changes []Change
 	was, is := elements(old.members).byName(), elements(new.members).byName()

@@ -16,8 +16,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Encode writes the map, so that Load gives the same again. The order is that of the specification, regions by ID, extra
-// fields by name. It fails only if Extra has what no map can have or is nested too deeply, if a number is infinite, or a node nil.
+// Encode writes the map, so that Load gives the same again. The order is that of
+// the specification, regions by ID, extra fields by name. It fails only if Extra
+// has what no map can have or is nested too deeply, if a number is infinite, or a
+// node nil.
 func (m *Map) Encode(form Form) ([]byte, error) {
 	t, err := m.tree()
 	if err != nil {
@@ -81,7 +83,8 @@ func (m *Map) tree() (*tree, error) {
 	return t, e.err
 }
 
-// encoder turns what a map is made of into trees. err is the first thing that cannot be written.
+// encoder turns what a map is made of into trees. err is the first thing that
+// cannot be written.
 type encoder struct{ err error }
 
 func (e *encoder) home(h *HomeParams) *tree {

@@ -27,8 +27,9 @@ type FetchConfig struct {
 	RootCAs *x509.CertPool // who may sign the certificate of an https URL; nil: the system's. Not with Client
 	Timeout time.Duration  // of one fetch, all of it; 0: 10 s
 
-	// Interval is how long Watch waits from one fetch to the next, on average: each wait is 0.75 to 1.25 of it, so that many
-	// watchers do not come at once. 0: 5 min.
+	// Interval is how long Watch waits from one fetch to the next, on average: each
+	// wait is 0.75 to 1.25 of it, so that many watchers do not come at once. 0: 5
+	// min.
 	Interval time.Duration
 }
 
@@ -42,10 +43,12 @@ type Fetcher struct {
 	etag string // of text; empty if the server says none
 }
 
-// ErrNoRegions: what was fetched is a map, but has no regions. It does not take the place of one that has.
+// ErrNoRegions: what was fetched is a map, but has no regions. It does not take the
+// place of one that has.
 var ErrNoRegions = errors.New("the map has no regions")
 
-// firstRetry is how soon Watch tries again after a failure. Each further one doubles it, up to the interval.
+// firstRetry is how soon Watch tries again after a failure. Each further one
+// doubles it, up to the interval.
 const firstRetry = 5 * time.Second
 
 // NewFetcher returns a Fetcher that has no map yet.
@@ -92,8 +95,9 @@ func (f *Fetcher) Text(ctx context.Context) ([]byte, error) {
 	return source, err
 }
 
-// Fetch gets the map, and tells whether it is another than last time. If it cannot be had, or is not good, Fetch returns the
-// last good map together with the error; that is nil if there was none. The map is shared and must not be written to.
+// Fetch gets the map, and tells whether it is another than last time. If it cannot
+// be had, or is not good, Fetch returns the last good map together with the error;
+// that is nil if there was none. The map is shared and must not be written to.
 func (f *Fetcher) Fetch(ctx context.Context) (m *Map, changed bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -164,8 +168,9 @@ func (f *Fetcher) takeLocked(source []byte, etag string) (changed bool, err erro
 	return true, nil
 }
 
-// Watch fetches the map again and again until ctx ends, and calls on for each map that is another than the one before, and for
-// each failure, with the last good map (or nil) and the error. It returns when ctx has ended and on has returned.
+// Watch fetches the map again and again until ctx ends, and calls on for each map
+// that is another than the one before, and for each failure, with the last good map
+// (or nil) and the error. It returns when ctx has ended and on has returned.
 func (f *Fetcher) Watch(ctx context.Context, on func(*Map, error)) {
 	pace := retry.Backoff{First: firstRetry, Most: f.cfg.Interval}
 	known := (*Map)(nil) // what on was told last

@@ -51,7 +51,8 @@ func (d *decoder) note(c convention, s spelling) {
 	}
 }
 
-// unknown looks at a field that is not one. path is of the object that it is in, below its own.
+// unknown looks at a field that is not one. path is of the object that it is in,
+// below its own.
 func (d *decoder) unknown(path, below string, m member, fields []string) {
 	if len(d.findings) == maxFindings {
 		return // nearest is dear
@@ -68,7 +69,8 @@ func (d *decoder) unknown(path, below string, m member, fields []string) {
 	d.found(Warning, "unknown-field", below, m.at, fmt.Sprintf("there is no field %q", m.name), d.remedyUnknown(m, fields))
 }
 
-// withoutSeparators returns the field that a name is but for what separates its words.
+// withoutSeparators returns the field that a name is but for what separates its
+// words.
 func withoutSeparators(name string, fields []string) string {
 	bare := strings.NewReplacer("_", "", "-", "", " ", "").Replace(name)
 	i := slices.IndexFunc(fields, func(field string) bool { return strings.EqualFold(field, bare) })

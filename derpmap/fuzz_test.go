@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Load never panics and, whatever it has loaded, each form gives the same again. Lint sees what keeps Load from it.
+// Load never panics and, whatever it has loaded, each form gives the same again.
+// Lint sees what keeps Load from it.
 func FuzzLoad(f *testing.F) {
 	for _, dir := range []string{"good", "bad"} {
 		for _, name := range examples(f, dir) {
@@ -72,7 +73,8 @@ func sameAgain(t *testing.T, m *Map) {
 	m.ForTailnet("example.com")
 }
 
-// tooNested tells whether a map is so deep that there is no room for the object around it that HuJSON needs.
+// tooNested tells whether a map is so deep that there is no room for the object
+// around it that HuJSON needs.
 func tooNested(t *testing.T, m *Map) bool {
 	root, err := m.tree()
 	if err != nil {

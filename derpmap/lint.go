@@ -8,15 +8,17 @@ import (
 	"strings"
 )
 
-// LintConfig says what a map is for. The zero value: regions of one's own beside those of a provider.
+// LintConfig says what a map is for. The zero value: regions of one's own beside
+// those of a provider.
 type LintConfig struct {
 	Form   Form // of the text; empty: look at it
 	Public bool // the map is a provider's: IDs outside 900-999 are as they should be
 	Local  bool // all who use the map are on one machine: loopback addresses are as they should be
 }
 
-// Lint returns what is wrong with the text of a map, in the order of the text. Without findings of severity [Error] the text
-// can be loaded, and clients do with it what it says.
+// Lint returns what is wrong with the text of a map, in the order of the text.
+// Without findings of severity [Error] the text can be loaded, and clients do with
+// it what it says.
 func Lint(source []byte, cfg LintConfig) []Finding {
 	d, err := read(source, cfg.Form)
 	if err != nil {
@@ -62,8 +64,9 @@ func (l *linter) warn(path, code, remedy, format string, args ...any) {
 	l.note(Warning, path, code, remedy, format, args...)
 }
 
-// note notes a finding where the value of path stands or, if it is missing, where that stands in which it should be. What
-// could not be read has its finding already.
+// note notes a finding where the value of path stands or, if it is missing, where
+// that stands in which it should be. What could not be read has its finding
+// already.
 func (l *linter) note(severity Severity, path, code, remedy, format string, args ...any) {
 	if l.bad[path] {
 		return

@@ -22,14 +22,15 @@ const (
 	YAML   Form = "yaml"   // as Headscale has it: field names in lower case
 )
 
-// Load reads a map. An empty form means: look at the text. The map is derpMap of the
-// object, or the object itself.
+// Load reads a map. An empty form means: look at the text. The map is derpMap of
+// the object, or the object itself.
 //
 // Load is as lenient as those who read maps: names of fields in any case, unknown
 // fields kept in Extra, the last of several fields with one name. It takes what
-// editors make of a text: UTF-16, byte order marks, any line ends. What it knows for
-// another kind of file, it refuses. The error wraps the first [Finding] that keeps it
-// from being read; [Lint] has them all, and what is wrong with a map that can be read.
+// editors make of a text: UTF-16, byte order marks, any line ends. What it knows
+// for another kind of file, it refuses. The error wraps the first [Finding] that
+// keeps it from being read; [Lint] has them all, and what is wrong with a map that
+// can be read.
 func Load(source []byte, form Form) (*Map, error) {
 	d, err := read(source, form)
 	if err == nil && d.broken != nil {

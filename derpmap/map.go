@@ -6,17 +6,19 @@ import (
 	"slices"
 )
 
-// Map is a DERP map. Clients get it from their control server, whole or as an update of the one before.
+// Map is a DERP map. Clients get it from their control server, whole or as an
+// update of the one before.
 type Map struct {
-	// Regions by their RegionID. A nil Regions leaves the regions, and OmitDefaultRegions, as they were in the map before. A
-	// nil region removes that region in [Merge]; clients ignore it.
+	// Regions by their RegionID. A nil Regions leaves the regions, and
+	// OmitDefaultRegions, as they were in the map before. A nil region removes that
+	// region in [Merge]; clients ignore it.
 	Regions map[int]*Region
 
 	// HomeParams that are nil leave those of the map before.
 	HomeParams *HomeParams `json:",omitempty"`
 
-	// OmitDefaultRegions: only the regions of this map count, not also those that the provider has by default. It means
-	// something only together with Regions.
+	// OmitDefaultRegions: only the regions of this map count, not also those that
+	// the provider has by default. It means something only together with Regions.
 	OmitDefaultRegions bool `json:"omitDefaultRegions,omitempty"`
 
 	Extra Extra `json:"-"`
@@ -24,15 +26,17 @@ type Map struct {
 
 // HomeParams say how clients choose their home region.
 type HomeParams struct {
-	// RegionScore is a factor on the latency of a region: below 1 attracts, above 1 repels. A region that is not in it has 1,
-	// and a factor of 0 or less is ignored. If it is nil, it is as in the map before; if it is empty but not nil, all factors are
-	// 1 again. [Map.Encode] keeps the two apart.
+	// RegionScore is a factor on the latency of a region: below 1 attracts, above 1
+	// repels. A region that is not in it has 1, and a factor of 0 or less is
+	// ignored. If it is nil, it is as in the map before; if it is empty but not
+	// nil, all factors are 1 again. [Map.Encode] keeps the two apart.
 	RegionScore map[int]float64 `json:",omitzero"`
 
 	Extra Extra `json:"-"`
 }
 
-// Region is a place where relays are. A peer that has its home there is connected to one of them; the relays are meshed.
+// Region is a place where relays are. A peer that has its home there is connected
+// to one of them; the relays are meshed.
 type Region struct {
 	RegionID   int    // > 0, same as its key in Map.Regions; 900-999 are for private use; daemons cannot use one above 65535
 	RegionCode string // short, such as "fra"
@@ -40,10 +44,12 @@ type Region struct {
 
 	Latitude, Longitude float64 `json:",omitempty"` // degrees; no part in the choice of a home
 
-	// Avoid is deprecated: the region is not measured unless it is the home, but full scans by STUN do measure it.
+	// Avoid is deprecated: the region is not measured unless it is the home, but
+	// full scans by STUN do measure it.
 	Avoid bool `json:",omitempty"`
 
-	// NoMeasureNoHome: the region is never measured and never a home; peers that live there are still reached.
+	// NoMeasureNoHome: the region is never measured and never a home; peers that
+	// live there are still reached.
 	NoMeasureNoHome bool `json:",omitempty"`
 
 	Nodes []*Node // in order of preference: clients take the first that they can connect to
@@ -57,8 +63,9 @@ type Node struct {
 	RegionID int    // of the region that it is in
 	HostName string // DNS name or IP address: what is dialled unless IPv4 or IPv6 say otherwise, and what TLS asks for
 
-	// CertName is empty to verify the certificate for HostName, "sha256-raw:" and 64 lower-case hex digits to accept only the
-	// certificate with that SHA-256, or another name to verify the certificate for.
+	// CertName is empty to verify the certificate for HostName, "sha256-raw:" and
+	// 64 lower-case hex digits to accept only the certificate with that SHA-256, or
+	// another name to verify the certificate for.
 	CertName string `json:",omitempty"`
 
 	IPv4 string `json:",omitempty"` // address instead of what DNS says; "none": no IPv4
@@ -74,7 +81,8 @@ type Node struct {
 	Extra Extra `json:"-"`
 }
 
-// Extra has the fields of an object that this package does not know, by name, as JSON.
+// Extra has the fields of an object that this package does not know, by name, as
+// JSON.
 type Extra map[string]json.RawMessage
 
 // Defaults of the ports of a node.
@@ -83,7 +91,8 @@ const (
 	DefaultSTUNPort = 3478
 )
 
-// MaxRegionID is the largest RegionID: larger integers are not exact in every JSON reader.
+// MaxRegionID is the largest RegionID: larger integers are not exact in every JSON
+// reader.
 const MaxRegionID int64 = 1<<53 - 1
 
 // DERP returns the TCP port on which the node relays.

@@ -1,9 +1,12 @@
 package derpmap
 
-// Merge lays maps over each other, as clients do with the updates that they get, and returns what results. A region counts
-// as a whole: that of a later map takes the place of the earlier one, and nil removes it. A later map with OmitDefaultRegions
-// (and Regions) removes all regions before it. RegionScore counts as a whole too. Extra fields of the map and of HomeParams
-// count one by one. The result shares nothing with the maps and has no nil regions; a nil map changes nothing.
+// Merge lays maps over each other, as control servers do with those that they have,
+// and returns what results. A region counts as a whole: that of a later map takes
+// the place of the earlier one, and nil removes it. A later map with
+// OmitDefaultRegions (and Regions) removes all regions before it. RegionScore
+// counts as a whole too. Extra fields of the map and of HomeParams count one by
+// one. The result shares nothing with the maps and has no nil regions; a nil map
+// changes nothing.
 func Merge(all ...*Map) *Map {
 	result := new(Map)
 	for _, m := range all {
@@ -12,6 +15,25 @@ func Merge(all ...*Map) *Map {
 		}
 	}
 	return result
+}
+
+// Update returns the map that an update makes of the one before, as clients do with
+// what their control server sends them. Other than in [Merge], Regions count as a
+// whole: those of the update are all that there are, and without any, the regions
+// and OmitDefaultRegions stay as they were. HomeParams without RegionScore change
+// nothing. The map before may be nil; the result shares what it has with both.
+func Update(before, update *Map) *Map {
+	if before == nil {
+		before = new(Map)
+	}
+	m := *update
+	if m.Regions == nil {
+		m.Regions, m.OmitDefaultRegions = before.Regions, before.OmitDefaultRegions
+	}
+	if m.HomeParams == nil || m.HomeParams.RegionScore == nil {
+		m.HomeParams = before.HomeParams
+	}
+	return &m
 }
 
 func (m *Map) merge(later *Map) {

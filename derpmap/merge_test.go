@@ -82,3 +82,32 @@ func TestCloneSharesNothing(t *testing.T) {
 		t.Error("the original changed")
 	}
 }
+
+// Clients get whole maps, or such as leave regions or scores as they were.
+func TestUpdate(t *testing.T) {
+	const (
+		regions = `"Regions":{"1":{"RegionID":1,"RegionCode":"a","RegionName":"","Nodes":null}}`
+		others  = `"Regions":{"2":{"RegionID":2,"RegionCode":"b","RegionName":"","Nodes":null}}`
+		scores  = `"HomeParams":{"RegionScore":{"1":2}}`
+		omit    = `"omitDefaultRegions":true`
+	)
+	for name, test := range map[string]struct{ before, update, want string }{
+		"first":                    {"", `{` + regions + `}`, `{` + regions + `}`},
+		"nothing":                  {`{` + scores + `,` + regions + `,` + omit + `}`, `{}`, `{` + scores + `,` + regions + `,` + omit + `}`},
+		"regions as a whole":       {`{` + regions + `}`, `{` + others + `}`, `{` + others + `}`},
+		"regions without omitting": {`{` + regions + `,` + omit + `}`, `{` + others + `}`, `{` + others + `}`},
+		"omitting without regions": {`{` + regions + `}`, `{` + omit + `}`, `{` + regions + `}`},
+		"scores alone":             {`{` + regions + `}`, `{` + scores + `}`, `{` + scores + `,` + regions + `}`},
+		"scores reset":             {`{` + scores + `,` + regions + `}`, `{"HomeParams":{"RegionScore":{}}}`, `{"HomeParams":{"RegionScore":{}},` + regions + `}`},
+		"no scores":                {`{` + scores + `,` + regions + `}`, `{"HomeParams":{}}`, `{` + scores + `,` + regions + `}`},
+	} {
+		var before *Map
+		if test.before != "" {
+			before = load(t, test.before)
+		}
+		got, err := json.Marshal(Update(before, load(t, test.update)))
+		if err != nil || string(got) != test.want {
+			t.Errorf("%s: %v\n got %s\nwant %s", name, err, got, test.want)
+		}
+	}
+}

@@ -19,8 +19,9 @@ func nearest(s string, names []string) string {
 	return best
 }
 
-// slips counts how many letters have to be put in, taken out or replaced to make b of a (Levenshtein's distance). Separators
-// that others write within names count nothing.
+// slips counts how many letters have to be put in, taken out or replaced to make b
+// of a (Levenshtein's distance). Separators that others write within names count
+// nothing.
 func slips(a, b string) int {
 	from := []rune(strings.NewReplacer("_", "", "-", "", " ", "").Replace(a))
 	to := []rune(b)

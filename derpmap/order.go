@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Score is how much a tailnet prefers a node: the first 8 bytes, big-endian, of the SHA-256 of the tailnet's name, a zero byte
-// and the node's name.
+// Score is how much a tailnet prefers a node: the first 8 bytes, big-endian, of the
+// SHA-256 of the tailnet's name, a zero byte and the node's name.
 func Score(tailnet, node string) uint64 {
 	text := make([]byte, 0, 128)
 	text = append(text, tailnet...)
@@ -18,10 +18,13 @@ func Score(tailnet, node string) uint64 {
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
-// Order returns the nodes in the order in which the peers of a tailnet shall try them, by rendezvous hashing: the highest
-// [Score] first, of equal ones the lower name. All peers of a tailnet get the same order, so they meet on the same node; the
-// tailnets spread evenly over the nodes; and if a node fails, those that were on it spread evenly over the others while
-// the rest stays where it is. STUN-only nodes come last, in the order that they have. The slice is new, the nodes are not.
+// Order returns the nodes in the order in which the peers of a tailnet shall try
+// them, by rendezvous hashing: the highest [Score] first, of equal ones the lower
+// name. All peers of a tailnet get the same order, so they meet on the same node;
+// the tailnets spread evenly over the nodes; and if a node fails, those that were
+// on it spread evenly over the others while the rest stays where it is. STUN-only
+// nodes come last, in the order that they have. The slice is new, the nodes are
+// not.
 func Order(tailnet string, nodes []*Node) []*Node {
 	type ranked struct {
 		*Node
@@ -50,7 +53,8 @@ func Order(tailnet string, nodes []*Node) []*Node {
 	return result
 }
 
-// ForTailnet returns a copy of the map in which the nodes of each region are in the order for that tailnet.
+// ForTailnet returns a copy of the map in which the nodes of each region are in the
+// order for that tailnet.
 func (m *Map) ForTailnet(tailnet string) *Map {
 	c := m.Clone()
 	for _, id := range c.IDs() {

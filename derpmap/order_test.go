@@ -12,11 +12,13 @@ import (
 	"testing"
 )
 
-// The test of docs/node-order.md: what becomes of a region when one of its nodes fails.
+// The test of docs/node-order.md: what becomes of a region when one of its nodes
+// fails.
 
 const tailnets = 100_000
 
-// way is a way to order n nodes for each of the tailnets: preferences[i] are the nodes of tailnet i, best first.
+// way is a way to order n nodes for each of the tailnets: preferences[i] are the
+// nodes of tailnet i, best first.
 type way struct {
 	name        string
 	preferences func(n int) [][]uint8
@@ -39,7 +41,8 @@ var (
 		return all
 	}}
 
-	// abc, bca, cab: each node is first for its share, and behind it stands always the same one.
+	// abc, bca, cab: each node is first for its share, and behind it stands always
+	// the same one.
 	rotated = way{"rotated", func(n int) [][]uint8 {
 		all := make([][]uint8, tailnets)
 		for i := range all {
@@ -79,7 +82,8 @@ func (s *simulation) load(down uint16) []int {
 	return load
 }
 
-// spread returns max / mean of the load on the nodes that are up, for the worst node to fail; with no failure, of all nodes.
+// spread returns max / mean of the load on the nodes that are up, for the worst
+// node to fail; with no failure, of all nodes.
 func (s *simulation) spread(failures bool) float64 {
 	if !failures {
 		return float64(slices.Max(s.load(0))) / (tailnets / float64(s.n))
@@ -91,8 +95,9 @@ func (s *simulation) spread(failures bool) float64 {
 	return worst
 }
 
-// fallen returns how many nodes are down in the end if, of nodes that each carry tailnets / (n * utilisation) at most, first
-// fails, and then whichever are overloaded, until none is.
+// fallen returns how many nodes are down in the end if, of nodes that each carry
+// tailnets / (n * utilisation) at most, first fails, and then whichever are
+// overloaded, until none is.
 func (s *simulation) fallen(first int, utilisation float64) int {
 	capacity := tailnets / (float64(s.n) * utilisation)
 	down := uint16(1) << first
@@ -109,8 +114,8 @@ func (s *simulation) fallen(first int, utilisation float64) int {
 	}
 }
 
-// cascadesFrom returns the lowest utilisation, in steps of 0.1 %, at which the failure of some node leaves at least that many
-// nodes down.
+// cascadesFrom returns the lowest utilisation, in steps of 0.1 %, at which the
+// failure of some node leaves at least that many nodes down.
 func (s *simulation) cascadesFrom(nodes int) float64 {
 	for permille := 1; permille <= 1000; permille++ {
 		for first := range s.n {

@@ -15,9 +15,11 @@ import (
 // aliases there are never so many.
 const maxYAMLText = 2 * MaxSize
 
-// readYAML reads YAML: one document, with aliases and merge keys, without tags of its own.
+// readYAML reads YAML: one document, with aliases and merge keys, without tags of
+// its own.
 func readYAML(source []byte) (_ *tree, err error) {
-	// The parser promises no panics, but it is large, and what it reads may come from anybody.
+	// The parser promises no panics, but it is large, and what it reads may come
+	// from anybody.
 	defer func() {
 		if p := recover(); p != nil {
 			err = syntaxAt(place{1, 1}, fmt.Sprintf("the YAML reader gave up: %v", p))
@@ -126,7 +128,8 @@ func (r *yamlReader) object(n *yaml.Node, depth int) (*tree, error) {
 	return t, mergeInto(t, merged)
 }
 
-// mergeInto adds what << brings in. What the object has itself, or an earlier one brought in, counts more.
+// mergeInto adds what << brings in. What the object has itself, or an earlier one
+// brought in, counts more.
 func mergeInto(t *tree, merged []*tree) error {
 	if len(merged) == 0 {
 		return nil

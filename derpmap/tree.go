@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// A map is read as text -> tree -> Map, and written as Map -> tree -> text. The tree is the same for all three forms.
+// A map is read as text -> tree -> Map, and written as Map -> tree -> text. The
+// tree is the same for all three forms.
 
 type kind byte
 
@@ -25,7 +26,8 @@ func (k kind) String() string {
 	return [...]string{"null", "true or false", "a number", "a string", "a list", "an object"}[k]
 }
 
-// place is where something stands in the source; both count from 1, columns in characters. Zero: nowhere.
+// place is where something stands in the source; both count from 1, columns in
+// characters. Zero: nowhere.
 type place struct{ line, column int }
 
 func (p place) String() string { return fmt.Sprintf("%d:%d", p.line, p.column) }
@@ -110,7 +112,8 @@ func (t *tree) appendJSON(out []byte) []byte {
 	return append(out, '}')
 }
 
-// appendQuoted appends a JSON string. What browsers would take for markup stays readable: a map is no web page.
+// appendQuoted appends a JSON string. What browsers would take for markup stays
+// readable: a map is no web page.
 func appendQuoted(out []byte, s string) []byte {
 	var buf bytes.Buffer
 	encoder := json.NewEncoder(&buf)

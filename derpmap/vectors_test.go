@@ -63,7 +63,8 @@ func TestFieldsOfTheFullVector(t *testing.T) {
 	}
 }
 
-// No scores leaves those of the map before, an empty object resets them. An encoder that leaves out what is empty loses that.
+// No scores leaves those of the map before, an empty object resets them. An encoder
+// that leaves out what is empty loses that.
 func TestEmptyScoresAreNotNoScores(t *testing.T) {
 	for source, isNil := range map[string]bool{
 		vectors(t)["home_params_empty_score_map"]:            true,

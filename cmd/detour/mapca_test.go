@@ -21,7 +21,8 @@ func runLine(args ...string) (status int, stdout, stderr string) {
 	return status, out.String(), errs.String()
 }
 
-// A map may come from a server whose certificate an authority of one's own has signed.
+// A map may come from a server whose certificate an authority of one's own has
+// signed.
 func TestMapCommandsTakeAnAuthority(t *testing.T) {
 	web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(servedMap)) }))
 	defer web.Close()

@@ -49,8 +49,8 @@ func newMapMergeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "merge MAP MAP...",
 		Short: "Lay maps over each other",
-		Long: `Lay maps over each other, the later ones over the earlier, as clients do with
-the updates that they get.
+		Long: `Lay maps over each other, the later ones over the earlier, as control servers do
+with those that they have.
 
 A region counts as a whole: that of a later map takes the place of the earlier
 one, and null removes it. With omitDefaultRegions a later map removes all

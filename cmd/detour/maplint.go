@@ -106,7 +106,8 @@ func (f *lintFlags) print(w io.Writer, reports []lintReport) error {
 	return err
 }
 
-// lintText has a line for each finding, which begins as editors like to have it, file:line:column, and a summary of what was read.
+// lintText has a line for each finding, which begins as editors like to have it,
+// file:line:column, and a summary of what was read.
 func lintText(reports []lintReport) string {
 	var text strings.Builder
 	read, errors, warnings := 0, 0, 0

@@ -80,7 +80,8 @@ func (f *orderFlags) order(cmd *cobra.Command, name string) error {
 	return f.out.write(cmd, m, source.Form)
 }
 
-// An orderedRegion is what "map order --explain --json" prints for each region. The JSON names are stable.
+// An orderedRegion is what "map order --explain --json" prints for each region. The
+// JSON names are stable.
 type orderedRegion struct {
 	Region int           `json:"region"`
 	Code   string        `json:"code"`
@@ -94,7 +95,8 @@ type orderedNode struct {
 	STUNOnly bool   `json:"stun_only"`       // has no score: it relays for no tailnet
 }
 
-// explainOrder says why the nodes of a map that is ordered for the tailnet are where they are.
+// explainOrder says why the nodes of a map that is ordered for the tailnet are
+// where they are.
 func explainOrder(m *derpmap.Map, tailnet string) []orderedRegion {
 	regions := []orderedRegion{}
 	for _, id := range m.IDs() {

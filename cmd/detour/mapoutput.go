@@ -24,7 +24,8 @@ func (o *mapOutput) define(cmd *cobra.Command, usual string) {
 	completeFlag(cmd, "to", formNames()...)
 }
 
-// form is the form to write: as asked for, else as the name of the file says, else usual. It may be empty if usual is.
+// form is the form to write: as asked for, else as the name of the file says, else
+// usual. It may be empty if usual is.
 func (o *mapOutput) form(usual derpmap.Form) derpmap.Form {
 	return cmp.Or(derpmap.Form(o.to), mapfeed.FormOfName(o.out), usual)
 }

@@ -25,8 +25,8 @@ type FeedConfig struct {
 	Interval time.Duration    // from one look to the next; 0: only when Hangup says so
 	Hangup   <-chan os.Signal // to look at once; nil: never
 
-	// Reloading and Ready are called before and after each look that Hangup wants; nil:
-	// nobody wants to know.
+	// Reloading and Ready are called before and after each look that Hangup wants;
+	// nil: nobody wants to know.
 	Reloading, Ready func()
 }
 

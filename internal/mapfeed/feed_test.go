@@ -56,7 +56,8 @@ func startFeed(t *testing.T, text string, whole bool) *feedTest {
 	return f
 }
 
-// expect lets the feed look so many times. It then serves the region, and has logged a line with the text, or none if that is empty.
+// expect lets the feed look so many times. It then serves the region, and has
+// logged a line with the text, or none if that is empty.
 func (f *feedTest) expect(looks int, region int, line string) {
 	f.t.Helper()
 	time.Sleep(time.Duration(looks) * time.Second)

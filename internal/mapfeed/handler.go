@@ -34,8 +34,9 @@ func newServedMap(m *derpmap.Map) (*servedMap, error) {
 	return s, nil
 }
 
-// text is the map in a form, ordered for the tailnet if there is one. Orders are not kept: who asks chooses the names, so
-// there is no bound to how many there would be.
+// text is the map in a form, ordered for the tailnet if there is one. Orders are
+// not kept: who asks chooses the names, so there is no bound to how many there
+// would be.
 func (s *servedMap) text(form derpmap.Form, tailnet string) ([]byte, error) {
 	if tailnet == "" {
 		return s.texts[form], nil
@@ -46,8 +47,8 @@ func (s *servedMap) text(form derpmap.Form, tailnet string) ([]byte, error) {
 // Forms are those in which a map is served, the usual one first.
 var Forms = []derpmap.Form{derpmap.JSON, derpmap.HuJSON, derpmap.YAML}
 
-// A Handler answers with the current map. Before it has one it answers 503. Any number
-// of goroutines may use it.
+// A Handler answers with the current map. Before it has one it answers 503. Any
+// number of goroutines may use it.
 type Handler struct {
 	current atomic.Pointer[servedMap]
 }
@@ -116,7 +117,8 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, form derpmap.Fo
 	http.ServeContent(w, r, "", served.since, bytes.NewReader(text))
 }
 
-// etag changes whenever the text does, and only then: not with a restart, and it is the same on several servers.
+// etag changes whenever the text does, and only then: not with a restart, and it is
+// the same on several servers.
 func etag(text []byte) string {
 	sum := sha256.Sum256(text)
 	return fmt.Sprintf(`"%x"`, sum[:16])
@@ -133,7 +135,8 @@ func formOfPath(path string) (form derpmap.Form, known bool) {
 	return form, ok && contentType(form) != ""
 }
 
-// askedFor tells what a request is for: the form in its query, else that of its path, else what it accepts.
+// askedFor tells what a request is for: the form in its query, else that of its
+// path, else what it accepts.
 func askedFor(r *http.Request, fixed derpmap.Form) (form derpmap.Form, tailnet string, err error) {
 	query := r.URL.Query()
 	form, tailnet = derpmap.Form(query.Get("form")), query.Get("tailnet")
@@ -163,7 +166,8 @@ func contentType(form derpmap.Form) string {
 	return ""
 }
 
-// accepted returns the form that an Accept header likes best, of several the first, and JSON if it likes none.
+// accepted returns the form that an Accept header likes best, of several the first,
+// and JSON if it likes none.
 func accepted(accept string) derpmap.Form {
 	best, most := derpmap.JSON, 0.0
 	for one := range strings.SplitSeq(accept, ",") {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// ServerConfig says what a server serves and where. Listener and Handler are required.
+// ServerConfig says what a server serves and where. Listener and Handler are
+// required.
 type ServerConfig struct {
 	Listener net.Listener
 	Handler  *Handler
@@ -19,8 +20,8 @@ type ServerConfig struct {
 	Logger   *slog.Logger  // nil: none; it also gets what net/http has to say, at level debug
 	Timeout  time.Duration // at the end, for answers that nobody reads
 
-	// Ready and Stopping are called when the server answers and when it begins to end;
-	// nil: nobody wants to know.
+	// Ready and Stopping are called when the server answers and when it begins to
+	// end; nil: nobody wants to know.
 	Ready, Stopping func()
 }
 
