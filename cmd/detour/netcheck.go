@@ -31,8 +31,8 @@ It asks by STUN, and where nothing answers over UDP, by HTTPS, which takes 5 s a
 most. docs/netcheck.md explains every line, and the JSON.
 ` + mapHelp + `
 
-Exit status: 0 there is a home, 1 no region answered, 2 wrong usage, 3 the map
-cannot be read, or has no regions.`,
+Exit status: 0 there is a home, 1 no region answered, or the nearest cannot
+relay, 2 wrong usage, 3 the map cannot be read, or has no regions.`,
 		Example: `  detour netcheck derp.yaml
   detour netcheck --no-udp --ca ca.pem derp.yaml
   detour netcheck --json https://login.tailscale.com/derpmap/default`,
@@ -66,7 +66,7 @@ func (f *netcheckFlags) netcheck(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
-	return f.answer(cmd, newNetcheckReport(m, found))
+	return f.answer(cmd, newNetcheckReport(m, found, f.caFile != ""))
 }
 
 // base is how to reach relays.
@@ -113,7 +113,7 @@ func (f *netcheckFlags) answer(cmd *cobra.Command, r netcheckReport) error {
 	for _, advice := range netcheckAdvice(r, f.noUDP) {
 		f.say(cmd, advice)
 	}
-	if r.Home == 0 {
+	if r.Home == 0 || !r.HomeRelays {
 		return cli.SaidBad()
 	}
 	return nil

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -52,7 +54,7 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 // bothFamilies is a report of four regions.
 func bothFamilies() netcheckReport {
 	return netcheckReport{
-		UDP: true, IPv4: true, IPv6: true, PublicIPv4: "203.0.113.7:41641", MappingVaries: new(false), Home: 900, Reason: "it is the nearest",
+		UDP: true, IPv4: true, IPv6: true, PublicIPv4: "203.0.113.7:41641", MappingVaries: new(false), Home: 900, HomeRelays: true, Reason: "it is the nearest",
 		Regions: []netcheckRegion{
 			{Region: 900, Code: "fra", Name: "Frankfurt", LatencyMS: new(4.1), IPv4MS: new(4.1), IPv6MS: new(4.26)},
 			{Region: 901, Code: "ams", Name: "Amsterdam", LatencyMS: new(11.0), IPv4MS: new(11.0)},
@@ -109,10 +111,10 @@ func TestNetcheckAdvice(t *testing.T) {
 		noUDP bool
 		want  []string // how the lines begin
 	}{
-		{netcheckReport{UDP: true, Home: 1, MappingVaries: new(false)}, false, nil},
-		{netcheckReport{UDP: true, Home: 1, MappingVaries: new(true)}, false, []string{"the NAT gives"}},
-		{netcheckReport{Home: 1}, false, []string{"nothing answers over UDP"}},
-		{netcheckReport{Home: 1}, true, nil},
+		{netcheckReport{UDP: true, Home: 1, HomeRelays: true, MappingVaries: new(false)}, false, nil},
+		{netcheckReport{UDP: true, Home: 1, HomeRelays: true, MappingVaries: new(true)}, false, []string{"the NAT gives"}},
+		{netcheckReport{Home: 1, HomeRelays: true}, false, []string{"nothing answers over UDP"}},
+		{netcheckReport{Home: 1, HomeRelays: true}, true, nil},
 		{netcheckReport{}, false, []string{"no region answered"}},
 		{netcheckReport{CaptivePortal: true}, false, []string{"a captive portal"}},
 		{netcheckReport{UDP: true, MappingVaries: new(true)}, false, []string{"no region answered", "the NAT gives"}},
@@ -122,6 +124,56 @@ func TestNetcheckAdvice(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", test.r, got, test.want)
 		}
 	}
+}
+
+// Advice goes by what the regions failed for, and is not about this host if something answered.
+func TestAdviceDoesNotContradictTheFindings(t *testing.T) {
+	m := &derpmap.Map{Regions: map[int]*derpmap.Region{
+		1: {RegionID: 1, RegionCode: "one", Nodes: []*derpmap.Node{{Name: "1a", HostName: "one.test"}}},
+		2: {RegionID: 2, RegionCode: "two", Nodes: []*derpmap.Node{{Name: "2a", HostName: "two.test", CertName: "sha256-raw:" + strings.Repeat("0", 64)}}},
+		3: {RegionID: 3, RegionCode: "stun", Nodes: []*derpmap.Node{{Name: "3a", HostName: "stun.test", STUNOnly: true}}},
+	}}
+	const offline = "is this host online"
+	for _, test := range []struct {
+		name  string
+		found client.Home
+		want  []string
+		not   string
+	}{
+		{"all is silent", failed(context.DeadlineExceeded, context.DeadlineExceeded), []string{offline}, "region 1"},
+		{"no network", failed(syscall.ENETUNREACH, syscall.ENETUNREACH), []string{offline}, "region 1"},
+		{"no names", failed(&net.DNSError{IsNotFound: true}, &net.DNSError{IsNotFound: true}), []string{offline}, "region 1"},
+		{"a certificate", failed(client.ErrCertificate, context.DeadlineExceeded), []string{"region 1: give its issuer with --ca"}, offline},
+		{"a pin", failed(context.DeadlineExceeded, client.ErrPinMismatch), []string{"region 2: compare CertName of the node"}, offline},
+		{"the proxy", failed(&client.StatusError{Code: 407, Proxy: true}, &client.StatusError{Code: 407, Proxy: true}),
+			[]string{"region 1: the proxy wants another user or password: see HTTPS_PROXY"}, offline},
+		{"the way to the proxy", failed(&client.ProxyError{Proxy: "p", Err: syscall.ECONNREFUSED}, context.DeadlineExceeded),
+			[]string{"region 1: nothing listens at the proxy's address"}, offline},
+		{"closed ports", failed(syscall.ECONNREFUSED, syscall.ECONNREFUSED), []string{"region 1: nothing listens there"}, offline},
+		{"a home that cannot relay", client.Home{Region: 3, Reason: "it is the nearest", Report: client.Report{UDP: true}},
+			[]string{"region 3 is the nearest, but none of its nodes relays"}, offline},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newNetcheckReport(m, test.found, false)
+			got := strings.Join(netcheckAdvice(r, true), "\n")
+			for _, want := range test.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("%q, want %q", got, want)
+				}
+			}
+			if strings.Contains(got, test.not) {
+				t.Errorf("%q speaks of %q", got, test.not)
+			}
+			if relays := strings.Contains(homeAnswer(r), "cannot relay"); relays != (test.found.Region == 3) {
+				t.Errorf("the line of the home: %q", homeAnswer(r))
+			}
+		})
+	}
+}
+
+// failed is what is found where the regions 1 and 2 fail.
+func failed(one, two error) client.Home {
+	return client.Home{Report: client.Report{Failed: map[int]error{1: one, 2: two}}}
 }
 
 func TestWhyThereIsNoLatency(t *testing.T) {

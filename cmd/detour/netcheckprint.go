@@ -67,9 +67,13 @@ func portalAnswer(found bool) string {
 
 func homeAnswer(r netcheckReport) string {
 	for _, region := range r.Regions {
-		if region.Region == r.Home {
-			return regionTitle(region) + ": " + r.Reason
+		if region.Region != r.Home {
+			continue
 		}
+		if !r.HomeRelays {
+			return regionTitle(region) + ": " + r.Reason + ", but it cannot relay: all its nodes are STUNOnly"
+		}
+		return regionTitle(region) + ": " + r.Reason
 	}
 	return "none: " + r.Reason
 }

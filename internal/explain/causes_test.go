@@ -112,6 +112,9 @@ func system(op string, code syscall.Errno) error {
 func TestConnectionsAreExplainedByTheirCause(t *testing.T) {
 	refusal := func(code int) error { return fmt.Errorf("connect to relay: %w", &client.StatusError{Code: code}) }
 	proxy := func(code int) error { return fmt.Errorf("proxy p: %w", &client.StatusError{Code: code, Proxy: true}) }
+	via := func(err error) error {
+		return fmt.Errorf("connect to relay: %w", &client.ProxyError{Proxy: "proxy.test:3128", Err: err})
+	}
 	dns := func(notFound bool) error { return &net.DNSError{Err: "x", Name: "relay.test", IsNotFound: notFound} }
 	header := func(begin string) error {
 		e := tls.RecordHeaderError{Msg: "x"}
@@ -152,6 +155,15 @@ func TestConnectionsAreExplainedByTheirCause(t *testing.T) {
 		{"proxy forbids", proxy(403), Way{Host: "relay.test"}, Proxy, "allow CONNECT", "refuses us"},
 		{"proxy without a way", proxy(502), Way{Host: "relay.test"}, Proxy, "the proxy finds no way", "relay is running"},
 		{"proxy without a reason", proxy(418), Way{Host: "relay.test"}, Proxy, "HTTPS_PROXY", "URL of a relay"},
+
+		{"no proxy there", via(system("dial", syscall.ECONNREFUSED)), Way{Host: "relay.test"}, Proxy,
+			"nothing listens at the proxy's address: see HTTPS_PROXY.*relay.test in NO_PROXY", "relay running"},
+		{"no such proxy", via(dns(true)), Way{}, Proxy, "the DNS knows no such proxy: see HTTPS_PROXY", "host name right"},
+		{"proxy is silent", via(context.DeadlineExceeded), Way{}, Proxy, "the proxy does not answer: see", "relay"},
+		{"proxy hangs up", via(io.ErrUnexpectedEOF), Way{}, Proxy, "the proxy closes the connection: see", "URL of"},
+		{"proxy's certificate", via(client.ErrCertificate), Way{}, Proxy, "the proxy's certificate is not accepted", "--cert-name"},
+		{"proxy without TLS", via(header("HTTP/")), Way{}, Proxy, "write http:// for it: see HTTPS_PROXY", "check the port"},
+		{"malformed proxy", &client.ProxyError{Err: errors.New("x")}, Way{}, Proxy, "correct HTTPS_PROXY", "relay"},
 
 		{"redirect", &client.StatusError{Code: 302, Redirect: "http://portal.example"}, Way{}, Status, "leave the network that redirects", ""},
 		{"no upgrade", refusal(426), Way{}, Status, "pass the Upgrade and Connection headers on", "is this the URL"},

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"time"
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/explain"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -89,7 +89,7 @@ func (c Config) complete() (Config, error) {
 		c.LookupNetIP = net.DefaultResolver.LookupNetIP
 	}
 	if c.Dial.Proxy == nil {
-		c.Dial.Proxy = http.ProxyFromEnvironment
+		c.Dial.Proxy = reach.ProxyFromEnvironment
 	}
 	if c.Dial.DialContext == nil {
 		c.Dial.DialContext = new(net.Dialer).DialContext
