@@ -66,7 +66,7 @@ func (f *netcheckFlags) netcheck(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
-	return f.answer(cmd, newNetcheckReport(m, found, f.caFile != ""))
+	return f.answer(cmd, newNetcheckReport(m, found, f.in.caFile != ""))
 }
 
 // base is how to reach relays.
