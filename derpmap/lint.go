@@ -34,6 +34,7 @@ func Lint(source []byte, cfg LintConfig) []Finding {
 	}
 	l.lint(d.result)
 	d.conventions()
+	d.encoding(source)
 	slices.SortStableFunc(d.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path))
 	})
