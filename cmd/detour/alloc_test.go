@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os/exec"
 	"runtime"
 	"testing"
@@ -44,29 +43,16 @@ func allocationsPerPacket(tb testing.TB, window time.Duration) (float64, uint64)
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	p, err := startRelay(&relayFlags{stun: stunOff, selfCheck: checkOff, tls: tlsSelf, hostname: "127.0.0.1", stateDir: tb.TempDir(), listen: "127.0.0.1:0"},
-		nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- p.edge.Serve(ctx) }()
-	defer func() {
-		if err := p.stop(); err != nil {
-			tb.Error(err)
-		}
-		<-served
-	}()
-
+	r := runTestRelay(tb, quiet(tb), nil)
 	load := exec.CommandContext(ctx, "detour", "bench", "--insecure", "--rate", "200M", "--burst", "8",
-		"--duration", (window + 2*time.Second).String(), "https://"+p.edge.Addr().String()+"/derp")
+		"--duration", (window + 2*time.Second).String(), r.url)
 	load.Stdout, load.Stderr = io.Discard, io.Discard
 	if err := load.Start(); err != nil {
 		tb.Fatal(err)
 	}
 	defer load.Wait()
 
-	for p.packets() < 20_000 { // logins, pools and stacks are behind us
+	for r.Counters().Sent.Other.Packets < 20_000 { // logins, pools and stacks are behind us
 		select {
 		case <-ctx.Done():
 			tb.Fatal("the load did not come up")
@@ -74,10 +60,10 @@ func allocationsPerPacket(tb testing.TB, window time.Duration) (float64, uint64)
 		}
 	}
 	var before, after runtime.MemStats
-	sent := p.relay.Counters().Sent.Other.Packets
+	sent := r.Counters().Sent.Other.Packets
 	runtime.ReadMemStats(&before)
 	time.Sleep(window)
 	runtime.ReadMemStats(&after)
-	sent = p.relay.Counters().Sent.Other.Packets - sent
+	sent = r.Counters().Sent.Other.Packets - sent
 	return float64(after.Mallocs-before.Mallocs) / float64(max(1, sent)), sent
 }

@@ -39,18 +39,17 @@ func allocationsPerForward(tb testing.TB, window time.Duration) (float64, uint64
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	near, far := serveSibling(ctx, tb), serveSibling(ctx, tb)
-	linkTo(ctx, tb, near, far)
+	near, far := runSiblings(tb)
 
 	load := exec.CommandContext(ctx, "detour", "bench", "--insecure", "--rate", "200M", "--burst", "8",
-		"--duration", (window + 2*time.Second).String(), urlOf(near), urlOf(far))
+		"--duration", (window + 2*time.Second).String(), near.url, far.url)
 	load.Stdout, load.Stderr = io.Discard, io.Discard
 	if err := load.Start(); err != nil {
 		tb.Fatal(err)
 	}
 	defer load.Wait()
 
-	for far.relay.Counters().ForwardedIn < 20_000 { // logins, pools and stacks are behind us
+	for far.Counters().ForwardedIn < 20_000 { // logins, pools and stacks are behind us
 		select {
 		case <-ctx.Done():
 			tb.Fatal("the load did not come up")
@@ -58,10 +57,10 @@ func allocationsPerForward(tb testing.TB, window time.Duration) (float64, uint64
 		}
 	}
 	var before, after runtime.MemStats
-	forwarded := far.relay.Counters().ForwardedIn
+	forwarded := far.Counters().ForwardedIn
 	runtime.ReadMemStats(&before)
 	time.Sleep(window)
 	runtime.ReadMemStats(&after)
-	forwarded = far.relay.Counters().ForwardedIn - forwarded
+	forwarded = far.Counters().ForwardedIn - forwarded
 	return float64(after.Mallocs-before.Mallocs) / float64(max(1, forwarded)), forwarded
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -10,16 +9,15 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/internal/daemon"
+	"github.com/detour-relay/detour/internal/demo"
+	"github.com/detour-relay/detour/internal/notify"
 )
 
-const (
-	// demoPort is where the map is served, and the first port that a demo takes.
-	demoPort = 13340
-
-	// demoMost is how many regions a demo can have, and how many relays each: all of
-	// them are linked at the same moment, which is a lot for a small machine.
-	demoMost = 5
-)
+// demoPort is where the map is served, and the first port that a demo takes.
+const demoPort = 13340
 
 type demoFlags struct {
 	regions  int
@@ -89,11 +87,11 @@ func (f *demoFlags) define(cmd *cobra.Command) {
 
 // settle checks the flags and fills in what follows from them.
 func (f *demoFlags) settle(given func(flag string) bool) (err error) {
-	if f.regions < 1 || f.regions > demoMost {
-		return usagef("--regions %d: want 1 to %d", f.regions, demoMost)
+	if f.regions < 1 || f.regions > demo.Most {
+		return usagef("--regions %d: want 1 to %d", f.regions, demo.Most)
 	}
-	if f.nodes < 1 || f.nodes > demoMost {
-		return usagef("--nodes %d: want 1 to %d", f.nodes, demoMost)
+	if f.nodes < 1 || f.nodes > demo.Most {
+		return usagef("--nodes %d: want 1 to %d", f.nodes, demo.Most)
 	}
 	f.host, err = netip.ParseAddr(f.listen)
 	if err != nil || !f.host.IsLoopback() || f.host.Is4In6() {
@@ -121,24 +119,25 @@ func (f *demoFlags) settlePaths(given func(flag string) bool) (err error) {
 	return nil
 }
 
-func (f *demoFlags) demo(cmd *cobra.Command) (err error) {
-	log, err := newLogger(cmd.ErrOrStderr(), "auto", f.logLevel)
+func (f *demoFlags) demo(cmd *cobra.Command) error {
+	log, err := cli.NewLogger(cmd.ErrOrStderr(), "auto", f.logLevel)
 	if err != nil {
 		return err
 	}
 	ctx, stop := untilSignal(cmd.Context()) // from before there is anything to remove
 	defer stop()
-	setGCPercent()
-	state, err := openDemoState(f.stateDir)
+	daemon.SetGCPercent()
+	d, err := demo.Open(demo.Config{
+		Regions: f.regions, Nodes: f.nodes, Host: f.host, Port: f.port, MapFile: f.mapFile,
+		StateDir: f.stateDir, LogLevel: f.logLevel, Logger: log,
+	})
 	if err != nil {
-		return err
+		return spelt(err)
 	}
-	defer func() { err = errors.Join(err, state.close()) }()
-	d, err := startDemo(f, state, log)
-	if err != nil {
-		return err
-	}
-	return d.run(ctx, func() error { return d.report().print(cmd.OutOrStdout(), f.asJSON) })
+	return d.Run(ctx, func() error {
+		notify.Ready(log)
+		return newDemoReport(d.State()).print(cmd.OutOrStdout(), f.asJSON)
+	})
 }
 
 // untilSignal ends the context when the program is to end, also because the

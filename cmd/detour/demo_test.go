@@ -2,19 +2,12 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -106,84 +99,6 @@ func allFree(first, count int) bool {
 		udp.Close()
 	}
 	return true
-}
-
-func TestDemoPartsEndTogether(t *testing.T) {
-	idle := demoPart{"idle", func(ctx context.Context) error { <-ctx.Done(); return nil }}
-	for name, fault := range map[string]error{"with an error": errors.New("no more sockets"), "without one": nil} {
-		t.Run(name, func(t *testing.T) {
-			var text bytes.Buffer
-			log := slog.New(slog.NewTextHandler(&text, nil))
-			err := runParts(t.Context(), log, []demoPart{idle, {"relay 900a", func(context.Context) error { return fault }}, idle})
-			if err == nil || !errors.Is(err, fault) && fault != nil || !strings.HasPrefix(err.Error(), "relay 900a has ended unasked: ") {
-				t.Errorf("%v", err)
-			}
-			if !strings.Contains(text.String(), `level=ERROR msg="a part of the demo has ended`) || strings.Count(text.String(), "\n") != 1 {
-				t.Errorf("the log says:\n%s", &text)
-			}
-		})
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := runParts(ctx, slog.New(slog.DiscardHandler), []demoPart{idle, idle}); err != nil {
-		t.Errorf("ended by a signal: %v", err)
-	}
-}
-
-// The flags of a relay are not those of a demo, so its remedy does not do.
-func TestDemoSaysWhatToDoAboutATakenPort(t *testing.T) {
-	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	addr := taken.LocalAddr().(*net.UDPAddr).AddrPort()
-	state := demoState{dir: t.TempDir()}
-	meshKey, err := state.meshKeyFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = startDemoRelay("900a", addr.Addr(), int(addr.Port()), state, meshKey, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.HasPrefix(err.Error(), "relay 900a: listen ") ||
-		!strings.HasSuffix(err.Error(), ": stop what listens there, or choose other ports with --port (0: any free ones)") {
-		t.Error(err)
-	}
-}
-
-func TestDemoState(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	state, err := openDemoState("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := state.meshKeyFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
-		t.Errorf("mesh key: %v, %v", info, err)
-	}
-	before, _ := os.ReadFile(path)
-	if _, err := state.meshKeyFile(); err != nil {
-		t.Errorf("a second time: %v", err)
-	}
-	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) || len(before) == 0 {
-		t.Errorf("the mesh key is another")
-	}
-	if err := state.close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(state.dir); !os.IsNotExist(err) {
-		t.Errorf("the temporary directory is still there: %v", err)
-	}
-
-	kept, err := openDemoState(filepath.Join(t.TempDir(), "deep", "state"))
-	if err = errors.Join(err, kept.close()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(kept.dir); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestShellWord(t *testing.T) {

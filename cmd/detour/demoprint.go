@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/detour-relay/detour/internal/demo"
 )
 
 // A demoReport is what a demo says of itself once it is ready. The JSON names are stable.
@@ -35,18 +37,12 @@ type demoMapReport struct {
 	File string `json:"file"`
 }
 
-func (d *demo) report() demoReport {
-	r := demoReport{
-		Map:         demoMapReport{URL: fmt.Sprintf("http://%s/derpmap.json", d.mapAddr()), File: d.mapFile},
-		MeshKeyFile: d.meshKey,
-	}
-	for _, region := range d.regions {
-		entry := demoRegionReport{ID: region.entry.RegionID, Code: region.entry.RegionCode, Name: region.entry.RegionName}
-		for _, relay := range region.relays {
-			entry.Nodes = append(entry.Nodes, demoNodeReport{
-				Name: relay.name, URL: relay.url(), CertName: relay.pin,
-				ServerKey: relay.process.relay.PublicKey().String(), STUN: relay.process.stun.text(),
-			})
+func newDemoReport(now demo.State) demoReport {
+	r := demoReport{Map: demoMapReport{now.MapURL, now.MapFile}, MeshKeyFile: now.MeshKeyFile}
+	for _, region := range now.Regions {
+		entry := demoRegionReport{ID: region.ID, Code: region.Code, Name: region.Name}
+		for _, node := range region.Nodes {
+			entry.Nodes = append(entry.Nodes, demoNodeReport(node))
 		}
 		r.Regions = append(r.Regions, entry)
 	}

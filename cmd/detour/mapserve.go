@@ -17,7 +17,9 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/daemon"
 	"github.com/detour-relay/detour/internal/mapfeed"
+	"github.com/detour-relay/detour/internal/notify"
 )
 
 // How often another map is looked for, unless a flag says it.
@@ -142,7 +144,7 @@ func (f *serveFlags) serve(cmd *cobra.Command, name string) error {
 	}
 	return mapfeed.Serve(cmd.Context(), mapfeed.ServerConfig{
 		Listener: listener, Handler: handler, Feed: feed, Logger: log, Timeout: stopPatience,
-		Ready: func() { notifyReady(log) }, Stopping: func() { notifyStopping(log) },
+		Ready: func() { notify.Ready(log) }, Stopping: func() { notify.Stopping(log) },
 	})
 }
 
@@ -162,13 +164,13 @@ func (f *serveFlags) feed(
 	}
 	return mapfeed.NewFeed(mapfeed.FeedConfig{
 		Read: read, Whole: source.Whole(), Force: f.force, Handler: handler, Logger: log, Interval: f.interval, Hangup: hangup,
-		Reloading: func() { notifyReloading(log) }, Ready: func() { notifyReady(log) },
+		Reloading: func() { notify.Reloading(log) }, Ready: func() { notify.Ready(log) },
 	})
 }
 
 // mapBanner is what a map server prints when it begins to serve.
 func mapBanner(name string, m *derpmap.Map, listens net.Addr) string {
-	addr := boundAddr(listens)
+	addr, _ := netip.ParseAddrPort(listens.String())
 	if addr.Addr().IsUnspecified() {
 		addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
 	}
@@ -181,7 +183,7 @@ func mapBanner(name string, m *derpmap.Map, listens net.Addr) string {
 
 func listenForMaps(address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
-	if errors.Is(err, addressInUse) {
+	if daemon.AddressInUse(err) {
 		err = fmt.Errorf("%w: stop what listens there, or choose another address with --listen", err)
 	}
 	return listener, err

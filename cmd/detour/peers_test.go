@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,14 +12,14 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/key"
 )
 
 // A meshed relay runs in this process and has a mesh key.
 type meshed struct {
-	*relayProcess
-	url     string
+	*testRelay
 	keyFile string
 }
 
@@ -34,21 +32,9 @@ func startMeshed(t *testing.T, n int) (relays []*meshed) {
 		t.Fatal(err)
 	}
 	for range n {
-		f := &relayFlags{dev: true, tls: tlsOff, listen: "127.0.0.1:0", stun: stunOff, selfCheck: checkOff}
-		f.mesh.key.File = keyFile
-		p, err := startRelay(f, nil, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		served := make(chan error, 1)
-		go func() { served <- p.edge.Serve(context.Background()) }()
-		t.Cleanup(func() {
-			if err := p.stop(); err != nil {
-				t.Error(err)
-			}
-			<-served
-		})
-		relays = append(relays, &meshed{p, "http://" + p.edge.Addr().String() + "/derp", keyFile})
+		c := config.Defaults()
+		c.Dev, c.Listen, c.STUN, c.SelfCheck, c.Drain, c.Mesh.KeyFile = true, "127.0.0.1:0", config.STUNOff, config.CheckOff, 0, keyFile
+		relays = append(relays, &meshed{runTestRelay(t, c, nil), keyFile})
 	}
 	return relays
 }
@@ -79,9 +65,9 @@ func (m *meshed) join(t *testing.T, ideal string) key.Public {
 // are done, which the relay sees a little later.
 func (m *meshed) alone(t *testing.T, n int64) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); m.relay.Counters().Conns != n; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); m.Counters().Conns != n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d conns, want %d", m.relay.Counters().Conns, n)
+			t.Fatalf("%d conns, want %d", m.Counters().Conns, n)
 		}
 	}
 }

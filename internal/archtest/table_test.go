@@ -85,6 +85,19 @@ var table = []row{
 	{name: "internal/admin", own: []string{"relay", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
 	{name: "internal/takeover", own: []string{"key", "relay", "internal/netio"}, outside: []string{"github.com/cloudflare/tableflip"}},
 
+	{name: "internal/notify", own: none, outside: []string{"github.com/coreos/go-systemd/v22"}},
+	{
+		name: "internal/daemon",
+		own: []string{"key", "client", "relay", "internal/admin", "internal/certs", "internal/config", "internal/edge", "internal/health",
+			"internal/mesh", "internal/meshkey", "internal/notify", "internal/smallfile", "internal/stun", "internal/takeover"},
+		outside: none,
+	},
+	{
+		name:    "internal/demo",
+		own:     []string{"derpmap", "internal/certs", "internal/config", "internal/daemon", "internal/mapfeed", "internal/mesh", "internal/meshkey", "internal/smallfile"},
+		outside: none,
+	},
+
 	// For tests, and the commands.
 	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},
 	{name: "internal/archtest", own: none, outside: none},

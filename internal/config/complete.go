@@ -18,6 +18,7 @@ const (
 func Defaults() Config {
 	return Config{
 		MaxPending: 8192,
+		KeepAlive:  Duration(40 * time.Second),
 		TCP: TCP{
 			KeepAlive:    Duration(10 * time.Minute),
 			UserTimeout:  Duration(15 * time.Second),
@@ -127,6 +128,9 @@ func (c Config) checkTimes() *Error {
 		if t.d < 0 || t.d > 0 && time.Duration(t.d) < time.Millisecond {
 			return &Error{Setting: t.setting, What: t.d.String(), Remedy: "want 1ms or more, or 0"}
 		}
+	}
+	if k := time.Duration(c.KeepAlive); k != 0 && (k < 5*time.Second || k > 100*time.Second) {
+		return &Error{Setting: "keepalive", What: c.KeepAlive.String(), Remedy: "want 5s to 100s, or 0 for none"}
 	}
 	return nil
 }

@@ -51,6 +51,10 @@ type Config struct {
 	// gives way.
 	MaxPending int `json:"max-pending" yaml:"max-pending"`
 
+	// KeepAlive is the time between two KeepAlive frames to a peer, which keep
+	// proxies from cutting silent connections; 0: none.
+	KeepAlive Duration `json:"keepalive" yaml:"keepalive"`
+
 	TCP TCP `json:"tcp" yaml:"tcp"`
 
 	Mesh Mesh `json:"mesh" yaml:"mesh"`

@@ -57,6 +57,8 @@ func TestCompleteNamesTheSetting(t *testing.T) {
 		"tcp.keepalive -1s":                            func(c *Config) { c.TCP.KeepAlive = Duration(-time.Second) },
 		"tcp.user-timeout 1ns":                         func(c *Config) { c.TCP.UserTimeout = 1 },
 		"tcp.write-timeout 1µs":                        func(c *Config) { c.TCP.WriteTimeout = Duration(time.Microsecond) },
+		"keepalive 1s: want 5s to 100s":                func(c *Config) { c.KeepAlive = Duration(time.Second) },
+		"keepalive 2m0s":                               func(c *Config) { c.KeepAlive = Duration(2 * time.Minute) },
 		"mesh.ca is for siblings":                      func(c *Config) { c.Mesh.CA = "x" },
 		"mesh.rebalance is for a relay with siblings":  func(c *Config) { c.Mesh.Rebalance = map[string]string{"a": "b"} },
 		`self-check "maybe": choose auto`:              func(c *Config) { c.SelfCheck = "maybe" },

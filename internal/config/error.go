@@ -11,6 +11,10 @@ type Error struct {
 	Remedy  string // what to do; empty: What says it
 	Err     error  // the cause; instead of What, or after it
 
+	// More are names in braces that a front end knows besides the settings of a
+	// Config.
+	More []string
+
 	// Failed tells a setting that means something which could not be done from one
 	// that means nothing.
 	Failed bool
@@ -29,29 +33,57 @@ func (e *Error) Text(spell func(setting string) string) string {
 		b.WriteString(spell(e.Setting))
 	}
 	if e.What != "" {
-		b.WriteString(" " + Spell(e.What, spell))
+		if e.Setting != "" && !strings.HasPrefix(e.What, ",") {
+			b.WriteByte(' ')
+		}
+		b.WriteString(e.spell(e.What, spell))
 	}
 	if e.Err != nil {
 		if b.Len() > 0 {
 			b.WriteString(": ")
 		}
-		b.WriteString(e.Err.Error())
+		b.WriteString(Text(e.Err, spell))
 	}
 	if e.Remedy != "" {
-		b.WriteString(": " + Spell(e.Remedy, spell))
+		b.WriteString(": " + e.spell(e.Remedy, spell))
 	}
 	return b.String()
 }
 
-// Spell replaces the settings in braces by what spell has for them. Other braces
-// stay as they are.
-func Spell(text string, spell func(setting string) string) string {
+// Text is an error with the settings that it and what it wraps are about as spell has
+// them.
+func Text(err error, spell func(setting string) string) string {
+	if e, ok := err.(*Error); ok {
+		return e.Text(spell)
+	}
+	text := err.Error()
+	for _, inner := range unwrap(err) {
+		text = strings.Replace(text, inner.Error(), Text(inner, spell), 1)
+	}
+	return text
+}
+
+func unwrap(err error) []error {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		return e.Unwrap()
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			return []error{inner}
+		}
+	}
+	return nil
+}
+
+// spell replaces the names in braces by what spell has for them. Other braces stay as
+// they are.
+func (e *Error) spell(text string, spell func(setting string) string) string {
 	if !strings.Contains(text, "{") {
 		return text
 	}
 	var pairs []string
-	for _, setting := range Settings() {
-		pairs = append(pairs, "{"+setting+"}", spell(setting))
+	for _, name := range append(Settings(), e.More...) {
+		pairs = append(pairs, "{"+name+"}", spell(name))
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
 }

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// tidied plays a relay under a clock of its own: each step sets the number of
+// trimmed plays a relay under a clock of its own: each step sets the number of
 // conns and the packets a second and lets time pass. It returns when memory was
 // given back, in seconds from the start.
-func tidied(t *testing.T, steps []tidyStepTest) (at []int) {
+func trimmed(t *testing.T, steps []trimStepTest) (at []int) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var mu sync.Mutex
 		var conns, rate, before int
 		since := began
-		m := memoryTidier{
+		m := memoryTrimmer{
 			conns: func() int {
 				mu.Lock()
 				defer mu.Unlock()
@@ -46,29 +46,29 @@ func tidied(t *testing.T, steps []tidyStepTest) (at []int) {
 	return at
 }
 
-type tidyStepTest struct {
+type trimStepTest struct {
 	conns, rate int
 	wait        time.Duration
 }
 
-func TestMemoryTidier(t *testing.T) {
+func TestMemoryTrimmer(t *testing.T) {
 	for name, c := range map[string]struct {
-		steps []tidyStepTest
+		steps []trimStepTest
 		want  []int
 	}{
-		"nothing happens":         {[]tidyStepTest{{0, 0, time.Hour}}, nil},
-		"few conns":               {[]tidyStepTest{{50, 0, time.Hour}}, nil},
-		"busy without conns":      {[]tidyStepTest{{0, 1e6, time.Hour}}, nil},
-		"a rush":                  {[]tidyStepTest{{0, 0, time.Minute}, {5000, 0, time.Hour}}, []int{70, 100}},
-		"a small change after":    {[]tidyStepTest{{5000, 0, time.Hour}, {5300, 0, time.Hour}}, []int{10, 40}},
-		"they leave":              {[]tidyStepTest{{5000, 0, time.Hour}, {0, 0, time.Hour}}, []int{10, 40, 3610, 3640}},
-		"traffic at once":         {[]tidyStepTest{{5000, 1e5, time.Hour}}, nil},
-		"traffic between":         {[]tidyStepTest{{5000, 0, 20 * time.Second}, {5000, 1e5, time.Minute}, {5000, 0, time.Hour}}, []int{10, 90}},
-		"little traffic":          {[]tidyStepTest{{5000, 1000, time.Hour}}, []int{10, 40}},
-		"another rush in the gap": {[]tidyStepTest{{1000, 0, 17 * time.Second}, {9000, 0, time.Hour}}, []int{10, 40, 70}},
+		"nothing happens":         {[]trimStepTest{{0, 0, time.Hour}}, nil},
+		"few conns":               {[]trimStepTest{{50, 0, time.Hour}}, nil},
+		"busy without conns":      {[]trimStepTest{{0, 1e6, time.Hour}}, nil},
+		"a rush":                  {[]trimStepTest{{0, 0, time.Minute}, {5000, 0, time.Hour}}, []int{70, 100}},
+		"a small change after":    {[]trimStepTest{{5000, 0, time.Hour}, {5300, 0, time.Hour}}, []int{10, 40}},
+		"they leave":              {[]trimStepTest{{5000, 0, time.Hour}, {0, 0, time.Hour}}, []int{10, 40, 3610, 3640}},
+		"traffic at once":         {[]trimStepTest{{5000, 1e5, time.Hour}}, nil},
+		"traffic between":         {[]trimStepTest{{5000, 0, 20 * time.Second}, {5000, 1e5, time.Minute}, {5000, 0, time.Hour}}, []int{10, 90}},
+		"little traffic":          {[]trimStepTest{{5000, 1000, time.Hour}}, []int{10, 40}},
+		"another rush in the gap": {[]trimStepTest{{1000, 0, 17 * time.Second}, {9000, 0, time.Hour}}, []int{10, 40, 70}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := tidied(t, c.steps)
+			got := trimmed(t, c.steps)
 			if len(got) != len(c.want) {
 				t.Fatalf("gave memory back at %v s, want %v", got, c.want)
 			}
@@ -82,13 +82,13 @@ func TestMemoryTidier(t *testing.T) {
 }
 
 // While conns keep coming there is nothing to give back yet.
-func TestMemoryTidierWaitsForTheRushToEnd(t *testing.T) {
-	var steps []tidyStepTest
+func TestMemoryTrimmerWaitsForTheRushToEnd(t *testing.T) {
+	var steps []trimStepTest
 	for i := range 20 {
-		steps = append(steps, tidyStepTest{conns: 500 * (i + 1), wait: tidyLook})
+		steps = append(steps, trimStepTest{conns: 500 * (i + 1), wait: trimLook})
 	}
-	steps = append(steps, tidyStepTest{conns: 10000, wait: time.Hour})
-	got := tidied(t, steps)
+	steps = append(steps, trimStepTest{conns: 10000, wait: time.Hour})
+	got := trimmed(t, steps)
 	if len(got) != 2 || got[0] < 100 {
 		t.Errorf("gave memory back at %v s, want twice, after the rush of 100 s", got)
 	}

@@ -1,17 +1,19 @@
-package main
+package daemon
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/detour-relay/detour/internal/config"
 )
 
-const stateDirHelp = "$STATE_DIRECTORY, /var/lib/detour for root, else the user's own"
-
-// defaultStateDir returns where a program keeps what must outlive it: where the
-// service manager says, else where the system's custom has it.
-func defaultStateDir() (string, error) {
+// stateDir returns where a relay keeps what must outlive it: where its settings or
+// the service manager say, else where the system's custom has it.
+func stateDir(cfg config.Config) (string, error) {
+	if cfg.StateDir != "" {
+		return cfg.StateDir, nil
+	}
 	if dir := os.Getenv("STATE_DIRECTORY"); dir != "" {
 		return dir, nil
 	}
@@ -27,7 +29,7 @@ func defaultStateDir() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", errors.New("--state-dir is missing, and there is no home directory to choose one in")
+		return "", &config.Error{Setting: "state-dir", What: "is missing, and there is no home directory to choose one in"}
 	}
 	return filepath.Join(home, ".local", "state", "detour"), nil
 }

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/detour-relay/detour/internal/notify"
+)
+
+const (
+	// drainSettle bounds the wait for connections that were accepted just before
+	// the relay stopped accepting.
+	drainSettle = time.Second
+
+	// drainTimeout is how much longer than asked for draining may take.
+	drainTimeout = 5 * time.Second
+
+	drainReport = time.Second
+)
+
+// Drain sends all peers elsewhere, spread over the time that the settings give, and
+// returns when none is left or ctx is done; then it gives up the links. The
+// siblings stay until then, so that packets can follow the peers. Its error says
+// that peers are left, whom Stop will cut off. Who calls it again waits for the
+// first.
+func (d *Daemon) Drain(ctx context.Context) error {
+	d.drained.Do(func() { d.drainError = d.drain(ctx) })
+	return d.drainError
+}
+
+func (d *Daemon) drain(ctx context.Context) error {
+	switch d.enter(Draining) {
+	case Stopped:
+		return nil
+	case Serving:
+		<-d.started
+	}
+	over := time.Duration(d.Config().Drain)
+	if !d.takenOver() {
+		d.log.Info("stopping", "drain", over.String())
+		d.notify(notify.Stopping)
+		d.health.Drain()
+	}
+	err := d.sendAway(ctx, over)
+	d.unlink()
+	d.links.Wait()
+	return err
+}
+
+// sendAway returns when all peers are gone, or time is up.
+func (d *Daemon) sendAway(ctx context.Context, over time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, over+drainTimeout)
+	defer cancel()
+	settle, settled := context.WithTimeout(ctx, min(over, drainSettle))
+	d.edge.Drain(settle)
+	settled()
+	d.health.Drain() // not before: after a takeover, peers are welcome at this address all the time
+
+	var reporting sync.WaitGroup
+	defer reporting.Wait()
+	defer cancel()
+	reporting.Go(func() { d.reportDrain(ctx) })
+	began := time.Now()
+	if err := d.relay.Drain(ctx, over); err != nil {
+		d.log.Warn("peers are left that will be cut off", "conns", d.edge.Conns(), "reason", err)
+		return err
+	}
+	d.log.Info("all peers have left", "took", time.Since(began).String())
+	return nil
+}
+
+// reportDrain logs how many are left, once a second while that changes.
+func (d *Daemon) reportDrain(ctx context.Context) {
+	tick := time.NewTicker(drainReport)
+	defer tick.Stop()
+	for last := -1; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if left := d.edge.Conns(); left != last {
+			d.log.Info("draining", "conns", left)
+			last = left
+		}
+	}
+}
+
+// takenOver reports whether another process serves at our addresses.
+func (d *Daemon) takenOver() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.taken
+}

@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/meshkey"
+	"github.com/detour-relay/detour/internal/smallfile"
+	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
+)
+
+// identity loads or makes the relay's private key.
+func (d *Daemon) identity(cfg config.Config) (key.Private, error) {
+	if cfg.Dev {
+		return key.NewPrivate(), nil
+	}
+	path := cfg.RelayKey
+	if path == "" {
+		dir, err := stateDir(cfg)
+		if err != nil {
+			return key.Private{}, err
+		}
+		path = filepath.Join(dir, "relay.key")
+	}
+	// An error shows again below, where it is told.
+	os.MkdirAll(filepath.Dir(path), 0o700) // nobody else has business beside a private key
+	identity, created, err := key.LoadOrCreateFile(path)
+	if created {
+		d.log.Info("made a key for the relay", "file", path)
+	}
+	if err == nil {
+		warnOfModes(path, d.log)
+	}
+	return identity, err
+}
+
+// warnOfModes tells of a key that is not the relay's alone: who has it is the
+// relay, to its peers.
+func warnOfModes(path string, log *slog.Logger) {
+	if smallfile.OpenToOthers(path) {
+		log.Warn("every user of this machine can read the relay's private key: chmod 600 it", "file", path)
+	}
+	if dir := filepath.Dir(path); smallfile.WritableByOthers(dir) {
+		log.Warn("every user of this machine can replace what is in the state directory: chmod 700 it", "dir", dir)
+	}
+}
+
+// openSource opens the source of the TLS mode; nil without TLS.
+func openSource(cfg config.Config, log *slog.Logger) (certs.Source, error) {
+	switch cfg.TLS.Mode {
+	case config.TLSFiles:
+		return certs.OpenFiles(certs.FilesConfig{CertFile: cfg.TLS.Cert, KeyFile: cfg.TLS.Key, Host: cfg.Hostname, Logger: log})
+	case config.TLSSelf:
+		dir, err := stateDir(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return certs.OpenSelf(certs.SelfConfig{Host: cfg.Hostname, StateDir: dir, Logger: log})
+	}
+	return nil, nil
+}
+
+// meshKeys loads the mesh keys, and makes sure that there are some if the relay
+// needs them.
+func (d *Daemon) meshKeys(cfg config.Config) ([]key.Mesh, error) {
+	keys, from, err := meshkey.Load(cfg.Mesh.KeyFile)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(keys) == 0 && cfg.Mesh.Used():
+		return nil, &config.Error{
+			Setting: "mesh.with", What: `, {mesh.dns} and {mesh.srv} need the mesh key of the region`,
+			Remedy: `make one with "detour key mesh --out mesh.key" and give it to every relay with {mesh.key-file}`,
+		}
+	}
+	d.meshKeysFrom, d.meshKeyCount = from, len(keys)
+	return keys, nil
+}
+
+func (d *Daemon) warnOfMeshKey(cfg config.Config) {
+	if meshkey.OpenToOthers(cfg.Mesh.KeyFile) {
+		d.log.Warn("every user of this machine can read the mesh key: chmod o= the file", "file", cfg.Mesh.KeyFile)
+	}
+}
+
+// admit is who may come in: the peers of our own self-check, and whom the options
+// admit.
+func (d *Daemon) admit() func(context.Context, relay.Applicant) (relay.Admission, error) {
+	ask := d.options.Admit
+	if ask == nil {
+		return nil
+	}
+	return func(ctx context.Context, a relay.Applicant) (relay.Admission, error) {
+		if d.own.know(a.Peer) {
+			return relay.Admission{}, nil
+		}
+		return ask(ctx, a)
+	}
+}
+
+// readRoots reads the authorities to trust; nil for no file: those of the system.
+func readRoots(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate: want a PEM file with -----BEGIN CERTIFICATE-----", path)
+	}
+	return pool, nil
+}

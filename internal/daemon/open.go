@@ -1,0 +1,276 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/detour-relay/detour/internal/admin"
+	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/mesh"
+	"github.com/detour-relay/detour/internal/takeover"
+	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
+)
+
+// Options are what a relay is given besides its settings. Zero fields mean the
+// default.
+type Options struct {
+	// Logger gets what Config.Log.Level lets through; nil discards.
+	Logger *slog.Logger
+
+	// Takeover hands the relay's sockets to another process, and may have those of
+	// the one before. Nil: neither.
+	Takeover *takeover.Takeover
+
+	// Listener and PacketConn are taken instead of binding the addresses of Listen
+	// and STUN. The Daemon closes them, also if Open fails.
+	Listener   net.Listener
+	PacketConn *net.UDPConn
+
+	// Admit decides who may come in, as relay.Config.Admit; nil admits everybody.
+	// It is not asked about the peers of the relay's own self-check.
+	Admit func(context.Context, relay.Applicant) (relay.Admission, error)
+
+	// Version is shown to operators.
+	Version string
+
+	// Service tells the service manager of this process what the relay is doing.
+	Service bool
+
+	// Spell says how operators call a setting; nil: by its path.
+	Spell func(setting string) string
+}
+
+// A Daemon is one relay. Its methods may be called by any goroutine.
+type Daemon struct {
+	// Set once.
+	options  Options
+	log      *slog.Logger
+	level    *slog.LevelVar
+	relay    *relay.Server
+	source   *sources // nil without TLS
+	edge     *edge.Server
+	stun     *stunService // nil without STUN
+	mesh     *mesh.Mesh   // nil without siblings
+	health   *health.Health
+	status   *opsServer // nil unless asked for, as profiles
+	profiles *opsServer
+	own      visitors
+
+	meshKeysFrom string // where the mesh keys are from
+	meshKeyCount int
+
+	// beside is done when what runs beside the listener ends; links, which belongs to
+	// the goroutines of mesh, ends earlier: when the relay has drained.
+	beside     context.Context
+	endBeside  context.CancelFunc
+	links      sync.WaitGroup
+	running    sync.WaitGroup
+	linked     context.Context
+	unlink     context.CancelFunc
+	started    chan struct{} // closed when Run has started all there is
+	drained    sync.Once
+	drainError error // set in drained
+	stopped    sync.Once
+	stopError  error // set in stopped
+
+	reloading sync.Mutex // held over a reload
+
+	mu     sync.Mutex
+	config config.Config // guarded by mu; complete
+	phase  Phase         // guarded by mu
+	taken  bool          // guarded by mu: another process has taken over
+	reload ReloadState   // guarded by mu
+}
+
+// Open checks the settings and makes a relay of them, sockets included. Nobody is
+// answered before Run. An error about a setting is a [*config.Error].
+func Open(cfg config.Config, o Options) (*Daemon, error) {
+	cfg, err := Complete(cfg, o.Takeover)
+	if err != nil {
+		return nil, errors.Join(err, closeGiven(o))
+	}
+	d := &Daemon{options: o, config: cfg, started: make(chan struct{})}
+	d.log, d.level = leveled(o.Logger, cfg.Log.Level)
+	d.beside, d.endBeside = context.WithCancel(context.Background())
+	d.linked, d.unlink = context.WithCancel(d.beside)
+	if err := d.open(cfg); err != nil {
+		return nil, errors.Join(err, d.Stop(), closeGiven(o))
+	}
+	d.logStart(cfg)
+	return d, nil
+}
+
+// closeGiven closes the sockets of a relay that did not come to be.
+func closeGiven(o Options) (err error) {
+	if o.Listener != nil {
+		err = o.Listener.Close()
+	}
+	if o.PacketConn != nil {
+		err = errors.Join(err, o.PacketConn.Close())
+	}
+	if errors.Is(err, net.ErrClosed) { // whoever had it has closed it already
+		return nil
+	}
+	return err
+}
+
+// open makes everything that can fail, in the order in which a person would want to
+// hear about it.
+func (d *Daemon) open(cfg config.Config) error {
+	identity, secure, err := d.openKeys(cfg)
+	if err != nil {
+		return err
+	}
+	if err := d.openRelay(cfg, identity); err != nil {
+		return err
+	}
+	if err := d.openOps(cfg); err != nil {
+		return err
+	}
+	listener, inherited, err := d.openListener(cfg)
+	if err != nil {
+		return err
+	}
+	if d.health, err = health.New(d.healthConfig(cfg, boundAddr(listener.Addr()))); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if err := d.openEdge(cfg, listener, inherited, secure); err != nil {
+		return err
+	}
+	if d.stun, err = d.openSTUN(cfg); err != nil {
+		return err
+	}
+	d.serveOps()
+	return nil
+}
+
+// openKeys loads or makes the certificate and the relay's own key.
+func (d *Daemon) openKeys(cfg config.Config) (identity key.Private, secure *tls.Config, err error) {
+	source, err := openSource(cfg, d.log)
+	if err != nil {
+		return identity, nil, err
+	}
+	if identity, err = d.identity(cfg); err != nil || source == nil {
+		return identity, nil, err
+	}
+	meta, err := certs.NewMeta(identity.Public())
+	if err != nil {
+		return identity, nil, err
+	}
+	d.source = newSources(source)
+	return identity, certs.TLSConfig(d.source, meta), nil
+}
+
+func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
+	keys, err := d.meshKeys(cfg)
+	if err != nil {
+		return err
+	}
+	d.relay, err = relay.New(relay.Config{
+		Key:          identity,
+		MeshKeys:     keys,
+		Admit:        d.admit(),
+		KeepAlive:    orOff(cfg.KeepAlive),
+		WriteTimeout: orOff(cfg.TCP.WriteTimeout),
+		Logger:       d.log,
+	})
+	if err == nil {
+		d.mesh, err = openMesh(cfg, d.relay, d.log)
+	}
+	return err
+}
+
+func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bool, secure *tls.Config) (err error) {
+	d.edge, err = edge.Listen(edge.Config{
+		Relay:           d.relay,
+		Listen:          cfg.Listen,
+		Listener:        listener,
+		TLS:             secure,
+		Home:            cfg.Home,
+		Healthy:         d.health.Healthy,
+		AcceptPerSecond: cfg.Accept.Limit,
+		AcceptBurst:     cfg.Accept.Burst,
+		MaxPending:      cfg.MaxPending,
+		KeepAlive:       orOff(cfg.TCP.KeepAlive),
+		UserTimeout:     orOff(cfg.TCP.UserTimeout),
+		Logger:          d.log,
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if inherited {
+		return nil
+	}
+	return d.options.Takeover.Keep(socketName("listen", cfg.Listen), d.edge.Listener())
+}
+
+// serveOps gives operators what they ask for, now that all of it is there.
+func (d *Daemon) serveOps() {
+	d.status.handle(admin.New(admin.Config{
+		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
+	}))
+	d.profiles.handle(newProfiles())
+}
+
+// siblings is what /status shows of them.
+func (d *Daemon) siblings() any { return d.siblingStates() }
+
+func (d *Daemon) siblingStates() []mesh.State {
+	if d.mesh == nil {
+		return []mesh.State{}
+	}
+	return d.mesh.Siblings()
+}
+
+// orOff turns the 0 of a setting, which means off, into the negative value of a
+// configuration below, whose 0 means the default.
+func orOff(d config.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return time.Duration(d)
+}
+
+// spelling is how the operator calls settings.
+func (d *Daemon) spelling() func(setting string) string {
+	if d.options.Spell != nil {
+		return d.options.Spell
+	}
+	return func(setting string) string { return setting }
+}
+
+// failed is an error about what a setting asks for.
+func failed(setting string, err error, remedy string) error {
+	return &config.Error{Setting: setting, Err: err, Remedy: remedy, Failed: true}
+}
+
+// openMesh makes the mesh of a relay; nil without siblings.
+func openMesh(cfg config.Config, r *relay.Server, log *slog.Logger) (*mesh.Mesh, error) {
+	if !cfg.Mesh.Used() {
+		return nil, nil
+	}
+	entries, err := meshEntries(cfg)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := readRoots(cfg.Mesh.CA)
+	if err != nil {
+		return nil, &config.Error{Setting: "mesh.ca", Err: err}
+	}
+	m, err := mesh.New(mesh.Config{
+		Relay: r, Entries: entries, DNS: cfg.Mesh.DNS, SRV: cfg.Mesh.SRV, RootCAs: roots, Rebalance: cfg.Mesh.Rebalance, Logger: log,
+	})
+	if err != nil {
+		return nil, &config.Error{Err: err}
+	}
+	return m, nil
+}

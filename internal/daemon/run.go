@@ -1,0 +1,152 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/detour-relay/detour/internal/mesh"
+	"github.com/detour-relay/detour/internal/notify"
+)
+
+const (
+	// linkTimeout bounds how long a process that takes over waits for its links, so
+	// that peers do not come to it before it reaches those of its siblings.
+	linkTimeout = 3 * time.Second
+	linkLook    = 10 * time.Millisecond
+
+	// stopTimeout bounds the end of a relay that has drained: conns are closed at
+	// once, so it is long only if something is stuck.
+	stopTimeout = 10 * time.Second
+)
+
+// Run serves until ctx is done or another process has taken over, then drains and
+// stops. After a takeover, ctx cuts the draining short. Run returns early if
+// somebody else stops the relay. It may be called once.
+func (d *Daemon) Run(ctx context.Context) error {
+	if before := d.enter(Serving); before != Opened {
+		return fmt.Errorf("daemon: the relay is %s and cannot run again", before)
+	}
+	accepting := d.start()
+	if d.serveUntil(ctx) {
+		d.log.Info("another process has taken over", "drain", d.Config().Drain.String())
+		d.Drain(ctx)
+	} else if d.beside.Err() == nil {
+		d.Drain(context.WithoutCancel(ctx))
+	}
+	err := errors.Join(d.Stop(), <-accepting)
+	d.options.Takeover.Wait()
+	d.running.Wait()
+	d.log.Info("relay stopped")
+	return err
+}
+
+// start begins everything there is. The result gets what accepting ends with.
+func (d *Daemon) start() <-chan error {
+	defer close(d.started)
+	if d.source != nil {
+		d.running.Go(func() { d.source.Run(d.beside) })
+	}
+	d.trimMemory()
+	d.running.Go(func() { d.status.serve(d.log) })
+	d.running.Go(func() { d.profiles.serve(d.log) })
+	if d.mesh != nil {
+		d.links.Go(func() { d.mesh.Run(d.linked) })
+		if d.options.Takeover.TakesOver() {
+			d.awaitLinks()
+		}
+	}
+	if err := d.options.Takeover.Follow(d.linked, d.relay); err != nil {
+		d.log.Warn("peers of the process before are out of reach until they have moved", "reason", err)
+	}
+	accepting := make(chan error, 1)
+	go func() { accepting <- d.edge.Serve(d.beside) }()
+	d.stun.start(d.log)
+	d.ready()
+	d.running.Go(func() { d.health.Run(d.beside) })
+	return accepting
+}
+
+// ready tells those who wait for it that the relay serves.
+func (d *Daemon) ready() {
+	if d.options.Takeover.TakesOver() {
+		d.notify(notify.Takeover) // before the old process can end, which is the main one until then
+	} else {
+		d.notify(notify.Ready)
+	}
+	if err := d.options.Takeover.Ready(); err != nil {
+		d.log.Warn("the process before cannot be told that this one is ready", "reason", err)
+	}
+}
+
+// serveUntil returns when ctx is done, somebody stops the relay, or another process
+// has taken over, which it reports.
+func (d *Daemon) serveUntil(ctx context.Context) (takenOver bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.beside, cancel)()
+	if !d.options.Takeover.Watch(ctx, d.linked, d.relay, d.log) {
+		return false
+	}
+	d.mu.Lock()
+	d.taken = true
+	d.mu.Unlock()
+	d.closeOps()  // they are the other process's now; errors do not matter any more
+	d.stun.stop() // before it becomes silent: what it hears, the other does not
+	return true
+}
+
+// awaitLinks waits until each sibling is linked, or is known to be out of reach.
+func (d *Daemon) awaitLinks() {
+	tick := time.NewTicker(linkLook)
+	defer tick.Stop()
+	for end := time.Now().Add(linkTimeout); time.Now().Before(end) && !settled(d.mesh.Siblings()); {
+		select {
+		case <-tick.C:
+		case <-d.beside.Done():
+			return
+		}
+	}
+}
+
+// settled reports whether no link is still to come up.
+func settled(siblings []mesh.State) bool {
+	for _, s := range siblings {
+		known := s.Status == mesh.Linked || s.Status == mesh.Self || s.Status == mesh.Known
+		if !known && s.LastError == "" {
+			return false
+		}
+	}
+	return len(siblings) > 0
+}
+
+// Stop ends all conns, closes the sockets and returns when nothing is left but Run's
+// return. It may be called in any phase, and more than once.
+func (d *Daemon) Stop() error {
+	d.stopped.Do(func() { d.stopError = d.stop() })
+	return d.stopError
+}
+
+func (d *Daemon) stop() error {
+	before := d.enter(Stopped)
+	d.unlink()
+	d.endBeside()
+	if before != Opened {
+		<-d.started
+	}
+	d.links.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	errs := []error{d.closeOps(), d.stun.stop()}
+	if d.relay != nil {
+		errs = append(errs, d.relay.Shutdown(ctx))
+	}
+	if d.edge != nil {
+		errs = append(errs, d.edge.Shutdown(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// closeOps closes what listens for operators.
+func (d *Daemon) closeOps() error { return errors.Join(d.status.close(), d.profiles.close()) }

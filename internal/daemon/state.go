@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/mesh"
+	"github.com/detour-relay/detour/relay"
+)
+
+// A State is a relay at one moment. Its JSON names are stable.
+type State struct {
+	Phase     Phase           `json:"phase"`
+	PublicKey string          `json:"public_key"`
+	Listen    string          `json:"listen"` // the address that it got
+	URL       string          `json:"url"`    // where peers find it, as far as the relay can know
+	STUN      string          `json:"stun"`   // the address that it got; empty: off
+	Admin     string          `json:"admin"`  // as STUN
+	Pprof     string          `json:"pprof"`  // as STUN
+	Health    health.Snapshot `json:"health"`
+	Siblings  []mesh.State    `json:"siblings"`
+	Conns     int             `json:"conns"`
+
+	// Pin is what peers trust a self-signed certificate by; empty: they trust an
+	// authority, or there is no TLS.
+	Pin         string             `json:"pin"`
+	Certificate *certs.Description `json:"certificate"` // null without TLS
+
+	Reload      *ReloadState `json:"reload"` // null: there was none
+	Descriptors Descriptors  `json:"descriptors"`
+}
+
+// State returns the state now.
+func (d *Daemon) State() State {
+	cfg := d.Config()
+	bound := boundAddr(d.edge.Addr())
+	s := State{
+		PublicKey: d.relay.PublicKey().String(), Listen: d.edge.Addr().String(), URL: d.address(cfg.Hostname, bound).url(),
+		Admin: d.status.addr(), Pprof: d.profiles.addr(),
+		Health: d.health.Snapshot(), Siblings: d.siblingStates(), Conns: d.edge.Conns(), Descriptors: descriptors(),
+	}
+	if addr := d.stun.addr(); addr.IsValid() {
+		s.STUN = addr.String()
+	}
+	if d.source != nil {
+		shown := d.source.Describe()
+		s.Certificate = &shown
+		s.Pin, _ = d.source.Trust()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.Phase = d.phaseLocked()
+	if !d.reload.At.IsZero() {
+		last := d.reload
+		s.Reload = &last
+	}
+	return s
+}
+
+// SiblingNames are all siblings as the operator named them, without their pins.
+func SiblingNames(cfg config.Config) (names []string) {
+	entries, _ := meshEntries(cfg) // checked when the relay was opened
+	for _, e := range entries {
+		names = append(names, e.Name)
+	}
+	names = append(names, cfg.Mesh.DNS...)
+	return append(names, cfg.Mesh.SRV...)
+}
+
+// Counters returns the numbers of the engine. It is cheap.
+func (d *Daemon) Counters() relay.Counters { return d.relay.Counters() }

@@ -1,0 +1,41 @@
+package demo
+
+import "fmt"
+
+// A State is what a demo consists of.
+type State struct {
+	Regions     []Region
+	MapURL      string
+	MapFile     string
+	MeshKeyFile string
+}
+
+// A Region is one of the map.
+type Region struct {
+	ID         int
+	Code, Name string
+	Nodes      []Node
+}
+
+// A Node is one relay of a region.
+type Node struct {
+	Name      string
+	URL       string
+	CertName  string // its pin
+	ServerKey string
+	STUN      string // UDP address
+}
+
+// State returns what the demo consists of. It does not change.
+func (d *Demo) State() State {
+	s := State{MapURL: fmt.Sprintf("http://%s/derpmap.json", d.maps.Addr()), MapFile: d.mapFile, MeshKeyFile: d.meshKey}
+	for _, r := range d.regions {
+		entry := Region{ID: r.entry.RegionID, Code: r.entry.RegionCode, Name: r.entry.RegionName}
+		for _, relay := range r.relays {
+			now := relay.daemon.State()
+			entry.Nodes = append(entry.Nodes, Node{relay.name, now.URL, relay.pin, now.PublicKey, now.STUN})
+		}
+		s.Regions = append(s.Regions, entry)
+	}
+	return s
+}
