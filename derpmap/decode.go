@@ -74,6 +74,9 @@ func (d *decoder) decode(root *tree) {
 // else.
 func (d *decoder) isMap(root *tree) bool {
 	switch {
+	case root.kind == list && len(root.items) > 0 && root.items[0].find("HostName") >= 0:
+		d.refuse("", root, "not-a-map", "this is a list of nodes, not a map", "put it into the Nodes of a region, and that into Regions")
+		return false
 	case root.kind == list:
 		d.refuse("", root, "type", "a map is an object with the field Regions, not a list", listRemedy(d.form))
 		return false

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -84,21 +85,43 @@ func strayAt(source []byte, offset int) (Finding, bool) {
 // snippet knows a piece that was cut out of a map or of a policy file.
 func snippet(source []byte) (Finding, bool) {
 	inner := bytes.TrimSpace(source)
-	whole := append(append([]byte("{"), inner...), "\n}"...)
-	value, err := hujson.Parse(whole)
-	if err != nil {
-		return Finding{}, false
-	}
-	first, _ := value.Value.(*hujson.Object)
-	if first == nil || len(first.Members) == 0 {
-		return Finding{}, false
-	}
-	name, _ := first.Members[0].Name.Value.(hujson.Literal)
 	at := placeOf(source, len(source)-len(bytes.TrimLeft(source, " \t\n")))
-	if _, err := strconv.Atoi(name.String()); err == nil {
-		return finding("snippet", at, "this is the inside of Regions", `put {"Regions": { before it and }} behind it`), true
+	if value, err := hujson.Parse(around("{", inner, "}")); err == nil {
+		object, _ := value.Value.(*hujson.Object)
+		if object == nil || len(object.Members) == 0 {
+			return Finding{}, false
+		}
+		name, _ := object.Members[0].Name.Value.(hujson.Literal)
+		what, remedy := piece(name.String())
+		return finding("snippet", at, what, remedy), true
 	}
-	return finding("snippet", at, "this is the inside of an object", "put { before it and } behind it"), true
+	if value, err := hujson.Parse(around("[", inner, "]")); err == nil {
+		if list, _ := value.Value.(*hujson.Array); list != nil && len(list.Elements) > 1 && inner[0] == '{' {
+			return finding("snippet", at, "these are several objects without what they belong to",
+				"put nodes into the Nodes of a region, and regions into Regions with their IDs as keys"), true
+		}
+	}
+	return Finding{}, false
+}
+
+// around closes the inner text on a line of its own, since it may end in a comment.
+func around(open string, inner []byte, end string) []byte {
+	return append(append([]byte(open), inner...), "\n"+end...)
+}
+
+// piece says of what an object is a piece that begins with a name.
+func piece(name string) (what, remedy string) {
+	_, err := strconv.Atoi(name)
+	field := func(f string) bool { return strings.EqualFold(f, name) }
+	switch {
+	case err == nil:
+		return "this is the inside of Regions", `put {"Regions": { before it and }} behind it`
+	case field("HostName"), field("Name"):
+		return "this is the inside of a node", `put {"Regions": {"900": {"RegionID": 900, "Nodes": [{ before it and }]}}} behind it`
+	case slices.ContainsFunc(regionFields, field):
+		return "this is the inside of a region", `put {"Regions": {"900": { before it and }}} behind it`
+	}
+	return "this is the inside of an object", "put { before it and } behind it"
 }
 
 // unclosed says which brackets are open where the text ends.

@@ -2,8 +2,10 @@ package derpmap
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -193,6 +195,44 @@ func TestNewFetcherRefuses(t *testing.T) {
 	} {
 		if _, err := NewFetcher(cfg); err == nil {
 			t.Errorf("%+v", cfg)
+		}
+	}
+}
+
+// A refused URL is not repeated with its password.
+func TestNewFetcherKeepsPasswordsOutOfErrors(t *testing.T) {
+	for _, cfg := range []FetchConfig{
+		{}, {URL: "http://u:hunter%zz2@h/x"}, {URL: "ftp://u:hunter2@h/x"}, {URL: "http://u:hunter2@"}, {URL: "derp.json"},
+		{URL: "https://h", Client: http.DefaultClient, RootCAs: x509.NewCertPool()}, {URL: "https://h", Timeout: -1},
+	} {
+		if f, err := NewFetcher(cfg); err == nil || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("%+v: %v, %v", cfg, f, err)
+		}
+	}
+}
+
+func TestFetcherTrustsTheAuthoritiesOfItsConfig(t *testing.T) {
+	web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte(`{"Regions":{"1":{"RegionID":1,"RegionCode":"a","RegionName":"","Nodes":null}}}`))
+	}))
+	defer web.Close()
+	web.Config.ErrorLog = log.New(io.Discard, "", 0)
+	roots := x509.NewCertPool()
+	roots.AddCert(web.Certificate())
+	for _, test := range []struct {
+		roots *x509.CertPool
+		good  bool
+	}{{nil, false}, {x509.NewCertPool(), false}, {roots, true}} {
+		f, err := NewFetcher(FetchConfig{URL: web.URL, RootCAs: test.roots})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _, err := f.Fetch(t.Context())
+		if good := err == nil && len(m.IDs()) == 1; good != test.good {
+			t.Errorf("%v: %v, %v", test, m, err)
+		}
+		if err != nil && !errors.As(err, new(x509.UnknownAuthorityError)) {
+			t.Error(err)
 		}
 	}
 }
