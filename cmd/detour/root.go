@@ -27,6 +27,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 
+	if err := checkDashes(root, args); err != nil {
+		cmd, _, _ := root.Find(args)
+		printError(stderr, cmd, err)
+		return cli.ExitStatus(err)
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !started {
 		err = cli.Usagef("%w", err) // cobra refused the line before any command ran

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+)
+
+// derperFlags say of each of derper's flags what it is here. What begins with -- is the name of a flag of
+// ours; docs/from-derper.md says more.
+var derperFlags = map[string]string{
+	"a":                               "--listen",
+	"http-port":                       "not here: nothing answers on port 80 (a second relay with --tls off --listen :80 --stun off can)",
+	"stun":                            "--stun off to switch it off, otherwise leave it out",
+	"stun-port":                       "--stun ADDRESS, such as :3478",
+	"derp":                            "not here: a relay always relays",
+	"c":                               "--relay-key, which takes derper's file as it is",
+	"hostname":                        "--hostname",
+	"certmode":                        "--tls files with --cert and --key for manual, --tls self for a pinned certificate; letsencrypt and gcp are not here",
+	"certdir":                         "--cert and --key, which name the two files HOST.crt and HOST.key of that directory",
+	"acme-email":                      "not here: have an ACME client renew the files of --cert and --key",
+	"acme-eab-kid":                    "not here: have an ACME client renew the files of --cert and --key",
+	"acme-eab-key":                    "not here: have an ACME client renew the files of --cert and --key",
+	"acme-ip-certs":                   "not here: --tls self with --hostname ADDRESS makes a certificate that peers pin",
+	"home":                            "--home",
+	"mesh-psk-file":                   "--mesh-psk-file",
+	"mesh-with":                       "--mesh-with",
+	"secrets-url":                     "not here: put the mesh key into a file and name it with --mesh-psk-file",
+	"secrets-path-prefix":             "not here: put the mesh key into a file and name it with --mesh-psk-file",
+	"secrets-cache-dir":               "not here: put the mesh key into a file and name it with --mesh-psk-file",
+	"bootstrap-dns-names":             "not here: leave it out",
+	"unpublished-bootstrap-dns-names": "not here: leave it out",
+	"verify-clients":                  "not here yet: every peer is admitted, so bound who reaches the port",
+	"socket":                          "not here yet, as -verify-clients is not",
+	"verify-client-url":               "not here yet: every peer is admitted, so bound who reaches the port",
+	"verify-client-url-fail-open":     "not here yet, as -verify-client-url is not",
+	"accept-connection-limit":         "--accept-limit",
+	"accept-connection-burst":         "--accept-burst",
+	"rate-config":                     "not here yet: leave it out",
+	"tcp-keepalive-time":              "--tcp-keepalive",
+	"tcp-user-timeout":                "--tcp-user-timeout",
+	"tcp-write-timeout":               "--tcp-write-timeout",
+	"ace":                             "not here: leave it out",
+	"dev":                             "--dev",
+	"version":                         `"detour version"`,
+	"disallow-app-names":              "not here yet: leave it out",
+}
+
+// checkDashes refuses what the flag parser would take apart: long flags with one dash, as derper and other
+// programs of Go's flag package have them, and derper's flags given to the relay.
+func checkDashes(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err != nil {
+		return nil // cobra says which command there is not
+	}
+	var derpers []string
+	for _, arg := range rest {
+		if arg == "--" {
+			break
+		}
+		name, dashes := flagName(arg)
+		if name == "" {
+			continue
+		}
+		known := cmd.Flags().Lookup(name) != nil || cmd.InheritedFlags().Lookup(name) != nil
+		if here, derper := derperFlags[name]; derper && cmd.Name() == "relay" && (dashes == 1 || !known) {
+			derpers = append(derpers, fmt.Sprintf("-%s is %s", name, here))
+			continue
+		}
+		if known && dashes == 1 && len(name) > 1 {
+			return cli.Usagef("-%s: long flags have two dashes: write --%[1]s", name)
+		}
+	}
+	if len(derpers) > 0 {
+		return cli.Usagef("these are derper's flags: %s; see docs/from-derper.md", strings.Join(derpers, "; "))
+	}
+	return nil
+}
+
+// flagName takes dashes and value off an argument; "" if it is no flag.
+func flagName(arg string) (name string, dashes int) {
+	name = strings.TrimLeft(arg, "-")
+	dashes = len(arg) - len(name)
+	name, _, _ = strings.Cut(name, "=")
+	if dashes == 0 || dashes > 2 || name == "" || name[0] < 'a' || name[0] > 'z' {
+		return "", 0
+	}
+	return name, dashes
+}
