@@ -61,7 +61,7 @@ func checkDashes(root *cobra.Command, args []string) error {
 		if arg == "--" {
 			break
 		}
-		name, dashes := flagName(arg)
+		name, dashes := dashedName(arg)
 		if name == "" {
 			continue
 		}
@@ -80,8 +80,8 @@ func checkDashes(root *cobra.Command, args []string) error {
 	return nil
 }
 
-// flagName takes dashes and value off an argument; "" if it is no flag.
-func flagName(arg string) (name string, dashes int) {
+// dashedName takes dashes and value off an argument; "" if it is no flag.
+func dashedName(arg string) (name string, dashes int) {
 	name = strings.TrimLeft(arg, "-")
 	dashes = len(arg) - len(name)
 	name, _, _ = strings.Cut(name, "=")
