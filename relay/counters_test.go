@@ -116,6 +116,7 @@ var ends = map[string]func(r *relaytest.Relay){
 		r.Dial(relaytest.Who{Name: "alice"})
 		time.Sleep(10 * time.Second)
 	},
+	"login_memory": nil, // takes 16 MiB to provoke (loginmemory_test.go)
 	"bad_login": func(r *relaytest.Relay) {
 		p := r.Dial(relaytest.Who{Name: "alice"})
 		p.ExpectGreeting()

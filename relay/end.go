@@ -19,6 +19,7 @@ const (
 	endNotPrivileged                  // a frame that only siblings may send
 	endOverrun                        // a sibling left too many control frames unread
 	endLoginTimeout                   // the login was not complete in time
+	endLoginMemory                    // it gave way when logins needed too much memory together
 	endBadLogin                       // the login was malformed, or its box did not open
 	endNotAdmitted                    // the admission callback said no
 	endAdmitTimeout                   // it said nothing in time
@@ -41,7 +42,7 @@ const (
 
 var endNames = [endReasons]string{
 	"eof", "read_error", "write_error", "write_timeout", "bad_frame", "frame_timeout", "not_privileged", "overrun",
-	"login_timeout", "bad_login", "not_admitted", "admit_timeout", "admit_busy", "expired", "close_peer", "shutdown",
+	"login_timeout", "login_memory", "bad_login", "not_admitted", "admit_timeout", "admit_busy", "expired", "close_peer", "shutdown",
 	"restarting", "rebalanced", "mesh_key", "self", "linked", "not_sibling", "silent", "too_many_peers",
 }
 
@@ -61,6 +62,9 @@ var (
 	ErrOverrun = errors.New("relay: too many control frames wait")
 	// ErrLoginTimeout: no complete login in time.
 	ErrLoginTimeout = errors.New("relay: login took too long")
+	// ErrLoginMemory: logins under way need too much memory together, and this was the
+	// one among the large ones that had been at it for longest.
+	ErrLoginMemory = errors.New("relay: unfinished logins take too much memory")
 	// ErrBadLogin: the login was malformed, or its box did not open.
 	ErrBadLogin = errors.New("relay: bad login")
 	// ErrNotAdmitted wraps what the admission callback returned.
@@ -104,7 +108,7 @@ func reasonOf(err error) endReason {
 	}{
 		{ErrNotSibling, endNotSibling}, {io.EOF, endEOF}, {errWrite, endWriteError}, {ErrWriteTimeout, endWriteTimeout},
 		{ErrBadFrame, endBadFrame}, {ErrFrameTimeout, endFrameTimeout}, {ErrNotPrivileged, endNotPrivileged}, {ErrOverrun, endOverrun},
-		{ErrLoginTimeout, endLoginTimeout}, {ErrBadLogin, endBadLogin}, {ErrNotAdmitted, endNotAdmitted},
+		{ErrLoginTimeout, endLoginTimeout}, {ErrLoginMemory, endLoginMemory}, {ErrBadLogin, endBadLogin}, {ErrNotAdmitted, endNotAdmitted},
 		{ErrAdmitTimeout, endAdmitTimeout}, {ErrAdmitBusy, endAdmitBusy}, {ErrExpired, endExpired},
 		{ErrClosePeer, endClosePeer}, {ErrShutdown, endShutdown}, {ErrRestarting, endRestarting},
 		{ErrRebalanced, endRebalanced}, {ErrMeshKeyReplaced, endMeshKey}, {ErrSelf, endSelf},

@@ -11,8 +11,9 @@ import (
 // greeting of a sibling.
 type oneFrame struct {
 	want     derp.FrameType
-	min, max int    // bytes of payload
-	frame    []byte // as far as it has arrived
+	min, max int         // bytes of payload
+	share    *loginShare // of memory, for more than freeLogin; nil: max is small
+	frame    []byte      // as far as it has arrived
 }
 
 // errComplete ends the reading of the frame when it is complete.
@@ -27,22 +28,43 @@ func (f *oneFrame) from(stream Stream) (payload []byte, err error) {
 }
 
 // read takes what belongs to the frame from a burst.
-func (f *oneFrame) read(burst []byte) (used int, err error) {
-	if len(f.frame) == 0 && len(burst) < derp.HeaderLen {
+func (f *oneFrame) read(p []byte) (used int, err error) {
+	header := f.frame
+	if len(header) == 0 {
+		header = p
+	}
+	if len(header) < derp.HeaderLen {
 		return 0, nil
 	}
-	if len(f.frame) == 0 {
-		used = derp.HeaderLen
-		f.frame = append(f.frame, burst[:used]...)
-	}
-	t, n := derp.ParseHeader(f.frame)
+	t, n := derp.ParseHeader(header)
 	if t != f.want || n < f.min || n > f.max {
-		return used, fmt.Errorf("%w: first frame is %v of %d bytes", ErrBadLogin, t, n)
+		return 0, fmt.Errorf("%w: first frame is %v of %d bytes", ErrBadLogin, t, n)
 	}
-	more := min(derp.HeaderLen+n-len(f.frame), len(burst)-used)
-	f.frame = append(f.frame, burst[used:used+more]...)
-	if len(f.frame) == derp.HeaderLen+n {
+	whole := derp.HeaderLen + n
+	used = min(whole-len(f.frame), len(p))
+	if err := f.grow(len(f.frame)+used, whole); err != nil {
+		return 0, err
+	}
+	f.frame = append(f.frame, p[:used]...)
+	if len(f.frame) == whole {
 		err = errComplete
 	}
-	return used + more, err
+	return used, err
+}
+
+// grow makes room for size bytes of a frame of whole bytes: more than that, so that
+// it need not grow with each burst, but not all at once, so that a header alone
+// gets nobody the memory.
+func (f *oneFrame) grow(size, whole int) error {
+	if size <= cap(f.frame) {
+		return nil
+	}
+	size = min(max(size, 4*cap(f.frame), freeLogin), whole)
+	if size > freeLogin && f.share != nil {
+		if err := f.share.resize(size); err != nil {
+			return err
+		}
+	}
+	f.frame = append(make([]byte, 0, size), f.frame...)
+	return nil
 }

@@ -117,8 +117,12 @@ func (l *login) greet() error {
 }
 
 func (l *login) readAnswer() (c *conn, box key.Box, info derp.ClientInfo, err error) {
-	answer := oneFrame{want: derp.FrameClientInfo, min: derp.MinClientInfo, max: derp.MaxClientInfo}
+	share := &loginShare{memory: &l.server.loginMemory, stream: l.stream}
+	answer := oneFrame{want: derp.FrameClientInfo, min: derp.MinClientInfo, max: derp.MaxClientInfo, share: share}
 	payload, err := answer.from(l.stream)
+	if share.release() {
+		err = ErrLoginMemory
+	}
 	if err != nil {
 		return nil, box, info, err
 	}

@@ -93,14 +93,15 @@ type Server struct {
 	public key.Public
 	born   time.Time
 
-	routes   routes
-	ticker   ticker
-	wheel    keepAliveWheel
-	sweeper  sweeper
-	count    counters
-	groups   groups
-	asking   atomic.Int64 // calls of Config.Admit under way
-	meshKeys atomic.Pointer[[]key.Mesh]
+	routes      routes
+	ticker      ticker
+	wheel       keepAliveWheel
+	sweeper     sweeper
+	count       counters
+	groups      groups
+	asking      atomic.Int64 // calls of Config.Admit under way
+	loginMemory loginMemory
+	meshKeys    atomic.Pointer[[]key.Mesh]
 
 	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never
 
