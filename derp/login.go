@@ -12,6 +12,7 @@ import (
 var (
 	ErrMagic   = errors.New("derp: not the greeting of a relay")
 	ErrZeroKey = errors.New("derp: the key in the login is all zeros")
+	ErrWeakKey = errors.New("derp: the key in the login is none that a private key leads to")
 	ErrBox     = errors.New("derp: the box in the login does not open")
 	ErrJSON    = errors.New("derp: the box in the login holds no valid JSON object")
 	ErrAppName = errors.New("derp: the application name in the login is longer than 32 bytes or not printable ASCII")
@@ -118,8 +119,8 @@ func ParseClientInfo(payload []byte) (peer key.Public, sealed []byte, err error)
 		return peer, nil, ErrLength
 	}
 	peer = key.Public(payload)
-	if peer.IsZero() {
-		return peer, nil, ErrZeroKey
+	if err := checkKey(peer); err != nil {
+		return peer, nil, err
 	}
 	return peer, payload[KeyLen:], nil
 }
