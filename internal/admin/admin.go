@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/stun"
@@ -32,6 +33,10 @@ type Config struct {
 
 	// STUN returns the numbers of the responder; nil, or the result nil: there is none.
 	STUN func() *stun.Snapshot
+
+	// Certificate returns what is shown to peers; nil, or the result nil: there is no
+	// TLS. Its end, and why it could not be renewed, is what operators look for.
+	Certificate func() *certs.Description
 
 	// Mesh returns what /status shows of the siblings; nil: nothing.
 	Mesh func() any
@@ -54,6 +59,8 @@ type Status struct {
 	Edge     edge.Snapshot   `json:"edge"`
 	STUN     *stun.Snapshot  `json:"stun"` // null if it is off
 	Mesh     any             `json:"mesh"`
+
+	Certificate *certs.Description `json:"certificate"` // null without TLS
 }
 
 // New returns a handler for a relay that is ready.
@@ -127,6 +134,9 @@ func (h *Handler) Status() Status {
 	}
 	if h.config.STUN != nil {
 		s.STUN = h.config.STUN()
+	}
+	if h.config.Certificate != nil {
+		s.Certificate = h.config.Certificate()
 	}
 	if h.config.Mesh != nil {
 		s.Mesh = h.config.Mesh()

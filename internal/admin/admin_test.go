@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/stun"
@@ -138,4 +139,36 @@ func TestFailedSelfCheck(t *testing.T) {
 			t.Errorf("%+v", s.Health)
 		}
 	})
+}
+
+// The end of the certificate, and a reload that was in vain, are seen without a log.
+func TestStatusShowsTheCertificate(t *testing.T) {
+	h := newHandler(t, health.Config{})
+	if _, text := askStatus(t, h); !strings.Contains(text, `"certificate": null`) {
+		t.Errorf("without TLS: %s", text)
+	}
+	until := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
+	h.config.Certificate = func() *certs.Description {
+		return &certs.Description{Source: "full.pem", Until: until, Failed: "key file leaf.key: it is empty", FailedAt: &until}
+	}
+	s, text := askStatus(t, h)
+	for _, want := range []string{`"until": "2027-01-02T03:04:05Z"`, `"failed": "key file leaf.key: it is empty"`, `"failed_at": "2027`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	got := shown(&s)
+	if got["certificate_expires "] != float64(until.Unix()) || got["certificate_failed "] != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+func askStatus(t *testing.T, h *Handler) (s Status, text string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/status", nil))
+	if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s, w.Body.String()
 }

@@ -82,7 +82,7 @@ var table = []row{
 	},
 	{name: "internal/certs", own: []string{"key", "derp", "internal/hostname", "internal/pin", "internal/smallfile", "internal/text"}, outside: none},
 	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
-	{name: "internal/admin", own: []string{"relay", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
+	{name: "internal/admin", own: []string{"relay", "internal/certs", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
 	{name: "internal/takeover", own: []string{"key", "relay", "internal/netio"}, outside: []string{"github.com/cloudflare/tableflip"}},
 
 	{name: "internal/notify", own: none, outside: []string{"github.com/coreos/go-systemd/v22"}},

@@ -1,0 +1,250 @@
+package admin
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/detour-relay/detour/relay"
+)
+
+// A Kind is how a number moves.
+type Kind string
+
+// The kinds.
+const (
+	Counter Kind = "counter" // only grows, from the start of the process
+	Gauge   Kind = "gauge"   // now
+)
+
+// A Metric is one number of a relay, or one for each value of a label. Labels have
+// few values, known beforehand: never keys, addresses or groups.
+type Metric struct {
+	Name  string // without unit; stable
+	Kind  Kind
+	Unit  string // "bytes" or "seconds"; empty: a count of what the name says
+	Help  string
+	Label string // what the values are told apart by; empty: there is one
+
+	// Values says all values: with an empty label, if Label is empty.
+	Values func(s *Status, say func(label string, value float64))
+}
+
+// Metrics lists every number of a Status once. A part that a relay does not have,
+// such as STUN, has no values.
+var Metrics = slices.Concat(healthMetrics, relayMetrics, edgeMetrics, stunMetrics, certificateMetrics)
+
+var healthMetrics = []Metric{
+	gauge("healthy", "", "1 if the relay wants peers", func(s *Status) float64 { return truth(s.Health.Healthy) }),
+	gauge("draining", "", "1 if the relay sends its peers away", func(s *Status) float64 { return truth(s.Draining) }),
+	ofSelfCheck(gauge("selfcheck_took", "seconds", "the last self-check", func(s *Status) float64 { return s.Health.SelfCheck.TookMS / 1e3 })),
+	ofSelfCheck(gauge("selfcheck_failures", "", "self-checks that failed in a row, up to now", func(s *Status) float64 { return float64(s.Health.SelfCheck.Failures) })),
+	ofSelfCheck(counter("selfchecks", "self-checks", func(s *Status) uint64 { return s.Health.SelfCheck.Checks })),
+	ofSelfCheck(counter("selfchecks_failed", "self-checks that failed", func(s *Status) uint64 { return s.Health.SelfCheck.FailedTotal })),
+	ofSelfCheck(counter("selfchecks_direct", "self-checks of the listener", func(s *Status) uint64 { return s.Health.SelfCheck.DirectTotal })),
+	ofSelfCheck(counter("selfcheck_outages", "times that self-checks took the relay out of service", func(s *Status) uint64 { return s.Health.SelfCheck.OutagesTotal })),
+}
+
+var relayMetrics = []Metric{
+	counter("accepts", "streams that peers and siblings opened", func(s *Status) uint64 { return s.Relay.Accepts }),
+	gauge("admitting", "", "logins that wait for the answer whether they may come in", func(s *Status) float64 { return float64(s.Relay.Admitting) }),
+	gauge("conns", "", "connections of peers and siblings that have logged in", func(s *Status) float64 { return float64(s.Relay.Conns) }),
+	gauge("peers", "", "keys that are connected", func(s *Status) float64 { return float64(s.Relay.Peers) }),
+	gauge("homes", "", "connections that call this relay their home", func(s *Status) float64 { return float64(s.Relay.Homes) }),
+	gauge("not_ideal", "", "connections that would rather be at another relay of the region", func(s *Status) float64 { return float64(s.Relay.NotIdeal) }),
+	gauge("watchers", "", "siblings that watch who is connected", func(s *Status) float64 { return float64(s.Relay.Watchers) }),
+	gauge("remote_peers", "", "keys that only siblings have", func(s *Status) float64 { return float64(s.Relay.RemotePeers) }),
+	counter("wrong_mesh_keys", "logins with a mesh key that is not ours", func(s *Status) uint64 { return s.Relay.WrongMeshKeys }),
+	counter("link_tries", "streams opened to siblings", func(s *Status) uint64 { return s.Relay.LinkTries }),
+	gauge("dup_keys", "", "keys that are connected more than once", func(s *Status) float64 { return float64(s.Relay.DupKeys) }),
+	gauge("dup_conns", "", "connections of keys that are connected more than once", func(s *Status) float64 { return float64(s.Relay.DupConns) }),
+	counter("dup_conns_met", "connections that met another of their key", func(s *Status) uint64 { return s.Relay.DupConnsTotal }),
+	counter("home_moves_in", "connections that made this relay their home later on", func(s *Status) uint64 { return s.Relay.HomeMovesIn }),
+	counter("home_moves_out", "connections that gave this relay up as their home", func(s *Status) uint64 { return s.Relay.HomeMovesOut }),
+	packets("received_packets", "packets from peers and siblings", func(s *Status) relay.ByKind { return s.Relay.Received }),
+	bytes("received_bytes", "payload of packets from peers and siblings", func(s *Status) relay.ByKind { return s.Relay.Received }),
+	counter("forwarded_in", "packets from siblings", func(s *Status) uint64 { return s.Relay.ForwardedIn }),
+	packets("sent_packets", "packets to peers and siblings", func(s *Status) relay.ByKind { return s.Relay.Sent }),
+	bytes("sent_bytes", "payload of packets to peers and siblings", func(s *Status) relay.ByKind { return s.Relay.Sent }),
+	counter("forwarded_out", "packets to siblings", func(s *Status) uint64 { return s.Relay.ForwardedOut }),
+	dropped("dropped_packets", "", "packets given up, by reason", func(k relay.ByKind) uint64 { return k.Other.Packets }),
+	dropped("dropped_bytes", "bytes", "payload of packets given up, by reason", func(k relay.ByKind) uint64 { return k.Other.Bytes }),
+	dropped("dropped_disco_packets", "", "disco packets given up, by reason", func(k relay.ByKind) uint64 { return k.Disco.Packets }),
+	dropped("dropped_disco_bytes", "bytes", "payload of disco packets given up, by reason", func(k relay.ByKind) uint64 { return k.Disco.Bytes }),
+	gauge("queued", "", "packets that wait to be sent", func(s *Status) float64 { return float64(s.Relay.Queued) }),
+	counter("pings", "pings of peers", func(s *Status) uint64 { return s.Relay.Pings }),
+	counter("pongs", "answers to our pings", func(s *Status) uint64 { return s.Relay.Pongs }),
+	counter("keep_alives", "keep-alives sent", func(s *Status) uint64 { return s.Relay.KeepAlives }),
+	byReason("peer_gone", "news that a peer is gone, by reason", func(s *Status) map[string]uint64 { return s.Relay.PeerGone }),
+	counter("unknown_frames", "frames of an unknown type", func(s *Status) uint64 { return s.Relay.UnknownFrames }),
+	byReason("ended", "connections and logins that ended, by reason", func(s *Status) map[string]uint64 { return s.Relay.Ended }),
+	byReason("links_ended", "links that ended, by reason", func(s *Status) map[string]uint64 { return s.Relay.LinksEnded }),
+	gauge("links", "", "links to siblings that are up", func(s *Status) float64 { return float64(len(s.Relay.Links)) }),
+	gauge("groups", "", "groups of peers that have connections", func(s *Status) float64 { return float64(len(s.Relay.Groups)) }),
+}
+
+var edgeMetrics = []Metric{
+	counter("tcp_accepted", "connections taken from the listener", func(s *Status) uint64 { return s.Edge.Accepted }),
+	counter("tcp_accept_errors", "connections that could not be taken: no descriptors, no memory", func(s *Status) uint64 { return s.Edge.AcceptErrors }),
+	counter("tcp_rejected", "connections closed at once, over the limit", func(s *Status) uint64 { return s.Edge.Rejected }),
+	gauge("pending", "", "connections that have not become those of a peer yet", func(s *Status) float64 { return float64(s.Edge.Pending) }),
+	counter("pending_evicted", "connections closed as the oldest of too many pending ones", func(s *Status) uint64 { return s.Edge.Evicted }),
+	counter("pending_expired", "connections closed because they were pending for too long", func(s *Status) uint64 { return s.Edge.Expired }),
+	by("version", "tls_handshakes", "TLS handshakes completed, by version", func(s *Status) map[string]uint64 {
+		return map[string]uint64{"1.2": s.Edge.TLS12, "1.3": s.Edge.TLS13}
+	}),
+	byReason("tls_failures", "TLS handshakes that came to nothing, by reason", func(s *Status) map[string]uint64 {
+		f := s.Edge.Handshakes
+		return map[string]uint64{"timeout": f.Timeout, "left": f.Left, "not_tls": f.NotTLS, "alert": f.Alert, "mismatch": f.Mismatch, "cut": f.Cut}
+	}),
+	by("way", "upgrades", "connections that became those of a peer, by way", func(s *Status) map[string]uint64 {
+		return map[string]uint64{"classic": s.Edge.Classic, "fast_start": s.Edge.FastStart, "websocket": s.Edge.WebSocket}
+	}),
+	counter("upgrades_refused", "requests for the relay that were no upgrade", func(s *Status) uint64 { return s.Edge.Refused }),
+	counter("upgrades_sent_away", "requests for the relay while it drained", func(s *Status) uint64 { return s.Edge.SentAway }),
+	counter("floods", "connections ended for too much of what carries no data", func(s *Status) uint64 { return s.Edge.Floods }),
+	gauge("serving", "", "connections that are in the relay", func(s *Status) float64 { return float64(s.Edge.Serving) }),
+}
+
+var stunMetrics = []Metric{
+	ofSTUN(counter("stun_received", "datagrams", func(s *Status) uint64 { return s.STUN.Received })),
+	ofSTUN(counter("stun_requests", "requests", func(s *Status) uint64 { return s.STUN.Requests })),
+	ofSTUN(by("family", "stun_answered", "answers, by family", func(s *Status) map[string]uint64 {
+		return map[string]uint64{"ipv4": s.STUN.AnsweredIPv4, "ipv6": s.STUN.AnsweredIPv6}
+	})),
+	ofSTUN(counter("stun_unhealthy", "requests left unanswered because the relay wants no peers", func(s *Status) uint64 { return s.STUN.Unhealthy })),
+	ofSTUN(counter("stun_send_errors", "answers that the system did not take", func(s *Status) uint64 { return s.STUN.SendErrors })),
+	ofSTUN(byReason("stun_ignored", "datagrams that are no requests, by reason", func(s *Status) map[string]uint64 {
+		i := s.STUN.Ignored
+		return map[string]uint64{
+			"too_long": i.TooLong, "header": i.Header, "not_a_request": i.NotRequest, "attributes": i.Attributes, "software": i.Software,
+			"fingerprint_not_last": i.FingerprintNotLast, "fingerprint_value": i.FingerprintValue,
+		}
+	})),
+	ofSTUN(counter("stun_no_local_addr", "requests without a word of the system to which address", func(s *Status) uint64 { return s.STUN.NoLocalAddr })),
+	ofSTUN(counter("stun_receive_errors", "failed reads of the socket", func(s *Status) uint64 { return s.STUN.ReceiveErrors })),
+}
+
+var certificateMetrics = []Metric{
+	when(func(s *Status) bool { return s.Certificate != nil },
+		gauge("certificate_expires", "seconds", "when the certificate in use ends, since 1970", func(s *Status) float64 { return float64(s.Certificate.Until.Unix()) })),
+	when(func(s *Status) bool { return s.Certificate != nil },
+		gauge("certificate_failed", "", "1 if the last reload or renewal was in vain", func(s *Status) float64 { return truth(s.Certificate.Failed != "") })),
+}
+
+// A Sum holds between numbers whenever nothing is under way.
+type Sum struct {
+	Text  string
+	Holds func(*Status) bool
+}
+
+// Sums are the sums that hold.
+var Sums = []Sum{
+	{"received_packets = sent_packets + dropped_packets + dropped_disco_packets + queued", func(s *Status) bool {
+		lost := uint64(0)
+		for _, k := range s.Relay.Dropped {
+			lost += k.Disco.Packets + k.Other.Packets
+		}
+		in, out := s.Relay.Received, s.Relay.Sent
+		return in.Disco.Packets+in.Other.Packets == out.Disco.Packets+out.Other.Packets+lost+uint64(s.Relay.Queued)
+	}},
+	{"accepts = conns + ended, logins aside that are under way", func(s *Status) bool {
+		return s.Relay.Accepts == uint64(s.Relay.Conns)+total(s.Relay.Ended)
+	}},
+	{"link_tries = links + links_ended, tries aside that are under way", func(s *Status) bool {
+		return s.Relay.LinkTries == uint64(len(s.Relay.Links))+total(s.Relay.LinksEnded)
+	}},
+	{"selfchecks_failed <= selfchecks, and selfchecks_direct <= selfchecks", func(s *Status) bool {
+		c := s.Health.SelfCheck
+		return c == nil || c.FailedTotal <= c.Checks && c.DirectTotal <= c.Checks
+	}},
+	{"stun_received = stun_requests + stun_ignored", func(s *Status) bool {
+		if s.STUN == nil {
+			return true
+		}
+		i := s.STUN.Ignored
+		return s.STUN.Received == s.STUN.Requests+i.TooLong+i.Header+i.NotRequest+i.Attributes+i.Software+i.FingerprintNotLast+i.FingerprintValue
+	}},
+	{"stun_requests = stun_answered + stun_unhealthy + stun_send_errors", func(s *Status) bool {
+		return s.STUN == nil || s.STUN.Requests == s.STUN.AnsweredIPv4+s.STUN.AnsweredIPv6+s.STUN.Unhealthy+s.STUN.SendErrors
+	}},
+}
+
+func total(byReason map[string]uint64) (n uint64) {
+	for _, of := range byReason {
+		n += of
+	}
+	return n
+}
+
+// What follows writes rows of the table.
+
+func counter(name, help string, value func(*Status) uint64) Metric {
+	return Metric{Name: name, Kind: Counter, Help: help, Values: func(s *Status, say func(string, float64)) { say("", float64(value(s))) }}
+}
+
+func gauge(name, unit, help string, value func(*Status) float64) Metric {
+	return Metric{Name: name, Kind: Gauge, Unit: unit, Help: help, Values: func(s *Status, say func(string, float64)) { say("", value(s)) }}
+}
+
+func byReason(name, help string, values func(*Status) map[string]uint64) Metric {
+	return by("reason", name, help, values)
+}
+
+func by(label, name, help string, values func(*Status) map[string]uint64) Metric {
+	return Metric{Name: name, Kind: Counter, Help: help, Label: label, Values: func(s *Status, say func(string, float64)) {
+		all := values(s)
+		for _, value := range slices.Sorted(maps.Keys(all)) {
+			say(value, float64(all[value]))
+		}
+	}}
+}
+
+func packets(name, help string, value func(*Status) relay.ByKind) Metric {
+	return Metric{Name: name, Kind: Counter, Help: help, Label: "kind", Values: func(s *Status, say func(string, float64)) {
+		say("disco", float64(value(s).Disco.Packets))
+		say("other", float64(value(s).Other.Packets))
+	}}
+}
+
+func bytes(name, help string, value func(*Status) relay.ByKind) Metric {
+	return Metric{Name: name, Kind: Counter, Unit: "bytes", Help: help, Label: "kind", Values: func(s *Status, say func(string, float64)) {
+		say("disco", float64(value(s).Disco.Bytes))
+		say("other", float64(value(s).Other.Bytes))
+	}}
+}
+
+func dropped(name, unit, help string, value func(relay.ByKind) uint64) Metric {
+	m := byReason(name, help, func(s *Status) map[string]uint64 {
+		all := make(map[string]uint64, len(s.Relay.Dropped))
+		for reason, k := range s.Relay.Dropped {
+			all[reason] = value(k)
+		}
+		return all
+	})
+	m.Unit = unit
+	return m
+}
+
+// when leaves a metric without values unless the status has the part that it is of.
+func when(has func(*Status) bool, m Metric) Metric {
+	values := m.Values
+	m.Values = func(s *Status, say func(string, float64)) {
+		if has(s) {
+			values(s, say)
+		}
+	}
+	return m
+}
+
+func ofSelfCheck(m Metric) Metric {
+	return when(func(s *Status) bool { return s.Health.SelfCheck != nil }, m)
+}
+
+func ofSTUN(m Metric) Metric { return when(func(s *Status) bool { return s.STUN != nil }, m) }
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

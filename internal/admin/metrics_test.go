@@ -1,0 +1,236 @@
+package admin
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/relaytest"
+	"github.com/detour-relay/detour/internal/stun"
+	"github.com/detour-relay/detour/relay"
+)
+
+// notMetrics are numbers of a Status that are no metrics, and why.
+var notMetrics = map[string]string{
+	"PID":                 "it is a name",
+	"Relay.Links":         "one each for a sibling; their count is a metric",
+	"Relay.Groups":        "one each for a tenant; their count is a metric",
+	"STUN.Healthy":        "it is Health.Healthy again",
+	"Relay.Draining":      "it is Draining again",
+	"Health.SelfCheck.OK": "it is whether failures is 0",
+}
+
+// fullStatus is one without a nil part.
+func fullStatus() *Status {
+	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot)}
+}
+
+// Each number of a Status stands in the table exactly once: set alone, it is the only
+// one that shows, as itself.
+func TestEveryNumberIsOneMetric(t *testing.T) {
+	for _, path := range numbers(reflect.TypeFor[Status](), "") {
+		t.Run(path, func(t *testing.T) {
+			s := fullStatus()
+			setNumber(reflect.ValueOf(s).Elem(), strings.Split(path, "."))
+			base := shown(fullStatus())
+			var by []string
+			for name, value := range shown(s) {
+				if value != base[name] {
+					by = append(by, name)
+				}
+			}
+			if len(by) != 1 {
+				t.Errorf("%s shows in %q, want one metric: add a row to the table, or say in notMetrics why not", path, by)
+			}
+		})
+	}
+}
+
+// shown returns all values that are not zero, by metric and label.
+func shown(s *Status) map[string]float64 {
+	all := map[string]float64{}
+	for _, m := range Metrics {
+		m.Values(s, func(label string, value float64) {
+			if value != 0 {
+				all[m.Name+" "+label] = value
+			}
+		})
+	}
+	return all
+}
+
+// numbers returns the paths of all numbers and truths beneath a type. Those of maps end
+// in "*".
+func numbers(t reflect.Type, path string) (all []string) {
+	if _, not := notMetrics[path]; not {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return numbers(t.Elem(), path)
+	case reflect.Map:
+		return numbers(t.Elem(), path+".*")
+	case reflect.Struct:
+		if t.PkgPath() == "time" || strings.HasSuffix(t.PkgPath(), "/certs") { // moments and texts
+			return nil
+		}
+		for f := range t.Fields() {
+			next := strings.TrimPrefix(path+"."+f.Name, ".")
+			if f.Anonymous { // as it is written
+				next = path
+			}
+			all = append(all, numbers(f.Type, next)...)
+		}
+		return all
+	case reflect.Bool, reflect.Int, reflect.Int64, reflect.Uint64, reflect.Float64:
+		return []string{path}
+	case reflect.String, reflect.Interface:
+		return nil
+	}
+	panic("a kind of field that this test does not know: " + path + " " + t.String())
+}
+
+func setNumber(v reflect.Value, path []string) {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	switch {
+	case v.Kind() == reflect.Map:
+		element := reflect.New(v.Type().Elem()).Elem()
+		setNumber(element, path[1:])
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("reason"), element)
+	case len(path) > 0:
+		setNumber(v.FieldByName(path[0]), path[1:])
+	case v.Kind() == reflect.Bool:
+		v.SetBool(true)
+	case v.CanInt():
+		v.SetInt(7)
+	case v.CanUint():
+		v.SetUint(7)
+	default:
+		v.SetFloat(7)
+	}
+}
+
+func TestMetricsAreNamedAsTheyShould(t *testing.T) {
+	name := regexp.MustCompile(`^[a-z0-9]+(_[a-z0-9]+)*$`)
+	seen := map[string]bool{}
+	for _, m := range Metrics {
+		if !name.MatchString(m.Name) || m.Help == "" || seen[m.Name] || m.Kind != Counter && m.Kind != Gauge {
+			t.Errorf("%+v", m)
+		}
+		if !slices.Contains([]string{"", "bytes", "seconds"}, m.Unit) {
+			t.Errorf("%s: unit %q", m.Name, m.Unit)
+		}
+		seen[m.Name] = true
+	}
+}
+
+func TestSumsHoldOverTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := relaytest.New(t, relay.Config{})
+		a, b := r.Join("A"), r.Join("B")
+		for range 5 {
+			a.SendPacket(b.Public(), "hello")
+			b.SendPacket(r.Join("C").Public(), "and on")
+		}
+		synctest.Wait()
+		a.Close()
+		synctest.Wait()
+		s := fullStatus()
+		s.Relay = r.Server.Survey()
+		if s.Relay.Received.Other.Packets == 0 {
+			t.Error("no traffic")
+		}
+		for _, sum := range Sums {
+			if !sum.Holds(s) {
+				t.Errorf("%s: it does not hold of %+v", sum.Text, s.Relay)
+			}
+		}
+	})
+}
+
+// A counter that nobody adds to is a promise that is not kept. The sources say who does.
+func TestNoCounterIsDead(t *testing.T) {
+	for _, room := range []string{"../../relay", "../edge", "../stun"} {
+		fields, moved := counters(t, room)
+		if len(fields) < 5 {
+			t.Fatalf("%s: the counters are not where they were: %q", room, fields)
+		}
+		for _, field := range fields {
+			if !moved[field] {
+				t.Errorf("%s: nobody changes the counter %s", room, field)
+			}
+		}
+	}
+}
+
+// counters returns the fields of a room's counters, and which of them something else
+// is done with than loading them.
+func counters(t *testing.T, room string) (fields []string, moved map[string]bool) {
+	t.Helper()
+	moved = map[string]bool{}
+	names, err := filepath.Glob(filepath.Join(room, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.TypeSpec:
+				if s, ok := n.Type.(*ast.StructType); ok && n.Name.Name == "counters" {
+					for _, f := range s.Fields.List {
+						for _, name := range f.Names {
+							fields = append(fields, name.Name)
+						}
+					}
+				}
+			case *ast.CallExpr:
+				if f, ok := n.Fun.(*ast.Ident); ok && f.Name == "byKind" {
+					return false // which loads, too
+				}
+				if f, ok := n.Fun.(*ast.SelectorExpr); ok && f.Sel.Name != "Load" {
+					moved[lastName(f.X)] = true
+				}
+			case *ast.UnaryExpr: // handed to who adds to it
+				if n.Op == token.AND {
+					moved[lastName(n.X)] = true
+				}
+			}
+			return true
+		})
+	}
+	return fields, moved
+}
+
+// lastName is the field at the end of an expression such as s.count.ended[reason].
+func lastName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.IndexExpr:
+		return lastName(e.X)
+	case *ast.SelectorExpr:
+		return e.Sel.Name
+	}
+	return ""
+}
