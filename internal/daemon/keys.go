@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"crypto/x509"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -110,13 +109,5 @@ func readRoots(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate: want a PEM file with -----BEGIN CERTIFICATE-----", path)
-	}
-	return pool, nil
+	return certs.ReadRoots(path)
 }

@@ -217,8 +217,18 @@ func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bo
 func (d *Daemon) serveOps() {
 	d.status.handle(admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
+		Certificate: d.certificate,
 	}))
 	d.profiles.handle(newProfiles())
+}
+
+// certificate is what peers are shown; nil without TLS.
+func (d *Daemon) certificate() *certs.Description {
+	if d.source == nil {
+		return nil
+	}
+	shown := d.source.Describe()
+	return &shown
 }
 
 // siblings is what /status shows of them.

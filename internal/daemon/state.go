@@ -42,9 +42,7 @@ func (d *Daemon) State() State {
 	if addr := d.stun.addr(); addr.IsValid() {
 		s.STUN = addr.String()
 	}
-	if d.source != nil {
-		shown := d.source.Describe()
-		s.Certificate = &shown
+	if s.Certificate = d.certificate(); s.Certificate != nil {
 		s.Pin, _ = d.source.Trust()
 	}
 	d.mu.Lock()
