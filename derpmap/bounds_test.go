@@ -29,6 +29,7 @@ func TestHostileMapsTakeLittleMemory(t *testing.T) {
 		"aliases of objects": {strings.ReplaceAll(bomb(9), "[x]", "{x: {y: z}}"), YAML, 24},
 		"flow of YAML":       {"x: [" + strings.Repeat("[],", 340_000) + "]", YAML, 8},
 		"dashes of YAML":     {strings.Repeat("- \n", 340_000), YAML, 8},
+		"error at the end":   {"regions:\n" + strings.Repeat("  1: {name: xxxxxxxxxx}\n", 20_000) + "\tx", YAML, 100},
 		"nested dashes":      {strings.Repeat("- ", 500_000) + "x", YAML, 8},
 	} {
 		if len(test.source) > MaxSize+1000 {

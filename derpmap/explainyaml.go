@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -14,7 +15,7 @@ import (
 
 // messageOfYAML is what is left of a parser's error without the line, which is often
 // another one than where the mistake is.
-var messageOfYAML = regexp.MustCompile(`^yaml: (?:line \d+: )?`)
+var messageOfYAML = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // explainYAML says what people did to a text that the parser does not take.
 func explainYAML(source []byte, err error) Finding {
@@ -24,7 +25,7 @@ func explainYAML(source []byte, err error) Finding {
 	if f, ok := brokenJSON(source); ok {
 		return f
 	}
-	number, line := failingLine(source)
+	number, line := failingLine(source, err)
 	indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
 	if s, ok := strayBefore(source, number); ok {
 		return finding("stray-character", place{s.Line, s.Column}, s.String()+" stands here", s.Remedy())
@@ -49,11 +50,20 @@ func brokenJSON(source []byte) (Finding, bool) {
 	return finding("json-in-yaml", place{1, 1}, "this is HuJSON, not YAML", "name it .hujson, or convert it to YAML (detour map convert)"), true
 }
 
+// mostBisected bounds the text in which the failing line is looked for: each step
+// parses a part of it.
+const mostBisected = 64 << 10
+
 // failingLine returns the first line with which the text before it is no YAML any
-// more. The parser itself names the beginning of what it was reading.
-func failingLine(source []byte) (number int, line []byte) {
+// more. The parser itself names the beginning of what it was reading, which has to do
+// for long texts.
+func failingLine(source []byte, err error) (number int, line []byte) {
 	lines := bytes.SplitAfter(bytes.TrimRight(source, "\n"), []byte("\n"))
 	good, bad := 0, len(lines)
+	if len(source) > mostBisected {
+		bad = max(1, min(bad, lineOfYAML(err)))
+		good = bad
+	}
 	for good+1 < bad {
 		middle := (good + bad) / 2
 		if parses(bytes.Join(lines[:middle], nil)) {
@@ -63,6 +73,14 @@ func failingLine(source []byte) (number int, line []byte) {
 		}
 	}
 	return bad, bytes.TrimRight(lines[bad-1], "\n")
+}
+
+// lineOfYAML is the line that the parser names; 0 if it names none.
+func lineOfYAML(err error) (line int) {
+	if found := messageOfYAML.FindStringSubmatch(err.Error()); found != nil {
+		line, _ = strconv.Atoi(found[1])
+	}
+	return line
 }
 
 // strayBefore returns the last stray of the line that fails, or of one of the two
@@ -95,6 +113,8 @@ var needsQuotes = regexp.MustCompile("^[^:]*: +[@`%&*!|>{\\[]")
 
 func remedyYAML(message, line string) string {
 	switch {
+	case strings.Contains(message, "tab character"):
+		return "indent with spaces only: write two for each tab"
 	case strings.Contains(message, "mapping values are not allowed"):
 		return "put quotes around a text that has a colon, and begin each key on a line of its own"
 	case strings.Contains(message, "unknown anchor"):

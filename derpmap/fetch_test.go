@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -216,7 +215,6 @@ func TestFetcherTrustsTheAuthoritiesOfItsConfig(t *testing.T) {
 		w.Write([]byte(`{"Regions":{"1":{"RegionID":1,"RegionCode":"a","RegionName":"","Nodes":null}}}`))
 	}))
 	defer web.Close()
-	web.Config.ErrorLog = log.New(io.Discard, "", 0)
 	roots := x509.NewCertPool()
 	roots.AddCert(web.Certificate())
 	for _, test := range []struct {

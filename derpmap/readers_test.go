@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// What the readers that Lint speaks for read a map into: YAML takes the names in lower
-// case, JSON in any case.
+// What the readers that Lint speaks for read a map into: YAML takes the names in
+// lower case, JSON in any case.
 type (
 	readerMap struct {
 		HomeParams         *struct{ RegionScore map[int]float64 }
@@ -70,8 +70,8 @@ func asLoaded(m *Map) (r readerMap) {
 	return r
 }
 
-// sameAsReader says how a reader reads a text otherwise than Load although Lint has no
-// error.
+// sameAsReader says how a reader reads a text otherwise than Load although Lint has
+// no error.
 func sameAsReader(source []byte, form Form) string {
 	if len(Errors(Lint(source, LintConfig{Form: form, Public: true, Local: true}))) > 0 {
 		return ""
