@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -88,7 +89,22 @@ func ping(cmd *cobra.Command, f *pingFlags, relays []string) error {
 	} else {
 		err = printEcho(out, report)
 	}
+	if report.Received == 0 && f.size > smallEnough && smallPasses(cmd.Context(), cfg) {
+		return errors.Join(err, fmt.Errorf("no packet of %d bytes came back, though one of %d does: the path loses large packets (MTU): "+
+			"let ICMP \"fragmentation needed\" through, or lower the MTU of the tunnel between", f.size, load.MinSize))
+	}
 	return errors.Join(err, judgeEcho(report))
+}
+
+// smallEnough are packets that every path takes in one piece, with all that is around them.
+const smallEnough = 400
+
+// smallPasses tries a small packet where no large one came back. The peers are new ones: the connections of
+// the others may be stuck behind what was lost.
+func smallPasses(ctx context.Context, cfg load.EchoConfig) bool {
+	cfg.Size, cfg.Count, cfg.Ready, cfg.Each = load.MinSize, 1, nil, nil
+	report, err := load.Echo(ctx, cfg)
+	return err == nil && report.Received == 1
 }
 
 func printRelays(w io.Writer, near, far *client.Conn, two bool, size int) {

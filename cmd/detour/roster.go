@@ -88,6 +88,10 @@ func closeRosters(rosters []*roster.Roster) {
 // openRoster opens that of one relay, and says what to do if it cannot be had.
 func (f *rosterFlags) openRoster(ctx context.Context, target client.Config, keys []key.Mesh) (*roster.Roster, error) {
 	r, err := roster.Open(ctx, roster.Config{Dial: target, MeshKeys: keys})
+	if errors.Is(err, client.ErrAdmissionRefused) { // perhaps for the application's name, which is not needed
+		target.AppName = ""
+		r, err = roster.Open(ctx, roster.Config{Dial: target, MeshKeys: keys})
+	}
 	switch {
 	case errors.Is(err, roster.ErrNotTold):
 		return nil, cli.Unansweredf("%s: %w: compare its --mesh-psk-file with ours", target.URL, roster.ErrNotTold)
