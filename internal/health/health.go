@@ -24,6 +24,11 @@ type Config struct {
 	Every   time.Duration // from one self-check to the next, a tenth more or less (default 30 s)
 	Timeout time.Duration // for going over one path (default 10 s)
 
+	// Full reports that the relay turns connections away because it has as many as
+	// it may. It works, then: a check that does not get in says nothing about it.
+	// Nil: it never does.
+	Full func() bool
+
 	Logger *slog.Logger // nil discards
 }
 
@@ -91,6 +96,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
+	}
+	if c.Full == nil {
+		c.Full = func() bool { return false }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

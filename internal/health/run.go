@@ -61,8 +61,8 @@ func (h *Health) pause() time.Duration {
 func (h *Health) check(ctx context.Context) {
 	began := time.Now()
 	path, err := h.viaBest(ctx)
-	if ctx.Err() != nil {
-		return // what was cut short says nothing
+	if ctx.Err() != nil || saysNothing(err) && h.config.Full() {
+		return // what was cut short says nothing, nor does a full house
 	}
 	h.note(path, began, err)
 }
@@ -88,7 +88,7 @@ func (h *Health) viaBest(ctx context.Context) (*Path, error) {
 
 // excused reports whether a failure by name is not the relay's.
 func (h *Health) excused(err error) bool {
-	return errors.Is(err, ErrOtherRelay) || saysNothing(err) && !h.nameProven
+	return errors.Is(err, ErrOtherRelay) || saysNothing(err) && (!h.nameProven || h.config.Full())
 }
 
 // saysNothing reports whether this relay was not met, as far as anybody can know.

@@ -166,6 +166,42 @@ func TestFailuresBehindOurKeyCount(t *testing.T) {
 	}
 }
 
+// A relay that has all the conns that it may have closes more of them at once, those of
+// its check among them. It works, so whoever is told to go elsewhere would go for nothing.
+func TestFullHouseIsNoFailure(t *testing.T) {
+	shut := fmt.Errorf("%w: EOF", ErrUnproven)
+	full := false
+	for name, config := range map[string]Config{
+		"via the name": {ViaName: (&script{target: "name", ends: []error{nil, shut}}).path()},
+		"direct":       {Direct: (&script{target: "direct", ends: []error{nil, shut}}).path()},
+		"both": {
+			ViaName: (&script{target: "name", ends: []error{nil, shut}}).path(),
+			Direct:  (&script{target: "direct", ends: []error{nil, nil, shut}}).path(),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			full = false
+			config.Full = func() bool { return full }
+			h := opened(t, config)
+			h.check(t.Context())
+			full = true
+			for range 5 {
+				h.check(t.Context())
+			}
+			h.want(t, None, "")
+			if got := h.Snapshot().SelfCheck; got.FailedTotal != 0 {
+				t.Errorf("%+v", got)
+			}
+			full = false
+			h.check(t.Context())
+			h.check(t.Context())
+			if h.Healthy() {
+				t.Error("with room again, what fails does not count")
+			}
+		})
+	}
+}
+
 // Once the relay was met by its name, a stranger there is what peers meet, too.
 func TestStrangerAfterTheNameHasWorkedCounts(t *testing.T) {
 	stranger := fmt.Errorf("%w: 404", ErrUnproven)
