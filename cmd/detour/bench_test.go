@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/load"
 )
 
@@ -35,14 +36,14 @@ func TestJudgments(t *testing.T) {
 	if err := judgeBench(&broken); err == nil || !strings.Contains(err.Error(), broken.Broken.Example) {
 		t.Errorf("broken streams: %v", err)
 	}
-	if err := judgeBench(&cut); err == nil || exitStatus(err) != exitBad {
+	if err := judgeBench(&cut); err == nil || cli.ExitStatus(err) != cli.ExitBad {
 		t.Errorf("a lost connection: %v", err)
 	}
 
 	for _, r := range []load.EchoReport{
 		{Sent: 3, Received: 2}, {Sent: 3}, {Sent: 3, Received: 3, Broken: load.Broken{Frames: 1}},
 	} {
-		if err := judgeEcho(&r); exitStatus(err) != exitBad {
+		if err := judgeEcho(&r); cli.ExitStatus(err) != cli.ExitBad {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}

@@ -88,17 +88,17 @@ func (f *demoFlags) define(cmd *cobra.Command) {
 // settle checks the flags and fills in what follows from them.
 func (f *demoFlags) settle(given func(flag string) bool) (err error) {
 	if f.regions < 1 || f.regions > demo.Most {
-		return usagef("--regions %d: want 1 to %d", f.regions, demo.Most)
+		return cli.Usagef("--regions %d: want 1 to %d", f.regions, demo.Most)
 	}
 	if f.nodes < 1 || f.nodes > demo.Most {
-		return usagef("--nodes %d: want 1 to %d", f.nodes, demo.Most)
+		return cli.Usagef("--nodes %d: want 1 to %d", f.nodes, demo.Most)
 	}
 	f.host, err = netip.ParseAddr(f.listen)
 	if err != nil || !f.host.IsLoopback() || f.host.Is4In6() {
-		return usagef(`--listen %q: only loopback addresses, such as 127.0.0.1 or ::1; "detour relay" runs relays for others`, f.listen)
+		return cli.Usagef(`--listen %q: only loopback addresses, such as 127.0.0.1 or ::1; "detour relay" runs relays for others`, f.listen)
 	}
 	if relays, most := f.regions*f.nodes, 65535; f.port < 0 || f.port+relays > most {
-		return usagef("--port %d: want 1 to %d, the first of %d ports, or 0 for any free ones", f.port, most-relays, relays+1)
+		return cli.Usagef("--port %d: want 1 to %d, the first of %d ports, or 0 for any free ones", f.port, most-relays, relays+1)
 	}
 	return f.settlePaths(given)
 }
@@ -110,10 +110,10 @@ func (f *demoFlags) settlePaths(given func(flag string) bool) (err error) {
 		case !given(flag):
 			continue
 		case *path == "":
-			return usagef("--%s: the name is empty: leave it out, or name one", flag)
+			return cli.Usagef("--%s: the name is empty: leave it out, or name one", flag)
 		}
 		if *path, err = filepath.Abs(*path); err != nil {
-			return usagef("--%s: %w", flag, err)
+			return cli.Usagef("--%s: %w", flag, err)
 		}
 	}
 	return nil

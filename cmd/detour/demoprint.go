@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/demo"
 )
 
@@ -86,7 +87,7 @@ func (r demoReport) print(w io.Writer, asJSON bool) error {
 // text is the report for a person.
 func (r demoReport) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "The demo is ready: %s with %s each.\n\n", counted(len(r.Regions), "region"), counted(len(r.Regions[0].Nodes), "relay"))
+	fmt.Fprintf(&b, "The demo is ready: %s with %s each.\n\n", cli.Counted(len(r.Regions), "region"), cli.Counted(len(r.Regions[0].Nodes), "relay"))
 	for _, region := range r.Regions {
 		fmt.Fprintf(&b, "%d %s\n", region.ID, region.Code)
 		for _, node := range region.Nodes {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 )
 
 func newMapConvertCommand() *cobra.Command {
@@ -27,7 +29,7 @@ usage, 3 the map cannot be read or fetched.`,
 				return err
 			}
 			if out.form("") == "" {
-				return usagef("--to is missing: choose json, hujson or yaml, or name a file with --out that ends in one of these")
+				return cli.Usagef("--to is missing: choose json, hujson or yaml, or name a file with --out that ends in one of these")
 			}
 			m, _, err := in.load(cmd, args[0])
 			if err != nil {

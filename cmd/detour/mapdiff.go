@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derpmap"
 )
 
@@ -33,7 +34,7 @@ read or fetched, or is no map.`,
 			if err := printChanges(cmd.OutOrStdout(), changes, asJSON); err != nil || len(changes) == 0 {
 				return err
 			}
-			return saidBad()
+			return cli.SaidBad()
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: a list of the changes")
@@ -44,15 +45,15 @@ read or fetched, or is no map.`,
 // diffMaps compares two maps. Whatever goes wrong, they could not be compared.
 func diffMaps(cmd *cobra.Command, in *mapInput, names []string) ([]derpmap.Change, error) {
 	both, _, err := in.loadAll(cmd, names)
-	if exitStatus(err) == exitUsage {
+	if cli.ExitStatus(err) == cli.ExitUsage {
 		return nil, err
 	}
 	if err != nil {
-		return nil, unansweredf("%w", err)
+		return nil, cli.Unansweredf("%w", err)
 	}
 	changes, err := derpmap.Diff(both[0], both[1])
 	if err != nil {
-		return nil, unansweredf("%w", err)
+		return nil, cli.Unansweredf("%w", err)
 	}
 	return changes, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/mapfeed"
 )
@@ -80,7 +81,7 @@ func (f *lintFlags) lint(cmd *cobra.Command, names []string) error {
 	for _, name := range names {
 		source, err := f.in.read(cmd, name)
 		switch {
-		case exitStatus(err) == exitUsage:
+		case cli.ExitStatus(err) == cli.ExitUsage:
 			return err
 		case err != nil:
 			unread = append(unread, err.Error())
@@ -93,7 +94,7 @@ func (f *lintFlags) lint(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	if unread != nil {
-		return unansweredf("%s", strings.Join(unread, "; "))
+		return cli.Unansweredf("%s", strings.Join(unread, "; "))
 	}
 	return f.verdict(reports)
 }
@@ -122,7 +123,7 @@ func lintText(reports []lintReport) string {
 		warnings += r.Warnings
 	}
 	if read > 0 {
-		fmt.Fprintf(&text, "%s: %s, %s\n", counted(read, "map"), counted(errors, "error"), counted(warnings, "warning"))
+		fmt.Fprintf(&text, "%s: %s, %s\n", cli.Counted(read, "map"), cli.Counted(errors, "error"), cli.Counted(warnings, "warning"))
 	}
 	return text.String()
 }
@@ -131,7 +132,7 @@ func lintText(reports []lintReport) string {
 func (f *lintFlags) verdict(reports []lintReport) error {
 	for _, r := range reports {
 		if r.Errors > 0 || f.strict && r.Warnings > 0 {
-			return saidBad()
+			return cli.SaidBad()
 		}
 	}
 	return nil

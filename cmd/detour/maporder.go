@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derpmap"
 )
 
@@ -56,11 +57,11 @@ Exit status: 0 done, 1 this is no map, or it cannot be written, 2 wrong usage,
 func (f *orderFlags) check(given func(flag string) bool) error {
 	switch {
 	case f.tailnet == "":
-		return usagef("--tailnet is missing: name the tailnet to order the nodes for")
+		return cli.Usagef("--tailnet is missing: name the tailnet to order the nodes for")
 	case f.asJSON && !f.explain:
-		return usagef("--json is for --explain: for the map as JSON write --to json")
+		return cli.Usagef("--json is for --explain: for the map as JSON write --to json")
 	case f.explain && (given("to") || given("out")):
-		return usagef("--explain prints a table, not the map: leave out --to and --out, or --explain")
+		return cli.Usagef("--explain prints a table, not the map: leave out --to and --out, or --explain")
 	}
 	return f.out.check()
 }

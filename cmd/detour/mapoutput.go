@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/mapfeed"
 )
@@ -33,7 +34,7 @@ func (o *mapOutput) form(usual derpmap.Form) derpmap.Form {
 // check finds out before anything is read what could not be written.
 func (o *mapOutput) check() error {
 	if o.out == "" {
-		return usagef("--out: the file name is empty: name the file to write")
+		return cli.Usagef("--out: the file name is empty: name the file to write")
 	}
 	return nil
 }
@@ -47,7 +48,7 @@ func (o *mapOutput) write(cmd *cobra.Command, m *derpmap.Map, usual derpmap.Form
 		_, err = cmd.OutOrStdout().Write(text)
 		return err
 	}
-	if err := replaceFile(o.out, text); err != nil {
+	if err := cli.ReplaceFile(o.out, text); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 	return nil

@@ -116,7 +116,7 @@ func checkListen(address string) error {
 }
 
 func (f *serveFlags) serve(cmd *cobra.Command, name string) error {
-	log, err := newLogger(cmd.ErrOrStderr(), f.logFormat, f.logLevel)
+	log, err := cli.NewLogger(cmd.ErrOrStderr(), f.logFormat, f.logLevel)
 	if err != nil {
 		return err
 	}

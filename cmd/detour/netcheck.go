@@ -81,7 +81,7 @@ func (f *netcheckFlags) base() (base client.Config, err error) {
 func (f *netcheckFlags) load(cmd *cobra.Command, name string) (*derpmap.Map, error) {
 	m, source, err := f.in.load(cmd, name)
 	switch {
-	case cli.ExitStatus(err) == exitBad: // a text that is no map
+	case cli.ExitStatus(err) == cli.ExitBad: // a text that is no map
 		return nil, cli.Unansweredf("%w", err)
 	case err != nil:
 		return nil, err
