@@ -98,6 +98,8 @@ var table = []row{
 		outside: none,
 	},
 
+	{name: "server", own: []string{"relay", "internal/config", "internal/daemon"}, outside: none},
+
 	// For tests, and the commands.
 	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},
 	{name: "internal/archtest", own: none, outside: none},

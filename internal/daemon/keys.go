@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/x509"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -102,12 +101,4 @@ func (d *Daemon) admit() func(context.Context, relay.Applicant) (relay.Admission
 		}
 		return ask(ctx, a)
 	}
-}
-
-// readRoots reads the authorities to trust; nil for no file: those of the system.
-func readRoots(path string) (*x509.CertPool, error) {
-	if path == "" {
-		return nil, nil
-	}
-	return certs.ReadRoots(path)
 }

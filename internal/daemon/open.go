@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -272,9 +273,11 @@ func openMesh(cfg config.Config, r *relay.Server, log *slog.Logger) (*mesh.Mesh,
 	if err != nil {
 		return nil, err
 	}
-	roots, err := readRoots(cfg.Mesh.CA)
-	if err != nil {
-		return nil, &config.Error{Setting: "mesh.ca", Err: err}
+	var roots *x509.CertPool // nil: those of the system
+	if cfg.Mesh.CA != "" {
+		if roots, err = certs.ReadRoots(cfg.Mesh.CA); err != nil {
+			return nil, &config.Error{Setting: "mesh.ca", Err: err}
+		}
 	}
 	m, err := mesh.New(mesh.Config{
 		Relay: r, Entries: entries, DNS: cfg.Mesh.DNS, SRV: cfg.Mesh.SRV, RootCAs: roots, Rebalance: cfg.Mesh.Rebalance, Logger: log,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/detour-relay/detour/internal/config"
@@ -80,7 +81,7 @@ func isHere(host, given string) bool {
 		host = host[1 : len(host)-1]
 	}
 	_, err := netip.ParseAddr(host)
-	return err == nil || host == "localhost" || host != "" && host == given
+	return err == nil || strings.EqualFold(host, "localhost") || host != "" && strings.EqualFold(host, given)
 }
 
 // newProfiles answers GET only: that is what go tool pprof asks, and a form on some
