@@ -13,6 +13,7 @@ import (
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/home"
 	"github.com/detour-relay/detour/internal/measure"
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 // NetcheckConfig says what to measure, and how. Map is required.
@@ -49,28 +50,58 @@ func Netcheck(ctx context.Context, cfg NetcheckConfig) (Home, error) {
 	}
 	var chooser home.Chooser
 	decision := chooser.Choose(time.Now(), result.Report, home.Circumstances{Regions: regions, Scores: scores(cfg.Map)})
-	return newHome(decision, result), nil
+	found := newHome(decision, result)
+	if found.Region != 0 {
+		found.Unusable = unusable(cfg.Map.Regions[found.Region], cfg.Base)
+	}
+	return found, nil
 }
 
-// timeRegions returns what times a region of the map over HTTPS, at the first of its relays that answers. The error is that of the
-// first that did not.
-func timeRegions(m *derpmap.Map, base Config) func(context.Context, int) (time.Duration, error) {
-	return func(ctx context.Context, region int) (time.Duration, error) {
-		var failed error
-		for _, n := range relays(m.Regions[region]) {
-			cfg := base.AtNode(n)
-			cfg.DialContext = withBudget(cfg.DialContext)
-			took, err := Latency(ctx, cfg)
-			if err == nil {
-				return took, nil
-			}
+// unusable returns why no relay of a region can be connected to, as far as the map
+// says; nil: one can.
+func unusable(r *derpmap.Region, base Config) error {
+	var failed error
+	for _, n := range relays(r) {
+		if _, err := newTarget(base.AtNode(n)); err == nil {
+			return nil
+		} else {
 			failed = cmp.Or(failed, err)
 		}
-		return 0, cmp.Or(failed, errNoRelay)
+	}
+	return cmp.Or(failed, errNoRelay)
+}
+
+const (
+	// A region is timed at its first relay, and after this time at the next one as
+	// well, so that one that hangs does not use up the region's time; sooner if
+	// there are so many that their turns would take more than half of it.
+	nextRelay  = time.Second
+	relayTurns = home.HTTPSLimit / 2
+	maxTimed   = 16 // relays of a region
+)
+
+// timeRegions returns what times a region of the map over HTTPS, at the first of its
+// relays that answers.
+func timeRegions(m *derpmap.Map, base Config) func(context.Context, int) (time.Duration, error) {
+	return func(ctx context.Context, region int) (time.Duration, error) {
+		var attempts []func(context.Context) (time.Duration, error)
+		for _, n := range relays(m.Regions[region]) {
+			cfg := base.AtNode(n)
+			cfg.DialContext = withTCPTimeout(cfg.DialContext)
+			attempts = append(attempts, func(ctx context.Context) (time.Duration, error) { return Latency(ctx, cfg) })
+		}
+		if len(attempts) == 0 {
+			return 0, errNoRelay
+		}
+		attempts = attempts[:min(len(attempts), maxTimed)]
+		stages := reach.Stages[time.Duration]{
+			Lead: min(nextRelay, relayTurns/time.Duration(len(attempts))), Discard: func(time.Duration) {},
+		}
+		return reach.Race(ctx, stages, attempts...)
 	}
 }
 
-var errNoRelay = errors.New("the region has no relay")
+var errNoRelay = errors.New("the region has no relay, only nodes for STUN")
 
 // relays returns the nodes of a region that relay.
 func relays(r *derpmap.Region) []*derpmap.Node {

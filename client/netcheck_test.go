@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -236,6 +237,62 @@ func TestDERPLatency(t *testing.T) {
 	} {
 		if got := test.report.DERPLatency(); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%v, want %v", got, test.want)
+		}
+	}
+}
+
+// A region's time is not used up by relays that hang: the next one is tried meanwhile.
+func TestRegionIsTimedPastHangingRelays(t *testing.T) {
+	a := newAuthority(t)
+	https := func(script func(*side)) *testRelay {
+		return startRelay(t, key.Private{}, serverTLS(a.issue("127.0.0.1")), script)
+	}
+	well := https(answering(latencyAnswer))
+	hangs := map[string]*testRelay{
+		"in TLS":         startRelay(t, key.Private{}, nil, func(s *side) { s.drain() }),
+		"after TLS":      https(func(s *side) { s.drain() }),
+		"in the answer":  https(func(s *side) { s.request(); s.write([]byte("HTTP/1.1 200")); s.drain() }),
+		"ends after TLS": https(func(s *side) { s.request() }),
+		"says 400":       https(answering("HTTP/1.1 400 Bad Request\r\n\r\n")),
+	}
+	m := &derpmap.Map{Regions: make(map[int]*derpmap.Region)}
+	for _, relay := range hangs {
+		id := len(m.Regions) + 1
+		m.Regions[id] = httpsRegion(relay, relay, relay, well)
+	}
+	m.Regions[99] = httpsRegion(hangs["in TLS"], hangs["after TLS"])
+	got, err := Netcheck(t.Context(), NetcheckConfig{Map: m, NoUDP: true, Base: Config{RootCAs: a.pool(), Proxy: noProxy}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range m.Regions {
+		if took := got.Report.Latency[id]; (took > 0) != (id != 99) {
+			t.Errorf("region %d: %v, %v", id, took, got.Report.Failed[id])
+		}
+	}
+}
+
+// A region can be the nearest and yet be of no use as a home.
+func TestNetcheckSaysThatAHomeCannotRelay(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*derpmap.Node)
+		usable bool
+	}{
+		"a relay":               {func(*derpmap.Node) {}, true},
+		"no name, insecure":     {func(n *derpmap.Node) { n.HostName, n.InsecureForTests = "", true }, true},
+		"no use of name, pin":   {func(n *derpmap.Node) { n.HostName, n.CertName = "a b", "sha256-raw:"+strings.Repeat("0", 64) }, true},
+		"STUN only":             {func(n *derpmap.Node) { n.STUNOnly = true }, false},
+		"no name, secure":       {func(n *derpmap.Node) { n.HostName = "" }, false},
+		"not ASCII, secure":     {func(n *derpmap.Node) { n.HostName = "b\u00fccher.example" }, false},
+		"no such port":          {func(n *derpmap.Node) { n.DERPPort = 70000 }, false},
+		"a pin that cannot be":  {func(n *derpmap.Node) { n.CertName = "sha256-raw:12" }, false},
+		"a port in name, other": {func(n *derpmap.Node) { n.HostName = "r.example:443" }, false},
+	} {
+		m := stunRegions(startSTUN(t))
+		test.change(m.Regions[1].Nodes[0])
+		got, err := Netcheck(t.Context(), NetcheckConfig{Map: m})
+		if err != nil || got.Region != 1 || (got.Unusable == nil) != test.usable {
+			t.Errorf("%s: home %d, unusable: %v; %v", name, got.Region, got.Unusable, err)
 		}
 	}
 }

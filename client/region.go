@@ -127,7 +127,7 @@ func newRegionRelay(index int, n, first RelayConfig) (*regionRelay, error) {
 	if !cfg.Key.Equal(first.Key) {
 		return nil, errors.New("its key differs from that of the first node")
 	}
-	cfg.DialContext = withBudget(t.Target.DialContext)
+	cfg.DialContext = withTCPTimeout(t.Target.DialContext)
 	return &regionRelay{index: index, name: n.Name, cfg: cfg}, nil
 }
 

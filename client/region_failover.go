@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	tcpBudget     = 1500 * time.Millisecond // for each TCP connection of an attempt (spec section 7.2)
-	attemptBudget = 5 * time.Second         // from the beginning until a node has admitted us
+	tcpTimeout     = 1500 * time.Millisecond // for each TCP connection of an attempt (spec section 7.2)
+	attemptTimeout = 5 * time.Second         // from the beginning until a node has admitted us
 
 	// The next node is tried as well after this time or twice what it took last time, so that a node that swallows packets
 	// costs little, and a long way does not mean a login at every node.
 	hedgeMin = 250 * time.Millisecond
-	hedgeMax = tcpBudget
+	hedgeMax = tcpTimeout
 
 	backoffStep  = 10 * time.Millisecond // times the square of the number of failures (spec section 10.3)
 	backoffMax   = 5 * time.Second
@@ -27,7 +27,7 @@ const (
 	unsteady = 30 * time.Second // for so long a node that ended one so soon is tried after the others
 )
 
-var errAttempt = fmt.Errorf("not admitted within %v", attemptBudget)
+var errAttempt = fmt.Errorf("not admitted within %v", attemptTimeout)
 
 // keeper is the state of the goroutine that keeps a Region connected:
 //
@@ -189,7 +189,7 @@ func (k *keeper) hedge() time.Duration { return min(max(2*k.took, hedgeMin), hed
 // attempt connects to a relay and waits until it has admitted us.
 func (r *Region) attempt(ctx context.Context, to *regionRelay) (*session, error) {
 	begun, preferred := time.Now(), r.preferred.Load()
-	ctx, cancel := context.WithTimeoutCause(ctx, attemptBudget, errAttempt)
+	ctx, cancel := context.WithTimeoutCause(ctx, attemptTimeout, errAttempt)
 	defer cancel()
 	cfg := to.cfg
 	cfg.Preferred = preferred
@@ -201,10 +201,10 @@ func (r *Region) attempt(ctx context.Context, to *regionRelay) (*session, error)
 	return newSession(conn, r, to, info, preferred, now, now.Sub(begun)), nil
 }
 
-// withBudget gives each TCP connection only a part of the time of the attempt.
-func withBudget(dial reach.DialFunc) reach.DialFunc {
+// withTCPTimeout gives each TCP connection only a part of the time of the attempt.
+func withTCPTimeout(dial reach.DialFunc) reach.DialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, tcpBudget)
+		ctx, cancel := context.WithTimeout(ctx, tcpTimeout)
 		defer cancel()
 		return dial(ctx, network, addr)
 	}

@@ -15,6 +15,11 @@ type Home struct {
 	Reason  string // why it is this one, in words
 	Nearest int    // the region with the least latency of late, times its score in the map; 0: none
 	Report  Report // the latest one
+
+	// Unusable is for a home that Netcheck found: why none of the region's relays can
+	// be connected to, as far as the map says: it has only nodes for STUN, or none that
+	// a connection could be made to. A Host leaves such a region. nil: there is one.
+	Unusable error
 }
 
 // Report is what one round of measuring found.

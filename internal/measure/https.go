@@ -7,7 +7,12 @@ import (
 	"github.com/detour-relay/detour/internal/home"
 )
 
-// https times the regions for which the round wants it, all at once, and notes in failed why some could not be.
+// maxTimed regions are timed over HTTPS at once. Only large maps have more; what does
+// not come to its turn within the time of a report is not timed.
+const maxTimed = 128
+
+// https times the regions for which the round wants it, and notes in failed why some
+// could not be.
 func (r *run) https(ctx context.Context, failed map[int]error) {
 	if r.cfg.HTTPS == nil {
 		return
@@ -16,8 +21,18 @@ func (r *run) https(ctx context.Context, failed map[int]error) {
 	defer cancel()
 	var mu sync.Mutex
 	var all sync.WaitGroup
+	free := make(chan struct{}, maxTimed)
 	for _, region := range r.round.Fallback() {
+		select {
+		case free <- struct{}{}:
+		case <-ctx.Done():
+			mu.Lock()
+			failed[region] = context.Cause(ctx)
+			mu.Unlock()
+			continue
+		}
 		all.Go(func() {
+			defer func() { <-free }()
 			took, err := r.cfg.HTTPS(ctx, region)
 			mu.Lock()
 			defer mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/detour-relay/detour/internal/hostname"
@@ -76,6 +77,11 @@ func (t *Target) parseURL() error {
 	}
 	if err := usable(u.Hostname()); err != nil {
 		return fmt.Errorf("URL %q: want a host name or an IP address after the scheme: %w", u.Redacted(), err)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("URL %q: want a port from 1 to 65535", u.Redacted())
+		}
 	}
 	if u.Path == "" {
 		u.Path = "/derp"
