@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/netio"
-	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/internal/retry"
 )
 
@@ -87,8 +86,7 @@ func (l inheritedListener) Accept() (net.Conn, error) {
 
 // acceptAll accepts until the listener is closed. Nothing else ends it.
 func (s *Server) acceptAll() {
-	limit := rate.Limit{PerSecond: s.config.AcceptPerSecond, Burst: float64(s.config.AcceptBurst)}
-	var accepted rate.Bucket
+	limit := newArrivals(s.config.AcceptPerSecond, s.config.AcceptBurst)
 	began, failing := time.Now(), false
 	pace := retry.Backoff{First: shortestPause, Most: longestPause}
 	for {
@@ -97,10 +95,7 @@ func (s *Server) acceptAll() {
 			return
 		}
 		if err != nil {
-			s.count.acceptErrors.Add(1)
-			if !failing {
-				s.config.Logger.Warn("cannot accept connections; trying again", "reason", err)
-			}
+			s.cannotAccept(err, failing)
 			failing = true
 			retry.Rest(context.Background(), pace.Next(), s.stopped)
 			continue
@@ -108,25 +103,43 @@ func (s *Server) acceptAll() {
 		failing = false
 		pace.Reset()
 		s.count.accepted.Add(1)
-		if !accepted.Take(limit, 1, time.Since(began)) {
+		switch {
+		case !limit.take(c.RemoteAddr(), time.Since(began)):
 			s.count.rejected.Add(1)
 			closeNow(c)
-			continue
+		case !s.hasRoom(c):
+			s.count.full.Add(1)
+			closeNow(c)
+		default:
+			s.admit(c)
 		}
-		s.admit(c)
+	}
+}
+
+// cannotAccept counts a failure. If descriptors are lacking, the oldest stranger
+// gives his for the next to come.
+func (s *Server) cannotAccept(err error, again bool) {
+	s.count.acceptErrors.Add(1)
+	if isOutOfDescriptors(err) {
+		s.turnedAway.Store(int64(time.Since(s.born)))
+		s.pending.evict()
+	}
+	if !again {
+		s.config.Logger.Warn("cannot accept connections; trying again", "reason", err)
 	}
 }
 
 // admit makes an accepted connection a pending one and sends it on its way.
 func (s *Server) admit(c net.Conn) {
+	who, metered := s.pending.meter(c)
 	if s.config.TLS == nil {
-		if s.pending.add(c, c) {
-			s.handOver(c)
+		if s.pending.add(who, metered) {
+			s.handOver(metered)
 		}
 		return
 	}
-	t := tls.Server(netio.NewWire(c), s.config.TLS)
-	if !s.pending.add(t, c) {
+	t := tls.Server(netio.NewWire(metered), s.config.TLS)
+	if !s.pending.add(who, t) {
 		return
 	}
 	if !s.enter() {
@@ -140,11 +153,12 @@ func (s *Server) admit(c net.Conn) {
 // closeNow closes a connection that gets no answer, and leaves nothing of it in
 // the kernel: there is no wait for what was sent.
 func closeNow(c net.Conn) {
-	if w, ok := c.(*netio.Wire); ok {
-		c = w.Conn
-	}
-	if tcp, ok := c.(*net.TCPConn); ok {
+	leaveNothing(c)
+	c.Close()
+}
+
+func leaveNothing(c net.Conn) {
+	if tcp, ok := transport(c).(*net.TCPConn); ok {
 		tcp.SetLinger(0) // an error means that it is closed already
 	}
-	c.Close()
 }

@@ -16,7 +16,7 @@ import (
 
 // Defaults that a program may want to show.
 const (
-	DefaultMaxPending  = 8192
+	DefaultMaxPending  = 4096
 	DefaultKeepAlive   = 10 * time.Minute
 	DefaultUserTimeout = 15 * time.Second
 )
@@ -24,6 +24,9 @@ const (
 const (
 	defaultHandshakeTimeout = 10 * time.Second
 	defaultPendingTimeout   = 30 * time.Second
+
+	// defaultPendingBytes is little beside what pending connections cost anyway.
+	defaultPendingBytes = 8 << 20
 
 	// maxHeader bounds the head of a request. A DERP client sends some 200 bytes.
 	maxHeader = 16 << 10
@@ -55,16 +58,26 @@ type Config struct {
 
 	// AcceptPerSecond limits new connections; those above are closed at once. 0
 	// means no limit. AcceptBurst may come at once (default: one second's worth).
+	// One address, or one /64 of IPv6, may use a quarter of both.
 	AcceptPerSecond float64
 	AcceptBurst     int
 
-	// MaxPending bounds the connections that are not upgraded yet (default
-	// 8192). One that stalls in the TLS handshake holds 8 to 27 KB.
+	// MaxConns bounds the connections that the relay has (default: as many as the
+	// process may have descriptors, less a quarter for those that are pending and
+	// some for the relay itself). Those above are closed at once.
+	MaxConns int
+
+	// MaxPending bounds the connections whose peers have not logged in (default
+	// 4096, and a quarter of the descriptors at most). One holds 10 to 30 KB.
 	MaxPending int
+
+	// PendingBytes bounds what all of them may have sent, besides the 8 KiB that
+	// each may send in any case (default 8 MiB).
+	PendingBytes int
 
 	// HandshakeTimeout bounds the TLS handshake and, again, the head of a request
 	// (default 10 s). PendingTimeout bounds the time from accepting a connection
-	// to its upgrade, whatever it does (default 30 s).
+	// to its login, whatever it does (default 30 s).
 	HandshakeTimeout time.Duration
 	PendingTimeout   time.Duration
 
@@ -94,13 +107,15 @@ func (c Config) complete() (Config, error) {
 	if !(c.AcceptPerSecond >= 0) || math.IsInf(c.AcceptPerSecond, 0) {
 		return c, fmt.Errorf("edge: Config.AcceptPerSecond %v: want a number of connections, or 0 for no limit", c.AcceptPerSecond)
 	}
-	if c.AcceptBurst < 0 || c.MaxPending < 0 || c.HandshakeTimeout < 0 || c.PendingTimeout < 0 {
-		return c, errors.New("edge: Config.AcceptBurst, MaxPending, HandshakeTimeout and PendingTimeout cannot be negative")
+	if c.AcceptBurst < 0 || c.MaxPending < 0 || c.PendingBytes < 0 || c.MaxConns < 0 || c.HandshakeTimeout < 0 || c.PendingTimeout < 0 {
+		return c, errors.New("edge: Config.AcceptBurst, MaxConns, MaxPending, PendingBytes, HandshakeTimeout and PendingTimeout cannot be negative")
 	}
 	if c.AcceptBurst == 0 {
 		c.AcceptBurst = int(max(1, math.Ceil(min(c.AcceptPerSecond, math.MaxInt32))))
 	}
 	orDefault(&c.MaxPending, DefaultMaxPending)
+	orDefault(&c.PendingBytes, defaultPendingBytes)
+	c.divide(descriptors())
 	orDefault(&c.HandshakeTimeout, defaultHandshakeTimeout)
 	orDefault(&c.PendingTimeout, defaultPendingTimeout)
 	orDefault(&c.KeepAlive, DefaultKeepAlive)

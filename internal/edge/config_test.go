@@ -10,22 +10,22 @@ import (
 func TestConfigRefuses(t *testing.T) {
 	r := testRelay(t)
 	for want, config := range map[string]Config{
-		"Relay is missing":                  {Listen: ":0"},
-		`Config.Listen "": want host:port`:  {Relay: r},
-		`Config.Listen "443": want host`:    {Relay: r, Listen: "443"},
-		`Config.Listen ":": no such port`:   {Relay: r, Listen: ":"},
-		`Config.Listen ":x": no such port`:  {Relay: r, Listen: ":x"},
-		`":65536": no such port`:            {Relay: r, Listen: ":65536"},
-		`Config.Home "page"`:                {Relay: r, Listen: ":0", Home: "page"},
-		`Config.Home "https://"`:            {Relay: r, Listen: ":0", Home: "https://"},
-		`Config.Home "ftp://x"`:             {Relay: r, Listen: ":0", Home: "ftp://x"},
-		"AcceptPerSecond -1":                {Relay: r, Listen: ":0", AcceptPerSecond: -1},
-		"AcceptPerSecond NaN":               {Relay: r, Listen: ":0", AcceptPerSecond: math.NaN()},
-		"AcceptPerSecond +Inf":              {Relay: r, Listen: ":0", AcceptPerSecond: math.Inf(1)},
-		"AcceptBurst, MaxPending, Handshak": {Relay: r, Listen: ":0", MaxPending: -1},
-		"PendingTimeout cannot be negative": {Relay: r, Listen: ":0", PendingTimeout: -1},
-		"HandshakeTimeout and PendingTimeo": {Relay: r, Listen: ":0", HandshakeTimeout: -1},
-		"AcceptBurst, MaxPending,":          {Relay: r, Listen: ":0", AcceptBurst: -1},
+		"Relay is missing":                   {Listen: ":0"},
+		`Config.Listen "": want host:port`:   {Relay: r},
+		`Config.Listen "443": want host`:     {Relay: r, Listen: "443"},
+		`Config.Listen ":": no such port`:    {Relay: r, Listen: ":"},
+		`Config.Listen ":x": no such port`:   {Relay: r, Listen: ":x"},
+		`":65536": no such port`:             {Relay: r, Listen: ":65536"},
+		`Config.Home "page"`:                 {Relay: r, Listen: ":0", Home: "page"},
+		`Config.Home "https://"`:             {Relay: r, Listen: ":0", Home: "https://"},
+		`Config.Home "ftp://x"`:              {Relay: r, Listen: ":0", Home: "ftp://x"},
+		"AcceptPerSecond -1":                 {Relay: r, Listen: ":0", AcceptPerSecond: -1},
+		"AcceptPerSecond NaN":                {Relay: r, Listen: ":0", AcceptPerSecond: math.NaN()},
+		"AcceptPerSecond +Inf":               {Relay: r, Listen: ":0", AcceptPerSecond: math.Inf(1)},
+		"PendingBytes, HandshakeTimeout":     {Relay: r, Listen: ":0", MaxPending: -1},
+		"PendingTimeout cannot be negative":  {Relay: r, Listen: ":0", PendingTimeout: -1},
+		"HandshakeTimeout and PendingTimeo":  {Relay: r, Listen: ":0", HandshakeTimeout: -1},
+		"AcceptBurst, MaxConns, MaxPending,": {Relay: r, Listen: ":0", AcceptBurst: -1},
 	} {
 		_, err := Listen(config)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -37,7 +37,7 @@ func TestConfigRefuses(t *testing.T) {
 func TestConfigDefaults(t *testing.T) {
 	r := testRelay(t)
 	got := must(Config{Relay: r, Listen: "127.0.0.1:0", AcceptPerSecond: 2.5}.complete())(t)
-	if got.AcceptBurst != 3 || got.MaxPending != 8192 || got.HandshakeTimeout != 10*time.Second || got.PendingTimeout != 30*time.Second ||
+	if got.AcceptBurst != 3 || got.MaxPending > 4096 || got.PendingBytes != 8<<20 || got.HandshakeTimeout != 10*time.Second || got.PendingTimeout != 30*time.Second ||
 		got.KeepAlive != 10*time.Minute || got.UserTimeout != 15*time.Second || got.Logger == nil {
 		t.Errorf("defaults: %+v", got)
 	}

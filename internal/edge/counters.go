@@ -12,7 +12,9 @@ type counters struct {
 	accepted     atomic.Uint64
 	acceptErrors atomic.Uint64
 	rejected     atomic.Uint64
+	full         atomic.Uint64
 	evicted      atomic.Uint64
+	greedy       atomic.Uint64
 	expired      atomic.Uint64
 
 	tls12    atomic.Uint64
@@ -33,14 +35,16 @@ type counters struct {
 //
 // On a TLS listener, once no handshake is under way:
 //
-//	Accepted = Rejected + TLS12 + TLS13 + the sum of Handshakes
+//	Accepted = Rejected + Full + TLS12 + TLS13 + the sum of Handshakes
 type Snapshot struct {
 	Accepted     uint64 `json:"accepted"`      // connections taken from the listener
 	AcceptErrors uint64 `json:"accept_errors"` // attempts that failed: no descriptors, no memory
 	Rejected     uint64 `json:"rejected"`      // closed at once, over the accept limit
+	Full         uint64 `json:"full"`          // closed at once, for there are as many conns as may be
 
-	Pending int    `json:"pending"` // not upgraded, now
+	Pending int    `json:"pending"` // not logged in, now
 	Evicted uint64 `json:"evicted"` // closed as the oldest of too many pending ones
+	Greedy  uint64 `json:"greedy"`  // closed because pending ones had sent too much
 	Expired uint64 `json:"expired"` // closed because they were pending for too long
 
 	TLS12      uint64            `json:"tls12"` // handshakes completed, by version
@@ -81,8 +85,10 @@ func (s *Server) Snapshot() Snapshot {
 		Accepted:     c.accepted.Load(),
 		AcceptErrors: c.acceptErrors.Load(),
 		Rejected:     c.rejected.Load(),
+		Full:         c.full.Load(),
 		Pending:      s.pending.len(),
 		Evicted:      c.evicted.Load(),
+		Greedy:       c.greedy.Load(),
 		Expired:      c.expired.Load(),
 		TLS12:        c.tls12.Load(),
 		TLS13:        c.tls13.Load(),

@@ -4,7 +4,8 @@
 //
 // # Words
 //
-//   - pending: accepted and not upgraded yet. What is slow is pending for long.
+//   - pending, stranger: accepted, and the peer has not proven a key yet. What is
+//     slow is pending for long.
 //   - upgrade: the moment a connection stops being HTTP (spec 1.4, 1.5, 1.7).
 //   - evicted, expired: a pending connection closed because there were too many
 //     of them, or because its time was over.
@@ -18,10 +19,11 @@
 //
 // # Limits
 //
-// Pending connections are bounded in number and time. When the bound is
-// reached, the oldest gives way: whoever stalls loses, and a handshake that
-// moves is never behind one that does not. Connections the relay has taken over
-// are not bounded here. Only HTTP/1.1 is spoken, because DERP cannot be
+// Pending connections are bounded in number, time and bytes. When there are too
+// many, the oldest gives way: whoever stalls loses, and a handshake that moves is
+// never behind one that does not. Of those that send more than a login needs, the
+// one that would exceed what all may have goes. Peers are bounded by MaxConns, so
+// that descriptors remain for the relay itself. Only HTTP/1.1 is spoken, because DERP cannot be
 // upgraded to from HTTP/2.
 package edge
 
@@ -36,6 +38,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/netio"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -45,6 +48,7 @@ type Server struct {
 	config   Config
 	home     http.Handler
 	reply    []byte // the whole answer to a classic upgrade
+	born     time.Time
 	listener net.Listener
 	http     *http.Server
 
@@ -53,10 +57,12 @@ type Server struct {
 	ready    chan net.Conn // from the accept side to net/http
 	stopped  chan struct{} // closed when accepting ends
 	stop     sync.Once
-	draining atomic.Bool   // requests to upgrade are sent away
-	closed   chan struct{} // closed when Shutdown begins
-	shut     sync.Once
-	answers  sync.WaitGroup // net/http's loop
+	draining atomic.Bool // requests to upgrade are sent away
+
+	turnedAway atomic.Int64  // when there was last no room, since born; 0: never
+	closed     chan struct{} // closed when Shutdown begins
+	shut       sync.Once
+	answers    sync.WaitGroup // net/http's loop
 
 	mu      sync.Mutex
 	closing bool           // guarded by mu: nothing may enter any more
@@ -87,8 +93,9 @@ func newServer(config Config, listener net.Listener) *Server {
 		ready:    make(chan net.Conn),
 		stopped:  make(chan struct{}),
 		closed:   make(chan struct{}),
+		born:     time.Now(),
 	}
-	s.pending.init(config.MaxPending, config.PendingTimeout, &s.count)
+	s.pending.init(config.MaxPending, config.PendingBytes, config.PendingTimeout, &s.count)
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.route),
 		ReadHeaderTimeout: config.HandshakeTimeout,
@@ -210,11 +217,17 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// start gives a connection that was upgraded to the relay.
-func (s *Server) start(stream relay.Stream, from relay.Origin) {
-	if !s.enter() {
-		stream.Close()
+// start gives a connection that was upgraded to the relay. conn is what net/http
+// had of it, and stays pending until its peer has proven a key.
+func (s *Server) start(stream relay.Stream, conn net.Conn, from relay.Origin) {
+	if !s.pending.upgraded(conn, stream) || !s.enter() {
+		s.pending.remove(conn)
+		stream.Close() // evicted or expired in this very moment, or too late
 		return
+	}
+	from.LoggedIn = func() {
+		s.pending.remove(conn)
+		release(conn)
 	}
 	go func() {
 		// This is all that a connection keeps of this package: a goroutine with a
@@ -225,9 +238,22 @@ func (s *Server) start(stream relay.Stream, from relay.Origin) {
 		if isFlood(err) {
 			s.count.floods.Add(1)
 		}
+		s.pending.remove(conn) // if it never logged in
 		s.count.serving.Add(-1)
 		s.inside.Done()
 	}()
+}
+
+// release takes the meter off a connection.
+func release(c net.Conn) {
+	switch c := c.(type) {
+	case *tls.Conn:
+		if w, ok := c.NetConn().(*netio.Wire); ok {
+			w.Release()
+		}
+	case *netio.Metered:
+		c.Release()
+	}
 }
 
 // readyListener is the listener net/http sees: its connections have been
@@ -258,8 +284,16 @@ func (s *Server) handOver(c net.Conn) {
 
 // transport returns the TCP connection under c.
 func transport(c net.Conn) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
-		return t.NetConn()
+	for {
+		switch outer := c.(type) {
+		case *tls.Conn:
+			c = outer.NetConn()
+		case *netio.Wire:
+			c = outer.Conn
+		case *netio.Metered:
+			c = outer.Conn
+		default:
+			return c
+		}
 	}
-	return c
 }

@@ -70,6 +70,7 @@ func TestShutdownIsBounded(t *testing.T) {
 	c := dial(t, s)
 	send(t, c, slices.Concat([]byte(v.FastStart.Request), p.clientInfo()))
 	wantBytes(t, c, v.ReplyFastStart)
+	eventually(t, "the login", func() bool { return s.Snapshot().Pending == 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {

@@ -2,57 +2,136 @@ package edge
 
 import (
 	"container/list"
+	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/netio"
 )
 
-// pending knows the connections that are not upgraded yet, oldest first, and
-// closes the oldest when there are too many or when its time is over. All are
-// given the same time, so the oldest is also the one that expires first.
+// pending knows the connections whose peers have not proven a key yet, oldest
+// first, and closes the oldest when there are too many or when its time is over.
+// All are given the same time, so the oldest is also the one that expires first.
+//
+// What they may send until then is bounded for all together. Whoever would go
+// beyond that gives way himself: what an honest login needs is not counted.
 type pending struct {
 	// Set once.
 	limit int
+	bytes int // what all may have sent, besides modestBytes each
 	life  time.Duration
 	count *counters
 
 	mu      sync.Mutex
 	byConn  map[net.Conn]*list.Element // guarded by mu
-	oldest  *list.List                 // of pendingConn, guarded by mu
+	oldest  *list.List                 // of *stranger, guarded by mu
+	held    int                        // sent by those here, besides modestBytes each; guarded by mu
 	closed  bool                       // guarded by mu
 	expirer *time.Timer                // runs expire; set while oldest is not empty
 }
 
-type pendingConn struct {
+// modestBytes is more than an honest peer sends until it has logged in: a hello of
+// 2 KB, a request of 200 bytes, a ClientInfo of 1 KB.
+const modestBytes = 8 << 10
+
+// errGreedy ends reading from a stranger that sends more than there is room for.
+var errGreedy = errors.New("edge: too much has been sent by peers that have not logged in")
+
+// A stranger is a connection that is pending.
+type stranger struct {
+	in        *pending
 	conn      net.Conn // as net/http knows it
 	transport net.Conn // the TCP connection
 	until     time.Time
+
+	// Guarded by in.mu.
+	here   bool
+	stream io.Closer // what owns the transport after the upgrade; nil before
+	sent   int
 }
 
-func (p *pending) init(limit int, life time.Duration, count *counters) {
-	p.limit, p.life, p.count = limit, life, count
+func (p *pending) init(limit, bytes int, life time.Duration, count *counters) {
+	p.limit, p.bytes, p.life, p.count = limit, bytes, life, count
 	p.byConn = make(map[net.Conn]*list.Element)
 	p.oldest = list.New()
 }
 
-// add takes a connection in and, if there are too many now, closes the oldest.
-// It reports false, and closes the connection, after close.
-func (p *pending) add(conn, transport net.Conn) bool {
+// meter returns a connection that is to be pending, and what is to be read of it.
+func (p *pending) meter(transport net.Conn) (*stranger, *netio.Metered) {
+	s := &stranger{in: p, transport: transport}
+	return s, netio.NewMetered(transport, s)
+}
+
+// add takes a connection in, as net/http knows it, and, if there are too many
+// now, closes the oldest. It reports false, and closes the connection, after
+// close.
+func (p *pending) add(s *stranger, conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		closeNow(transport)
+		closeNow(s.transport)
 		return false
 	}
 	if p.oldest.Len() >= p.limit {
-		p.count.evicted.Add(1)
-		p.cutLocked(p.oldest.Front())
+		p.evictLocked()
 	}
-	p.byConn[conn] = p.oldest.PushBack(pendingConn{conn, transport, time.Now().Add(p.life)})
+	s.conn, s.until, s.here = conn, time.Now().Add(p.life), true
+	p.byConn[conn] = p.oldest.PushBack(s)
 	if p.expirer == nil {
 		p.expirer = time.AfterFunc(p.life, p.expire)
 	}
 	return true
+}
+
+// Took implements netio.Meter.
+func (s *stranger) Took(n int) error {
+	p := s.in
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !s.here {
+		return nil
+	}
+	before := s.greed()
+	s.sent += n
+	if p.held += s.greed() - before; p.held <= p.bytes || s.greed() == 0 {
+		return nil
+	}
+	p.count.greedy.Add(1)
+	p.cutLocked(p.byConn[s.conn])
+	return errGreedy
+}
+
+// greed is what it has sent beyond what it needs.
+func (s *stranger) greed() int { return max(0, s.sent-modestBytes) }
+
+// evict closes the oldest connection and reports whether there was one.
+func (p *pending) evict() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.oldest.Len() == 0 {
+		return false
+	}
+	p.evictLocked()
+	return true
+}
+
+func (p *pending) evictLocked() {
+	p.count.evicted.Add(1)
+	p.cutLocked(p.oldest.Front())
+}
+
+// upgraded says who owns a connection from now on. It reports false if the
+// connection is not pending any more, which means that it has been closed.
+func (p *pending) upgraded(conn net.Conn, stream io.Closer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.byConn[conn]
+	if ok {
+		e.Value.(*stranger).stream = stream
+	}
+	return ok
 }
 
 // remove forgets a connection without closing it. It reports false if the
@@ -62,10 +141,28 @@ func (p *pending) remove(conn net.Conn) bool {
 	defer p.mu.Unlock()
 	e, ok := p.byConn[conn]
 	if ok {
-		delete(p.byConn, conn)
-		p.oldest.Remove(e)
+		p.forgetLocked(e)
 	}
 	return ok
+}
+
+func (p *pending) forgetLocked(e *list.Element) *stranger {
+	s := p.oldest.Remove(e).(*stranger)
+	delete(p.byConn, s.conn)
+	p.held -= s.greed()
+	s.here = false
+	return s
+}
+
+// cutLocked closes one connection. Its goroutine finds out by an error.
+func (p *pending) cutLocked(e *list.Element) {
+	s := p.forgetLocked(e)
+	if s.stream == nil {
+		closeNow(s.transport)
+		return
+	}
+	leaveNothing(s.transport)
+	s.stream.Close()
 }
 
 // close closes everything that is pending, now and later.
@@ -90,7 +187,7 @@ func (p *pending) expire() {
 		return
 	}
 	for front := p.oldest.Front(); front != nil; front = p.oldest.Front() {
-		if left := time.Until(front.Value.(pendingConn).until); left > 0 {
+		if left := time.Until(front.Value.(*stranger).until); left > 0 {
 			p.expirer.Reset(left)
 			return
 		}
@@ -98,13 +195,6 @@ func (p *pending) expire() {
 		p.cutLocked(front)
 	}
 	p.expirer = nil
-}
-
-// cutLocked closes one connection. Its goroutine finds out by an error.
-func (p *pending) cutLocked(e *list.Element) {
-	c := p.oldest.Remove(e).(pendingConn)
-	delete(p.byConn, c.conn)
-	closeNow(c.transport)
 }
 
 func (p *pending) len() int {

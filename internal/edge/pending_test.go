@@ -63,7 +63,7 @@ func TestSlowRequestsDoNotStopGoodOnes(t *testing.T) {
 	}
 }
 
-// What is upgraded is not pending any more, whatever floods in behind it.
+// Who has logged in is not pending any more, whatever floods in behind it.
 func TestUpgradedConnsAreNotEvicted(t *testing.T) {
 	v := testVectors(t).HTTP
 	s := start(t, Config{MaxPending: 4})
@@ -71,6 +71,7 @@ func TestUpgradedConnsAreNotEvicted(t *testing.T) {
 	c := dial(t, s)
 	send(t, c, slices.Concat([]byte(v.FastStart.Request), p.clientInfo()))
 	wantBytes(t, c, v.ReplyFastStart)
+	eventually(t, "the login", func() bool { return s.Snapshot().Pending == 0 })
 	stall(t, s, 50, "x")
 	eventually(t, "the flood accepted", func() bool { return s.Snapshot().Accepted == 51 })
 	p.wantServed(t, c)
@@ -167,14 +168,14 @@ func TestPendingExpiresInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pending
 		var count counters
-		p.init(100, 10*time.Second, &count)
+		p.init(100, 1<<20, 10*time.Second, &count)
 		defer p.close()
 		var conns []net.Conn
 		for range 5 {
 			near, far := net.Pipe()
 			defer far.Close()
 			conns = append(conns, near)
-			p.add(near, near)
+			p.add(&stranger{in: &p, transport: near}, near)
 			time.Sleep(time.Second)
 		}
 		if !p.remove(conns[1]) || p.remove(conns[1]) {
@@ -194,7 +195,7 @@ func TestPendingExpiresInOrder(t *testing.T) {
 
 		near, far := net.Pipe() // after an empty spell
 		defer far.Close()
-		p.add(near, near)
+		p.add(&stranger{in: &p, transport: near}, near)
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		if p.len() != 0 || count.expired.Load() != 5 {
@@ -204,7 +205,7 @@ func TestPendingExpiresInOrder(t *testing.T) {
 		p.close()
 		late, other := net.Pipe()
 		defer other.Close()
-		if p.add(late, late) {
+		if p.add(&stranger{in: &p, transport: late}, late) {
 			t.Error("taken in after close")
 		}
 		if _, err := late.Write([]byte("x")); err == nil {

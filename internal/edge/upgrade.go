@@ -50,13 +50,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this connection cannot be taken over", http.StatusInternalServerError)
 		return
 	}
-	if !s.pending.remove(conn) {
-		return // closed in this very moment: evicted or expired
-	}
 	stream, err := newStream(conn, buffered)
 	if err != nil {
 		s.config.Logger.Warn("cannot take a connection over", "conn", conn.RemoteAddr(), "reason", err)
-		closeNow(transport(conn))
+		s.drop(conn)
 		return
 	}
 	from := relay.Origin{Addr: peerAddr(conn), IdealNode: ideal}
@@ -66,7 +63,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.count.classic.Add(1)
 		stream.Write(s.reply) // staging fails only on a closed stream, which Serve reports
 	}
-	s.start(stream, from)
+	s.start(stream, conn, from)
 }
 
 // maxIdealNode bounds the name of a node. Those of DERP maps have a few letters.

@@ -43,12 +43,8 @@ func (s *Server) upgradeWebSocket(w http.ResponseWriter, r *http.Request) {
 		s.drop(take.conn)
 		return
 	}
-	if !s.pending.remove(take.conn) {
-		ws.CloseNow()
-		return // closed in this very moment: evicted or expired
-	}
 	s.count.webSocket.Add(1)
-	s.start(newWebSocketStream(ws, transport(take.conn)), relay.Origin{Addr: peerAddr(take.conn)})
+	s.start(newWebSocketStream(ws, transport(take.conn)), take.conn, relay.Origin{Addr: peerAddr(take.conn)})
 }
 
 // drop closes a connection that net/http has given up and the relay never got.

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -35,8 +36,10 @@ type watchedConn struct {
 func watch(c net.Conn, buffered []byte) net.Conn {
 	w := &watchedConn{Conn: c}
 	w.frames.pass(buffered, &w.count)
-	if wire, ok := transport(c).(*netio.Wire); ok {
-		w.Conn = wire.Counted(c)
+	if t, ok := c.(*tls.Conn); ok {
+		if wire, ok := t.NetConn().(*netio.Wire); ok {
+			w.Conn = wire.Counted(c)
+		}
 	}
 	return w
 }

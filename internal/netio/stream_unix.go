@@ -13,7 +13,7 @@ import (
 // TCP returns a stream over a plain TCP conn, which the stream owns from now
 // on. buffered are bytes that were already read from c; they are copied.
 func TCP(c net.Conn, buffered []byte) (Stream, error) {
-	tc, ok := c.(*net.TCPConn)
+	tc, ok := bare(c).(*net.TCPConn)
 	if !ok {
 		return Blocking(c, buffered), nil
 	}
@@ -29,7 +29,7 @@ func TCP(c net.Conn, buffered []byte) (Stream, error) {
 // transport is w. It owns both from now on. buffered are plaintext bytes that
 // were already read from c; they are copied.
 func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
-	tc, ok := w.Conn.(*net.TCPConn)
+	tc, ok := bare(w.Conn).(*net.TCPConn)
 	if !ok {
 		return newBlocking(w.Counted(c), w.Conn, buffered), nil
 	}

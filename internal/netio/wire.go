@@ -26,6 +26,15 @@ func (w *Wire) takeOver(out *staged) {
 	w.controls.begin()
 }
 
+// Release takes the meter off the conn beneath, if there is one, and forgets it.
+// Nobody may read meanwhile.
+func (w *Wire) Release() {
+	if m, ok := w.Conn.(*Metered); ok {
+		m.Release()
+		w.Conn = m.Conn
+	}
+}
+
 // Counted returns c, a TLS conn over w, for a reader that is not a stream of this
 // package: from now on its reads fail with [ErrControlRecords] if the peer
 // deserves it.
@@ -70,6 +79,9 @@ func (w *Wire) Read(p []byte) (n int, err error) {
 	default:
 		n = copy(p, w.burst)
 		w.burst = w.burst[n:]
+		if m, ok := w.Conn.(*Metered); ok {
+			err = m.took(n)
+		}
 	}
 	w.controls.pass(p[:n])
 	return n, err
