@@ -11,44 +11,27 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"strings"
 	"time"
+
+	"github.com/detour-relay/detour/internal/hostname"
 )
 
 // ParseHost checks and normalises the name or IP address peers reach a relay
 // by, as it stands in the HostName of a DERP map.
 func ParseHost(host string) (string, error) {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		if ip.Zone() != "" || ip.IsUnspecified() {
-			return "", fmt.Errorf("host %q: no peer can use this address: give a public name or address", host)
-		}
-		return ip.Unmap().String(), nil
+	name, err := hostname.Parse(host)
+	wrong, isWrong := errors.AsType[*hostname.Error](err)
+	switch {
+	case !isWrong:
+		return name, err
+	case wrong.Kind == hostname.Zone || wrong.Kind == hostname.Nowhere:
+		return "", fmt.Errorf("host %q: no peer can use this address: give a public name or address", host)
+	case wrong.Kind == hostname.Port:
+		wrong.Remedy += ", without scheme, port and path; the port belongs to the address to listen on"
+	case wrong.Kind == hostname.Scheme || wrong.Kind == hostname.Path:
+		wrong.Remedy += ", without scheme, port and path"
 	}
-	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	if !isHostName(name) {
-		return "", fmt.Errorf("host %q: not a DNS name or IP address: give it without scheme, port and path", host)
-	}
-	return name, nil
-}
-
-// isHostName reports whether the name is one that a certificate can be verified
-// for: letters, digits and hyphens between dots.
-func isHostName(name string) bool {
-	if name == "" || len(name) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for _, c := range []byte(label) {
-			if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
-				return false
-			}
-		}
-	}
-	return true
+	return "", fmt.Errorf("host %q: not a DNS name or IP address: it %s: %s", host, wrong.What, wrong.Remedy)
 }
 
 // makeSelf returns a self-signed certificate for host and its key as one PEM

@@ -10,6 +10,7 @@ import (
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/internal/pin"
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // TargetFlags say how to trust the relay that a command is pointed at.
@@ -45,7 +46,7 @@ func (f *TargetFlags) Config(relay string) (client.Config, error) {
 	cfg := client.Config{URL: relay, CertName: f.CertName, InsecureSkipVerify: f.Insecure}
 	u, err := url.Parse(relay)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return cfg, Usagef("%q is not the URL of a relay: write something like https://relay.example/derp or http://127.0.0.1:3340/derp", relay)
+		return cfg, Usagef("%q is not the URL of a relay: write something like https://relay.example/derp or http://127.0.0.1:3340/derp", text.RedactURL(relay))
 	}
 	if f.Insecure && f.CertName != "" {
 		return cfg, Usagef("--insecure and --cert-name contradict each other: leave one out")
