@@ -152,3 +152,16 @@ func FuzzParseEntries(f *testing.F) {
 		}
 	})
 }
+
+// A password in an entry that is refused is not repeated.
+func TestEntryErrorsHaveNoPassword(t *testing.T) {
+	for _, list := range []string{
+		"http://user:hunter2@a.example", "a,https://user:hunter2@b:443", "u:hunter2@a/b/c", "http://u:hunter%zz2@b", "hunter2@a=sha256-raw:00", "http://user:hunter2@",
+		"u:hunter2@x@a",
+	} {
+		_, err := ParseEntries(list)
+		if err == nil || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("%s: %v", list, err)
+		}
+	}
+}
