@@ -41,6 +41,10 @@ type HostConfig struct {
 	// OnState is told the latest state when it has changed, one call at a time.
 	OnState func(HostState)
 
+	// OnEvent is told the messages that are no packets, by ReadPackets and in its
+	// goroutine. It must return soon, and must not call Close. nil: they are dropped.
+	OnEvent func(Message)
+
 	// Tailnet, if it is not empty, puts the nodes of each region into the order for it; see derpmap.Order. Otherwise they are in the
 	// order of the map.
 	Tailnet string

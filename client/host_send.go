@@ -1,6 +1,8 @@
 package client
 
 import (
+	"time"
+
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
 )
@@ -22,7 +24,11 @@ func (h *Host) Send(peer key.Public, packet []byte) error {
 	if len(packet) > derp.MaxPacket {
 		return sizeError(len(packet))
 	}
-	now := h.noteSent()
+	return h.queuePacket(peer, packet, h.noteSent())
+}
+
+// queuePacket puts a packet that is not too large into the queue of its region.
+func (h *Host) queuePacket(peer key.Public, packet []byte, now time.Duration) error {
 	for h.ctx.Err() == nil {
 		r := h.way(peer)
 		if r == nil {

@@ -233,6 +233,9 @@ func (b *inbox) recv(buf []byte) (msg Message, of *hostRegion, err error) {
 	return msg, of, nil
 }
 
+// ready reports whether recv returns at once.
+func (b *inbox) ready() bool { return b.open != nil || len(b.full) > 0 }
+
 func (b *inbox) awaitChunk() error {
 	select {
 	case <-b.closed:
