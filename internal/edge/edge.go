@@ -88,7 +88,7 @@ func newServer(config Config, listener net.Listener) *Server {
 	s := &Server{
 		config:   config,
 		home:     newHome(config.Home),
-		reply:    switchingReply(config.Relay.PublicKey()),
+		reply:    switchingReply("DERP", config.Relay.PublicKey()),
 		listener: listener,
 		ready:    make(chan net.Conn),
 		stopped:  make(chan struct{}),

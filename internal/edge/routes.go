@@ -30,13 +30,13 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	case "/generate_204":
 		serve204(w, r)
 	case "/bootstrap-dns":
-		serveBootstrapDNS(w)
+		serveBootstrapDNS(w, r)
 	case "/robots.txt":
-		setBrowserHeaders(w)
+		setBrowserHeaders(w, r)
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		io.WriteString(w, "User-agent: *\nDisallow: /\n")
 	default:
-		setBrowserHeaders(w)
+		setBrowserHeaders(w, r)
 		s.home.ServeHTTP(w, r)
 	}
 }
@@ -51,7 +51,7 @@ func (s *Server) serveProbe(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Access-Control-Allow-Origin", "*") // a page has to be able to read also that it is refused
 	if !s.config.Healthy() {
-		http.Error(w, "this relay wants no peers now; try another node of the region", http.StatusServiceUnavailable)
+		http.Error(w, "this relay is not accepting peers now; try another node of the region", http.StatusServiceUnavailable)
 	}
 }
 
@@ -80,17 +80,21 @@ func isChallenge(challenge string) bool {
 }
 
 // serveBootstrapDNS answers as a relay that publishes no names (spec 1.10).
-func serveBootstrapDNS(w http.ResponseWriter) {
-	setBrowserHeaders(w)
+func serveBootstrapDNS(w http.ResponseWriter, r *http.Request) {
+	setBrowserHeaders(w, r)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Connection", "close")
 }
 
 // setBrowserHeaders adds what protects people who open the relay in a browser.
-// The DERP, probe and 204 answers go without (spec 1.3).
-func setBrowserHeaders(w http.ResponseWriter) {
+// The DERP, probe and 204 answers go without (spec 1.3). HSTS is for this name only
+// and only where TLS is spoken: the domain is the operator's, who may have other
+// hosts beneath it that are not ours to decide for.
+func setBrowserHeaders(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+	if r.TLS != nil {
+		h.Set("Strict-Transport-Security", "max-age=63072000")
+	}
 	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'self'; block-all-mixed-content; object-src 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")

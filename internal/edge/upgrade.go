@@ -27,9 +27,13 @@ func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
 	case "derp":
 		s.upgrade(w, r)
 	case "websocket":
-		if wantsWebSocket(r) {
+		switch {
+		case wantsWebSocket(r):
 			s.upgradeWebSocket(w, r)
-		} else {
+		case r.Header.Get("Sec-WebSocket-Key") != "": // no DERP client sends that without the other
+			s.count.refused.Add(1)
+			refuseWebSocket(w, r)
+		default:
 			s.upgrade(w, r) // an old spelling of the same
 		}
 	default:
@@ -44,6 +48,10 @@ func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	fastStart := r.Header.Get("Derp-Fast-Start") == "1"
 	ideal := idealNode(r)
+	reply := s.reply
+	if token := r.Header.Get("Upgrade"); !strings.EqualFold(token, "derp") && isForwarded(r) {
+		reply = switchingReply(token, s.config.Relay.PublicKey())
+	}
 
 	conn, buffered, err := takeOver(w)
 	if err != nil {
@@ -61,9 +69,17 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.count.fastStart.Add(1)
 	} else {
 		s.count.classic.Add(1)
-		stream.Write(s.reply) // staging fails only on a closed stream, which Serve reports
+		stream.Write(reply) // staging fails only on a closed stream, which Serve reports
 	}
 	s.start(stream, conn, from)
+}
+
+// isForwarded reports whether a proxy says that it stands in between. Strict ones
+// compare what was asked for with what is answered; peers that ask directly get
+// the answer they have always got.
+func isForwarded(r *http.Request) bool {
+	h := r.Header
+	return h.Get("X-Forwarded-For") != "" || h.Get("Forwarded") != "" || h.Get("Via") != ""
 }
 
 // maxIdealNode bounds the name of a node. Those of DERP maps have a few letters.
@@ -121,9 +137,10 @@ func peerAddr(conn net.Conn) netip.AddrPort {
 }
 
 // switchingReply is the answer to a classic upgrade, byte for byte (spec 1.4).
-func switchingReply(public key.Public) []byte {
+// token is how the peer called the protocol: DERP, or websocket as a few do.
+func switchingReply(token string, public key.Public) []byte {
 	return []byte("HTTP/1.1 101 Switching Protocols\r\n" +
-		"Upgrade: DERP\r\n" +
+		"Upgrade: " + token + "\r\n" +
 		"Connection: Upgrade\r\n" +
 		"Derp-Version: " + strconv.Itoa(derp.ProtocolVersion) + "\r\n" +
 		"Derp-Public-Key: " + public.Hex() + "\r\n" +
@@ -149,4 +166,15 @@ func refuseUpgrade(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "Upgrade")
 	http.Error(w, found+`; a DERP connection needs "Upgrade: DERP", or "Upgrade: websocket" and `+
 		`"Sec-WebSocket-Protocol: derp". If the peer sent it, a proxy on the way removed or changed it.`, http.StatusUpgradeRequired)
+}
+
+// refuseWebSocket says what a WebSocket handshake lacks to carry DERP. To be taken
+// for the old spelling of DERP would give the client an answer it cannot use.
+func refuseWebSocket(w http.ResponseWriter, r *http.Request) {
+	found := "no Sec-WebSocket-Protocol header"
+	if got := r.Header.Values("Sec-WebSocket-Protocol"); len(got) > 0 {
+		found = fmt.Sprintf("Sec-WebSocket-Protocol: %.100q", strings.Join(got, ", "))
+	}
+	http.Error(w, "this WebSocket request has "+found+`; DERP needs "Sec-WebSocket-Protocol: derp". `+
+		"If the client sent it, a proxy on the way removed or changed it.", http.StatusBadRequest)
 }
