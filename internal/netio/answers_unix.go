@@ -3,13 +3,8 @@
 package netio
 
 import (
-	"errors"
 	"time"
 )
-
-// ErrAnswersUnread reports a peer that has the TLS layer answer and does not take
-// the answers.
-var ErrAnswersUnread = errors.New("netio: the peer does not take the answers to its key updates")
 
 const (
 	// answerTimeout is how long answers may wait for a socket that takes nothing.
