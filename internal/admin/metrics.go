@@ -86,6 +86,8 @@ var edgeMetrics = []Metric{
 	counter("tcp_accepted", "connections taken from the listener", func(s *Status) uint64 { return s.Edge.Accepted }),
 	counter("tcp_accept_errors", "connections that could not be taken: no descriptors, no memory", func(s *Status) uint64 { return s.Edge.AcceptErrors }),
 	counter("tcp_rejected", "connections closed at once, over the limit", func(s *Status) uint64 { return s.Edge.Rejected }),
+	counter("tcp_full", "connections closed at once, for there are as many as may be", func(s *Status) uint64 { return s.Edge.Full }),
+	counter("pending_greedy", "connections closed for what they had others hold before they logged in", func(s *Status) uint64 { return s.Edge.Greedy }),
 	gauge("pending", "", "connections that have not become those of a peer yet", func(s *Status) float64 { return float64(s.Edge.Pending) }),
 	counter("pending_evicted", "connections closed as the oldest of too many pending ones", func(s *Status) uint64 { return s.Edge.Evicted }),
 	counter("pending_expired", "connections closed because they were pending for too long", func(s *Status) uint64 { return s.Edge.Expired }),
