@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/reach/errno"
 )
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -104,7 +106,7 @@ func (n *node) connectTrouble(err error) (text, remedy string) {
 	switch {
 	case noPort:
 		return "there is no such port", "correct the port"
-	case errors.Is(err, connectionRefused):
+	case errors.Is(err, errno.ConnectionRefused):
 		return "connection refused", "nothing listens there: start the relay, or correct the port"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer", "let TCP port " + n.port + " through the firewall, or correct the address"

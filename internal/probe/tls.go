@@ -16,6 +16,7 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/internal/pin"
+	"github.com/detour-relay/detour/internal/reach/errno"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -113,7 +114,7 @@ func (n *node) noTLS(err error) Check {
 		return fail("no answer to the TLS handshake").
 			do("see whether what listens on port %s is a relay, and not overloaded; and whether the path loses large packets (MTU): "+
 				"a client's first message has 1.7 KB", n.port)
-	case errors.Is(err, io.EOF), errors.Is(err, connectionReset):
+	case errors.Is(err, io.EOF), errors.Is(err, errno.ConnectionReset):
 		return fail("the connection was closed in the TLS handshake").
 			do("give the relay a certificate for %s; see its log, and what stands before it", n.host)
 	}
