@@ -43,7 +43,8 @@ func read(t *testing.T, name string) *x509.Certificate {
 	return cert
 }
 
-// verify gives the error of a chain, as the client wraps it. The certificate is among the roots if trusted.
+// verify gives the error of a chain, as the client wraps it. The certificate is
+// among the roots if trusted.
 func verify(cert *x509.Certificate, host string, trusted bool) error {
 	roots := x509.NewCertPool()
 	if trusted {

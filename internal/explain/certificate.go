@@ -44,8 +44,8 @@ const dateFormat = "2006-01-02 15:04 UTC"
 
 func date(t time.Time) string { return t.UTC().Format(dateFormat) }
 
-// ClockText says what a certificate's dates and this machine's clock say; it is for a certificate that is
-// not valid now.
+// ClockText says what a certificate's dates and this machine's clock say; it is for
+// a certificate that is not valid now.
 func ClockText(cert *x509.Certificate, now time.Time) string {
 	dates := fmt.Sprintf("%s ended on %s", Subject(cert), date(cert.NotAfter))
 	if now.Before(cert.NotBefore) {
@@ -84,8 +84,9 @@ func Subject(cert *x509.Certificate) string {
 	return "the certificate"
 }
 
-// NameRemedy says what to do about a certificate that is not for the name. A pin does not help there: the
-// pinned certificate has to be for the host, too, unless that is an address.
+// NameRemedy says what to do about a certificate that is not for the name. A pin
+// does not help there: the pinned certificate has to be for the host, too, unless
+// that is an address.
 func (w *Way) NameRemedy(leaf *x509.Certificate, name string) string {
 	switch {
 	case Nameless(leaf), strings.EqualFold(leaf.Subject.CommonName, name):
@@ -144,8 +145,8 @@ func NamesOf(cert *x509.Certificate) string {
 // SelfSigned reports whether a certificate is its own issuer.
 func SelfSigned(cert *x509.Certificate) bool { return bytes.Equal(cert.RawSubject, cert.RawIssuer) }
 
-// CloudflareOrigin reports whether a certificate is of the authority whose certificates only Cloudflare's
-// own proxies accept.
+// CloudflareOrigin reports whether a certificate is of the authority whose
+// certificates only Cloudflare's own proxies accept.
 func CloudflareOrigin(cert *x509.Certificate) bool {
 	for _, text := range append(append([]string{cert.Issuer.CommonName}, cert.Issuer.Organization...), cert.Issuer.OrganizationalUnit...) {
 		text = strings.ToLower(text)

@@ -1,6 +1,7 @@
-// Package explain says what to do about an error on the way to a relay or to a DERP map. It goes by the
-// cause that the error wraps and by what has been said already: to one who gave a pin it does not say "give
-// its pin", and a proxy's failure is never told as the relay's.
+// Package explain says what to do about an error on the way to a relay or to a DERP
+// map. It goes by the cause that the error wraps and by what has been said already:
+// to one who gave a pin it does not say "give its pin", and a proxy's failure is
+// never told as the relay's.
 package explain
 
 import (
@@ -38,8 +39,8 @@ const (
 	NotDERP     Cause = "what answers does not speak DERP"
 )
 
-// MayBeOffline reports whether the cause may be that this machine has no network. The others prove that
-// somebody answered, or that the fault is elsewhere.
+// MayBeOffline reports whether the cause may be that this machine has no network.
+// The others prove that somebody answered, or that the fault is elsewhere.
 func (c Cause) MayBeOffline() bool {
 	return c == Unknown || c == NoDNS || c == NoName || c == NoRoute || c == Silent
 }
@@ -59,7 +60,8 @@ type Way struct {
 	Now   time.Time // zero: time.Now
 }
 
-// Words are how the settings are spelt where they were given. Empty fields are told in words.
+// Words are how the settings are spelt where they were given. Empty fields are told
+// in words.
 type Words struct {
 	CA       string // such as --ca
 	CertName string

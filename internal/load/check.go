@@ -18,8 +18,9 @@ type stream struct {
 	// owned by the sender
 	seq uint64 // of the next packet
 
-	// The packets windowFrom <= number < windowTo belong to the measured window. The sender writes
-	// windowFrom before it sends the first of them, for the receiver to see, and windowTo when it ends.
+	// The packets windowFrom <= number < windowTo belong to the measured window.
+	// The sender writes windowFrom before it sends the first of them, for the
+	// receiver to see, and windowTo when it ends.
 	windowFrom, windowTo atomic.Uint64
 
 	// written by the receiver, read by anyone
@@ -36,7 +37,8 @@ func newStream(id uint32, from, to key.Public) *stream {
 	return s
 }
 
-// sentInWindow is how many packets the sender sent in the measured window, once it has stopped.
+// sentInWindow is how many packets the sender sent in the measured window, once it
+// has stopped.
 func (s *stream) sentInWindow() uint64 {
 	from, to := s.windowFrom.Load(), s.windowTo.Load()
 	if from == math.MaxUint64 || to < from {
@@ -45,8 +47,8 @@ func (s *stream) sentInWindow() uint64 {
 	return to - from
 }
 
-// Fault is a way in which a received frame was not what had been sent. A relay may lose packets; it
-// may never do this.
+// Fault is a way in which a received frame was not what had been sent. A relay may
+// lose packets; it may never do this.
 type Fault int
 
 // The faults, in the order in which they are looked for.
@@ -87,7 +89,8 @@ type checker struct {
 	example string          // the first fault in words
 }
 
-// take judges one packet and books it on its stream, which it returns; nil after a fault.
+// take judges one packet and books it on its stream, which it returns; nil after a
+// fault.
 func (c *checker) take(source key.Public, packet []byte) (*stream, stamp) {
 	said, intact := c.text.read(packet)
 	switch {
@@ -115,8 +118,8 @@ func (c *checker) take(source key.Public, packet []byte) (*stream, stamp) {
 	return s, said
 }
 
-// disorder tells a repetition from a packet overtaken by later ones. Only the last packet is
-// remembered: an older one coming again counts as out of order.
+// disorder tells a repetition from a packet overtaken by later ones. Only the last
+// packet is remembered: an older one coming again counts as out of order.
 func (c *checker) disorder(s *stream, said stamp) {
 	kind := Backwards
 	if said.seq == s.expected-1 {
@@ -137,7 +140,8 @@ func (c *checker) fault(kind Fault, said stamp, source key.Public, what string) 
 	}
 }
 
-// streamOf finds the stream by who claims to have sent, for packets whose own word cannot be trusted.
+// streamOf finds the stream by who claims to have sent, for packets whose own word
+// cannot be trusted.
 func (c *checker) streamOf(source key.Public) uint32 {
 	for _, s := range c.streams {
 		if s.from == source && s.to == c.to {

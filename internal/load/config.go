@@ -52,11 +52,12 @@ type Progress struct {
 	MbitPerS    float64       // arriving, in the stages with traffic
 }
 
-// DefaultSize is about what a packet of a Tailscale network has when its sender has much to say.
+// DefaultSize is about what a packet of a Tailscale network has when its sender has
+// much to say.
 const DefaultSize = 1400
 
-// floodBurst is the default of packets per write as fast as it goes: with packets of 1400 bytes just
-// under the 64 KiB that the kernel passes on in one piece.
+// floodBurst is the default of packets per write as fast as it goes: with packets
+// of 1400 bytes just under the 64 KiB that the kernel passes on in one piece.
 const floodBurst = 32
 
 // mostPeers keeps a typing mistake from taking all ports of the machine.

@@ -12,8 +12,8 @@ import (
 	"github.com/detour-relay/detour/derp"
 )
 
-// EchoConfig asks for round trips: A -> relay -> B -> relay -> A, or with a second relay
-// A -> relay -> sibling -> B -> sibling -> relay -> A.
+// EchoConfig asks for round trips: A -> relay -> B -> relay -> A, or with a second
+// relay A -> relay -> sibling -> B -> sibling -> relay -> A.
 type EchoConfig struct {
 	Dial     client.Config // the relay and how to trust it; both peers get keys of their own
 	Far      client.Config // B's relay, if its URL is set
@@ -22,9 +22,11 @@ type EchoConfig struct {
 	Size     int           // bytes of one packet
 	Timeout  time.Duration // a packet that is not back after so long is told as lost
 
-	// Ready, if set, is called with both peers' connections once they reach each other.
+	// Ready, if set, is called with both peers' connections once they reach each
+	// other.
 	Ready func(near, far *client.Conn)
-	// Each, if set, hears of every packet that came back or is lost, from one goroutine.
+	// Each, if set, hears of every packet that came back or is lost, from one
+	// goroutine.
 	Each func(Reply)
 }
 
@@ -35,7 +37,8 @@ type Reply struct {
 	Lost bool // a later one is back, or the timeout is over; in the second case it may come still
 }
 
-// EchoReport sums up the round trips. Its JSON form is stable: fields are added, never renamed.
+// EchoReport sums up the round trips. Its JSON form is stable: fields are added,
+// never renamed.
 type EchoReport struct {
 	URL         string     `json:"url"`
 	FarURL      string     `json:"far_url,omitempty"`
@@ -57,7 +60,8 @@ type RoundTrip struct {
 	Max  float64 `json:"max_us"`
 }
 
-// echo is one series of round trips. Its fields belong to the goroutine of Echo, except the checkers.
+// echo is one series of round trips. Its fields belong to the goroutine of Echo,
+// except the checkers.
 type echo struct {
 	cfg     EchoConfig
 	clock   clock
@@ -78,8 +82,9 @@ type echo struct {
 	trips    *hdrhistogram.Histogram
 }
 
-// Echo measures round trips through the relay until Count packets are sent or ctx ends. It returns an
-// error if the peers could not log in or a connection ended; lost packets stand in the report.
+// Echo measures round trips through the relay until Count packets are sent or ctx
+// ends. It returns an error if the peers could not log in or a connection ended;
+// lost packets stand in the report.
 func Echo(ctx context.Context, cfg EchoConfig) (*EchoReport, error) {
 	if cfg.Size < MinSize || cfg.Size > MaxSize {
 		return nil, fmt.Errorf("packets of %d bytes: want %d to %d", cfg.Size, MinSize, MaxSize)
@@ -137,7 +142,8 @@ func newEcho(cfg EchoConfig, a, b *peer) *echo {
 	}
 }
 
-// meet sends probes until one is back, where two relays first have to tell each other of the peers.
+// meet sends probes until one is back, where two relays first have to tell each
+// other of the peers.
 func (e *echo) meet(ctx context.Context) error {
 	if e.cfg.Far.URL == "" {
 		return nil
@@ -207,7 +213,8 @@ func (e *echo) listen() error {
 	}
 }
 
-// trip sends packets and follows what becomes of them until all have come back or the timeout is over.
+// trip sends packets and follows what becomes of them until all have come back or
+// the timeout is over.
 func (e *echo) trip(ctx context.Context) error {
 	tick := time.NewTicker(e.cfg.Interval)
 	defer tick.Stop()
@@ -250,7 +257,8 @@ func (e *echo) send() error {
 	return nil
 }
 
-// book notes a packet that came back. Streams keep their order, so those before it that did not are lost.
+// book notes a packet that came back. Streams keep their order, so those before it
+// that did not are lost.
 func (e *echo) book(reply Reply) {
 	if reply.Seq <= e.probes {
 		return

@@ -9,7 +9,8 @@ import (
 	"github.com/detour-relay/detour/client"
 )
 
-// newRegion starts two scripted relays that know the same peers, as if they were meshed.
+// newRegion starts two scripted relays that know the same peers, as if they were
+// meshed.
 func newRegion(t *testing.T) (near, far *scripted, nearURL, farURL string) {
 	near, nearURL = newScripted(t, nil)
 	far, farURL = newScripted(t, nil)

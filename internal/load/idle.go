@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// idle logs in the peers that only stay, lets them settle and measures what they cost the relay. They
-// stay until the run ends.
+// idle logs in the peers that only stay, lets them settle and measures what they
+// cost the relay. They stay until the run ends.
 func (r *run) idle(ctx context.Context) error {
 	if r.cfg.Idle == 0 {
 		return nil
@@ -37,7 +37,8 @@ func (r *run) idle(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// hold keeps a run without streams going for its duration, to see which idle peers stay.
+// hold keeps a run without streams going for its duration, to see which idle peers
+// stay.
 func (r *run) hold(ctx context.Context) error {
 	relay, err := watch(r.cfg.PID)
 	if err != nil {

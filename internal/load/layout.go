@@ -2,7 +2,8 @@ package load
 
 import "github.com/detour-relay/detour/key"
 
-// cast is how many peers the streams of a run need to send and to receive, the stalled pair included.
+// cast is how many peers the streams of a run need to send and to receive, the
+// stalled pair included.
 func cast(cfg Config) (senders, receivers int) {
 	senders, receivers = cfg.Pairs, cfg.Pairs
 	switch cfg.Pattern {
@@ -17,7 +18,8 @@ func cast(cfg Config) (senders, receivers int) {
 	return senders, receivers
 }
 
-// layOut makes the streams, senders and receivers out of the peers that have logged in.
+// layOut makes the streams, senders and receivers out of the peers that have logged
+// in.
 func (r *run) layOut() {
 	from, to := r.from, r.to
 	fill := newText(r.cfg.Size)
@@ -60,8 +62,8 @@ func (r *run) streamsFrom(p key.Public) (streams []*stream) {
 	return streams
 }
 
-// pace gives the i-th of n senders its share of the rate. The pair whose receiver never reads gets as
-// much as each of the others, on top.
+// pace gives the i-th of n senders its share of the rate. The pair whose receiver
+// never reads gets as much as each of the others, on top.
 func (r *run) pace(s *sender, i, n int) {
 	if r.cfg.Rate == 0 {
 		return

@@ -2,15 +2,18 @@ package load
 
 import "time"
 
-// shortestSleep keeps pacing cheap: a sender never asks for a shorter sleep, it sends what fell due
-// meanwhile instead. The kernel and Go's timers are not much finer on an idle machine anyway.
+// shortestSleep keeps pacing cheap: a sender never asks for a shorter sleep, it
+// sends what fell due meanwhile instead. The kernel and Go's timers are not much
+// finer on an idle machine anyway.
 const shortestSleep = time.Millisecond
 
-// longestDebt bounds how much a sender catches up after its connection was full. What fell due earlier
-// counts as offered and not sent; sent all at once it would be another load than the one asked for.
+// longestDebt bounds how much a sender catches up after its connection was full.
+// What fell due earlier counts as offered and not sent; sent all at once it would
+// be another load than the one asked for.
 const longestDebt = 50 * time.Millisecond
 
-// schedule says when the writes of one sender are due. Times are nanoseconds of the run's clock.
+// schedule says when the writes of one sender are due. Times are nanoseconds of the
+// run's clock.
 type schedule struct {
 	start    int64
 	interval float64 // nanoseconds between writes
@@ -18,7 +21,8 @@ type schedule struct {
 	given    int64   // of these, given up
 }
 
-// due returns how many writes ought to be sent now, having given up what is too old.
+// due returns how many writes ought to be sent now, having given up what is too
+// old.
 func (s *schedule) due(now int64) int64 {
 	due := s.at(now) - s.done
 	if old := due - int64(float64(longestDebt)/s.interval) - 1; old > 0 {
@@ -29,7 +33,8 @@ func (s *schedule) due(now int64) int64 {
 	return max(due, 0)
 }
 
-// at is how many writes the schedule asks for up to now, the first one at its start.
+// at is how many writes the schedule asks for up to now, the first one at its
+// start.
 func (s *schedule) at(now int64) int64 {
 	if now < s.start {
 		return 0

@@ -6,7 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// A packet begins with four big-endian words and goes on with a piece of a fixed random text:
+// A packet begins with four big-endian words and goes on with a piece of a fixed
+// random text:
 //
 //	0   "DTRB" and the number of the stream, 4 bytes each
 //	8   sequence number in the stream
@@ -14,7 +15,8 @@ import (
 //	24  a mix of the three words before it
 //	32  text[place(stream, seq):]
 //
-// The first bytes never look like a disco packet, so relays treat all of it as data.
+// The first bytes never look like a disco packet, so relays treat all of it as
+// data.
 const (
 	stampLen = 32
 	magic    = 0x44545242 // "DTRB"
@@ -23,13 +25,14 @@ const (
 	MinSize = stampLen
 	MaxSize = 65536
 
-	// places is how many different beginnings a piece of text has: a prime, so that the steps of
-	// place do not fall into a short cycle.
+	// places is how many different beginnings a piece of text has: a prime, so that
+	// the steps of place do not fall into a short cycle.
 	places = 65521
 )
 
-// text is what packets are filled with: copying a piece of it and comparing with it are the cheapest
-// ways to make and to check a whole payload that differs from packet to packet.
+// text is what packets are filled with: copying a piece of it and comparing with it
+// are the cheapest ways to make and to check a whole payload that differs from
+// packet to packet.
 type text []byte
 
 func newText(size int) text {
@@ -68,7 +71,8 @@ func (t text) write(packet []byte, s stamp) {
 	copy(packet[stampLen:], t[place(s.stream, s.seq):])
 }
 
-// read returns what the packet says about itself and whether every byte of it is as it was written.
+// read returns what the packet says about itself and whether every byte of it is as
+// it was written.
 func (t text) read(packet []byte) (s stamp, intact bool) {
 	if len(packet) < stampLen || binary.BigEndian.Uint32(packet) != magic {
 		return stamp{}, false

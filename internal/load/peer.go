@@ -10,8 +10,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// logins is how many peers log in at a time: enough to keep two cores busy with handshakes, few enough
-// that none waits for long.
+// logins is how many peers log in at a time: enough to keep two cores busy with
+// handshakes, few enough that none waits for long.
 const logins = 32
 
 const loginTimeout = 10 * time.Second
@@ -40,8 +40,8 @@ func (e *LoginError) Error() string {
 
 func (e *LoginError) Unwrap() error { return e.Err }
 
-// login dials the relay with a new key and waits until it is admitted. Packets for the key reach it from
-// then on.
+// login dials the relay with a new key and waits until it is admitted. Packets for
+// the key reach it from then on.
 func login(ctx context.Context, dial client.Config) (*peer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, loginTimeout, errSlowLogin)
 	defer cancel()
@@ -54,8 +54,8 @@ func login(ctx context.Context, dial client.Config) (*peer, error) {
 	return &peer{public: dial.Key.Public(), conn: conn}, nil
 }
 
-// loginAll logs n peers in, a bounded number at a time, and calls done after each. After the first
-// failure it gives up and closes all of them.
+// loginAll logs n peers in, a bounded number at a time, and calls done after each.
+// After the first failure it gives up and closes all of them.
 func loginAll(ctx context.Context, dial client.Config, n int, done func(count int)) ([]*peer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ticksPerSecond is the unit of CPU times in /proc/PID/stat. Linux fixes it at 100 for user space on
-// every platform Go runs on.
+// ticksPerSecond is the unit of CPU times in /proc/PID/stat. Linux fixes it at 100
+// for user space on every platform Go runs on.
 const ticksPerSecond = 100
 
 // usage is what one process has used so far.
@@ -41,8 +41,9 @@ func readUsage(pid int) (usage, error) {
 	return usage{cpu: cpu, resident: resident}, nil
 }
 
-// parseStat reads utime and stime, the 14th and 15th field of /proc/PID/stat (proc(5)). The second
-// field is the program's name in parentheses, which may itself hold spaces and parentheses.
+// parseStat reads utime and stime, the 14th and 15th field of /proc/PID/stat
+// (proc(5)). The second field is the program's name in parentheses, which may
+// itself hold spaces and parentheses.
 func parseStat(stat []byte) (time.Duration, error) {
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	const utime, stime = 14 - 3, 15 - 3 // counted behind the name
@@ -72,7 +73,8 @@ func parseStatus(status []byte) (int64, error) {
 	return 0, errors.New("no line VmRSS: the process has ended")
 }
 
-// watched is a process whose usage is followed through the measured window. A nil one does nothing.
+// watched is a process whose usage is followed through the measured window. A nil
+// one does nothing.
 type watched struct {
 	pid   int
 	start usage

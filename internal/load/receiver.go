@@ -21,9 +21,10 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(shortestLatency, longestLatency, latencyDigits)
 }
 
-// yieldEvery is how many packets a receiver takes before it lets others run. Where input never ends it
-// would keep its core for the scheduler's whole slice, 10 ms, and with hundreds of peers the last of them
-// would wait so long that the relay takes it for dead.
+// yieldEvery is how many packets a receiver takes before it lets others run. Where
+// input never ends it would keep its core for the scheduler's whole slice, 10 ms,
+// and with hundreds of peers the last of them would wait so long that the relay
+// takes it for dead.
 const yieldEvery = 64
 
 // receiver checks every frame one peer gets.
@@ -63,7 +64,8 @@ func (r *receiver) take(m client.Message) {
 // errMisdelivered is about a packet for a peer that nobody sends to.
 var errMisdelivered = errors.New("a packet came that nobody had sent to this peer")
 
-// keep reads what a peer gets besides packets, so that its connection stays alive, until it ends.
+// keep reads what a peer gets besides packets, so that its connection stays alive,
+// until it ends.
 func keep(conn *client.Conn) error {
 	for {
 		m, err := conn.Recv(nil)

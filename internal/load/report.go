@@ -2,7 +2,8 @@ package load
 
 import "time"
 
-// Report is what a run found. Its JSON form is stable: fields are added, never renamed.
+// Report is what a run found. Its JSON form is stable: fields are added, never
+// renamed.
 type Report struct {
 	URL           string  `json:"url"`
 	FarURL        string  `json:"far_url,omitempty"` // of the receivers' relay, if it is another
@@ -26,7 +27,8 @@ type Report struct {
 	QuietPair *EchoReport `json:"quiet_pair,omitempty"` // measured beside, by a process of its own
 }
 
-// Packets counts those sent in the measured window, without the pair whose receiver never reads.
+// Packets counts those sent in the measured window, without the pair whose receiver
+// never reads.
 //
 //	offered = sent + not sent
 //	sent    = delivered + lost
@@ -39,13 +41,15 @@ type Packets struct {
 
 	// OfferedLossPercent is what was offered and did not arrive.
 	OfferedLossPercent float64 `json:"offered_loss_percent"`
-	// Arrived counts what came in during the window, whenever it was sent; the rates follow from it.
+	// Arrived counts what came in during the window, whenever it was sent; the
+	// rates follow from it.
 	Arrived         uint64  `json:"arrived"`
 	ArrivedPerS     float64 `json:"arrived_per_s"`
 	GoodputMbitPerS float64 `json:"goodput_mbit_per_s"` // of payload
 }
 
-// Latency is the time from just before a write to the check of its packets, in microseconds.
+// Latency is the time from just before a write to the check of its packets, in
+// microseconds.
 type Latency struct {
 	P50 float64 `json:"p50_us"`
 	P90 float64 `json:"p90_us"`

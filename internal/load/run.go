@@ -20,13 +20,16 @@ const (
 	longestDrain  = 10 * time.Second
 )
 
-// ErrNothingArrives says that peers are logged in, but that not even single packets come through the relay.
+// ErrNothingArrives says that peers are logged in, but that not even single packets
+// come through the relay.
 var ErrNothingArrives = errors.New("the relay does not pass packets on")
 
-// ErrNotMeshed says that not even single packets come from peers of one relay to peers of the other.
+// ErrNotMeshed says that not even single packets come from peers of one relay to
+// peers of the other.
 var ErrNotMeshed = errors.New("the two relays do not pass packets to each other: are they meshed?")
 
-// nothingArrives explains why no packet came, which depends on whether a second relay has a part in it.
+// nothingArrives explains why no packet came, which depends on whether a second
+// relay has a part in it.
 func nothingArrives(far client.Config, why error) error {
 	if far.URL != "" {
 		return fmt.Errorf("%w: %w", why, ErrNotMeshed)
@@ -58,8 +61,9 @@ type run struct {
 	report Report
 }
 
-// Run loads the relay as cfg says. It returns an error if the run could not be made; whether the relay
-// did well stands in the report. A run cut short by ctx reports on the window up to then.
+// Run loads the relay as cfg says. It returns an error if the run could not be
+// made; whether the relay did well stands in the report. A run cut short by ctx
+// reports on the window up to then.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -140,8 +144,8 @@ func (r *run) connect(ctx context.Context) error {
 	return nil
 }
 
-// hello waits until every healthy stream has carried a packet, for which the relays of a region first have
-// to tell each other of the peers.
+// hello waits until every healthy stream has carried a packet, for which the relays
+// of a region first have to tell each other of the peers.
 func (r *run) hello(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, helloTimeout, fmt.Errorf("nothing within %v", helloTimeout))
 	defer cancel()
@@ -165,7 +169,8 @@ func (r *run) send() {
 		r.sending.Go(func() { r.lost("sender", s.conn, s.run()) })
 	}
 	for _, s := range r.stallers() {
-		// Not waited for with the others: its connection may be full for good, until hangUp closes it.
+		// Not waited for with the others: its connection may be full for good,
+		// until hangUp closes it.
 		r.receiving.Go(func() { r.lost("sender", s.conn, s.run()) })
 	}
 }
@@ -233,7 +238,8 @@ func (r *run) arrived() (n uint64) {
 	return n
 }
 
-// sleep waits for d or for the end of ctx, telling how fast packets arrive; each is called as often.
+// sleep waits for d or for the end of ctx, telling how fast packets arrive; each is
+// called as often.
 func (r *run) sleep(ctx context.Context, name string, d time.Duration, each func()) {
 	end := time.NewTimer(d)
 	defer end.Stop()
@@ -296,7 +302,8 @@ func (r *run) complete() bool {
 	return true
 }
 
-// hangUp closes all connections and waits for their goroutines. A second call does nothing.
+// hangUp closes all connections and waits for their goroutines. A second call does
+// nothing.
 func (r *run) hangUp() {
 	r.closing.Store(true)
 	closeAll(r.idlers)

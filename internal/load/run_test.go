@@ -99,7 +99,8 @@ func TestFaultsAreFound(t *testing.T) {
 			if b.Streams != 2 || !strings.HasPrefix(b.Example, test.want.String()+": from ") {
 				t.Errorf("%d broken streams, example %q", b.Streams, b.Example)
 			}
-			// A frame that is not as it was sent is missing too; the others were only where they must not be.
+			// A frame that is not as it was sent is missing too; the others were
+			// only where they must not be.
 			whole := test.want == Repeated
 			if whole && r.Packets.Lost != 0 || !whole && r.Packets.Lost == 0 {
 				t.Errorf("%d packets lost", r.Packets.Lost)

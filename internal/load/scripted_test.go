@@ -14,8 +14,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// mischief decides what becomes of the n-th packet of one source: the frames to deliver in its place.
-// A nil mischief delivers every packet.
+// mischief decides what becomes of the n-th packet of one source: the frames to
+// deliver in its place. A nil mischief delivers every packet.
 type mischief func(n int, src key.Public, packet []byte) []frame
 
 // frame is a packet with the source the relay claims for it.
@@ -24,8 +24,8 @@ type frame struct {
 	packet []byte
 }
 
-// scripted is a relay that forwards packets the way a test wants them spoilt. It holds whatever its
-// peers do not read, so it must not be flooded.
+// scripted is a relay that forwards packets the way a test wants them spoilt. It
+// holds whatever its peers do not read, so it must not be flooded.
 type scripted struct {
 	tb       testing.TB
 	listener net.Listener
@@ -182,7 +182,8 @@ func readFrame(in io.Reader) (derp.FrameType, []byte, error) {
 	return kind, payload, err
 }
 
-// The ways to spoil a stream. Each lets the first packets pass, with which a run begins.
+// The ways to spoil a stream. Each lets the first packets pass, with which a run
+// begins.
 const spared = 20
 
 func drops(n int, src key.Public, packet []byte) []frame {

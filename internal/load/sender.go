@@ -22,7 +22,8 @@ const (
 // longestSleep bounds how late a slow sender sees that the phase has changed.
 const longestSleep = 10 * time.Millisecond
 
-// clock is the time base of a run: nanoseconds since it began, from the monotonic clock.
+// clock is the time base of a run: nanoseconds since it began, from the monotonic
+// clock.
 type clock struct{ began time.Time }
 
 func (c clock) now() int64 { return int64(time.Since(c.began)) }
@@ -79,7 +80,8 @@ func (s *sender) hello(ctx context.Context) error {
 	return nil
 }
 
-// arrival waits until the stream's receiver has got something, or until it is time to send again.
+// arrival waits until the stream's receiver has got something, or until it is time
+// to send again.
 func arrival(ctx context.Context, one *stream, retry <-chan time.Time) error {
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()

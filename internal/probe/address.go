@@ -34,7 +34,8 @@ type addresses struct {
 // maxAddresses bounds those of a name that are tried.
 const maxAddresses = 8
 
-// checkDNS finds the addresses of the relay, and compares those of the DNS with those of the map.
+// checkDNS finds the addresses of the relay, and compares those of the DNS with
+// those of the map.
 func (n *node) checkDNS(ctx context.Context) Check {
 	literal, err := netip.ParseAddr(n.host)
 	if err == nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// expirySoon is how many days before the end a certificate is warned about; derpprobe fails it then (spec 17.1).
+// expirySoon is how many days before the end a certificate is warned about;
+// derpprobe fails it then (spec 17.1).
 const expirySoon = 7
 
 const day = 24 * time.Hour

@@ -18,18 +18,20 @@ import (
 
 // Config says what to check. Zero fields mean the default.
 type Config struct {
-	// Dial is how to reach and trust relays. Its URL is the relay to check, unless there is a Map, whose nodes say themselves
-	// where they are and whom to trust. Keys are made for each connection; those of Dial are not used.
+	// Dial is how to reach and trust relays. Its URL is the relay to check, unless
+	// there is a Map, whose nodes say themselves where they are and whom to trust.
+	// Keys are made for each connection; those of Dial are not used.
 	Dial client.Config
 
-	// Map has the relays to check, and Findings what derpmap.Lint says about its text.
+	// Map has the relays to check, and Findings what derpmap.Lint says about its
+	// text.
 	Map      *derpmap.Map
 	Findings []derpmap.Finding
 	Region   string // only the region with this code or ID
 	Node     string // only the node with this name
 
-	// MeshKeys are keys that the relays accept from siblings, to look at the mesh itself and to get past admission; several
-	// while they are replaced.
+	// MeshKeys are keys that the relays accept from siblings, to look at the mesh
+	// itself and to get past admission; several while they are replaced.
 	MeshKeys []key.Mesh
 
 	Timeout  time.Duration // of one check (default 10 s)
@@ -38,8 +40,8 @@ type Config struct {
 
 	Words Words // how the settings that remedies speak of are spelt where they were given
 
-	// These, if set, are called when the checks of a map, a node or a region are done, in the order of the map and from the
-	// goroutine of Run.
+	// These, if set, are called when the checks of a map, a node or a region are
+	// done, in the order of the map and from the goroutine of Run.
 	OnMap    func([]Check)
 	OnNode   func(*Region, *Node)
 	OnRegion func(*Region)
@@ -50,7 +52,8 @@ type Config struct {
 	port80 string // other than 80 in tests
 }
 
-// Words are how settings are spelt; those of Detour's relay, too. Empty fields are told in words.
+// Words are how settings are spelt; those of Detour's relay, too. Empty fields are
+// told in words.
 type Words struct {
 	explain.Words
 	MeshKey  string // such as --mesh-psk-file

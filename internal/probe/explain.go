@@ -31,7 +31,8 @@ func (n *node) explain(err error) explain.Finding { return explain.Explain(err, 
 // leastRSA is what OpenSSL's usual level of security asks for.
 const leastRSA = 2048
 
-// weakness says who refuses a certificate that this client accepts. Browsers never see a pinned one.
+// weakness says who refuses a certificate that this client accepts. Browsers never
+// see a pinned one.
 func weakness(cert *x509.Certificate, pinned bool) (what, remedy string) {
 	const ask = "issue one with an ECDSA key (P-256), or RSA of 2048 bits"
 	switch k := cert.PublicKey.(type) {

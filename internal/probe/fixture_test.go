@@ -38,7 +38,8 @@ var (
 	otherMeshKey, _ = key.ParseMesh(strings.Repeat("f0", key.Len))
 )
 
-// startRelay runs a real relay on loopback until the test ends. Its certificate has the meta certificate behind it.
+// startRelay runs a real relay on loopback until the test ends. Its certificate has
+// the meta certificate behind it.
 func startRelay(t *testing.T, cert *tls.Certificate, cfg relay.Config) (port int, r *relay.Server) {
 	t.Helper()
 	if cfg.Key.IsZero() {
@@ -106,7 +107,8 @@ func startSTUN(t *testing.T) (port int) {
 	return int(r.Addr().Port())
 }
 
-// serve runs an HTTP server until the test ends, with TLS if there is a certificate.
+// serve runs an HTTP server until the test ends, with TLS if there is a
+// certificate.
 func serve(t *testing.T, cert *tls.Certificate, handler http.Handler) (port int) {
 	t.Helper()
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
@@ -151,7 +153,8 @@ func loopback(_ context.Context, network, host string) ([]netip.Addr, error) {
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 
-// checked runs the checks of a configuration. DNS and port 80 are those of the test, not of the machine.
+// checked runs the checks of a configuration. DNS and port 80 are those of the
+// test, not of the machine.
 func checked(t *testing.T, cfg Config) *Report {
 	t.Helper()
 	if cfg.LookupNetIP == nil {
@@ -201,7 +204,8 @@ func all(r *Report) (checks []Check) {
 	return checks
 }
 
-// want finds a check by its name, or by its name, from and to, and compares it. Patterns are regular expressions.
+// want finds a check by its name, or by its name, from and to, and compares it.
+// Patterns are regular expressions.
 func want(t *testing.T, checks []Check, name string, status Status, detail, remedy string) {
 	t.Helper()
 	for _, c := range checks {

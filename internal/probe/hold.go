@@ -7,8 +7,9 @@ import (
 	"github.com/detour-relay/detour/client"
 )
 
-// checkHold keeps a connection open on which nobody sends but the relay its KeepAlives, as that of an idle
-// peer is, and sees whether something on the way cuts it.
+// checkHold keeps a connection open on which nobody sends but the relay its
+// KeepAlives, as that of an idle peer is, and sees whether something on the way
+// cuts it.
 func (n *node) checkHold(ctx context.Context) Check {
 	p, err := n.login(ctx)
 	if err != nil {

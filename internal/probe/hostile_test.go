@@ -154,7 +154,8 @@ func TestTextsOfServers(t *testing.T) {
 	}
 }
 
-// When the time of the whole run is over, what was not asked is skipped, and Run says so.
+// When the time of the whole run is over, what was not asked is skipped, and Run
+// says so.
 func TestTimeIsOver(t *testing.T) {
 	t.Parallel()
 	port := serveConns(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
@@ -221,7 +222,8 @@ var usableByAddress = map[string]bool{
 	"no host": true, "a space": true, "a URL": true, "brackets": true, "a zone": true, "a port": true, "control bytes": true,
 }
 
-// Whatever a map says of a node, there is an outcome, and it is not that all is well.
+// Whatever a map says of a node, there is an outcome, and it is not that all is
+// well.
 func TestOddNodes(t *testing.T) {
 	port := serve(t, goodCert(t), newScript())
 	for name, change := range map[string]func(*derpmap.Node){

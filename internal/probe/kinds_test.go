@@ -146,7 +146,8 @@ func TestHold(t *testing.T) {
 	}
 }
 
-// cutWhenIdle is a proxy that passes on what comes from both sides until nothing has come for so long.
+// cutWhenIdle is a proxy that passes on what comes from both sides until nothing
+// has come for so long.
 func cutWhenIdle(conn net.Conn, port int, cut time.Duration) {
 	relay, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", text(port)))
 	if err != nil {

@@ -28,7 +28,8 @@ func (n *node) login(ctx context.Context) (*peer, error) {
 	return login(ctx, cfg)
 }
 
-// checkLogin wants to be admitted. That a relay takes the connection over does not mean that it does (spec 18, trap 9).
+// checkLogin wants to be admitted. That a relay takes the connection over does not
+// mean that it does (spec 18, trap 9).
 func (n *node) checkLogin(ctx context.Context) Check {
 	started := time.Now()
 	var err error
@@ -55,8 +56,8 @@ func (n *node) checkLogin(ctx context.Context) Check {
 	return n.admitted("admitted in %s", took)
 }
 
-// loginNameless tries without an application name, as a relay may refuse some, and goes on without it if
-// that helps.
+// loginNameless tries without an application name, as a relay may refuse some, and
+// goes on without it if that helps.
 func (n *node) loginNameless(ctx context.Context, refused error) (*peer, error) {
 	name := n.dial.AppName
 	n.dial.AppName = ""
@@ -79,7 +80,8 @@ func (n *node) admitted(format string, args ...any) Check {
 		do("allow it at the relay if programs of that name are to connect: derper refuses what -disallow-app-names lists")
 }
 
-// loginAsSibling tries the mesh keys, which get us past admission. It returns nil if none does.
+// loginAsSibling tries the mesh keys, which get us past admission. It returns nil
+// if none does.
 func (n *node) loginAsSibling(ctx context.Context) *peer {
 	for _, n.meshKey = range n.run.cfg.MeshKeys {
 		if p, err := n.login(ctx); err == nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/detour-relay/detour/derpmap"
 )
 
-// maxFindings bounds the checks about a map; a broken one can have a finding on every line.
+// maxFindings bounds the checks about a map; a broken one can have a finding on
+// every line.
 const maxFindings = 30
 
 // mapChecks makes a check of each finding, or one that says that there are none.
@@ -33,7 +34,8 @@ func mapChecks(cfg Config) []Check {
 	return checks
 }
 
-// rank puts errors first, so that the bound leaves none of them out before a warning.
+// rank puts errors first, so that the bound leaves none of them out before a
+// warning.
 func rank(f derpmap.Finding) int {
 	if f.Severity == derpmap.Error {
 		return 0

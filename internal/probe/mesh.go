@@ -9,14 +9,16 @@ import (
 )
 
 const (
-	// derpprobe gives the relays of a region so long to tell each other of new peers (spec 17.1).
+	// derpprobe gives the relays of a region so long to tell each other of new
+	// peers (spec 17.1).
 	meshTime = 100 * time.Millisecond
 	// meshTimeout is how long they may take before the packets count as lost.
 	meshTimeout = 5 * time.Second
 )
 
-// checkLink asks the one relay whether it is the other that is connected to it. What a relay forwards goes over the connection
-// that it has dialled itself, so each direction counts for itself (spec 6.1).
+// checkLink asks the one relay whether it is the other that is connected to it.
+// What a relay forwards goes over the connection that it has dialled itself, so
+// each direction counts for itself (spec 6.1).
 func checkLink(_ context.Context, from, to *node) Check {
 	switch {
 	case to.siblings == nil:
@@ -65,7 +67,8 @@ func meet(ctx context.Context, from, to *node, a, b *peer) Check {
 	return ok("there and back in %s", short(time.Since(started)))
 }
 
-// notThere explains why a peer could not log in any more, where an earlier one could.
+// notThere explains why a peer could not log in any more, where an earlier one
+// could.
 func (n *node) notThere(err error) Check {
 	c := n.notLoggedIn(err)
 	c.Detail = line("%s: %s", n.name(), c.Detail)

@@ -11,7 +11,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// checkMeshKey asks for the peers of the relay, as only a sibling may, and keeps which siblings are among them.
+// checkMeshKey asks for the peers of the relay, as only a sibling may, and keeps
+// which siblings are among them.
 func (n *node) checkMeshKey(ctx context.Context) Check {
 	if n.dial.InsecureSkipVerify {
 		return skip("the mesh key does not go to a relay that anybody can be")

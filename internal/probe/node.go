@@ -18,8 +18,9 @@ var order = []string{
 	"websocket", "hold", "meshkey", "stun4", "stun6", "port80",
 }
 
-// node is a relay under check. What one check finds for later ones is written before those begin: by proxy and dns, before
-// all others, and then by the checks of the connection, which follow each other in one goroutine.
+// node is a relay under check. What one check finds for later ones is written
+// before those begin: by proxy and dns, before all others, and then by the checks
+// of the connection, which follow each other in one goroutine.
 type node struct {
 	*target
 	run  *run
@@ -139,7 +140,8 @@ func (n *node) askLong(ctx context.Context, name string, question func(context.C
 	n.put(c)
 }
 
-// askBeside makes a check that goes on beside those of the connection, and of which they know nothing.
+// askBeside makes a check that goes on beside those of the connection, and of which
+// they know nothing.
 func (n *node) askBeside(ctx context.Context, name string, question func(context.Context) Check) {
 	n.put(n.run.ask(ctx, name, question, 0))
 }

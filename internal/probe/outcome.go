@@ -33,7 +33,8 @@ func (c Check) do(format string, args ...any) Check {
 // maxLine bounds a detail, in characters. Servers have their say in some.
 const maxLine = 300
 
-// line formats a text in one line without control characters, since parts of it come from servers and go to a terminal.
+// line formats a text in one line without control characters, since parts of it
+// come from servers and go to a terminal.
 func line(format string, args ...any) string {
 	text := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

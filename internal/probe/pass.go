@@ -37,7 +37,8 @@ func pass(ctx context.Context, from, to *peer, size int, pause time.Duration) (a
 	}
 }
 
-// await waits until a packet arrives that was sent at one of so many tries, and returns at which. It takes over the body.
+// await waits until a packet arrives that was sent at one of so many tries, and
+// returns at which. It takes over the body.
 func (p *peer) await(ctx context.Context, from key.Public, body []byte, tries int) (try int, err error) {
 	for {
 		select {
@@ -54,7 +55,8 @@ func (p *peer) await(ctx context.Context, from key.Public, body []byte, tries in
 	}
 }
 
-// judge compares what has arrived with what is awaited. Neither a try nor an error: it has nothing to do with it.
+// judge compares what has arrived with what is awaited. Neither a try nor an error:
+// it has nothing to do with it.
 func (p *peer) judge(got packet, from key.Public, body []byte, tries int) (try int, err error) {
 	if len(got.data) == 0 {
 		return 0, nil
@@ -72,7 +74,8 @@ func (p *peer) judge(got packet, from key.Public, body []byte, tries int) (try i
 	return 0, nil
 }
 
-// hasSeen reports whether the body is of a packet that was sent more often than needed.
+// hasSeen reports whether the body is of a packet that was sent more often than
+// needed.
 func (p *peer) hasSeen(body []byte) bool {
 	for _, seen := range p.seen {
 		if bytes.Equal(seen, body) {

@@ -11,7 +11,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// peer is a fresh identity of ours that a relay has admitted. It reads all the time, so that the relay never waits for it.
+// peer is a fresh identity of ours that a relay has admitted. It reads all the
+// time, so that the relay never waits for it.
 type peer struct {
 	key     key.Public
 	conn    *client.Conn
@@ -36,8 +37,8 @@ const maxWaiting = 64
 // errNotFirst: a relay said something before it said that we are admitted.
 var errNotFirst = errors.New("the first message is not ServerInfo")
 
-// login connects with a new key and waits until the relay has admitted us. Unlike client.Login it looks at
-// what comes first, which has to be ServerInfo.
+// login connects with a new key and waits until the relay has admitted us. Unlike
+// client.Login it looks at what comes first, which has to be ServerInfo.
 func login(ctx context.Context, cfg client.Config) (*peer, error) {
 	private := key.NewPrivate()
 	cfg.Key = private

@@ -15,8 +15,8 @@ const (
 	responseHeader  = "X-Tailscale-Response"
 )
 
-// checkPort80 asks as clients do to find captive portals, for which port 80 has to answer itself (spec 1.9). Only what the map
-// promises can fail.
+// checkPort80 asks as clients do to find captive portals, for which port 80 has to
+// answer itself (spec 1.9). Only what the map promises can fail.
 func (n *node) checkPort80(ctx context.Context) Check {
 	promised := n.node != nil && n.node.CanPort80
 	host := n.host80()
@@ -39,7 +39,8 @@ func (n *node) checkPort80(ctx context.Context) Check {
 		do("have port 80 of the relay answer %s itself; if it does, a captive portal stands before this machine", path204)
 }
 
-// host80 is what stands in the URL: the address of the map if it has one, as with clients.
+// host80 is what stands in the URL: the address of the map if it has one, as with
+// clients.
 func (n *node) host80() string {
 	if a := n.ways[0]; a.field != "" && len(a.to) > 0 {
 		return a.to[0].String()

@@ -6,7 +6,8 @@ import (
 	"net/url"
 )
 
-// checkProxy finds the HTTP proxy that clients of this machine use for the relay. They ask for it as for an https URL.
+// checkProxy finds the HTTP proxy that clients of this machine use for the relay.
+// They ask for it as for an https URL.
 func (n *node) checkProxy(context.Context) Check {
 	asked := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: n.url.Host}, Header: http.Header{}}
 	proxy, err := n.dial.Proxy(asked)

@@ -94,7 +94,8 @@ func someAtATime(atATime int, questions []func() Check) []Check {
 	return answers
 }
 
-// differentKeys wants each relay to be one of its own. Two with the same key take each other for themselves and never mesh.
+// differentKeys wants each relay to be one of its own. Two with the same key take
+// each other for themselves and never mesh.
 func differentKeys(relays []*node) Check {
 	names := make(map[key.Public]string)
 	for _, n := range relays {

@@ -41,7 +41,8 @@ func (c Check) MarshalJSON() ([]byte, error) {
 	}{fields(c), millis(c.Took)})
 }
 
-// Report is what Run found. Its JSON form is stable: fields are added, never renamed.
+// Report is what Run found. Its JSON form is stable: fields are added, never
+// renamed.
 type Report struct {
 	Status  Status        `json:"status"` // the worst of all checks
 	Counts  Counts        `json:"counts"`
@@ -59,7 +60,8 @@ func (r Report) MarshalJSON() ([]byte, error) {
 	}{fields(r), millis(r.Took)})
 }
 
-// Region is what was found about the relays of a region. A relay that is given by its URL stands in a region without ID.
+// Region is what was found about the relays of a region. A relay that is given by
+// its URL stands in a region without ID.
 type Region struct {
 	ID     int     `json:"id,omitempty"`
 	Code   string  `json:"code,omitempty"`

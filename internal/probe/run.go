@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// ErrNoNetwork: none of the relays has an address that this machine has a way to, and it has none to anywhere else.
+// ErrNoNetwork: none of the relays has an address that this machine has a way to,
+// and it has none to anywhere else.
 var ErrNoNetwork = errors.New("this machine has no network")
 
-// ErrUnfinished: the context ended before all checks were made. Those that were not are skipped.
+// ErrUnfinished: the context ended before all checks were made. Those that were not
+// are skipped.
 var ErrUnfinished = errors.New("not all checks were made")
 
 // run is one call of Run.
@@ -22,8 +24,9 @@ type run struct {
 	cut     atomic.Bool // a check was not made, or was cut short, because the context had ended
 }
 
-// Run checks, and returns what it found. With ErrUnfinished and ErrNoNetwork there is a report, too; any other error is about
-// the configuration, a *NoneError among them.
+// Run checks, and returns what it found. With ErrUnfinished and ErrNoNetwork there
+// is a report, too; any other error is about the configuration, a *NoneError among
+// them.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -52,7 +55,8 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	return report, nil
 }
 
-// start checks all nodes, some at a time and in order, and each region as soon as its nodes are done.
+// start checks all nodes, some at a time and in order, and each region as soon as
+// its nodes are done.
 func (r *run) start(ctx context.Context) {
 	var work sync.WaitGroup
 	free := make(chan struct{}, r.cfg.Parallel)
@@ -94,8 +98,8 @@ func (r *run) collect() (regions []*Region) {
 	return regions
 }
 
-// ask makes one check within its time, or so much longer. What fails because the time of the whole run is
-// over says nothing about the relay.
+// ask makes one check within its time, or so much longer. What fails because the
+// time of the whole run is over says nothing about the relay.
 func (r *run) ask(ctx context.Context, name string, question func(context.Context) Check, longer time.Duration) Check {
 	started := time.Now()
 	c := skip("the time was over")

@@ -14,7 +14,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// script is a relay that keeps to the protocol but where it is told not to. Zero fields do nothing.
+// script is a relay that keeps to the protocol but where it is told not to. Zero
+// fields do nothing.
 type script struct {
 	key   key.Private
 	limit derp.ServerInfo
@@ -144,7 +145,8 @@ func (s *script) take(p *scriptPeer, self key.Public, t derp.FrameType, payload 
 	}
 }
 
-// startScript serves a script behind a certificate that is not followed by a meta certificate.
+// startScript serves a script behind a certificate that is not followed by a meta
+// certificate.
 func startScript(t *testing.T, s *script) (checks func(Config) []Check) {
 	t.Helper()
 	cert := goodCert(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/detour-relay/detour/internal/stun"
 )
 
-// stunWaits is how long to wait after each request: a datagram may get lost. Where nobody says that there is STUN at all, it is
-// half that.
+// stunWaits is how long to wait after each request: a datagram may get lost. Where
+// nobody says that there is STUN at all, it is half that.
 func (n *node) stunWaits() []time.Duration {
 	wait := time.Second
 	if n.node == nil {

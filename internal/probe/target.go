@@ -41,7 +41,8 @@ func byURL(cfg Config) (*target, error) {
 	}, nil
 }
 
-// byNode is the target of a node. What its HostName lacks to be one shows when it is connected to.
+// byNode is the target of a node. What its HostName lacks to be one shows when it
+// is connected to.
 func byNode(cfg Config, n *derpmap.Node) *target {
 	dial := cfg.Dial.AtNode(n)
 	host := n.HostName
@@ -64,7 +65,8 @@ func (t *target) name() string {
 	return t.url.Host
 }
 
-// stunPort is where the relay answers STUN, 0 if it does not. A URL does not say; it is looked for where it usually is.
+// stunPort is where the relay answers STUN, 0 if it does not. A URL does not say;
+// it is looked for where it usually is.
 func (t *target) stunPort() int {
 	if t.node == nil {
 		return derpmap.DefaultSTUNPort

@@ -15,7 +15,8 @@ import (
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// checkTCP connects over IPv4 and IPv6 on their own, as a client would that has only one of them.
+// checkTCP connects over IPv4 and IPv6 on their own, as a client would that has
+// only one of them.
 func (n *node) checkTCP(ctx context.Context) {
 	var checks [2]Check
 	var both sync.WaitGroup
@@ -36,7 +37,8 @@ func (n *node) checkTCP(ctx context.Context) {
 	}
 }
 
-// unroutable makes a failure of what would only be skipped if there were another way to the relay.
+// unroutable makes a failure of what would only be skipped if there were another
+// way to the relay.
 func (n *node) unroutable(f int, c Check) Check {
 	if c.Status != Skip || n.proxy != nil || n.lacks["dns"] != "" {
 		return c
@@ -131,7 +133,8 @@ func hasRoute(addr netip.Addr) bool {
 	return true
 }
 
-// online reports whether this machine has a way to the world at large, for which addresses of documentation stand.
+// online reports whether this machine has a way to the world at large, for which
+// addresses of documentation stand.
 func online() bool {
 	return hasRoute(netip.MustParseAddr("192.0.2.1")) || hasRoute(netip.MustParseAddr("2001:db8::1"))
 }

@@ -43,8 +43,9 @@ func (n *node) checkTLS(ctx context.Context) Check {
 	return n.verified(state)
 }
 
-// dialOnce connects as clients do, and no further than the login. Its error is about trust, or about something that later
-// checks are for; if nothing was dialled, about what the client was told.
+// dialOnce connects as clients do, and no further than the login. Its error is
+// about trust, or about something that later checks are for; if nothing was
+// dialled, about what the client was told.
 func (n *node) dialOnce(ctx context.Context) (dialled bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.run.cfg.Timeout/2) // a silent relay must leave time for the look
 	defer cancel()
@@ -131,7 +132,8 @@ func (n *node) wrongPin(certs []*x509.Certificate) Check {
 		do("if the relay prints this pin at start, write it into %s; if not, somebody else answers for it", n.certNameField())
 }
 
-// notValid explains, by what can be seen of the certificates, why they were not verified.
+// notValid explains, by what can be seen of the certificates, why they were not
+// verified.
 func (n *node) notValid(certs []*x509.Certificate, err error, now time.Time) Check {
 	leaf := certs[0]
 	switch {

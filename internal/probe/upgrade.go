@@ -14,8 +14,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// checkUpgrade takes a connection over in the classic way, without the fast start, and then sees whether a request that does not
-// want that is refused.
+// checkUpgrade takes a connection over in the classic way, without the fast start,
+// and then sees whether a request that does not want that is refused.
 func (n *node) checkUpgrade(ctx context.Context) Check {
 	relay, err := n.greeting(ctx)
 	if err != nil {
@@ -50,7 +50,8 @@ func (n *node) notUpgraded(err error) Check {
 	return fail("%s", n.webText(err)).do("see the relay's log, and what stands before it")
 }
 
-// noteServer keeps who answers, as he says himself. Greetings come at the same time, but this one does not.
+// noteServer keeps who answers, as he says himself. Greetings come at the same
+// time, but this one does not.
 func (n *node) noteServer(answer *http.Response) {
 	if answer.StatusCode == http.StatusSwitchingProtocols {
 		return
@@ -62,7 +63,8 @@ func (n *node) noteServer(answer *http.Response) {
 
 var errNotDERP = errors.New("what answers does not speak DERP")
 
-// greeting returns the key that the relay says is its own when it is asked in the classic way.
+// greeting returns the key that the relay says is its own when it is asked in the
+// classic way.
 func (n *node) greeting(ctx context.Context) (key.Public, error) {
 	header := http.Header{"Upgrade": {"DERP"}, "Connection": {"Upgrade"}}
 	answer, err := n.get(ctx, n.url.Path, header)
@@ -105,10 +107,12 @@ func readGreeting(r io.Reader) (relay key.Public, err error) {
 	return relay, nil
 }
 
-// keyLooks is how many connections more are made to see whether all end at the same relay.
+// keyLooks is how many connections more are made to see whether all end at the same
+// relay.
 const keyLooks = 4
 
-// checkKey looks for a load balancer: keys are known at one relay, and a peer that looks for another ends at the wrong one.
+// checkKey looks for a load balancer: keys are known at one relay, and a peer that
+// looks for another ends at the wrong one.
 func (n *node) checkKey(ctx context.Context) Check {
 	var mu sync.Mutex
 	var failed error

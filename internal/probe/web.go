@@ -14,8 +14,9 @@ import (
 
 const maxAnswer = 16 << 10 // bytes of an HTTP header
 
-// transport connects as the client does: to the same addresses, by the same proxy. It does not verify the relay, which the check
-// of TLS is for; nothing secret goes to it.
+// transport connects as the client does: to the same addresses, by the same proxy.
+// It does not verify the relay, which the check of TLS is for; nothing secret goes
+// to it.
 func (n *node) transport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyURL(n.proxy),
@@ -42,7 +43,8 @@ func (n *node) verifyProxy(state tls.ConnectionState) error {
 	return err
 }
 
-// get asks for a path over a connection of its own. Redirects are not followed: relays do not redirect.
+// get asks for a path over a connection of its own. Redirects are not followed:
+// relays do not redirect.
 func (n *node) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
 	at := url.URL{Scheme: n.url.Scheme, Host: n.url.Host, Path: path}
 	if path == n.url.Path {
@@ -58,7 +60,8 @@ func (n *node) get(ctx context.Context, path string, header http.Header) (*http.
 	return n.transport().RoundTrip(request)
 }
 
-// head asks for a path and returns what came back, but for the body, which nobody reads.
+// head asks for a path and returns what came back, but for the body, which nobody
+// reads.
 func (n *node) head(ctx context.Context, path string) (*http.Response, error) {
 	answer, err := n.get(ctx, path, nil)
 	if err == nil {
@@ -74,7 +77,8 @@ func (n *node) webTrouble(err error, format string, args ...any) Check {
 	return c
 }
 
-// checkProbe asks as browsers and clients without UDP do to measure the way to a relay.
+// checkProbe asks as browsers and clients without UDP do to measure the way to a
+// relay.
 func (n *node) checkProbe(ctx context.Context) Check {
 	const probe, latency = "/derp/probe", "/derp/latency-check"
 	for _, path := range []string{probe, latency} {
@@ -110,7 +114,8 @@ func withStatus(code int, c Check) Check {
 	return c
 }
 
-// wantsTLS tells how servers answer to plain HTTP on a port for TLS. One that has answered a probe is none.
+// wantsTLS tells how servers answer to plain HTTP on a port for TLS. One that has
+// answered a probe is none.
 func (n *node) wantsTLS(code int) bool {
 	return code == http.StatusBadRequest && !n.useTLS && !n.answers
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// An upgrade that fails where a WebSocket at the same URL comes through is a proxy's doing, whatever it
-// answers.
+// An upgrade that fails where a WebSocket at the same URL comes through is a
+// proxy's doing, whatever it answers.
 func TestUpgradeFailsAndWebSocketPasses(t *testing.T) {
 	answers := map[string]func(http.ResponseWriter){"hangs up": nil}
 	for _, code := range []int{200, 204, 301, 302, 400, 401, 403, 404, 405, 418, 421, 426, 429, 500, 501, 502, 503, 504} {

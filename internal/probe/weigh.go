@@ -9,8 +9,9 @@ import (
 // web are the checks that ask the same server by HTTP, each in its way.
 var web = []string{"probe", "upgrade", "websocket"}
 
-// weigh looks at what the checks of a connection have found together, since one of them knows what another
-// cannot: it blames who is to blame, and makes one finding of what has one cause.
+// weigh looks at what the checks of a connection have found together, since one of
+// them knows what another cannot: it blames who is to blame, and makes one finding
+// of what has one cause.
 func (n *node) weigh() {
 	n.blameProxy()
 	n.mergeWeb()
@@ -24,8 +25,9 @@ func (n *node) find(name string) *Check {
 	return &n.checks[i]
 }
 
-// blameProxy is for an upgrade that fails where a WebSocket at the same URL comes through to the relay: the
-// URL is right and the relay runs, so something between them does not know the upgrade.
+// blameProxy is for an upgrade that fails where a WebSocket at the same URL comes
+// through to the relay: the URL is right and the relay runs, so something between
+// them does not know the upgrade.
 func (n *node) blameProxy() {
 	upgrade, webSocket := n.find("upgrade"), n.find("websocket")
 	if upgrade.Status != Fail || webSocket.Status != OK || upgrade.derp {
@@ -61,7 +63,8 @@ func proxySetting(server string) string {
 	return ""
 }
 
-// mergeWeb leaves one finding where nothing is said to any request, or the same status to all.
+// mergeWeb leaves one finding where nothing is said to any request, or the same
+// status to all.
 func (n *node) mergeWeb() {
 	var checks []*Check
 	for _, name := range web {

@@ -1,5 +1,6 @@
-// Package roster keeps the list of a relay's peers, as the relay tells it to whoever has the mesh key of the
-// region: the first flood and then who comes and goes. It can close peers' connections, too.
+// Package roster keeps the list of a relay's peers, as the relay tells it to
+// whoever has the mesh key of the region: the first flood and then who comes and
+// goes. It can close peers' connections, too.
 package roster
 
 import (
@@ -24,7 +25,8 @@ type Peer struct {
 	AppName string
 }
 
-// Event is a peer that has come, or that has gone. Of one that has gone only the key is known.
+// Event is a peer that has come, or that has gone. Of one that has gone only the
+// key is known.
 type Event struct {
 	Present bool
 	Peer    Peer
@@ -46,7 +48,8 @@ const defaultTimeout = 20 * time.Second
 // ErrNotTold: the relay closed the connection when it was asked for its peers.
 var ErrNotTold = errors.New("the relay does not tell us of its peers: it has no mesh key, or another one")
 
-// Roster is the list. One goroutine at a time uses it; Close and ClosePeer may be called by any.
+// Roster is the list. One goroutine at a time uses it; Close and ClosePeer may be
+// called by any.
 type Roster struct {
 	url   string
 	used  int // index of the mesh key
@@ -56,8 +59,8 @@ type Roster struct {
 	peers map[key.Public]Peer
 }
 
-// Open logs in and returns when the list is complete. Errors other than ErrNotTold are those of package
-// client.
+// Open logs in and returns when the list is complete. Errors other than ErrNotTold
+// are those of package client.
 func Open(ctx context.Context, cfg Config) (*Roster, error) {
 	if len(cfg.MeshKeys) == 0 {
 		return nil, errors.New("roster: no mesh key")
@@ -105,9 +108,10 @@ func open(ctx context.Context, cfg Config, i int) (*Roster, error) {
 	return r, nil
 }
 
-// fill asks for the peers and reads until all have come. We are among them ourselves, somewhere; the answer
-// to a Ping that follows is behind the last one. (An answer to an earlier Ping need not be: derper begins to
-// list when it pleases.)
+// fill asks for the peers and reads until all have come. We are among them
+// ourselves, somewhere; the answer to a Ping that follows is behind the last one.
+// (An answer to an earlier Ping need not be: derper begins to list when it
+// pleases.)
 func (r *Roster) fill(ctx context.Context) error {
 	if err := r.conn.WatchConns(); err != nil {
 		return err
@@ -162,7 +166,8 @@ func peerOf(m client.Message) Peer {
 	return Peer{Key: m.Peer, Addr: m.Addr, Flags: m.Flags, AppName: m.AppName}
 }
 
-// Next waits for a peer that comes or goes, and returns it once the list has it. We are not among them.
+// Next waits for a peer that comes or goes, and returns it once the list has it. We
+// are not among them.
 func (r *Roster) Next() (Event, error) {
 	for {
 		m, err := r.recv()
@@ -196,7 +201,8 @@ func (r *Roster) Peers() []Peer {
 	return slices.SortedFunc(maps.Values(r.peers), func(a, b Peer) int { return a.Key.Compare(b.Key) })
 }
 
-// ClosePeer asks the relay to close the connections of a peer. Its going away is an Event.
+// ClosePeer asks the relay to close the connections of a peer. Its going away is an
+// Event.
 func (r *Roster) ClosePeer(k key.Public) error { return r.conn.ClosePeer(k) }
 
 // Close ends the connection, and whatever waits for it.
