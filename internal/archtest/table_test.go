@@ -67,7 +67,7 @@ var table = []row{
 	{
 		name: "internal/probe",
 		own: []string{"key", "derp", "derpmap", "client", "internal/explain", "internal/hostname", "internal/measure", "internal/pin",
-			"internal/reach", "internal/retry", "internal/roster", "internal/stun"},
+			"internal/reach", "internal/reach/errno", "internal/retry", "internal/roster", "internal/stun"},
 		outside: []string{"golang.org/x/sys"}, beneath: []string{module + "relay"},
 	},
 
