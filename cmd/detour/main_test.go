@@ -30,7 +30,7 @@ import (
 // TestMain makes the program available to the scripts in testdata, and fails on
 // goroutines that the other tests leave behind.
 func TestMain(m *testing.M) {
-	testscript.Main(leakCheck{m}, map[string]func(){"detour": main})
+	testscript.Main(leakCheck{m}, programs)
 }
 
 type leakCheck struct{ m *testing.M }

@@ -1,0 +1,144 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/daemon"
+	"github.com/detour-relay/detour/internal/takeover"
+)
+
+// reloader is a front end that reads its settings from a file, named by its argument,
+// and reads it again on SIGHUP.
+func reloader() {
+	if err := reloadFrom(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func reloadFrom(file string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	handover, err := takeover.New()
+	if err != nil {
+		return err
+	}
+	c, err := readConfig(file)
+	if err != nil {
+		return err
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	d, err := daemon.Open(c, daemon.Options{Logger: log, Takeover: handover})
+	if err != nil {
+		return err
+	}
+	go func() {
+		for range hangup {
+			c, err := readConfig(file)
+			if err == nil {
+				err = d.Reload(c)
+			}
+			log.Info("reloaded", "error", err)
+		}
+	}()
+	return d.Run(ctx)
+}
+
+func readConfig(file string) (config.Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return config.Config{}, err
+	}
+	return config.Decode(text)
+}
+
+// What cannot change in a running relay changes by another process that takes over:
+// it listens where the settings say now, and the one before ends.
+func TestReloadByTakeover(t *testing.T) {
+	s := &service{dir: t.TempDir(), ended: make(chan error, 1)}
+	file := filepath.Join(s.dir, "config.json")
+	c := config.Defaults()
+	c.Listen, c.STUN, c.TLS.Mode, c.StateDir, c.Drain = "127.0.0.1:0", config.STUNOff, config.TLSOff, filepath.Join(s.dir, "state"), 0
+	writeConfig(t, file, c)
+	s.cmd = exec.Command("reloader", file)
+	s.log.open(t, s.cmd)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { s.ended <- s.cmd.Wait() }()
+	t.Cleanup(func() { s.cmd.Process.Kill() })
+	s.log.begin()
+	s.wantLog(t, `msg="relay started"`)
+
+	// Another address, and one thing that cannot be: the old process goes on.
+	bad := c
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	bad.Listen = taken.Addr().String()
+	writeConfig(t, file, bad)
+	s.hangUp(t, `msg=reloaded error="restart needed for listen: no other process could take over: `)
+
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Listen = free.Addr().String()
+	free.Close()
+	writeConfig(t, file, c)
+	s.hangUp(t, `msg="another process has taken over"`)
+	pid := s.wantLog(t, `msg="relay started" listen=`+c.Listen+`.* pid=(\d+)`)[1]
+	if err := <-s.ended; err != nil {
+		t.Errorf("the process before ended with %v", err)
+	}
+	s.url = "http://" + c.Listen + "/derp"
+	s.dial(t).conn.Close()
+	var next int
+	fmt.Sscan(pid, &next)
+	syscall.Kill(next, syscall.SIGTERM)
+	s.wantLogEnd(t, `msg="relay stopped"`, 2)
+}
+
+func (s *service) hangUp(t *testing.T, want string) {
+	t.Helper()
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.wantLog(t, want)
+}
+
+func writeConfig(t *testing.T, file string, c config.Config) {
+	t.Helper()
+	text, err := c.Encode()
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Each setting has a flag, and each flag that an error names is one.
+func TestEachSettingHasAFlag(t *testing.T) {
+	flags := newRelayCommand().Flags()
+	for _, setting := range config.Settings() {
+		if name := strings.TrimPrefix(flagName(setting), "--"); flags.Lookup(name) == nil {
+			t.Errorf("%s: there is no flag --%s", setting, name)
+		}
+	}
+}
