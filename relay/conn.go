@@ -7,6 +7,7 @@ import (
 	"unique"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/audience"
 	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/key"
 )
@@ -46,8 +47,8 @@ type conn struct {
 	duplicate atomic.Bool // its key has other conns; set under routes.mu
 	route     *route      // of its own key; set once, at registration
 
-	senders senders    // gone.go
-	wheel   wheelEntry // wheel.go
+	heard audience.Heard // gone.go: whom it has heard from
+	wheel wheelEntry     // wheel.go
 }
 
 func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.ClientInfo) *conn {
@@ -119,7 +120,7 @@ func (c *conn) serve() error {
 	c.server.routes.remove(c)
 	c.server.groups.leave(c.group)
 	c.out.close()
-	c.forgetSenders()
+	c.server.routes.audience.End(c)
 	if c.home.Load() {
 		c.server.count.homeChanged(false, false) // to leave is not to move
 	}

@@ -76,7 +76,7 @@ func burstTo(peers []key.Public, frames, size int) (burst []byte) {
 func leave(c *conn) {
 	c.server.routes.remove(c)
 	c.out.close()
-	c.forgetSenders()
+	c.server.routes.audience.End(c)
 }
 
 // A sink is a stream that takes everything at once.

@@ -62,7 +62,7 @@ func (r *routes) keepOrDeleteLocked(rt *route, n *notices) {
 	}
 	rt.setActive(nil)
 	r.deleteLocked(rt)
-	rt.audience.tellGone(r, rt, n)
+	r.tellGone(rt, n)
 }
 
 // closePeer closes every conn of a key.

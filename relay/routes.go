@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/detour-relay/detour/internal/audience"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -24,7 +25,7 @@ type route struct {
 	local      atomic.Pointer[outbox] // of the youngest conn of the key; nil: it has none
 	conns      []*conn                // guarded by routes.mu: all conns of the key, oldest first
 	duplicates *duplicateSet          // guarded by routes.mu: while there are several (duplicates.go)
-	audience   audience               // gone.go: who is told when the key leaves
+	listeners  audience.Listeners     // gone.go: who is told when the key leaves
 
 	forwarders []*link // guarded by routes.mu: oldest first (forwarders.go)
 }
@@ -41,7 +42,7 @@ func (rt *route) setActive(out *outbox) {
 //
 // Locks are taken in this order, and none is held while another package is called:
 //
-//	routes.mu · senders.mu · audience.mu · subscribers.mu
+//	routes.mu · those of package audience
 //	routes.mu · outbox.mu
 //	waiter.mu · all of these, since an admitted conn is registered under it
 //
@@ -52,7 +53,7 @@ type routes struct {
 	count *counters             // set once
 	table atomic.Pointer[table] // replaced when it fills up
 
-	subscribers subscribers // gone.go
+	audience *audience.Register[conn] // gone.go; set once
 
 	known atomic.Int64 // written under mu: keys in table
 	peers atomic.Int64 // written under mu: of these, keys with conns
@@ -86,6 +87,7 @@ func newTable(slots int) *table { return &table{slots: make([]atomic.Pointer[rou
 func (r *routes) init(count *counters) {
 	r.seed = [2]uint64{rand.Uint64(), rand.Uint64()}
 	r.count = count
+	r.audience = audience.NewRegister(func(c *conn) *audience.Heard { return &c.heard })
 	r.watchers = make(map[*conn]struct{})
 	r.links = make(map[*link]struct{})
 	r.table.Store(newTable(smallestTable))

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/audience"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -38,11 +39,11 @@ func TestSendersThatLeaveAreForgotten(t *testing.T) {
 		t.Errorf("%d PeerGone told, want %d", told, want)
 	}
 	for _, v := range victims {
-		if set := v.senders.set; set.here.n != 0 || set.here.slots != nil {
-			t.Fatalf("%d senders in %d slots are remembered", set.here.n, len(set.here.slots))
+		if n := v.heard.Len(); n != 0 {
+			t.Fatalf("%d senders are remembered", n)
 		}
 	}
-	if n := s.routes.subscribers.pairs.Load(); n != 0 {
+	if n := s.routes.audience.Pairs(); n != 0 {
 		t.Errorf("%d pairs are counted", n)
 	}
 }
@@ -53,46 +54,17 @@ func TestSendersOfAConnAreBounded(t *testing.T) {
 	s := newTestServer(t, Config{})
 	victim, _ := join(s, numbered(1))
 	var senders []*conn
-	for n := range 3 * maxSenders {
+	for n := range 3 * audience.MaxHeard {
 		senders = append(senders, sendOne(t, s, numbered(1000+n), victim))
 	}
-	if set := victim.senders.set; set.here.n != maxSenders || len(set.here.slots) > 2*maxSenders {
-		t.Errorf("%d senders in %d slots", set.here.n, len(set.here.slots))
+	if n := victim.heard.Len(); n != audience.MaxHeard {
+		t.Errorf("%d senders are remembered", n)
 	}
 	for _, c := range senders {
 		leave(c)
 	}
-	if told := s.count.peerGone[derp.ReasonDisconnected].Load(); told != maxSenders {
-		t.Errorf("%d PeerGone told, want %d", told, maxSenders)
-	}
-}
-
-// The bound of all pairs leaves every conn its first few.
-func TestSendersOfAllConnsAreBounded(t *testing.T) {
-	s := newTestServer(t, Config{})
-	s.routes.subscribers.pairs.Store(maxPairs)
-	victim, _ := join(s, numbered(1))
-	for n := range 3 * freeSenders {
-		sendOne(t, s, numbered(1000+n), victim)
-	}
-	if n := victim.senders.set.here.n; n != freeSenders {
-		t.Errorf("%d senders are remembered, want %d", n, freeSenders)
-	}
-}
-
-// An audience keeps no conns alive that have ended, nor room for them.
-func TestAudiencesForgetConnsThatEnd(t *testing.T) {
-	s := newTestServer(t, Config{})
-	src, _ := join(s, numbered(1))
-	for n := range 20_000 {
-		c, _ := join(s, numbered(1000+n))
-		if _, err := src.ingest(derp.AppendSendPacket(nil, c.key, nil)); err != nil {
-			t.Fatal(err)
-		}
-		leave(c)
-	}
-	if list := *src.route.audience.list; cap(list) > 16 || len(s.routes.subscribers.slots) > 2 {
-		t.Errorf("room for %d conns that ended, %d numbers", cap(list), len(s.routes.subscribers.slots))
+	if told := s.count.peerGone[derp.ReasonDisconnected].Load(); told != audience.MaxHeard {
+		t.Errorf("%d PeerGone told, want %d", told, audience.MaxHeard)
 	}
 }
 
@@ -118,18 +90,16 @@ func TestSendersComeAndGo(t *testing.T) {
 		}
 		pairs := 0
 		for _, c := range here {
-			if c.senders.set != nil {
-				pairs += c.senders.set.here.n
-			}
+			pairs += c.heard.Len()
 		}
-		if got := s.routes.subscribers.pairs.Load(); got != int64(pairs) {
+		if got := s.routes.audience.Pairs(); got != int64(pairs) {
 			t.Fatalf("%d pairs are counted, want %d", got, pairs)
 		}
 	}
 	for _, c := range here {
 		leave(c)
 	}
-	if n := s.routes.subscribers.pairs.Load(); n != 0 {
+	if n := s.routes.audience.Pairs(); n != 0 {
 		t.Errorf("%d pairs are left", n)
 	}
 	if problems := s.Check(); len(problems) > 0 {

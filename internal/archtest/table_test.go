@@ -23,6 +23,7 @@ var none = []string{}
 var table = []row{
 	// The floor: no room of ours beneath it but the codec's.
 	{name: "internal/rate", own: none, outside: none, beneath: web},
+	{name: "internal/audience", own: none, outside: none, beneath: web},
 	{name: "internal/retry", own: none, outside: none, beneath: web},
 	{name: "internal/text", own: none, outside: none, beneath: web},
 	{name: "internal/home", own: none, outside: none, beneath: web},
@@ -44,7 +45,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/rate"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/rate"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 

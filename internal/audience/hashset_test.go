@@ -1,4 +1,4 @@
-package relay
+package audience
 
 import (
 	"math/rand/v2"
@@ -64,49 +64,9 @@ func TestToldRingHasTheLast(t *testing.T) {
 		}
 		ring.add(h)
 		for ago := range min(h, 100) {
-			if had := ring.has(h - ago); had != (ago < toldSenders) {
+			if had := ring.has(h - ago); had != (ago < toldSources) {
 				t.Fatalf("of %d, has(%d) is %v", h, h-ago, had)
 			}
 		}
-	}
-}
-
-// Numbers are held against the conns they were given to, across many uses of a
-// slot.
-func TestSubscribersAreFound(t *testing.T) {
-	random := rand.New(rand.NewPCG(2, 7))
-	var s subscribers
-	ids := map[subscriber]*conn{}
-	var gone []subscriber
-	for range 20_000 {
-		if random.IntN(2) == 0 && len(ids) < 50 {
-			c := new(conn)
-			id := s.add(c)
-			if ids[id] != nil {
-				t.Fatal("a number is given twice")
-			}
-			ids[id] = c
-		}
-		for id, c := range ids {
-			if got := s.conns([]subscriber{id}); len(got) != 1 || got[0] != c {
-				t.Fatal("a number leads to another conn")
-			}
-			if random.IntN(50) == 0 {
-				s.remove(id)
-				s.remove(id) // again has no effect
-				delete(ids, id)
-				gone = append(gone, id)
-			}
-			break
-		}
-		if len(gone) > 100 {
-			gone = gone[len(gone)-100:]
-		}
-		if len(s.conns(gone)) != 0 || len(s.present(append([]subscriber{}, gone...))) != 0 {
-			t.Fatal("a conn that has ended is found")
-		}
-	}
-	if len(s.slots) > 50 {
-		t.Errorf("%d slots for 50 conns", len(s.slots))
 	}
 }

@@ -1,4 +1,4 @@
-package relay
+package audience
 
 // A hashSet is a set of hashes that are never 0, with open addressing. The zero
 // value is empty and has no memory; it gives memory back as it shrinks.
@@ -73,11 +73,11 @@ func (s *hashSet) resize(slots int) {
 
 // A toldRing has the hashes that were put in last.
 type toldRing struct {
-	ring *[toldSenders]uint64 // nil: none yet
+	ring *[toldSources]uint64 // nil: none yet
 	next int
 }
 
-const toldSenders = 32
+const toldSources = 32
 
 func (t *toldRing) has(h uint64) bool {
 	if t.ring == nil {
@@ -93,8 +93,8 @@ func (t *toldRing) has(h uint64) bool {
 
 func (t *toldRing) add(h uint64) {
 	if t.ring == nil {
-		t.ring = new([toldSenders]uint64)
+		t.ring = new([toldSources]uint64)
 	}
 	t.ring[t.next] = h
-	t.next = (t.next + 1) % toldSenders
+	t.next = (t.next + 1) % toldSources
 }
