@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/internal/retry"
 )
 
@@ -33,7 +34,7 @@ func listen(config Config) (net.Listener, error) {
 			if config.UserTimeout < 0 {
 				return nil
 			}
-			return setUserTimeout(c, config.UserTimeout)
+			return reach.SetUserTimeout(c, config.UserTimeout)
 		},
 	}
 	if config.KeepAlive > 0 {
@@ -59,7 +60,7 @@ func inherit(config Config) (net.Listener, error) {
 	if config.UserTimeout > 0 {
 		raw, err := socket.SyscallConn()
 		if err == nil {
-			err = setUserTimeout(raw, config.UserTimeout)
+			err = reach.SetUserTimeout(raw, config.UserTimeout)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("edge: the inherited listener: %w", err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -129,7 +130,7 @@ func dialTCP(ctx context.Context, at netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{
 		Timeout:   connectTimeout,
 		KeepAlive: -1, // links have Pings
-		Control:   func(_, _ string, c syscall.RawConn) error { return setUserTimeout(c, userTimeout) },
+		Control:   func(_, _ string, c syscall.RawConn) error { return reach.SetUserTimeout(c, userTimeout) },
 	}
 	return d.DialContext(ctx, "tcp", at.String())
 }
