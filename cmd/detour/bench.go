@@ -132,7 +132,7 @@ func (f *benchFlags) config(relays []string) (load.Config, error) {
 		return cfg, err
 	}
 	cfg.Pattern = load.Pattern(f.pattern)
-	if cfg.Rate, err = parseRate(f.rate); err != nil {
+	if cfg.Rate, err = cli.ParseRate(f.rate); err != nil {
 		return cfg, cli.Usagef("--rate: %w", err)
 	}
 	if err := cfg.Check(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/derper"
 )
 
 // derper's flags are told by what they are here.
@@ -37,7 +39,7 @@ func TestDerpersFlagsAreTold(t *testing.T) {
 // What derper's flags are called here is there.
 func TestTheCounterpartsOfDerpersFlagsAreThere(t *testing.T) {
 	relay := newRelayCommand()
-	for name, here := range derperFlags {
+	for name, here := range derper.Flags {
 		for _, flag := range regexp.MustCompile(`--([a-z][a-z-]+)`).FindAllStringSubmatch(here, -1) {
 			if relay.Flags().Lookup(flag[1]) == nil {
 				t.Errorf("-%s is said to be --%s, which there is not", name, flag[1])
@@ -72,7 +74,7 @@ func TestShortFlagsAreNotTakenForLongOnes(t *testing.T) {
 		"ping -c 3 -i 50ms -s100 URL", "check -q relay.test", "key new -o out", "key new -ok", "prune -n URL", "peers list -w URL",
 		"relay -h", "map convert -- -out", "nonsense -count",
 	} {
-		if err := checkDashes(root, strings.Fields(line)); err != nil {
+		if err := derper.CheckDashes(root, strings.Fields(line)); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 	}

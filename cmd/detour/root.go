@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/derper"
 )
 
 // run executes one command line and returns the exit status.
@@ -27,7 +28,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 
-	if err := checkDashes(root, args); err != nil {
+	if err := derper.CheckDashes(root, args); err != nil {
 		cmd, _, _ := root.Find(args)
 		printError(stderr, cmd, err)
 		return cli.ExitStatus(err)

@@ -109,5 +109,6 @@ var table = []row{
 		own:     []string{"key", "client", "internal/certs", "internal/explain", "internal/meshkey", "internal/pin", "internal/smallfile", "internal/text"},
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	},
+	{name: "cmd/detour/internal/derper", own: []string{"cmd/detour/internal/cli"}, outside: []string{"github.com/spf13/cobra"}},
 	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/", "cmd/"}},
 }

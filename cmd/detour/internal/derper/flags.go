@@ -1,4 +1,6 @@
-package main
+// Package derper knows the flags of derper, Tailscale's relay, and what each is in
+// "detour relay", so that whoever comes from there is told instead of refused.
+package derper
 
 import (
 	"fmt"
@@ -9,9 +11,9 @@ import (
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 )
 
-// derperFlags say of each of derper's flags what it is here. What begins with -- is the name of a flag of
-// ours; docs/from-derper.md says more.
-var derperFlags = map[string]string{
+// Flags say of each of derper's flags what it is here. What begins with -- is the
+// name of a flag of ours; docs/from-derper.md says more.
+var Flags = map[string]string{
 	"a":                               "--listen",
 	"http-port":                       "not here: nothing answers on port 80 (a second relay with --tls off --listen :80 --stun off can)",
 	"stun":                            "--stun off to switch it off, otherwise leave it out",
@@ -49,9 +51,10 @@ var derperFlags = map[string]string{
 	"disallow-app-names":              "not here yet: leave it out",
 }
 
-// checkDashes refuses what the flag parser would take apart: long flags with one dash, as derper and other
-// programs of Go's flag package have them, and derper's flags given to the relay.
-func checkDashes(root *cobra.Command, args []string) error {
+// CheckDashes refuses what the flag parser would take apart: long flags with one dash,
+// as derper and other programs of Go's flag package have them, and derper's flags
+// given to the relay.
+func CheckDashes(root *cobra.Command, args []string) error {
 	cmd, rest, err := root.Find(args)
 	if err != nil {
 		return nil // cobra says which command there is not
@@ -66,7 +69,7 @@ func checkDashes(root *cobra.Command, args []string) error {
 			continue
 		}
 		known := cmd.Flags().Lookup(name) != nil || cmd.InheritedFlags().Lookup(name) != nil
-		if here, derper := derperFlags[name]; derper && cmd.Name() == "relay" && (dashes == 1 || !known) {
+		if here, derper := Flags[name]; derper && cmd.Name() == "relay" && (dashes == 1 || !known) {
 			derpers = append(derpers, fmt.Sprintf("-%s is %s", name, here))
 			continue
 		}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ var (
 
 var rateUnits = map[string]float64{"k": 1e3, "m": 1e6, "g": 1e9}
 
-// parseRate reads bits per second with a decimal unit, in capitals or not, as no other can be meant; 0 and
-// max both mean as fast as it goes.
-func parseRate(text string) (int64, error) {
+// ParseRate reads bits per second with a decimal unit, in capitals or not, as no other
+// can be meant; 0 and max both mean as fast as it goes.
+func ParseRate(text string) (int64, error) {
 	text = strings.TrimSpace(text)
 	if strings.EqualFold(text, "max") {
 		return 0, nil
