@@ -84,8 +84,9 @@ func (f *relayFlags) defineAddresses(flags *pflag.FlagSet) {
 }
 
 func (f *relayFlags) defineLimits(flags *pflag.FlagSet) {
-	flags.Float64Var(&f.Accept.Limit, "accept-limit", f.Accept.Limit, "accept so many connections a second, close the others at once; 0: no limit")
+	flags.Float64Var(&f.Accept.Limit, "accept-limit", f.Accept.Limit, "accept so many connections a second, and a quarter of that from one address, close the others at once; 0: no limit")
 	flags.IntVar(&f.Accept.Burst, "accept-burst", f.Accept.Burst, "with --accept-limit: so many may come at once (default one second's worth)")
+	flags.IntVar(&f.MaxConns, "max-conns", f.MaxConns, "have so many connections of peers and siblings, close the others at once (default as many as there are descriptors for, see ulimit -n)")
 	flags.IntVar(&f.MaxPending, "max-pending", f.MaxPending, "connections that may be in their handshake; the oldest gives way")
 	durationVar(flags, &f.KeepAlive, "keepalive", "send each peer a KeepAlive frame so often, 5s to 100s: sooner than proxies cut silent connections; 0: never")
 	durationVar(flags, &f.TCP.KeepAlive, "tcp-keepalive", "ask a silent peer's system whether it is still there; 0: never")

@@ -107,6 +107,8 @@ func (c Config) checkNumbers() *Error {
 		return &Error{Setting: "accept.limit", What: fmt.Sprint(c.Accept.Limit), Remedy: "want a number of connections, or 0 for no limit"}
 	case c.Accept.Burst < 0 || c.Accept.Burst > 0 && c.Accept.Limit == 0:
 		return &Error{Setting: "accept.burst", What: fmt.Sprint(c.Accept.Burst), Remedy: "want 1 or more, together with {accept.limit}"}
+	case c.MaxConns < 0:
+		return &Error{Setting: "max-conns", What: fmt.Sprint(c.MaxConns), Remedy: "want 1 or more, or 0 for as many as there are descriptors for"}
 	case c.MaxPending < 1:
 		return &Error{Setting: "max-pending", What: fmt.Sprint(c.MaxPending), Remedy: "want 1 or more"}
 	}

@@ -47,6 +47,10 @@ type Config struct {
 
 	Accept Accept `json:"accept" yaml:"accept"`
 
+	// MaxConns bounds the connections of peers and siblings that have come in; those
+	// above are closed at once. 0: as many as there are descriptors for.
+	MaxConns int `json:"max-conns" yaml:"max-conns"`
+
 	// MaxPending bounds the connections that are in their handshake; the oldest
 	// gives way.
 	MaxPending int `json:"max-pending" yaml:"max-pending"`
@@ -91,7 +95,7 @@ const (
 	TLSSelf  = "self"  // self-signed, trusted by its pin
 )
 
-// Accept limits new connections.
+// Accept limits new connections. One address, or one /64 of IPv6, may use a quarter.
 type Accept struct {
 	Limit float64 `json:"limit" yaml:"limit"` // a second; 0: no limit
 	Burst int     `json:"burst" yaml:"burst"` // so many at once; 0: one second's worth

@@ -52,6 +52,7 @@ func TestCompleteNamesTheSetting(t *testing.T) {
 		"accept.limit NaN":                             func(c *Config) { c.Accept.Limit = math.NaN() },
 		"accept.limit +Inf":                            func(c *Config) { c.Accept.Limit = math.Inf(1) },
 		"accept.burst 5: want 1 or more":               func(c *Config) { c.Accept.Burst = 5 },
+		"max-conns -1: want 1 or more, or 0 for as":    func(c *Config) { c.MaxConns = -1 },
 		"max-pending 0":                                func(c *Config) { c.MaxPending = 0 },
 		"drain -1s: want a time":                       func(c *Config) { c.Drain = Duration(-time.Second) },
 		"tcp.keepalive -1s":                            func(c *Config) { c.TCP.KeepAlive = Duration(-time.Second) },

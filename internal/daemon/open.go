@@ -200,6 +200,7 @@ func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bo
 		Healthy:         d.health.Healthy,
 		AcceptPerSecond: cfg.Accept.Limit,
 		AcceptBurst:     cfg.Accept.Burst,
+		MaxConns:        cfg.MaxConns,
 		MaxPending:      cfg.MaxPending,
 		KeepAlive:       orOff(cfg.TCP.KeepAlive),
 		UserTimeout:     orOff(cfg.TCP.UserTimeout),
