@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/detour-relay/detour/internal/reach"
+	"github.com/detour-relay/detour/internal/readbuf"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -27,7 +28,7 @@ type Conn struct {
 	recordPerPacket bool
 
 	// Owned by the receiver.
-	in      inbuf
+	in      readbuf.Buffer
 	greeted bool // a frame has arrived
 
 	// Guarded by sendMu, which is held during writes.

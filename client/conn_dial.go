@@ -91,12 +91,12 @@ func (t *target) secure(ctx context.Context, raw net.Conn) (*Conn, error) {
 	}
 	sock := &socket{Conn: through, early: bytes.Clone(early)}
 	c := &Conn{sock: sock, stream: sock, recordPerPacket: t.RecordPerPacket, done: make(chan struct{})}
-	c.in.src = sock
+	c.in.Src = sock
 	if !t.TLS {
 		return c, nil
 	}
 	c.tls = tls.Client(newReadAhead(sock), t.TLSConfig())
-	c.stream, c.in.src = c.tls, c.tls
+	c.stream, c.in.Src = c.tls, c.tls
 	if err := reach.During(ctx, raw, func() error { return c.tls.HandshakeContext(ctx) }); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
@@ -139,7 +139,7 @@ func (t *target) loginClassic(c *Conn, done steps) error {
 	if _, err := c.stream.Write(t.UpgradeRequest(false, t.IdealNode)); err != nil {
 		return &notUpgraded{err}
 	}
-	behind, err := reach.ReadAnswer(c.in.src, c.sock, http.StatusSwitchingProtocols)
+	behind, err := reach.ReadAnswer(c.in.Src, c.sock, http.StatusSwitchingProtocols)
 	if err != nil {
 		if reach.IsGone(err) {
 			err = fmt.Errorf("%w: %w", reach.ErrNoAnswer, err)
@@ -147,7 +147,7 @@ func (t *target) loginClassic(c *Conn, done steps) error {
 		return &notUpgraded{err}
 	}
 	close(done.answered)
-	c.in.preload(behind)
+	c.in.Preload(behind)
 	relay, err := c.greeting()
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (t *target) loginWebSocket(ctx context.Context, c *Conn) error {
 	if err != nil {
 		return err
 	}
-	c.ws, c.stream, c.in.src = ws, stream, stream
+	c.ws, c.stream, c.in.Src = ws, stream, stream
 	relay, err := c.greeting()
 	if err != nil {
 		return err

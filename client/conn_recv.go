@@ -36,20 +36,12 @@ func (c *Conn) recv(msg *Message, buf []byte) error {
 	}
 }
 
-// awaitFrame waits for the header of a frame.
-func (c *Conn) awaitFrame() error {
-	if err := c.ended(); err != nil {
-		return err
-	}
-	return c.failIf(c.in.need(derp.HeaderLen))
-}
-
 // recvFrame reads one frame. taken is false if it is not for the caller.
 func (c *Conn) recvFrame(msg *Message, buf []byte) (taken bool, err error) {
-	if err := c.in.need(derp.HeaderLen); err != nil {
+	if err := c.in.Need(derp.HeaderLen); err != nil {
 		return false, c.fail(err)
 	}
-	t, n := derp.ParseHeader(c.in.buffered())
+	t, n := derp.ParseHeader(c.in.Buffered())
 	if n > derp.MaxFrameToClient {
 		return false, c.fail(c.tooLong(t, n))
 	}
@@ -59,13 +51,13 @@ func (c *Conn) recvFrame(msg *Message, buf []byte) (taken bool, err error) {
 	}
 	if !known(t) {
 		c.stats.skipped.Add(1)
-		return false, c.failIf(c.in.skip(derp.HeaderLen + n))
+		return false, c.failIf(c.in.Skip(derp.HeaderLen + n))
 	}
-	if err := c.in.need(derp.HeaderLen + n); err != nil {
+	if err := c.in.Need(derp.HeaderLen + n); err != nil {
 		return false, c.fail(err)
 	}
-	taken, err = c.recvControl(msg, t, c.in.buffered()[derp.HeaderLen:derp.HeaderLen+n])
-	c.in.discard(derp.HeaderLen + n)
+	taken, err = c.recvControl(msg, t, c.in.Buffered()[derp.HeaderLen:derp.HeaderLen+n])
+	c.in.Discard(derp.HeaderLen + n)
 	return taken, err
 }
 
@@ -81,15 +73,15 @@ func (c *Conn) recvPacket(msg *Message, n int, buf []byte) (taken bool, err erro
 	if n > len(buf) {
 		return false, bufferError(n, len(buf))
 	}
-	if err := c.in.need(packetFrameLen); err != nil {
+	if err := c.in.Need(packetFrameLen); err != nil {
 		return false, c.fail(err)
 	}
-	frame := c.in.buffered()
+	frame := c.in.Buffered()
 	msg.Kind = MessagePacket
 	msg.Peer = key.Public(frame[derp.HeaderLen:])
 	msg.Packet = buf[:n:n]
 	have := copy(msg.Packet, frame[packetFrameLen:])
-	c.in.discard(packetFrameLen + have)
+	c.in.Discard(packetFrameLen + have)
 	if have < n {
 		if _, err := io.ReadFull(&c.in, msg.Packet[have:]); err != nil {
 			*msg = Message{}
@@ -190,7 +182,7 @@ func (c *Conn) answer(data [derp.PingLen]byte) {
 
 // tooLong explains a header that announces more than a relay may send. After a fast start it can be an HTTP status.
 func (c *Conn) tooLong(t derp.FrameType, n int) error {
-	if !c.greeted && bytes.HasPrefix(c.in.buffered(), []byte("HTTP/")) {
+	if !c.greeted && bytes.HasPrefix(c.in.Buffered(), []byte("HTTP/")) {
 		if _, err := reach.ReadAnswer(&c.in, c.sock, 0); err != nil {
 			return err
 		}

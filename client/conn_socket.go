@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/readbuf"
 )
 
 const (
@@ -91,9 +93,9 @@ func (s *socket) pending() int {
 // readAhead is a socket with buffered input, for TLS, which itself reads in small pieces.
 type readAhead struct {
 	*socket
-	in inbuf
+	in readbuf.Buffer
 }
 
-func newReadAhead(s *socket) *readAhead { return &readAhead{socket: s, in: inbuf{src: s}} }
+func newReadAhead(s *socket) *readAhead { return &readAhead{socket: s, in: readbuf.Buffer{Src: s}} }
 
 func (r *readAhead) Read(p []byte) (int, error) { return r.in.Read(p) }

@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/readbuf"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -36,7 +37,7 @@ func echoRelay(t *testing.T, useTLS bool) Config {
 }
 
 func TestEcho(t *testing.T) {
-	sizes := []int{0, 1, 1400, smallInput - packetFrameLen, smallInput, maxRecord, largeInput - 1, derp.MaxPacket}
+	sizes := []int{0, 1, 1400, readbuf.Small - packetFrameLen, readbuf.Small, maxRecord, readbuf.Large - 1, derp.MaxPacket}
 	for name, cfg := range map[string]Config{"plain": echoRelay(t, false), "TLS": echoRelay(t, true)} {
 		for _, records := range []bool{false, true} {
 			cfg.RecordPerPacket = records

@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"crypto/tls"
-	"net"
 	"testing"
 
 	"github.com/detour-relay/detour/derp"
@@ -73,46 +72,6 @@ func batchOf(n int) []Packet {
 		batch[i] = Packet{Peer: key.Public{1}, Data: make([]byte, packetLen)}
 	}
 	return batch
-}
-
-// A quiet connection keeps no large buffer, and a busy one has it for as long as it is busy.
-func TestInputBufferFollowsTraffic(t *testing.T) {
-	ours, theirs := net.Pipe()
-	defer ours.Close()
-	in := &inbuf{src: ours}
-	write := func(n, times int) {
-		go func() {
-			for range times {
-				theirs.Write(make([]byte, n))
-			}
-		}()
-		if err := in.skip(n * times); err != nil {
-			t.Fatal(err)
-		}
-	}
-	check := func(step string, want int) {
-		t.Helper()
-		if len(in.buf) != want {
-			t.Errorf("%s: buffer of %d bytes, want %d", step, len(in.buf), want)
-		}
-	}
-	check("before", 0)
-	write(5, 3)
-	check("quiet", smallInput)
-	write(2*largeInput, 2)
-	check("busy", largeInput)
-	write(5, quietReads/2)
-	check("not yet quiet", largeInput)
-	write(largeInput, 2)
-	write(5, quietReads+1)
-	check("quiet again", smallInput)
-	go theirs.Write(make([]byte, 3*largeInput))
-	if err := in.need(3 * largeInput); err != nil || len(in.buffered()) < 3*largeInput {
-		t.Errorf("%d bytes, %v", len(in.buffered()), err)
-	}
-	in.discard(3 * largeInput)
-	write(5, 1)
-	check("after a huge frame", largeInput)
 }
 
 func BenchmarkSendBatch(b *testing.B) {

@@ -33,7 +33,7 @@ func FuzzRecv(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) {
 		sock := &socket{Conn: scriptedConn{bytes.NewReader(input)}}
 		c := &Conn{sock: sock, stream: sock, box: box, done: make(chan struct{})}
-		c.in.src = sock
+		c.in.Src = sock
 		defer c.Close()
 		buf := make([]byte, 100)
 		for n := 0; ; n++ {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/packetqueue"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -20,7 +21,7 @@ import (
 //
 //  1. The driver (host_driver.go) takes maps (host_map.go), has regions measured, chooses the home and moves it (host_home.go), and closes
 //     what is idle.
-//  2. Send (host_send.go) finds the region of a peer (host_peers.go) and puts the packet into its queue (host_queue.go).
+//  2. Send (host_send.go) finds the region of a peer (host_peers.go) and puts the packet into its queue (internal/packetqueue).
 //  3. The writer of the region (host_region.go) sends what is queued by way of a Region.
 //  4. What comes in goes from the readers of the Regions (region_recv.go) to Recv (host_recv.go), which learns from it where to answer.
 
@@ -100,7 +101,8 @@ type Host struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
-	inbox   *inbox
+
+	recvQueue *recvQueue // set once
 
 	mu      sync.RWMutex
 	defs    map[int]*derpmap.Region // guarded by mu: regions of the map; nil: cannot be used
@@ -148,7 +150,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		changed: make(chan struct{}, 1), maps: make(chan mapUpdate), network: make(chan struct{}, 1),
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.inbox = newInbox(h.ctx.Done())
+	h.recvQueue = packetqueue.NewRecv[Message](h.ctx.Done())
 	h.state.Store(new(HostState))
 	h.homes, h.states = newMailbox[Home](), newMailbox[HostState]()
 	h.start()

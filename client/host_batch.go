@@ -43,7 +43,7 @@ func (h *Host) ReadPackets(bufs [][]byte, sizes []int, from []key.Public) (n int
 	if len(sizes) != len(bufs) || len(from) != len(bufs) || len(bufs) == 0 {
 		return 0, errors.New("read packets: want as many sizes and senders as buffers, and at least one")
 	}
-	for n < len(bufs) && (n == 0 || h.inbox.ready()) {
+	for n < len(bufs) && (n == 0 || h.recvQueue.Ready()) {
 		msg, err := h.Recv(bufs[n])
 		switch {
 		case err != nil && n > 0:

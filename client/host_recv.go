@@ -9,10 +9,11 @@ import (
 // Recv waits for the next message from any region, like Region.Recv; Message.Region says where it came in. The only errors are
 // ErrBufferSize and ErrClosed. Somebody has to call it all the time: who does not, stops the reading, and is not told of peers.
 func (h *Host) Recv(buf []byte) (Message, error) {
-	msg, r, err := h.inbox.recv(buf)
+	msg, tag, err := recvFrom(h.recvQueue, buf)
 	if err != nil {
 		return msg, err
 	}
+	r := tag.(*hostRegion)
 	msg.Region = r.id
 	switch msg.Kind {
 	case MessagePacket:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/packetqueue"
 )
 
 const (
@@ -32,17 +33,17 @@ type hostRegion struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when all goroutines of it have ended
 
-	mu       sync.Mutex             // held while region is made
-	cfg      RegionConfig           // for that, empty afterwards
-	region   atomic.Pointer[Region] // nil at first
-	writing  sync.WaitGroup         // the writer
-	home     atomic.Bool            // to be told to relays
-	queue    outqueue
-	arrived  chan struct{} // tells that it has connected
-	breaks   atomic.Uint64 // how often it has lost its connection: what was learned before is void
-	lastSent atomic.Int64  // time of the Host's life
-	state    atomic.Pointer[RegionState]
-	batch    []Packet // owned by the writer
+	mu        sync.Mutex             // held while region is made
+	cfg       RegionConfig           // for that, empty afterwards
+	region    atomic.Pointer[Region] // nil at first
+	writing   sync.WaitGroup         // the writer
+	home      atomic.Bool            // to be told to relays
+	sendQueue *packetqueue.Send
+	arrived   chan struct{} // tells that it has connected
+	breaks    atomic.Uint64 // how often it has lost its connection: what was learned before is void
+	lastSent  atomic.Int64  // time of the Host's life
+	state     atomic.Pointer[RegionState]
+	batch     []Packet // owned by the writer
 }
 
 // newHostRegion returns a region that is not started, and an error if none of its nodes can be used.
@@ -51,8 +52,7 @@ func (h *Host) newHostRegion(def *derpmap.Region, id int, isHome bool) (*hostReg
 		id: id, host: h, def: def,
 		done: make(chan struct{}), arrived: make(chan struct{}, 1),
 	}
-	r.queue.filled, r.queue.dropped = make(chan struct{}, 1), &h.stats.dropped
-	r.queue.begin = func() { r.writing.Go(r.write) }
+	r.sendQueue = packetqueue.NewSend(func() { r.writing.Go(r.write) }, &h.stats.dropped)
 	r.home.Store(isHome)
 	r.lastSent.Store(int64(h.now()))
 	r.state.Store(&RegionState{})
@@ -114,7 +114,7 @@ func (r *hostRegion) begin(before <-chan struct{}) {
 		return
 	}
 	r.cfg.Nodes[0].Preferred = r.home.Load()
-	region, err := newRegion(r.cfg, r)
+	region, err := newRegion(r.cfg, r.host.recvQueue, r)
 	if err != nil {
 		r.noteState(RegionState{Err: err}) // cannot be: the nodes were found valid
 		return
@@ -122,14 +122,14 @@ func (r *hostRegion) begin(before <-chan struct{}) {
 	r.cfg = RegionConfig{} // the Region has it
 	r.region.Store(region)
 	region.SetPreferred(r.home.Load()) // it may have changed meanwhile
-	r.queue.open()
+	r.sendQueue.Open()
 }
 
 // end is called when the context has ended.
 func (r *hostRegion) end() {
 	defer r.host.running.Done()
 	defer close(r.done)
-	r.queue.close()
+	r.sendQueue.Close()
 	r.mu.Lock()
 	region := r.region.Load()
 	r.mu.Unlock()
@@ -146,14 +146,14 @@ func (r *hostRegion) write() {
 	defer linger.Stop()
 	for {
 		select {
-		case <-r.queue.filled:
-			b := r.queue.take()
+		case <-r.sendQueue.Filled():
+			b := r.sendQueue.Take()
 			for r.send(region, b) == ErrNotConnected && r.awaitArrival(b) {
 			}
 			linger.Reset(lingerWriter)
 		case <-linger.C:
 			r.batch = nil
-			if r.queue.leave() {
+			if r.sendQueue.Leave() {
 				return
 			}
 		case <-r.ctx.Done():
@@ -162,10 +162,10 @@ func (r *hostRegion) write() {
 	}
 }
 
-func (r *hostRegion) send(region *Region, b *batch) error {
+func (r *hostRegion) send(region *Region, b *packetqueue.Batch) error {
 	r.batch = r.batch[:0]
-	for _, p := range b.packets[b.first:] {
-		r.batch = append(r.batch, Packet{p.peer, b.data[p.start:p.end]})
+	for peer, packet := range b.All() {
+		r.batch = append(r.batch, Packet{peer, packet})
 	}
 	if len(r.batch) == 0 {
 		return nil
@@ -174,15 +174,15 @@ func (r *hostRegion) send(region *Region, b *batch) error {
 }
 
 // awaitArrival waits for a connection, and reports whether there is something left to send over it.
-func (r *hostRegion) awaitArrival(b *batch) bool {
-	oldest := time.NewTimer(maxQueueAge - (r.host.now() - b.packets[b.first].since))
+func (r *hostRegion) awaitArrival(b *packetqueue.Batch) bool {
+	oldest := time.NewTimer(packetqueue.MaxAge - (r.host.now() - b.Since()))
 	defer oldest.Stop()
 	for !r.connected() {
 		select {
 		case <-r.arrived:
 		case <-oldest.C:
-			r.queue.dropped.Add(b.dropOld(r.host.now() + time.Millisecond))
-			return b.first < len(b.packets)
+			r.sendQueue.Drop(b.DropOld(r.host.now() + time.Millisecond))
+			return !b.Empty()
 		case <-r.ctx.Done():
 			return false
 		}
@@ -192,14 +192,14 @@ func (r *hostRegion) awaitArrival(b *batch) bool {
 
 // close ends the region without waiting.
 func (r *hostRegion) close() {
-	r.queue.close()
+	r.sendQueue.Close()
 	r.cancel()
 }
 
 // retire closes the region once its successor has connected.
 func (r *hostRegion) retire(successor *hostRegion) {
 	defer r.close()
-	r.queue.close()
+	r.sendQueue.Close()
 	limit := time.NewTimer(retireTime)
 	defer limit.Stop()
 	look := time.NewTicker(retireLook)

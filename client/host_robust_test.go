@@ -11,6 +11,7 @@ import (
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/packetqueue"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -26,7 +27,7 @@ func TestBadRegionHoldsNobodyUp(t *testing.T) {
 		lost := key.NewPrivate().Public()
 		a.SetPeerHome(lost, 901)
 		start := time.Now()
-		const n = 3 * maxQueuedCount
+		const n = 3 * packetqueue.MaxPackets
 		for range n {
 			a.Send(lost, make([]byte, 1000))
 		}

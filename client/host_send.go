@@ -35,7 +35,7 @@ func (h *Host) queuePacket(peer key.Public, packet []byte, now time.Duration) er
 			h.stats.noRegion.Add(1)
 			return ErrNoRegion
 		}
-		if r.queue.push(peer, packet, now) {
+		if r.sendQueue.Push(peer, packet, now) {
 			r.lastSent.Store(int64(now))
 			h.stats.queued.Add(1)
 			return nil

@@ -55,7 +55,7 @@ func (t *target) timeRequest(c *Conn) (time.Duration, error) {
 	if _, err := c.stream.Write(t.GetRequest(latencyPath)); err != nil {
 		return 0, err
 	}
-	head, _, err := reach.ReadHead(c.in.src)
+	head, _, err := reach.ReadHead(c.in.Src)
 	took := time.Since(start)
 	if err != nil {
 		return 0, reach.NoEOF(err)

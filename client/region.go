@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/packetqueue"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -60,14 +61,14 @@ type Region struct {
 	patience  atomic.Int64 // with a relay that has fallen silent, a time.Duration
 	stats     regionCounters
 
-	of *hostRegion // of a Host; nil: on its own; set once
+	tag       any        // marks what is put into recvQueue; set once
+	recvQueue *recvQueue // set once
 
 	heard  atomic.Int64  // when anything came in last, as time since born; 0: never
 	born   time.Time     // set once
 	nudged chan struct{} // the network has changed
 
 	keeper keeper
-	inbox  *inbox
 }
 
 type regionCounters struct {
@@ -86,15 +87,16 @@ type regionRelay struct {
 
 // NewRegion begins to connect, and returns before it is connected.
 func NewRegion(cfg RegionConfig) (*Region, error) {
-	return newRegion(cfg, nil)
+	return newRegion(cfg, nil, nil)
 }
 
-// newRegion makes a Region of a Host, if that is not nil.
-func newRegion(cfg RegionConfig, of *hostRegion) (*Region, error) {
+// newRegion makes a Region that puts what it receives into a queue, marked with a tag;
+// nil: into its own.
+func newRegion(cfg RegionConfig, queue *recvQueue, tag any) (*Region, error) {
 	if len(cfg.Nodes) == 0 {
 		return nil, errors.New("region: no nodes")
 	}
-	r := &Region{onState: cfg.OnState, of: of, born: time.Now(), nudged: make(chan struct{}, 1)}
+	r := &Region{onState: cfg.OnState, tag: tag, recvQueue: queue, born: time.Now(), nudged: make(chan struct{}, 1)}
 	for i, n := range cfg.Nodes {
 		checked, err := newRegionRelay(i, n, cfg.Nodes[0])
 		if err != nil {
@@ -103,10 +105,8 @@ func newRegion(cfg RegionConfig, of *hostRegion) (*Region, error) {
 		r.relays = append(r.relays, checked)
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	if of != nil {
-		r.inbox = of.host.inbox
-	} else {
-		r.inbox = newInbox(r.ctx.Done())
+	if queue == nil {
+		r.recvQueue = packetqueue.NewRecv[Message](r.ctx.Done())
 	}
 	r.preferred.Store(cfg.Nodes[0].Preferred)
 	r.patience.Store(int64(sendPatience))

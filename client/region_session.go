@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/packetqueue"
 )
 
 // session is a connection of a Region, from admission on.
@@ -34,8 +35,9 @@ type session struct {
 	suspected chan struct{} // the relay has fallen silent
 	recovered chan struct{} // it was suspected, and has been heard again
 
-	free chan *chunk
-	msg  Message // the last one, ServerInfo at first; owned by the reader
+	free <-chan *chunk
+	keep func(*Message) bool // note; set once
+	msg  Message             // the last one, ServerInfo at first; owned by the reader
 
 	toldMu sync.Mutex
 	told   bool // that we prefer this relay; guarded by toldMu
@@ -44,13 +46,11 @@ type session struct {
 func newSession(conn *Conn, r *Region, n *regionRelay, info derp.ServerInfo, preferred bool, since time.Time, took time.Duration) *session {
 	s := &session{
 		conn: conn, region: r, relay: n, msg: Message{Kind: MessageServerInfo, ServerInfo: info}, since: since, took: took, told: preferred,
-		restarting: make(chan restart, 1), idle: make(chan struct{}), free: make(chan *chunk, chunksPerSession),
+		restarting: make(chan restart, 1), idle: make(chan struct{}), free: packetqueue.NewChunks[Message](chunksPerSession, r.tag),
 		traffic: make(chan struct{}, 1), suspected: make(chan struct{}, 1), recovered: make(chan struct{}, 1),
 	}
+	s.keep = s.note
 	s.hear()
-	for range chunksPerSession {
-		s.free <- &chunk{home: s.free}
-	}
 	return s
 }
 

@@ -1,4 +1,4 @@
-package client
+package packetqueue
 
 import (
 	"fmt"
@@ -12,11 +12,11 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-func newOutqueue() *outqueue {
-	return &outqueue{filled: make(chan struct{}, 1), dropped: new(atomic.Uint64), begin: func() {}}
+func newSend() *Send {
+	return NewSend(func() {}, new(atomic.Uint64))
 }
 
-// slowQueue is what an outqueue does, obviously.
+// slowQueue is what a Send does, obviously.
 type slowQueue struct {
 	packets []string
 	since   []time.Duration
@@ -25,7 +25,7 @@ type slowQueue struct {
 }
 
 func (q *slowQueue) push(packet string, now time.Duration) {
-	for len(q.packets) > 0 && (q.bytes+len(packet) > maxQueued || len(q.packets) == maxQueuedCount) {
+	for len(q.packets) > 0 && (q.bytes+len(packet) > maxBytes || len(q.packets) == MaxPackets) {
 		q.dropFirst()
 	}
 	q.packets, q.since, q.bytes = append(q.packets, packet), append(q.since, now), q.bytes+len(packet)
@@ -37,26 +37,26 @@ func (q *slowQueue) dropFirst() {
 	q.dropped++
 }
 
-func contents(b *batch) (packets []string) {
-	for _, p := range b.packets[b.first:] {
-		packets = append(packets, string(b.data[p.start:p.end]))
+func contents(b *Batch) (packets []string) {
+	for _, p := range b.All() {
+		packets = append(packets, string(p))
 	}
 	return packets
 }
 
 // Whatever is pushed, taken and left to grow old, the queue does what the obvious one does, and keeps within its memory.
-func TestOutqueueAgainstModel(t *testing.T) {
+func TestSendAgainstModel(t *testing.T) {
 	for seed := range uint64(9) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		q, model, now := newOutqueue(), new(slowQueue), time.Duration(0)
+		q, model, now := newSend(), new(slowQueue), time.Duration(0)
 		largest := []int{10, 2000, 60000}[seed%3]
 		for step := range 3000 {
 			switch random.IntN(400) {
 			case 0:
-				b := q.take()
+				b := q.Take()
 				now += time.Duration(random.IntN(7)) * time.Second
-				q.dropped.Add(b.dropOld(now))
-				for len(model.since) > 0 && now-model.since[0] > maxQueueAge {
+				q.dropped.Add(b.DropOld(now))
+				for len(model.since) > 0 && now-model.since[0] > MaxAge {
 					model.dropFirst()
 				}
 				if got := contents(b); !slices.Equal(got, model.packets) || q.dropped.Load() != model.dropped {
@@ -65,14 +65,14 @@ func TestOutqueueAgainstModel(t *testing.T) {
 				}
 				model.packets, model.since, model.bytes = nil, nil, 0
 			case 1:
-				q.leave()
+				q.Leave()
 			default:
 				packet := fmt.Sprintf("%d%s", step, strings.Repeat("x", random.IntN(largest)))
 				now += time.Duration(random.IntN(10)) * time.Millisecond
-				q.push(key.Public{1}, []byte(packet), now)
+				q.Push(key.Public{1}, []byte(packet), now)
 				model.push(packet, now)
 			}
-			if c := cap(q.waiting.data); c > 6*maxQueued {
+			if c := cap(q.waiting.data); c > 6*maxBytes {
 				t.Fatalf("%d bytes are held", c)
 			}
 		}
@@ -80,34 +80,34 @@ func TestOutqueueAgainstModel(t *testing.T) {
 }
 
 // The taker begins when there is something and the queue is open, and leaves when there is nothing; then no memory is held.
-func TestOutqueueTaker(t *testing.T) {
-	q, begun := newOutqueue(), 0
+func TestSendTaker(t *testing.T) {
+	q, begun := newSend(), 0
 	q.begin = func() { begun++ }
-	push := func() bool { return q.push(key.Public{}, make([]byte, 1000), 0) }
+	push := func() bool { return q.Push(key.Public{}, make([]byte, 1000), 0) }
 	push()
 	push()
 	if begun != 0 {
 		t.Error("a taker before the queue is open")
 	}
-	q.open()
+	q.Open()
 	push()
 	if begun != 1 || len(q.filled) != 1 {
 		t.Errorf("%d takers begun", begun)
 	}
-	if q.leave() {
+	if q.Leave() {
 		t.Error("the taker leaves what waits")
 	}
-	if got := len(contents(q.take())); got != 3 {
+	if got := len(contents(q.Take())); got != 3 {
 		t.Errorf("%d packets", got)
 	}
-	if !q.leave() || cap(q.waiting.data) > 0 || cap(q.spare.data) > 0 {
+	if !q.Leave() || cap(q.waiting.data) > 0 || cap(q.spare.data) > 0 {
 		t.Errorf("%d and %d bytes are held", cap(q.waiting.data), cap(q.spare.data))
 	}
 	push()
 	if begun != 2 {
 		t.Errorf("%d takers begun", begun)
 	}
-	q.close()
+	q.Close()
 	if push() || q.dropped.Load() != 1 {
 		t.Error("a closed queue takes packets, or does not count what it drops")
 	}
