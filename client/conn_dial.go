@@ -37,7 +37,7 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	case WebSocketFallback:
 		c, err = t.dialEither(ctx)
 	default:
-		c, err = t.dial(ctx, t.WebSocket == WebSocketAlways, newSteps())
+		c, err = t.dial(ctx, t.WebSocket == WebSocketAlways, reach.NewSteps())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to relay %s: %w", t.Location.Redacted(), err)
@@ -59,16 +59,17 @@ func (connectTimeoutError) Is(target error) bool { return target == context.Dead
 
 var errConnectTimeout error = connectTimeoutError{}
 
-// steps tell how far an attempt to upgrade has come; each is closed when it is done.
-type steps struct {
-	asked    chan struct{} // the request to take the connection over goes out
-	answered chan struct{} // with 101
+// dialEither falls back to a WebSocket.
+func (t *target) dialEither(ctx context.Context) (*Conn, error) {
+	return reach.Fallback[*Conn]{
+		Upgrade:   func(ctx context.Context, done *reach.Steps) (*Conn, error) { return t.dial(ctx, false, done) },
+		WebSocket: func(ctx context.Context) (*Conn, error) { return t.dial(ctx, true, reach.NewSteps()) },
+		Discard:   func(c *Conn) { c.abort(ErrClosed) },
+	}.Dial(ctx)
 }
 
-func newSteps() steps { return steps{make(chan struct{}), make(chan struct{})} }
-
 // dial makes one attempt.
-func (t *target) dial(ctx context.Context, webSocket bool, done steps) (*Conn, error) {
+func (t *target) dial(ctx context.Context, webSocket bool, done *reach.Steps) (*Conn, error) {
 	raw, err := t.DialTCP(ctx)
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func (t *target) secure(ctx context.Context, raw net.Conn) (*Conn, error) {
 }
 
 // login goes on to the frames and sends ours.
-func (t *target) login(ctx context.Context, raw net.Conn, webSocket bool, done steps) (*Conn, error) {
+func (t *target) login(ctx context.Context, raw net.Conn, webSocket bool, done *reach.Steps) (*Conn, error) {
 	c, err := t.secure(ctx, raw)
 	if err != nil {
 		return nil, err
@@ -134,19 +135,19 @@ func (t *target) loginFast(c *Conn, relay key.Public) error {
 
 // loginClassic sends the request, waits for the relay to take the connection over and
 // to greet us, and sends the login.
-func (t *target) loginClassic(c *Conn, done steps) error {
-	close(done.asked)
+func (t *target) loginClassic(c *Conn, done *reach.Steps) error {
+	done.Asked()
 	if _, err := c.stream.Write(t.UpgradeRequest(false, t.IdealNode)); err != nil {
-		return &notUpgraded{err}
+		return &reach.NotUpgraded{Err: err}
 	}
 	behind, err := reach.ReadAnswer(c.in.Src, c.sock, http.StatusSwitchingProtocols)
 	if err != nil {
 		if reach.IsGone(err) {
 			err = fmt.Errorf("%w: %w", reach.ErrNoAnswer, err)
 		}
-		return &notUpgraded{err}
+		return &reach.NotUpgraded{Err: err}
 	}
-	close(done.answered)
+	done.Answered()
 	c.in.Preload(behind)
 	relay, err := c.greeting()
 	if err != nil {

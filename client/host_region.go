@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/measure"
 	"github.com/detour-relay/detour/internal/packetqueue"
 )
 
@@ -57,7 +58,7 @@ func (h *Host) newHostRegion(def *derpmap.Region, id int, isHome bool) (*hostReg
 	r.lastSent.Store(int64(h.now()))
 	r.state.Store(&RegionState{})
 	failed := errors.New("it has no relay")
-	for _, at := range relays(def) {
+	for _, at := range measure.Relays(def) {
 		cfg := h.cfg.Base.atNode(at, h.prefersIPv6)
 		if _, err := newLogin(cfg); err != nil {
 			failed = err

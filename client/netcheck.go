@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/home"
 	"github.com/detour-relay/detour/internal/measure"
-	"github.com/detour-relay/detour/internal/reach"
 )
 
 // NetcheckConfig says what to measure, and how. Map is required.
@@ -61,54 +59,24 @@ func Netcheck(ctx context.Context, cfg NetcheckConfig) (Home, error) {
 // says; nil: one can.
 func unusable(r *derpmap.Region, base Config) error {
 	var failed error
-	for _, n := range relays(r) {
+	for _, n := range measure.Relays(r) {
 		if _, err := newTarget(base.AtNode(n)); err == nil {
 			return nil
 		} else {
 			failed = cmp.Or(failed, err)
 		}
 	}
-	return cmp.Or(failed, errNoRelay)
+	return cmp.Or(failed, measure.ErrNoRelay)
 }
-
-const (
-	// A region is timed at its first relay, and after this time at the next one as
-	// well, so that one that hangs does not use up the region's time; sooner if
-	// there are so many that their turns would take more than half of it.
-	nextRelay  = time.Second
-	relayTurns = home.HTTPSLimit / 2
-	maxTimed   = 16 // relays of a region
-)
 
 // timeRegions returns what times a region of the map over HTTPS, at the first of its
 // relays that answers.
 func timeRegions(m *derpmap.Map, base Config) func(context.Context, int) (time.Duration, error) {
-	return func(ctx context.Context, region int) (time.Duration, error) {
-		var attempts []func(context.Context) (time.Duration, error)
-		for _, n := range relays(m.Regions[region]) {
-			cfg := base.AtNode(n)
-			cfg.DialContext = withTCPTimeout(cfg.DialContext)
-			attempts = append(attempts, func(ctx context.Context) (time.Duration, error) { return Latency(ctx, cfg) })
-		}
-		if len(attempts) == 0 {
-			return 0, errNoRelay
-		}
-		attempts = attempts[:min(len(attempts), maxTimed)]
-		stages := reach.Stages[time.Duration]{
-			Lead: min(nextRelay, relayTurns/time.Duration(len(attempts))), Discard: func(time.Duration) {},
-		}
-		return reach.Race(ctx, stages, attempts...)
-	}
-}
-
-var errNoRelay = errors.New("the region has no relay, only nodes for STUN")
-
-// relays returns the nodes of a region that relay.
-func relays(r *derpmap.Region) []*derpmap.Node {
-	if r == nil {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(r.Nodes), func(n *derpmap.Node) bool { return n == nil || n.STUNOnly })
+	return measure.TimeRegions(m, func(ctx context.Context, n *derpmap.Node) (time.Duration, error) {
+		cfg := base.AtNode(n)
+		cfg.DialContext = withTCPTimeout(cfg.DialContext)
+		return Latency(ctx, cfg)
+	})
 }
 
 func scores(m *derpmap.Map) map[int]float64 {
