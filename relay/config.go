@@ -85,7 +85,7 @@ const (
 // name of the field.
 func (c *Config) complete() error {
 	if c.Key.IsZero() {
-		return errors.New("Key is missing")
+		return fmt.Errorf("%s is missing", "Key") // a name, which begins as it does
 	}
 	if err := checkMeshKeys(c.MeshKeys); err != nil {
 		return err

@@ -113,12 +113,11 @@ func (d dialer) dial(ctx context.Context, to target, at netip.AddrPort) (relay.S
 	if err != nil {
 		return nil, err
 	}
-	// When the context ends, what is under way fails because its time is over.
-	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
-	stream, err := d.upgradeTo(ctx, to, raw)
-	if !stop() {
-		err = context.Cause(ctx)
-	}
+	var stream relay.Stream
+	err = reach.During(ctx, raw, func() (err error) {
+		stream, err = d.upgradeTo(ctx, to, raw)
+		return err
+	})
 	if err != nil {
 		raw.Close()
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/detour-relay/detour/internal/hostname"
 	"github.com/detour-relay/detour/internal/pin"
 )
 
@@ -24,9 +25,6 @@ type Entry struct {
 const (
 	portTLS   = 443
 	portPlain = 80
-
-	scheme    = "http://"
-	schemeTLS = "https://"
 
 	wantEntry = "write host, host:port or host:port/dialhost, or http://host:port for a sibling without TLS"
 )
@@ -163,7 +161,7 @@ func parseHostPort(text string, plain bool) (host string, port uint16, err error
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		inner, ok = strings.CutSuffix(inner, "]")
 		addr, err := netip.ParseAddr(inner)
-		if !ok || err != nil || !addr.Is6() || addr.Zone() != "" {
+		if !ok || err != nil || !addr.Is6() || !validHost(inner) {
 			return "", 0, fmt.Errorf("host %q: want an IPv6 address without zone in the brackets", host)
 		}
 		return addr.String(), port, nil
@@ -174,14 +172,13 @@ func parseHostPort(text string, plain bool) (host string, port uint16, err error
 	return strings.ToLower(host), port, nil
 }
 
-// validHost reports whether host is an IP address without a zone, or could be a
-// name in the DNS.
+// validHost reports whether host names one, in the DNS or as an address. Names with
+// underscores are good enough for siblings: what containers are called has them, and
+// so does what has SRV records.
 func validHost(host string) bool {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.Zone() == ""
-	}
-	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
-	return strings.Trim(host, ".") != "" && len(host) <= 253 && strings.Trim(host, allowed) == ""
+	_, err := hostname.Parse(host)
+	wrong, ok := errors.AsType[*hostname.Error](err)
+	return err == nil || ok && wrong.Kind == hostname.Underscore
 }
 
 // dialHost returns the host to dial.
