@@ -13,13 +13,14 @@ import (
 
 	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/internal/readbuf"
+	"github.com/detour-relay/detour/internal/socket"
 	"github.com/detour-relay/detour/key"
 )
 
 // Conn is a connection to a relay. One goroutine at a time may call Recv, any number everything else.
 type Conn struct {
 	// Set once, by Dial.
-	sock            *socket
+	sock            *socket.Socket
 	tls             *tls.Conn       // nil without TLS
 	ws              *websocket.Conn // nil without WebSocket
 	stream          io.Writer       // the uppermost of these
@@ -106,10 +107,10 @@ func (c *Conn) sayGoodbye() {
 	}
 	defer c.sendMu.Unlock()
 	c.sock.SetWriteDeadline(time.Now().Add(goodbyeTime))
-	c.sock.hold() // crypto/tls sets a longer deadline of its own
+	c.sock.Hold() // crypto/tls sets a longer deadline of its own
 	c.tls.CloseWrite()
 	c.sock.SetWriteDeadline(time.Now().Add(goodbyeTime))
-	c.sock.release()
+	c.sock.Release()
 }
 
 func (c *Conn) shut() {
@@ -139,7 +140,7 @@ func (c *Conn) fail(err error) error {
 func (c *Conn) explain(err error) error {
 	switch {
 	case isTimeout(err):
-		err = fmt.Errorf("%w for %v: %w", ErrSilent, silence, err)
+		err = fmt.Errorf("%w for %v: %w", ErrSilent, socket.Silence, err)
 	case reach.IsGone(err) && !c.admitted.Load():
 		err = fmt.Errorf("%w: %w", ErrAdmissionRefused, err)
 	}

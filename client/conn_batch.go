@@ -54,9 +54,8 @@ func addTo(into *chunk, msg *Message) {
 	into.Add(&other)
 }
 
-// restartSilence is for a receiver that did not read for a while: what the relay said
-// meanwhile is not known.
-func (c *Conn) restartSilence() { c.sock.restart = true }
+// restartSilence is for a receiver that did not read for a while.
+func (c *Conn) restartSilence() { c.sock.RestartSilence() }
 
 // frameLen returns the length of the frame whose header is buffered.
 func (c *Conn) frameLen() int {

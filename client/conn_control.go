@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	pingPatience = 5 * time.Second // of a Ping whose context has no deadline
-	maxControls  = 1 << 10         // bytes of control frames that wait to be written
+	pingTimeout = 5 * time.Second // of a Ping whose context has no deadline
+	maxControls = 1 << 10         // bytes of control frames that wait to be written
 )
 
 // controls are the Pings and Pongs to write. The receiver must not wait for the sending side, which may be stuck, and a
@@ -70,7 +70,7 @@ func (c *Conn) takeControls() []byte {
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, pingPatience)
+		ctx, cancel = context.WithTimeout(ctx, pingTimeout)
 		defer cancel()
 	}
 	data, pong := c.expectPong()

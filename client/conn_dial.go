@@ -12,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/reach"
+	"github.com/detour-relay/detour/internal/socket"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -80,7 +81,7 @@ func (t *target) dial(ctx context.Context, webSocket bool, done *reach.Steps) (*
 		return nil, err
 	}
 	raw.SetDeadline(time.Time{}) // fails only on a closed socket, as the next read will
-	c.sock.watching, c.sock.restart = true, true
+	c.sock.WatchSilence()
 	return c, nil
 }
 
@@ -90,13 +91,13 @@ func (t *target) secure(ctx context.Context, raw net.Conn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	sock := &socket{Conn: through, early: bytes.Clone(early)}
+	sock := socket.New(through, bytes.Clone(early))
 	c := &Conn{sock: sock, stream: sock, recordPerPacket: t.RecordPerPacket, done: make(chan struct{})}
 	c.in.Src = sock
 	if !t.TLS {
 		return c, nil
 	}
-	c.tls = tls.Client(newReadAhead(sock), t.TLSConfig())
+	c.tls = tls.Client(socket.ReadAhead(sock), t.TLSConfig())
 	c.stream, c.in.Src = c.tls, c.tls
 	if err := reach.During(ctx, raw, func() error { return c.tls.HandshakeContext(ctx) }); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)

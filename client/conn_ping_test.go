@@ -85,8 +85,8 @@ func TestPingWithoutAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := admitted(t, pipeRelay(t, func(s *side) { s.admit(); s.drain() }))
 		start := time.Now()
-		if _, err := c.Ping(context.Background()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != pingPatience {
-			t.Errorf("%v after %v, want a deadline after %v", err, time.Since(start), pingPatience)
+		if _, err := c.Ping(context.Background()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != pingTimeout {
+			t.Errorf("%v after %v, want a deadline after %v", err, time.Since(start), pingTimeout)
 		}
 		why := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())

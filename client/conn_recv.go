@@ -29,7 +29,7 @@ func (c *Conn) recv(msg *Message, buf []byte) error {
 	}
 	for {
 		taken, err := c.recvFrame(msg, buf)
-		c.sock.restart = true
+		c.sock.RestartSilence()
 		if err != nil || taken {
 			return err
 		}

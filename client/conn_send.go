@@ -85,7 +85,7 @@ func (c *Conn) sendCoalescedLocked(packets []Packet) error {
 // sendRecordsLocked writes each frame to TLS on its own, so that it becomes a record, and lets the records leave together.
 func (c *Conn) sendRecordsLocked(packets []Packet) error {
 	limit := c.filledLimit()
-	c.sock.hold()
+	c.sock.Hold()
 	for i := range packets {
 		p := &packets[i]
 		if limit != nil && !c.allow(limit, len(p.Data)) {
@@ -95,11 +95,11 @@ func (c *Conn) sendRecordsLocked(packets []Packet) error {
 		if _, err := c.stream.Write(c.sendBuf); err != nil {
 			return c.fail(err)
 		}
-		if c.sock.pending() > maxWrite {
+		if c.sock.Pending() > maxWrite {
 			if err := c.releaseLocked(); err != nil {
 				return err
 			}
-			c.sock.hold()
+			c.sock.Hold()
 		}
 	}
 	return c.releaseLocked()
@@ -112,7 +112,7 @@ func (c *Conn) writeLocked(frames []byte) error {
 	}
 	oneRecord := c.ws == nil && (c.tls == nil || len(frames) <= maxRecord)
 	if !oneRecord {
-		c.sock.hold()
+		c.sock.Hold()
 	}
 	if _, err := c.stream.Write(frames); err != nil {
 		return c.fail(err)
@@ -124,7 +124,7 @@ func (c *Conn) writeLocked(frames []byte) error {
 }
 
 func (c *Conn) releaseLocked() error {
-	if err := c.sock.release(); err != nil {
+	if err := c.sock.Release(); err != nil {
 		return c.fail(err)
 	}
 	return c.ended()

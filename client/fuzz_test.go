@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/socket"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -31,7 +32,7 @@ func FuzzRecv(f *testing.F) {
 	f.Add(derp.AppendPeerPresent(nil, derp.Presence{Key: key.Public{1}, AppName: "app"}))
 	box := key.NewPrivate().Box(key.NewPrivate().Public())
 	f.Fuzz(func(t *testing.T, input []byte) {
-		sock := &socket{Conn: scriptedConn{bytes.NewReader(input)}}
+		sock := socket.New(scriptedConn{bytes.NewReader(input)}, nil)
 		c := &Conn{sock: sock, stream: sock, box: box, done: make(chan struct{})}
 		c.in.Src = sock
 		defer c.Close()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/mailbox"
 	"github.com/detour-relay/detour/internal/packetqueue"
 	"github.com/detour-relay/detour/key"
 )
@@ -121,8 +122,8 @@ type Host struct {
 
 	hasIPv6 atomic.Bool // the last report says so
 	state   atomic.Pointer[HostState]
-	homes   *mailbox[Home]
-	states  *mailbox[HostState]
+	homes   *mailbox.Mailbox[Home]
+	states  *mailbox.Mailbox[HostState]
 	stats   hostCounters
 
 	lastHeard lastHeard // owned by the caller of Recv
@@ -152,18 +153,18 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.recvQueue = packetqueue.NewRecv[Message](h.ctx.Done())
 	h.state.Store(new(HostState))
-	h.homes, h.states = newMailbox[Home](), newMailbox[HostState]()
+	h.homes, h.states = mailbox.New[Home](), mailbox.New[HostState]()
 	h.start()
 	return h, nil
 }
 
 func (h *Host) start() {
 	if h.cfg.ReportHome != nil {
-		h.running.Go(func() { h.homes.deliver(h.ctx, h.cfg.ReportHome) })
+		h.running.Go(func() { h.homes.Deliver(h.ctx, h.cfg.ReportHome) })
 	}
 	if h.cfg.OnState != nil {
 		h.running.Go(func() {
-			h.states.deliver(h.ctx, func(_ context.Context, s HostState) error { h.cfg.OnState(s); return nil })
+			h.states.Deliver(h.ctx, func(_ context.Context, s HostState) error { h.cfg.OnState(s); return nil })
 		})
 	}
 	h.running.Go(newDriver(h).run)

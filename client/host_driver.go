@@ -44,7 +44,7 @@ func (d *driver) run() {
 	defer timer.Stop()
 	defer idle.Stop()
 	for d.await(timer, idle) {
-		d.settle()
+		d.keepHome()
 		d.beginReport()
 		timer.Reset(d.wait())
 		d.publish()
@@ -154,7 +154,7 @@ func (d *driver) publish() {
 		s.Regions = append(s.Regions, HostRegionState{r.id, *r.state.Load()})
 	}
 	if before := d.host.state.Swap(&s); !before.same(&s) {
-		d.host.states.put(s)
+		d.host.states.Put(s)
 	}
 }
 

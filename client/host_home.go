@@ -67,8 +67,8 @@ func (d *driver) wantOnly() {
 	}
 }
 
-// settle makes the wanted region home once we are connected to it.
-func (d *driver) settle() {
+// keepHome makes the wanted region home once we are connected to it.
+func (d *driver) keepHome() {
 	if d.wanted == 0 {
 		return
 	}
@@ -98,7 +98,7 @@ func (d *driver) moveHome() {
 	d.home = d.found
 	if d.fresh {
 		d.fresh = false
-		d.host.homes.put(d.home)
+		d.host.homes.Put(d.home)
 	}
 }
 
@@ -142,7 +142,7 @@ func (d *driver) homeConnected() bool {
 	return r != nil && r.connected()
 }
 
-// untilDeadline returns when settle has something to do, if nothing happens before.
+// untilDeadline returns when keepHome has something to do, if nothing happens before.
 func (d *driver) untilDeadline(now time.Time) time.Duration {
 	if d.wanted == 0 || d.apart.IsZero() || now.Before(d.down[d.wanted].until) {
 		return time.Minute

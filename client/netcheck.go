@@ -41,7 +41,7 @@ func Netcheck(ctx context.Context, cfg NetcheckConfig) (Home, error) {
 	}
 	regions := measure.Regions(cfg.Map)
 	result := measure.Run(ctx, means, home.Questions{
-		Regions: regions, Have: measure.HostFamilies(), Full: true, Patient: cfg.AllRegions,
+		Regions: regions, Have: measure.HostFamilies(), Full: true, AllRegions: cfg.AllRegions,
 	})
 	if ctx.Err() != nil {
 		return Home{}, fmt.Errorf("netcheck: %w", context.Cause(ctx))

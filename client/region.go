@@ -38,11 +38,11 @@ type RegionState struct {
 
 // RegionStats counts what a Region did in silence.
 type RegionStats struct {
-	Connects  uint64 // connections on which a relay admitted us
-	Handovers uint64 // those of them that took over from one whose relay restarts
-	Escapes   uint64 // those of them that took over from one whose relay had fallen silent
-	Unsent    uint64 // packets refused with ErrNotConnected
-	Unread    uint64 // received messages dropped because Recv was not called for many connections long
+	Connects        uint64 // connections on which a relay admitted us
+	Handovers       uint64 // those of them that took over from one whose relay restarts
+	SilentFailovers uint64 // those of them that took over from one whose relay had fallen silent
+	Unsent          uint64 // packets refused with ErrNotConnected
+	Unread          uint64 // received messages dropped because Recv was not called for many connections long
 }
 
 // Region stays connected to one of several relays. It reconnects by itself until Close. One goroutine at a time may call
@@ -58,7 +58,7 @@ type Region struct {
 	current   atomic.Pointer[session] // where packets are sent; nil: not connected; written by the keeper
 	state     atomic.Pointer[RegionState]
 	preferred atomic.Bool
-	patience  atomic.Int64 // with a relay that has fallen silent, a time.Duration
+	timeout   atomic.Int64 // of a relay that is asked while packets are sent, a time.Duration
 	stats     regionCounters
 
 	tag       any        // marks what is put into recvQueue; set once
@@ -72,7 +72,7 @@ type Region struct {
 }
 
 type regionCounters struct {
-	connects, handovers, escapes, unsent, unread atomic.Uint64
+	connects, handovers, silentFailovers, unsent, unread atomic.Uint64
 }
 
 // regionRelay is a RelayConfig that was found valid.
@@ -109,7 +109,7 @@ func newRegion(cfg RegionConfig, queue *recvQueue, tag any) (*Region, error) {
 		r.recvQueue = packetqueue.NewRecv[Message](r.ctx.Done())
 	}
 	r.preferred.Store(cfg.Nodes[0].Preferred)
-	r.patience.Store(int64(sendPatience))
+	r.timeout.Store(int64(sendTimeout))
 	r.state.Store(&RegionState{Name: r.relays[0].name, Since: time.Now()})
 	r.running.Go(r.keep)
 	return r, nil
@@ -154,11 +154,11 @@ func (r *Region) NetworkChanged() {
 // Stats returns the counts up to now.
 func (r *Region) Stats() RegionStats {
 	return RegionStats{
-		Connects:  r.stats.connects.Load(),
-		Handovers: r.stats.handovers.Load(),
-		Escapes:   r.stats.escapes.Load(),
-		Unsent:    r.stats.unsent.Load(),
-		Unread:    r.stats.unread.Load(),
+		Connects:        r.stats.connects.Load(),
+		Handovers:       r.stats.handovers.Load(),
+		SilentFailovers: r.stats.silentFailovers.Load(),
+		Unsent:          r.stats.unsent.Load(),
+		Unread:          r.stats.unread.Load(),
 	}
 }
 

@@ -70,7 +70,7 @@ func (r *Region) connect() *session {
 	for r.pause() {
 		select {
 		case <-k.leavingRecovered():
-			return r.takeBack()
+			return r.cancelFailover()
 		default:
 		}
 		s, err := r.race(r.order(time.Now()))
@@ -157,7 +157,7 @@ func (r *Region) race(relays []*regionRelay) (*session, error) {
 		if r.ctx.Err() != nil {
 			return nil, ErrClosed
 		}
-		return r.takeBack(), nil
+		return r.cancelFailover(), nil
 	}
 }
 
@@ -221,8 +221,8 @@ func (r *Region) adopt(s *session) {
 	if old := k.leaving; old != nil {
 		r.noteEnd(old)
 		if k.suspecting {
-			r.stats.escapes.Add(1)
-			r.running.Go(func() { r.abandon(old) })
+			r.stats.silentFailovers.Add(1)
+			r.running.Go(func() { r.releaseSilent(old) })
 		} else {
 			r.stats.handovers.Add(1)
 			r.running.Go(func() { r.release(old) })
@@ -247,7 +247,7 @@ func (r *Region) hold(s *session) {
 			r.prepareHandover(s, notice)
 			return
 		case <-s.suspected:
-			r.prepareEscape(s)
+			r.prepareSilentFailover(s)
 			return
 		case <-r.ctx.Done():
 			s.conn.Close()
@@ -255,7 +255,7 @@ func (r *Region) hold(s *session) {
 		case <-tick.C:
 			s.tellPreferred(&r.preferred)
 			if s.silentFor() >= quietTime {
-				r.running.Go(func() { s.askIfSilent(quietTime, pongPatience) })
+				r.running.Go(func() { s.askIfSilent(quietTime, pongTimeout) })
 			}
 		case <-s.traffic:
 			r.running.Go(func() { r.watchTraffic(s) })

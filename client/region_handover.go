@@ -9,8 +9,8 @@ const (
 	maxReconnectIn = 30 * time.Second // whatever a relay asks for
 	maxTryFor      = time.Minute
 
-	lingerTime  = 5 * time.Second  // after the switch, for packets that still come on the old connection
-	settledTime = 30 * time.Second // for the old relay to take in what we sent
+	lingerTime = 5 * time.Second  // after the switch, for packets that still come on the old connection
+	flushTime  = 30 * time.Second // for the old relay to take in what we sent
 )
 
 // restart is what a relay says of its restart.
@@ -27,7 +27,7 @@ func (r *Region) prepareHandover(s *session, notice restart) {
 		r.keeper.leaving = s
 		r.keeper.quickUntil = time.Now().Add(min(notice.tryFor, maxTryFor))
 	case <-s.suspected:
-		r.prepareEscape(s)
+		r.prepareSilentFailover(s)
 	case <-s.conn.done:
 		r.lost(s)
 	case <-r.ctx.Done():
@@ -50,7 +50,7 @@ func (r *Region) release(s *session) {
 	defer s.conn.Close()
 	linger := time.NewTimer(lingerTime)
 	defer linger.Stop()
-	ctx, cancel := context.WithTimeout(r.ctx, settledTime)
+	ctx, cancel := context.WithTimeout(r.ctx, flushTime)
 	defer cancel()
 	select {
 	case <-s.sent():

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// prepareEscape begins the search for another connection, since this one has fallen silent. The nodes are tried in the usual order,
+// prepareSilentFailover begins the search for another connection, since this one has fallen silent. The nodes are tried in the usual order,
 // so that only a connection that a middlebox has forgotten is replaced by one to the same relay; but a relay that admits us and soon
 // falls silent comes after the others. Packets go on to travel on the old connection until there is a new one, and stay there if
 // it is heard again before.
-func (r *Region) prepareEscape(s *session) {
+func (r *Region) prepareSilentFailover(s *session) {
 	r.keeper.leaving, r.keeper.suspecting = s, true
 	if now := time.Now(); now.Sub(s.since) < unsteady {
 		s.relay.unsteadyUntil = now.Add(unsteady)
@@ -24,23 +24,23 @@ func (k *keeper) leavingRecovered() <-chan struct{} {
 	return k.leaving.recovered
 }
 
-// takeBack returns the session whose relay speaks again.
-func (r *Region) takeBack() *session {
+// cancelFailover returns the session whose relay speaks again.
+func (r *Region) cancelFailover() *session {
 	s := r.keeper.leaving
 	r.keeper.leaving, r.keeper.suspecting = nil, false
 	r.falseAlarm()
 	return s
 }
 
-// falseAlarm makes us more patient: the way to the relay is slow, or it reads slowly what we send.
+// falseAlarm makes the timeout longer: the way to the relay is slow, or it reads slowly what we send.
 func (r *Region) falseAlarm() {
-	r.patience.Store(int64(min(2*time.Duration(r.patience.Load()), maxSendPatience)))
+	r.timeout.Store(int64(min(2*time.Duration(r.timeout.Load()), maxSendTimeout)))
 }
 
-// abandon lets go of a connection whose relay fell silent. Most probably it is dead: whoever is still sending on it is not
+// releaseSilent lets go of a connection whose relay fell silent. Most probably it is dead: whoever is still sending on it is not
 // kept waiting. If it does answer, it is released like any other.
-func (r *Region) abandon(s *session) {
-	ctx, cancel := context.WithTimeout(r.ctx, time.Duration(r.patience.Load()))
+func (r *Region) releaseSilent(s *session) {
+	ctx, cancel := context.WithTimeout(r.ctx, time.Duration(r.timeout.Load()))
 	defer cancel()
 	select {
 	case <-s.sent():
@@ -51,7 +51,7 @@ func (r *Region) abandon(s *session) {
 	}
 	if _, err := s.conn.Ping(ctx); err != nil {
 		s.conn.Close()
-		r.patience.Store(int64(sendPatience))
+		r.timeout.Store(int64(sendTimeout))
 		return
 	}
 	r.falseAlarm()

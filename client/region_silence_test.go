@@ -44,7 +44,7 @@ func (s *side) echoAndFallSilent(after time.Duration) {
 }
 
 // A relay that falls silent while we send is left for the next one within 3 s.
-func TestEscapeFromSilence(t *testing.T) {
+func TestSilentFailover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := regionOf(t, pipeRelay(t, func(s *side) {
 			if s.admit() {
@@ -63,7 +63,7 @@ func TestEscapeFromSilence(t *testing.T) {
 		if s := r.State(); !s.Connected || s.Node != 1 || received.Load() == before {
 			t.Errorf("%+v, %d packets after", s, received.Load()-before)
 		}
-		if stats := r.Stats(); stats.Escapes != 1 || stats.Handovers != 0 || stats.Connects != 2 {
+		if stats := r.Stats(); stats.SilentFailovers != 1 || stats.Handovers != 0 || stats.Connects != 2 {
 			t.Errorf("%+v", stats)
 		}
 		time.Sleep(time.Hour)
@@ -75,7 +75,7 @@ func TestEscapeFromSilence(t *testing.T) {
 }
 
 // So is one from which a stream of packets came, by those who only receive.
-func TestEscapeWhenAStreamStops(t *testing.T) {
+func TestSilentFailoverWhenAStreamStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := regionOf(t, pipeRelay(t, func(s *side) {
 			if !s.admit() {
@@ -102,7 +102,7 @@ func TestEscapeWhenAStreamStops(t *testing.T) {
 }
 
 // Those who were sending to a relay that reads no more go on through the next one.
-func TestEscapeFreesSenders(t *testing.T) {
+func TestSilentFailoverFreesSenders(t *testing.T) {
 	stop := make(chan struct{})
 	stalled := startRelay(t, key.NewPrivate(), nil, func(s *side) { s.admit(); <-stop })
 	t.Cleanup(func() { close(stop) })
@@ -124,7 +124,7 @@ func TestEscapeFreesSenders(t *testing.T) {
 			}
 		}
 	})
-	if stats := r.Stats(); stats.Escapes != 1 {
+	if stats := r.Stats(); stats.SilentFailovers != 1 {
 		t.Errorf("%+v", stats)
 	}
 }
@@ -175,7 +175,7 @@ func (w *stallable) echo(s *side) {
 	}
 }
 
-// A network that stops for some seconds does not make us leave our relay, but more patient.
+// A network that stops for some seconds does not make us leave our relay, but makes the timeout longer.
 func TestFalseAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newStallable(t), newStallable(t)
@@ -198,8 +198,8 @@ func TestFalseAlarm(t *testing.T) {
 				t.Errorf("stall %d: %+v, %d packets", i, s, received.Load()-before)
 			}
 		}
-		if patience := time.Duration(r.patience.Load()); patience != 8*time.Second {
-			t.Errorf("patience %v", patience)
+		if timeout := time.Duration(r.timeout.Load()); timeout != 8*time.Second {
+			t.Errorf("timeout %v", timeout)
 		}
 		r.Close()
 	})
@@ -236,7 +236,7 @@ func TestSinglePacketsRaiseNoAlarm(t *testing.T) {
 }
 
 // A connection that a middlebox has forgotten is replaced by one to the same relay.
-func TestEscapeToTheSameRelay(t *testing.T) {
+func TestSilentFailoverToTheSameRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logins atomic.Int32
 		r := regionOf(t, pipeRelay(t, func(s *side) {
@@ -251,7 +251,7 @@ func TestEscapeToTheSameRelay(t *testing.T) {
 		}), pipeRelay(t, echoing))
 		sendOn(t, r)
 		time.Sleep(time.Minute + 3*time.Second)
-		if s, stats := r.State(), r.Stats(); !s.Connected || s.Node != 0 || stats.Escapes != 1 {
+		if s, stats := r.State(), r.Stats(); !s.Connected || s.Node != 0 || stats.SilentFailovers != 1 {
 			t.Errorf("%+v, %+v", s, stats)
 		}
 		r.Close()
@@ -271,7 +271,7 @@ func TestNetworkChanged(t *testing.T) {
 		r.NetworkChanged()
 		start := time.Now()
 		regionRecv(t, r, MessageServerInfo)
-		if took := time.Since(start); took > changePatience+time.Second {
+		if took := time.Since(start); took > changeTimeout+time.Second {
 			t.Errorf("found after %v", took)
 		}
 		r.Close()

@@ -12,16 +12,16 @@ import (
 // A relay may be dead without anybody having said so: its machine vanished, the network swallows packets, the process hangs.
 // It is asked for a Pong when it has been silent, soon if there is traffic. It is not silent while we do not listen.
 const (
-	quietTime    = 20 * time.Second // of a relay to which nothing is sent
-	quietJitter  = 5 * time.Second  // more, so that those who connected together do not ask together
-	pongPatience = 10 * time.Second
+	quietTime   = 20 * time.Second // of a relay to which nothing is sent
+	quietJitter = 5 * time.Second  // more, so that those who connected together do not ask together
+	pongTimeout = 10 * time.Second
 
-	sendQuiet       = time.Second // of one to which packets are sent
-	sendPatience    = time.Second // for its Pong, at first; a false alarm doubles it
-	maxSendPatience = 16 * time.Second
-	recoveryLook    = 100 * time.Millisecond
+	sendQuiet      = time.Second // of one to which packets are sent
+	sendTimeout    = time.Second // for its Pong, at first; a false alarm doubles it
+	maxSendTimeout = 16 * time.Second
+	recoveryLook   = 100 * time.Millisecond
 
-	changePatience = 3 * time.Second // after the network has changed (spec section 10.6)
+	changeTimeout = 3 * time.Second // after the network has changed (spec section 10.6)
 )
 
 var errLostAddr = errors.New("this host has lost the address that the connection comes from")
@@ -69,18 +69,18 @@ func (s *session) silentFor() time.Duration {
 }
 
 // silent asks for a Pong, and reports whether nothing at all came after heard.
-func (s *session) silent(heard int64, patience time.Duration) bool {
+func (s *session) silent(heard int64, timeout time.Duration) bool {
 	if s.held.Load() {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	_, err := s.conn.Ping(ctx)
 	return err != nil && s.heard.Load() == heard && !s.held.Load()
 }
 
-func (s *session) fallSilent(patience time.Duration) {
-	s.conn.fail(fmt.Errorf("%w: no Pong within %v", ErrSilent, patience))
+func (s *session) fallSilent(timeout time.Duration) {
+	s.conn.fail(fmt.Errorf("%w: no Pong within %v", ErrSilent, timeout))
 }
 
 // checkAfterChange gives up a connection that a change of the network has cut off.
@@ -89,7 +89,7 @@ func (s *session) checkAfterChange() {
 		s.conn.fail(errLostAddr)
 		return
 	}
-	s.askIfSilent(0, changePatience)
+	s.askIfSilent(0, changeTimeout)
 }
 
 // lostAddr reports whether our address of the connection is none of this host's any more.
@@ -106,10 +106,10 @@ func (s *session) lostAddr() bool {
 }
 
 // askIfSilent gives up a relay that has said nothing for a while, and says nothing when it is asked.
-func (s *session) askIfSilent(quiet, patience time.Duration) {
+func (s *session) askIfSilent(quiet, timeout time.Duration) {
 	heard := s.heard.Load()
-	if s.silentFor() >= quiet && s.silent(heard, patience) {
-		s.fallSilent(patience)
+	if s.silentFor() >= quiet && s.silent(heard, timeout) {
+		s.fallSilent(timeout)
 	}
 }
 
@@ -131,7 +131,7 @@ func (r *Region) watchTraffic(s *session) {
 			continue
 		}
 		sending := s.watch.Load() == watchedNew || s.senders.Load() > 0
-		if (sending || stream >= streaming) && s.silent(heard, time.Duration(r.patience.Load())) {
+		if (sending || stream >= streaming) && s.silent(heard, time.Duration(r.timeout.Load())) {
 			s.suspect(heard)
 		}
 		stream = 0
@@ -171,8 +171,8 @@ func (s *session) suspect(heard int64) {
 			}
 			return
 		}
-		if s.silentFor() > quietTime+pongPatience {
-			s.fallSilent(quietTime + pongPatience)
+		if s.silentFor() > quietTime+pongTimeout {
+			s.fallSilent(quietTime + pongTimeout)
 			return
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/socket"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -67,8 +68,8 @@ func TestSilence(t *testing.T) {
 		}
 		start := time.Now()
 		_, err := c.Recv(nil)
-		if took := time.Since(start); !errors.Is(err, ErrSilent) || took < silence || took > silence+2*silenceSlack {
-			t.Errorf("%v after %v, want ErrSilent after %v", err, took, silence)
+		if took := time.Since(start); !errors.Is(err, ErrSilent) || took < socket.Silence || took > socket.Silence+2*socket.SilenceSlack {
+			t.Errorf("%v after %v, want ErrSilent after %v", err, took, socket.Silence)
 		}
 		if errors.Is(err, ErrAdmissionRefused) {
 			t.Errorf("silence counts as a refusal: %v", err)

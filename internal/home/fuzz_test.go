@@ -149,7 +149,7 @@ func FuzzRound(f *testing.F) {
 		in := &tape{left: data}
 		flags := in.byte()
 		q := Questions{
-			Regions: in.regions(), Full: flags&1 > 0, Patient: flags&2 > 0, Have: Families{flags&4 > 0, flags&8 > 0},
+			Regions: in.regions(), Full: flags&1 > 0, AllRegions: flags&2 > 0, Have: Families{flags&4 > 0, flags&8 > 0},
 			Home: int(in.byte()%8) - 1,
 		}
 		if flags&16 > 0 {

@@ -17,7 +17,7 @@ const (
 	stunLimit       = 3 * time.Second
 	fullStep        = 100 * time.Millisecond
 	unknownStep     = 200 * time.Millisecond
-	lateTry         = 50 * time.Millisecond // further patience for each try after the second
+	lateTry         = 50 * time.Millisecond // longer timeout for each try after the second
 	fullTries       = 3
 	homeTries       = 4
 	fastTries       = 2
@@ -35,8 +35,8 @@ type Questions struct {
 	Last    *Report // nil if there is none
 	Home    int     // as chosen after the last report; 0 if there is none
 
-	// Patient waits for all regions instead of stopping soon after three: for people who want to see the numbers.
-	Patient bool
+	// AllRegions waits for all regions instead of stopping soon after three: for people who want to see the numbers.
+	AllRegions bool
 }
 
 // A Probe is one STUN request that may be sent.

@@ -124,17 +124,17 @@ func (r *Round) Lost(p Probe) {
 // moment is as long as the slowest of them needed, or twice that in a full report.
 func (r *Round) stopSoon(now time.Time) {
 	enough := enoughRegions
-	if r.questions.Patient {
+	if r.questions.AllRegions {
 		enough = enoughToExplain
 	}
 	if len(r.report.Latency) != enough {
 		return
 	}
-	patience := slices.Max(slices.Collect(maps.Values(r.report.Latency)))
+	timeout := slices.Max(slices.Collect(maps.Values(r.report.Latency)))
 	if r.questions.Full {
-		patience *= 2
+		timeout *= 2
 	}
-	if stop := now.Add(patience); stop.Before(r.end) {
+	if stop := now.Add(timeout); stop.Before(r.end) {
 		r.end = stop
 	}
 }

@@ -119,7 +119,7 @@ func TestRound(t *testing.T) {
 		},
 		{
 			name:    "patient: everyone is waited for",
-			q:       Questions{Full: true, Patient: true, Regions: four, Have: v4},
+			q:       Questions{Full: true, AllRegions: true, Regions: four, Have: v4},
 			answers: []event{{at: 10, answer: "1a/4"}, {at: 20, answer: "2a/4"}, {at: 30, answer: "3a/4"}},
 			sent:    "1a/4@0 2a/4@0 3a/4@0 4a/4@0 4a/4@100 4a/4@200", over: 3000, want: latencies(1, 10, 2, 20, 3, 30),
 		},

@@ -48,7 +48,7 @@ func TestReportsAreThoseOfTheModel(t *testing.T) {
 		build := func(t *testing.T) (*network, home.Questions) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			n := newNetwork(t)
-			q := home.Questions{Full: random.IntN(2) == 0, Patient: random.IntN(4) == 0, Have: both}
+			q := home.Questions{Full: random.IntN(2) == 0, AllRegions: random.IntN(4) == 0, Have: both}
 			q.Last = &home.Report{Latency: make(map[int]time.Duration)}
 			for id := 1; id <= random.IntN(12); id++ {
 				q.Regions = append(q.Regions, n.add(id, 0))

@@ -12,9 +12,9 @@ import (
 
 // Constants of spec section 1.9.
 const (
-	portalDelay    = 200 * time.Millisecond
-	portalPatience = 3 * time.Second
-	portalAsked    = 5 // relays at most
+	portalDelay   = 200 * time.Millisecond
+	portalTimeout = 3 * time.Second
+	portalAsked   = 5 // relays at most
 )
 
 // portalSearch looks whether what answers on port 80 of relays is not the relays.
@@ -76,7 +76,7 @@ func portalHosts(q home.Questions) []string {
 
 // portalBefore asks all hosts at once, and reports whether something else answers for one of them.
 func (r *run) portalBefore(ctx context.Context, hosts []string) bool {
-	ctx, cancel := context.WithTimeout(ctx, portalPatience)
+	ctx, cancel := context.WithTimeout(ctx, portalTimeout)
 	defer cancel()
 	var found atomic.Bool
 	var all sync.WaitGroup

@@ -21,8 +21,8 @@ const (
 	// maxProbes may wait for their answers at once: a program that runs for long has
 	// other things to do, a person waits for the numbers. Only a map of a hundred
 	// regions may need more; there they wait for each other, and not for long.
-	maxProbes        = 512
-	maxPatientProbes = 16 * maxProbes
+	maxProbes          = 512
+	maxUnhurriedProbes = 16 * maxProbes
 
 	perRegion    = 6 // probes at most
 	crowdTimeout = time.Second
@@ -92,8 +92,8 @@ func (r *run) probe(ctx context.Context, p home.Probe, outcomes chan<- outcome) 
 
 // room returns how many probes may wait for their answers at once.
 func (r *run) room() int {
-	if r.q.Patient {
-		return maxPatientProbes
+	if r.q.AllRegions {
+		return maxUnhurriedProbes
 	}
 	return maxProbes
 }

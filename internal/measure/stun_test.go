@@ -45,7 +45,7 @@ func TestThirtyRegions(t *testing.T) {
 		{"full", home.Questions{Full: true, Have: v4}, 75 * ms, 7, 30},
 		{"full, over both families", home.Questions{Full: true, Have: both}, 75 * ms, 7, 60},
 		// The second and third try go to those that have not answered by then.
-		{"patient", home.Questions{Full: true, Patient: true, Have: v4}, 295 * ms, 30, 30 + 20 + 10},
+		{"patient", home.Questions{Full: true, AllRegions: true, Have: v4}, 295 * ms, 30, 30 + 20 + 10},
 		{
 			"incremental", home.Questions{Have: v4, Home: 20, Last: &home.Report{Latency: latencies(30), Latency4: latencies(30)}},
 			50 * ms, 3, 4, // the nearest three and home; each is given a fifth more time than it took before the second try
@@ -192,7 +192,7 @@ func TestNothingToMeasure(t *testing.T) {
 // A map may be large.
 func TestThousandsOfRegions(t *testing.T) {
 	n := newNetwork(t)
-	q := home.Questions{Full: true, Patient: true, Have: both}
+	q := home.Questions{Full: true, AllRegions: true, Have: both}
 	for id := range 3000 {
 		q.Regions = append(q.Regions, n.add(id+1, 20*ms))
 	}

@@ -1,4 +1,5 @@
-package client
+// Package mailbox hands the latest of some values to one who takes his time.
+package mailbox
 
 import (
 	"context"
@@ -13,17 +14,18 @@ const (
 	lastRedelivery  = time.Minute
 )
 
-// mailbox holds the latest of the values put into it, for one who takes his time.
-type mailbox[T any] struct {
+// Mailbox holds the latest of the values put into it, for one who takes his time.
+type Mailbox[T any] struct {
 	mu     sync.Mutex
 	latest *T            // nil: delivered; guarded by mu
 	filled chan struct{} // tells of a new one
 }
 
-func newMailbox[T any]() *mailbox[T] { return &mailbox[T]{filled: make(chan struct{}, 1)} }
+// New returns an empty one.
+func New[T any]() *Mailbox[T] { return &Mailbox[T]{filled: make(chan struct{}, 1)} }
 
-// put never waits.
-func (m *mailbox[T]) put(v T) {
+// Put never waits.
+func (m *Mailbox[T]) Put(v T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.latest = &v
@@ -33,7 +35,7 @@ func (m *mailbox[T]) put(v T) {
 	}
 }
 
-func (m *mailbox[T]) take() *T {
+func (m *Mailbox[T]) take() *T {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	v := m.latest
@@ -41,8 +43,8 @@ func (m *mailbox[T]) take() *T {
 	return v
 }
 
-// deliver hands values over, one at a time, until ctx ends. What to says no to it gets again after a while, or what is newer then.
-func (m *mailbox[T]) deliver(ctx context.Context, to func(context.Context, T) error) {
+// Deliver hands values over, one at a time, until ctx ends. What to says no to it gets again after a while, or what is newer then.
+func (m *Mailbox[T]) Deliver(ctx context.Context, to func(context.Context, T) error) {
 	var again *T // was refused
 	pace := retry.Backoff{First: firstRedelivery, Most: lastRedelivery}
 	redeliver := time.NewTimer(0)
