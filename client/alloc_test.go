@@ -1,6 +1,7 @@
 //go:build !race
 
-// The race detector makes sync.Pool forget things on purpose, and crypto/tls has its buffers from one.
+// The race detector makes sync.Pool forget things on purpose, and crypto/tls has
+// its buffers from one.
 
 package client
 
@@ -31,7 +32,8 @@ func TestSendingDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// Nothing of ours; crypto/tls allocates for each time that it wants more input, which is at most twice for a record.
+// Nothing of ours; crypto/tls allocates for each time that it wants more input,
+// which is at most twice for a record.
 func TestReceivingDoesNotAllocate(t *testing.T) {
 	const perRun = 100
 	for _, c := range costs {

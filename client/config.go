@@ -19,12 +19,13 @@ import (
 type WebSocketMode int
 
 const (
-	// WebSocketFallback tries a WebSocket at the same URL when the usual upgrade was
-	// answered with anything but a relay's consent: any other HTTP status, no HTTP,
-	// the end of the connection, or nothing within half of the time that there is (5 s
-	// at most). Relays refuse after the login only, so such an answer is that of
-	// something before the relay, which may let WebSockets through. Failures on the
-	// way there (of names, connections, certificates, proxies) would only be repeated.
+	// WebSocketFallback tries a WebSocket at the same URL when the usual upgrade
+	// was answered with anything but a relay's consent: any other HTTP status, no
+	// HTTP, the end of the connection, or nothing within half of the time that
+	// there is (5 s at most). Relays refuse after the login only, so such an answer
+	// is that of something before the relay, which may let WebSockets through.
+	// Failures on the way there (of names, connections, certificates, proxies)
+	// would only be repeated.
 	WebSocketFallback WebSocketMode = iota
 	// WebSocketNever fails instead.
 	WebSocketNever
@@ -32,7 +33,8 @@ const (
 	WebSocketAlways
 )
 
-// Config says which relay to connect to, how, and as whom. URL and Key are required.
+// Config says which relay to connect to, how, and as whom. URL and Key are
+// required.
 type Config struct {
 	URL string // http:// or https://, host, optional port; the path defaults to /derp
 
@@ -52,15 +54,17 @@ type Config struct {
 	WebSocket WebSocketMode
 
 	// Proxy tells the HTTP proxy for a request, as in http.Transport; nil: from the
-	// environment, where a variable that cannot be read is an error. It is asked for an
-	// https URL, whatever URL says.
+	// environment, where a variable that cannot be read is an error. It is asked
+	// for an https URL, whatever URL says.
 	Proxy func(*http.Request) (*url.URL, error)
-	// DialContext makes TCP connections, to the proxy if there is one; nil: net.Dialer. One that knows the relay's address
-	// already may ignore what it is asked for.
+	// DialContext makes TCP connections, to the proxy if there is one; nil:
+	// net.Dialer. One that knows the relay's address already may ignore what it is
+	// asked for.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// RecordPerPacket makes SendBatch seal each packet into a TLS record of its own, as Tailscale's clients do, which costs
-	// the relay more. It is still one write to the socket.
+	// RecordPerPacket makes SendBatch seal each packet into a TLS record of its
+	// own, as Tailscale's clients do, which costs the relay more. It is still one
+	// write to the socket.
 	RecordPerPacket bool
 
 	problem error // why AtNode found no way to the node
@@ -103,15 +107,15 @@ func (cfg Config) reach() reach.Config {
 	}
 }
 
-// AtNode returns cfg pointed at a node of a DERP map: with its URL, its certificate,
-// and a DialContext that connects to the node's addresses, over IPv4 and IPv6 at once,
-// by way of that of cfg. A node whose HostName is missing or cannot be used goes by its
-// address, if the certificate is not verified for that name. What the map says wrongly
-// shows in Dial.
+// AtNode returns cfg pointed at a node of a DERP map: with its URL, its
+// certificate, and a DialContext that connects to the node's addresses, over IPv4
+// and IPv6 at once, by way of that of cfg. A node whose HostName is missing or
+// cannot be used goes by its address, if the certificate is not verified for that
+// name. What the map says wrongly shows in Dial.
 func (cfg Config) AtNode(n *derpmap.Node) Config { return cfg.atNode(n, nil) }
 
-// atNode is AtNode with a preference for IPv6, which is asked for at each dial; nil:
-// none.
+// atNode is AtNode with a preference for IPv6, which is asked for at each dial;
+// nil: none.
 func (cfg Config) atNode(n *derpmap.Node, preferIPv6 func() bool) Config {
 	at, err := cfg.reach().AtNode(n, preferIPv6)
 	cfg.URL, cfg.CertName, cfg.InsecureSkipVerify = at.URL, at.CertName, at.InsecureSkipVerify

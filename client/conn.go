@@ -17,7 +17,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// Conn is a connection to a relay. One goroutine at a time may call Recv, any number everything else.
+// Conn is a connection to a relay. One goroutine at a time may call Recv, any
+// number everything else.
 type Conn struct {
 	// Set once, by Dial.
 	sock            *socket.Socket
@@ -86,8 +87,9 @@ func (c *Conn) LocalAddr() net.Addr { return c.sock.LocalAddr() }
 // RemoteAddr returns the address of the relay, or of the proxy.
 func (c *Conn) RemoteAddr() net.Addr { return c.sock.RemoteAddr() }
 
-// Close ends the connection; calls that wait return ErrClosed. It may be called from anywhere, more than once, and does
-// not wait for the other side. It returns nil.
+// Close ends the connection; calls that wait return ErrClosed. It may be called
+// from anywhere, more than once, and does not wait for the other side. It returns
+// nil.
 func (c *Conn) Close() error {
 	c.end.Do(func() {
 		c.cause = ErrClosed
@@ -100,7 +102,8 @@ func (c *Conn) Close() error {
 
 const goodbyeTime = 100 * time.Millisecond
 
-// sayGoodbye sends the end of the TLS stream if that goes without much waiting: not while somebody is sending.
+// sayGoodbye sends the end of the TLS stream if that goes without much waiting: not
+// while somebody is sending.
 func (c *Conn) sayGoodbye() {
 	if c.tls == nil || !c.sendMu.TryLock() {
 		return
@@ -126,7 +129,8 @@ func (c *Conn) abort(cause error) {
 	})
 }
 
-// fail ends the connection because of err, unless it has ended before, and returns why it has ended.
+// fail ends the connection because of err, unless it has ended before, and returns
+// why it has ended.
 func (c *Conn) fail(err error) error {
 	c.end.Do(func() {
 		c.cause = c.explain(err)
@@ -136,7 +140,8 @@ func (c *Conn) fail(err error) error {
 	return c.cause
 }
 
-// explain finds the meaning that an error has at this point of the connection's life.
+// explain finds the meaning that an error has at this point of the connection's
+// life.
 func (c *Conn) explain(err error) error {
 	switch {
 	case isTimeout(err):

@@ -12,8 +12,8 @@ type (
 	chunk     = packetqueue.Chunk[Message]
 )
 
-// awaitFrame waits for the header of a frame. While it waits it holds no buffer, and
-// little stack.
+// awaitFrame waits for the header of a frame. While it waits it holds no buffer,
+// and little stack.
 func (c *Conn) awaitFrame() error {
 	if err := c.ended(); err != nil {
 		return err
@@ -21,8 +21,8 @@ func (c *Conn) awaitFrame() error {
 	return c.failIf(c.in.Need(derp.HeaderLen))
 }
 
-// readBatch receives the messages that are there, or whose beginning is, and puts those
-// into a chunk that keep wants. msg is where it receives them.
+// readBatch receives the messages that are there, or whose beginning is, and puts
+// those into a chunk that keep wants. msg is where it receives them.
 func (c *Conn) readBatch(into *chunk, msg *Message, keep func(*Message) bool) error {
 	for into.Reset(c.in.Size()); ; {
 		*msg = Message{}

@@ -15,8 +15,9 @@ const (
 	maxControls = 1 << 10         // bytes of control frames that wait to be written
 )
 
-// controls are the Pings and Pongs to write. The receiver must not wait for the sending side, which may be stuck, and a
-// Ping must not wait longer than its context: so they are written by a goroutine that lives while there are any.
+// controls are the Pings and Pongs to write. The receiver must not wait for the
+// sending side, which may be stuck, and a Ping must not wait longer than its
+// context: so they are written by a goroutine that lives while there are any.
 type controls struct {
 	mu      sync.Mutex
 	frames  []byte                                // to be written
@@ -65,8 +66,9 @@ func (c *Conn) takeControls() []byte {
 	return frames
 }
 
-// Ping measures the time to the relay and back. Somebody has to be in Recv. It waits until ctx ends, or 5 s if ctx has no
-// deadline, which does not close the connection.
+// Ping measures the time to the relay and back. Somebody has to be in Recv. It
+// waits until ctx ends, or 5 s if ctx has no deadline, which does not close the
+// connection.
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

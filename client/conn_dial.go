@@ -16,13 +16,13 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// connectTimeout is for name lookup, TCP, proxy, TLS, HTTP and sending the login, if
-// the context has no deadline.
+// connectTimeout is for name lookup, TCP, proxy, TLS, HTTP and sending the login,
+// if the context has no deadline.
 const connectTimeout = 10 * time.Second
 
-// Dial connects to a relay and sends the login. Whether the relay admits us shows in
-// the first Recv. Dial takes at most until the context's deadline, and 10 s if there is
-// none; the context has no influence on the connection afterwards.
+// Dial connects to a relay and sends the login. Whether the relay admits us shows
+// in the first Recv. Dial takes at most until the context's deadline, and 10 s if
+// there is none; the context has no influence on the connection afterwards.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	t, err := newLogin(cfg)
 	if err != nil {
@@ -124,7 +124,8 @@ func (t *target) login(ctx context.Context, raw net.Conn, webSocket bool, done *
 	})
 }
 
-// loginFast sends request and login together. The relay does not answer the request.
+// loginFast sends request and login together. The relay does not answer the
+// request.
 func (t *target) loginFast(c *Conn, relay key.Public) error {
 	hello, err := t.hello(c, relay)
 	if err != nil {
@@ -134,8 +135,8 @@ func (t *target) loginFast(c *Conn, relay key.Public) error {
 	return err
 }
 
-// loginClassic sends the request, waits for the relay to take the connection over and
-// to greet us, and sends the login.
+// loginClassic sends the request, waits for the relay to take the connection over
+// and to greet us, and sends the login.
 func (t *target) loginClassic(c *Conn, done *reach.Steps) error {
 	done.Asked()
 	if _, err := c.stream.Write(t.UpgradeRequest(false, t.IdealNode)); err != nil {

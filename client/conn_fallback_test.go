@@ -19,8 +19,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// Relays refuse after the login only, so whatever else answers the request to upgrade
-// stands before the relay, and may let WebSockets through.
+// Relays refuse after the login only, so whatever else answers the request to
+// upgrade stands before the relay, and may let WebSockets through.
 func TestFallbackDecision(t *testing.T) {
 	answers := map[string]bool{
 		"":                               true,
@@ -108,7 +108,8 @@ func (f *front) serve(t *testing.T, conn net.Conn) {
 	}
 }
 
-// Whatever the answer is, and when, the WebSocket of the same URL leads to the relay.
+// Whatever the answer is, and when, the WebSocket of the same URL leads to the
+// relay.
 func TestFallbackLeadsToTheRelay(t *testing.T) {
 	for name, test := range map[string]struct {
 		refuse  func(*side)
@@ -151,7 +152,8 @@ func TestFallbackLeadsToTheRelay(t *testing.T) {
 	}
 }
 
-// A relay that is slow to answer is not given up for a WebSocket that leads nowhere.
+// A relay that is slow to answer is not given up for a WebSocket that leads
+// nowhere.
 func TestSlowRelayIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _, err := Login(t.Context(), pipeRelay(t, func(s *side) {
@@ -266,8 +268,8 @@ func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
 }
 
-// A connection that is made in the moment in which the context ends is none, and that
-// is an error.
+// A connection that is made in the moment in which the context ends is none, and
+// that is an error.
 func TestContextEndsWithTheLogin(t *testing.T) {
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {

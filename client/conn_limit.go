@@ -7,7 +7,8 @@ import (
 	"github.com/detour-relay/detour/internal/rate"
 )
 
-// bucket is the sending limit that a relay may ask for: tokens are bytes of frames. It begins full.
+// bucket is the sending limit that a relay may ask for: tokens are bytes of frames.
+// It begins full.
 type bucket struct {
 	limit rate.Limit
 	taken rate.Bucket

@@ -178,7 +178,8 @@ func TestNoFastStart(t *testing.T) {
 	}
 }
 
-// zeroSerial makes a meta certificate with version 0, by changing one with version 1: its signature is not looked at.
+// zeroSerial makes a meta certificate with version 0, by changing one with version
+// 1: its signature is not looked at.
 func zeroSerial(t *testing.T, relay key.Public) []byte {
 	der := metaCert(t, relay, 1)
 	serial := []byte{0x02, 0x01, 0x01, 0x30} // INTEGER 1, then the algorithm
@@ -213,7 +214,8 @@ func TestServerKeyIsChecked(t *testing.T) {
 	}
 }
 
-// A relay restarted with another key may still present its old meta certificate. It cannot read the login then.
+// A relay restarted with another key may still present its old meta certificate. It
+// cannot read the login then.
 func TestGreetingContradictsCertificate(t *testing.T) {
 	a := newAuthority(t)
 	stale := metaCert(t, key.NewPrivate().Public(), 2)

@@ -15,7 +15,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// receive keeps receiving until the connection ends, and returns a function that waits for that.
+// receive keeps receiving until the connection ends, and returns a function that
+// waits for that.
 func receive(t *testing.T, c *Conn) (stop func() error) {
 	var wg sync.WaitGroup
 	var err error
@@ -100,7 +101,8 @@ func TestPingWithoutAnswer(t *testing.T) {
 	})
 }
 
-// gate is a connection whose writes can be made to wait, as those to a relay that does not read.
+// gate is a connection whose writes can be made to wait, as those to a relay that
+// does not read.
 type gate struct {
 	net.Conn
 	shut    atomic.Bool
@@ -130,7 +132,8 @@ func gated(cfg *Config) *gate {
 	return g
 }
 
-// stick makes a sender wait at the gate. The function it returns opens the gate and waits for the sender.
+// stick makes a sender wait at the gate. The function it returns opens the gate and
+// waits for the sender.
 func (g *gate) stick(t *testing.T, c *Conn) (release func()) {
 	g.shut.Store(true)
 	var wg sync.WaitGroup

@@ -11,18 +11,20 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// Recv waits for the next message. A packet is put into buf, which is the caller's again with the return; 64 KiB hold
-// every packet a peer can send. After ErrBufferSize the same packet is returned to the next call with a larger buffer; any
-// other error has closed the connection.
+// Recv waits for the next message. A packet is put into buf, which is the caller's
+// again with the return; 64 KiB hold every packet a peer can send. After
+// ErrBufferSize the same packet is returned to the next call with a larger buffer;
+// any other error has closed the connection.
 //
-// The first message is of kind MessageServerInfo. Frames that are malformed or of unknown type are skipped and counted.
+// The first message is of kind MessageServerInfo. Frames that are malformed or of
+// unknown type are skipped and counted.
 func (c *Conn) Recv(buf []byte) (msg Message, err error) {
 	err = c.recv(&msg, buf)
 	return msg, err
 }
 
-// recv is Recv into a message that is empty, and is so after an error. Messages are large, and the stack of one who waits for them
-// is to be small.
+// recv is Recv into a message that is empty, and is so after an error. Messages are
+// large, and the stack of one who waits for them is to be small.
 func (c *Conn) recv(msg *Message, buf []byte) error {
 	if err := c.ended(); err != nil {
 		return err
@@ -68,7 +70,8 @@ func (c *Conn) failIf(err error) error {
 	return nil
 }
 
-// recvPacket reads a RecvPacket frame with a packet of n bytes. A packet that does not fit into buf is not touched.
+// recvPacket reads a RecvPacket frame with a packet of n bytes. A packet that does
+// not fit into buf is not touched.
 func (c *Conn) recvPacket(msg *Message, n int, buf []byte) (taken bool, err error) {
 	if n > len(buf) {
 		return false, bufferError(n, len(buf))
@@ -95,7 +98,8 @@ func bufferError(packet, buf int) error {
 	return fmt.Errorf("%w: packet %d bytes, buffer %d", ErrBufferSize, packet, buf)
 }
 
-// known reports whether recvControl reads frames of type t; the others need not be buffered.
+// known reports whether recvControl reads frames of type t; the others need not be
+// buffered.
 func known(t derp.FrameType) bool {
 	switch t {
 	case derp.FrameServerKey, derp.FrameServerInfo, derp.FrameRecvPacket, derp.FrameKeepAlive, derp.FramePeerGone,
@@ -151,7 +155,8 @@ func (msg *Message) peerPresent(payload []byte) error {
 	return err
 }
 
-// lateServerKey skips the greeting that follows a fast start, once it confirms the key from the certificate.
+// lateServerKey skips the greeting that follows a fast start, once it confirms the
+// key from the certificate.
 func (c *Conn) lateServerKey(payload []byte) error {
 	if c.admitted.Load() {
 		return nil
@@ -180,7 +185,8 @@ func (c *Conn) answer(data [derp.PingLen]byte) {
 	}
 }
 
-// tooLong explains a header that announces more than a relay may send. After a fast start it can be an HTTP status.
+// tooLong explains a header that announces more than a relay may send. After a fast
+// start it can be an HTTP status.
 func (c *Conn) tooLong(t derp.FrameType, n int) error {
 	if !c.greeted && bytes.HasPrefix(c.in.Buffered(), []byte("HTTP/")) {
 		if _, err := reach.ReadAnswer(&c.in, c.sock, 0); err != nil {

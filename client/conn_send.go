@@ -16,15 +16,17 @@ type Packet struct {
 
 const (
 	maxRecord = 16 << 10 // what fits into one TLS record
-	// A batch that needs more than this on the wire is written in several pieces, to bound the buffers that a connection
-	// keeps. It is more than a socket takes at once.
+	// A batch that needs more than this on the wire is written in several pieces,
+	// to bound the buffers that a connection keeps. It is more than a socket takes
+	// at once.
 	maxWrite = 256 << 10
 
 	packetFrameLen = derp.HeaderLen + derp.KeyLen // besides the packet
 )
 
-// Send sends a packet to a peer. The packet is free again on return. ErrPacketSize leaves the connection as it is; any
-// other error has closed it. Where the relay asked for a lower rate, Send drops the packet and returns nil.
+// Send sends a packet to a peer. The packet is free again on return. ErrPacketSize
+// leaves the connection as it is; any other error has closed it. Where the relay
+// asked for a lower rate, Send drops the packet and returns nil.
 func (c *Conn) Send(dst key.Public, packet []byte) error {
 	if len(packet) > derp.MaxPacket {
 		return sizeError(len(packet))
@@ -38,8 +40,9 @@ func (c *Conn) Send(dst key.Public, packet []byte) error {
 	return c.writeLocked(c.sendBuf)
 }
 
-// SendBatch sends packets in order with one write to the socket (one for each 256 KiB). It is like Send otherwise; with
-// ErrPacketSize none of the packets was sent.
+// SendBatch sends packets in order with one write to the socket (one for each
+// 256 KiB). It is like Send otherwise; with ErrPacketSize none of the packets was
+// sent.
 func (c *Conn) SendBatch(packets []Packet) error {
 	for i := range packets {
 		if len(packets[i].Data) > derp.MaxPacket {
@@ -58,7 +61,8 @@ func sizeError(n int) error {
 	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrPacketSize, n, derp.MaxPacket)
 }
 
-// sendCoalescedLocked puts the frames next to each other, so that TLS seals them in full records.
+// sendCoalescedLocked puts the frames next to each other, so that TLS seals them in
+// full records.
 func (c *Conn) sendCoalescedLocked(packets []Packet) error {
 	limit := c.filledLimit()
 	b := c.sendBuf[:0]
@@ -82,7 +86,8 @@ func (c *Conn) sendCoalescedLocked(packets []Packet) error {
 	return c.writeLocked(b)
 }
 
-// sendRecordsLocked writes each frame to TLS on its own, so that it becomes a record, and lets the records leave together.
+// sendRecordsLocked writes each frame to TLS on its own, so that it becomes a
+// record, and lets the records leave together.
 func (c *Conn) sendRecordsLocked(packets []Packet) error {
 	limit := c.filledLimit()
 	c.sock.Hold()
@@ -130,7 +135,8 @@ func (c *Conn) releaseLocked() error {
 	return c.ended()
 }
 
-// filledLimit returns the limit to obey, with what came in since it was used last, or nil.
+// filledLimit returns the limit to obey, with what came in since it was used last,
+// or nil.
 func (c *Conn) filledLimit() *bucket {
 	limit := c.limit.Load()
 	if limit != nil {
@@ -147,16 +153,18 @@ func (c *Conn) allow(limit *bucket, packetLen int) bool {
 	return false
 }
 
-// NotePreferred tells the relay whether it is our home. Config.Preferred does so while connecting.
+// NotePreferred tells the relay whether it is our home. Config.Preferred does so
+// while connecting.
 func (c *Conn) NotePreferred(preferred bool) error {
 	return c.sendFrame(derp.AppendNotePreferred(nil, preferred))
 }
 
-// WatchConns asks the relay to tell us about all peers from now on. A relay closes the connection of those who do not hold
-// its mesh key.
+// WatchConns asks the relay to tell us about all peers from now on. A relay closes
+// the connection of those who do not hold its mesh key.
 func (c *Conn) WatchConns() error { return c.sendFrame(derp.AppendWatchConns(nil)) }
 
-// ClosePeer asks the relay to close all connections of a peer. It closes ours if we do not hold its mesh key.
+// ClosePeer asks the relay to close all connections of a peer. It closes ours if we
+// do not hold its mesh key.
 func (c *Conn) ClosePeer(peer key.Public) error { return c.sendFrame(derp.AppendClosePeer(nil, peer)) }
 
 func (c *Conn) sendFrame(frame []byte) error {

@@ -17,7 +17,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// echoRelay starts a relay that sends packets back, plain or with TLS and fast start.
+// echoRelay starts a relay that sends packets back, plain or with TLS and fast
+// start.
 func echoRelay(t *testing.T, useTLS bool) Config {
 	t.Helper()
 	script := func(s *side) {
@@ -46,7 +47,8 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// A batch is one write to the socket, whatever is above it, and the records are as asked for.
+// A batch is one write to the socket, whatever is above it, and the records are as
+// asked for.
 func TestBatchIsOneWrite(t *testing.T) {
 	secure := echoRelay(t, true)
 	perPacket := secure

@@ -11,7 +11,8 @@ import (
 
 const packetLen = 1400
 
-// costRelay starts a relay that does after once the login is over. version is that of TLS, and 0 for none.
+// costRelay starts a relay that does after once the login is over. version is that
+// of TLS, and 0 for none.
 func costRelay(t testing.TB, version uint16, after func(*side)) Config {
 	t.Helper()
 	private := key.NewPrivate()
@@ -31,7 +32,8 @@ func costRelay(t testing.TB, version uint16, after func(*side)) Config {
 	return cfg
 }
 
-// sink forgets everything without allocating: also TLS, so it does not even decrypt.
+// sink forgets everything without allocating: also TLS, so it does not even
+// decrypt.
 func (s *side) sink() {
 	conn := s.conn
 	if secure, ok := conn.(*tls.Conn); ok {
@@ -45,7 +47,8 @@ func (s *side) sink() {
 	}
 }
 
-// flood sends packets without end and without allocating, so many with each write and TLS record.
+// flood sends packets without end and without allocating, so many with each write
+// and TLS record.
 func flood(perWrite int) func(*side) {
 	burst := bytes.Repeat(derp.AppendRecvPacket(nil, key.Public{1}, make([]byte, packetLen)), perWrite)
 	return func(s *side) {

@@ -7,16 +7,19 @@ import (
 	"github.com/detour-relay/detour/internal/reach"
 )
 
-// The reasons why connecting or talking to a relay failed, for errors.Is. A refusal by HTTP status is a *StatusError, for
-// errors.As.
+// The reasons why connecting or talking to a relay failed, for errors.Is. A refusal
+// by HTTP status is a *StatusError, for errors.As.
 var (
-	// ErrCertificate: the relay's certificate is not valid for its name. The cause is wrapped.
+	// ErrCertificate: the relay's certificate is not valid for its name. The cause
+	// is wrapped.
 	ErrCertificate = reach.ErrCertificate
 	// ErrPinMismatch: the relay's certificate is not the pinned one.
 	ErrPinMismatch = reach.ErrPinMismatch
-	// ErrServerKey: the relay has another key than Config.ServerKey, or than its own certificate says.
+	// ErrServerKey: the relay has another key than Config.ServerKey, or than its
+	// own certificate says.
 	ErrServerKey = errors.New("relay has an unexpected key")
-	// ErrAdmissionRefused: the relay closed the connection after our login instead of answering it. The cause is wrapped.
+	// ErrAdmissionRefused: the relay closed the connection after our login instead
+	// of answering it. The cause is wrapped.
 	ErrAdmissionRefused = errors.New("relay closed the connection instead of admitting us")
 	// ErrProtocol: what answers does not speak DERP, or wrongly.
 	ErrProtocol = reach.ErrProtocol
@@ -24,18 +27,22 @@ var (
 	ErrSilent = errors.New("relay is silent")
 	// ErrClosed: Close was called.
 	ErrClosed = errors.New("connection was closed")
-	// ErrNotConnected: no relay of the region has us just now. State tells why; reconnecting goes on.
+	// ErrNotConnected: no relay of the region has us just now. State tells why;
+	// reconnecting goes on.
 	ErrNotConnected = errors.New("not connected to any relay of the region")
-	// ErrNoRegion: a Host does not know which region a peer is in, and has no home yet, or its map has no such region.
+	// ErrNoRegion: a Host does not know which region a peer is in, and has no home
+	// yet, or its map has no such region.
 	ErrNoRegion = errors.New("no region to send to")
-	// ErrPacketSize: a packet is larger than derp.MaxPacket. Nothing was sent; the connection goes on.
+	// ErrPacketSize: a packet is larger than derp.MaxPacket. Nothing was sent; the
+	// connection goes on.
 	ErrPacketSize = errors.New("packet is too large to send")
-	// ErrBufferSize: the buffer given to Recv is too small for the packet. The packet is kept for the next call.
+	// ErrBufferSize: the buffer given to Recv is too small for the packet. The
+	// packet is kept for the next call.
 	ErrBufferSize = errors.New("buffer is too small for the packet")
 )
 
-// StatusError is the answer of a relay, or of something before it, that did not let us
-// through. Its fields are
+// StatusError is the answer of a relay, or of something before it, that did not let
+// us through. Its fields are
 //
 //	Code     int    // HTTP status: 426 from a relay that did not see our request to upgrade, ...
 //	Redirect string // where a 3xx status points; relays do not redirect, so it comes from a middlebox

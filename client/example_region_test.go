@@ -9,7 +9,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// Stay connected to a region of two relays, whichever of them works, and answer every packet.
+// Stay connected to a region of two relays, whichever of them works, and answer
+// every packet.
 func ExampleRegion() {
 	me := key.NewPrivate()
 	region, err := client.NewRegion(client.RegionConfig{

@@ -23,7 +23,8 @@ func (scriptedConn) SetDeadline(time.Time) error      { return nil }
 func (scriptedConn) SetReadDeadline(time.Time) error  { return nil }
 func (scriptedConn) SetWriteDeadline(time.Time) error { return nil }
 
-// Whatever a relay sends, Recv comes to an end, and no packet is longer than its buffer or the input.
+// Whatever a relay sends, Recv comes to an end, and no packet is longer than its
+// buffer or the input.
 func FuzzRecv(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"))
 	f.Add(derp.AppendPing(derp.AppendServerKey(nil, key.Public{1}), [derp.PingLen]byte{1}))

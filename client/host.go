@@ -20,42 +20,53 @@ import (
 
 // A Host, in the order of what happens:
 //
-//  1. The driver (host_driver.go) takes maps (host_map.go), has regions measured, chooses the home and moves it (host_home.go), and closes
-//     what is idle.
-//  2. Send (host_send.go) finds the region of a peer (host_peers.go) and puts the packet into its queue (internal/packetqueue).
-//  3. The writer of the region (host_region.go) sends what is queued by way of a Region.
-//  4. What comes in goes from the readers of the Regions (region_recv.go) to Recv (host_recv.go), which learns from it where to answer.
+//  1. The driver (host_driver.go) takes maps (host_map.go), has regions measured,
+//     chooses the home and moves it (host_home.go), and closes what is idle.
+//  2. Send (host_send.go) finds the region of a peer (host_peers.go) and puts the
+//     packet into its queue (internal/packetqueue).
+//  3. The writer of the region (host_region.go) sends what is queued by way of a
+//     Region.
+//  4. What comes in goes from the readers of the Regions (region_recv.go) to Recv
+//     (host_recv.go), which learns from it where to answer.
 
-// HostConfig says who a Host is and where it learns of regions. Key is required, and one of Map and WatchMap.
+// HostConfig says who a Host is and where it learns of regions. Key is required,
+// and one of Map and WatchMap.
 type HostConfig struct {
 	Key key.Private
 
-	// Map is the DERP map to begin with; it is copied. WatchMap is called once, and calls on with each further map, or an error, until
-	// ctx ends; then it returns. It may be the Watch of a derpmap.Fetcher. Maps are updates as clients get them: without Regions the
-	// regions stay, and without HomeParams those.
+	// Map is the DERP map to begin with; it is copied. WatchMap is called once, and
+	// calls on with each further map, or an error, until ctx ends; then it returns.
+	// It may be the Watch of a derpmap.Fetcher. Maps are updates as clients get
+	// them: without Regions the regions stay, and without HomeParams those.
 	Map      *derpmap.Map
 	WatchMap func(ctx context.Context, on func(*derpmap.Map, error))
 
-	// ReportHome tells the coordination server which region is home, so that others send there. It is called when the home has
-	// changed and we are connected to it, and after each full report. One that fails is repeated, unless there is a newer home.
+	// ReportHome tells the coordination server which region is home, so that others
+	// send there. It is called when the home has changed and we are connected to
+	// it, and after each full report. One that fails is repeated, unless there is a
+	// newer home.
 	ReportHome func(ctx context.Context, home Home) error
 
 	// OnState is told the latest state when it has changed, one call at a time.
 	OnState func(HostState)
 
 	// OnEvent is told the messages that are no packets, by ReadPackets and in its
-	// goroutine. It must return soon, and must not call Close. nil: they are dropped.
+	// goroutine. It must return soon, and must not call Close. nil: they are
+	// dropped.
 	OnEvent func(Message)
 
-	// Tailnet, if it is not empty, puts the nodes of each region into the order for it; see derpmap.Order. Otherwise they are in the
-	// order of the map.
+	// Tailnet, if it is not empty, puts the nodes of each region into the order for
+	// it; see derpmap.Order. Otherwise they are in the order of the map.
 	Tailnet string
 
-	// Base is how to reach relays: all fields count that do not say which relay it is, and as whom.
+	// Base is how to reach relays: all fields count that do not say which relay it
+	// is, and as whom.
 	Base Config
-	// ListenPacket opens the UDP sockets for STUN; network is "udp4" or "udp6". nil: net.ListenConfig.
+	// ListenPacket opens the UDP sockets for STUN; network is "udp4" or "udp6".
+	// nil: net.ListenConfig.
 	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error)
-	// Lookup finds where STUN goes for nodes without addresses in the map; network is "ip4" or "ip6". nil: net.DefaultResolver.
+	// Lookup finds where STUN goes for nodes without addresses in the map; network
+	// is "ip4" or "ip6". nil: net.DefaultResolver.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	Logger *slog.Logger // nil discards
@@ -92,8 +103,10 @@ type HostStats struct {
 	Moves    uint64 // changes of home, the first included
 }
 
-// Host is a peer that can be reached: it measures the regions of a DERP map, stays connected to the one that is its home, and opens
-// others when it sends to peers who live there. One goroutine at a time may call Recv, any number everything else.
+// Host is a peer that can be reached: it measures the regions of a DERP map, stays
+// connected to the one that is its home, and opens others when it sends to peers
+// who live there. One goroutine at a time may call Recv, any number everything
+// else.
 type Host struct {
 	// Set once, by NewHost.
 	cfg     HostConfig
@@ -173,8 +186,9 @@ func (h *Host) start() {
 	}
 }
 
-// Close disconnects from all regions. Calls that wait return ErrClosed. It may be called more than once, and from anywhere but the
-// functions of HostConfig; when it returns, no goroutine is left. It returns nil.
+// Close disconnects from all regions. Calls that wait return ErrClosed. It may be
+// called more than once, and from anywhere but the functions of HostConfig; when it
+// returns, no goroutine is left. It returns nil.
 func (h *Host) Close() error {
 	h.cancel()
 	h.running.Wait()
@@ -192,7 +206,8 @@ func (h *Host) Stats() HostStats {
 	}
 }
 
-// AwaitHome waits until there is a home and we are connected to it, and returns it. It fails when ctx ends, and with ErrClosed.
+// AwaitHome waits until there is a home and we are connected to it, and returns it.
+// It fails when ctx ends, and with ErrClosed.
 func (h *Host) AwaitHome(ctx context.Context) (Home, error) {
 	look := time.NewTicker(homeLook)
 	defer look.Stop()
@@ -212,8 +227,9 @@ func (h *Host) AwaitHome(ctx context.Context) (Home, error) {
 
 const homeLook = 10 * time.Millisecond
 
-// NetworkChanged tells that interfaces, addresses or routes of this host have changed: everything is measured anew, and
-// connections that do not work any more are found soon.
+// NetworkChanged tells that interfaces, addresses or routes of this host have
+// changed: everything is measured anew, and connections that do not work any more
+// are found soon.
 func (h *Host) NetworkChanged() {
 	select {
 	case h.network <- struct{}{}:
@@ -221,7 +237,8 @@ func (h *Host) NetworkChanged() {
 	}
 }
 
-// wakeDriver has the driver look at everything again: a region has changed, or traffic has begun.
+// wakeDriver has the driver look at everything again: a region has changed, or
+// traffic has begun.
 func (h *Host) wakeDriver() {
 	select {
 	case h.changed <- struct{}{}:

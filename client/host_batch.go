@@ -8,9 +8,9 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// SendBatch sends packets in order, each like Send. It never waits. With ErrPacketSize
-// none was taken; a packet with another error does not keep those behind it, and the
-// first such error is returned.
+// SendBatch sends packets in order, each like Send. It never waits. With
+// ErrPacketSize none was taken; a packet with another error does not keep those
+// behind it, and the first such error is returned.
 func (h *Host) SendBatch(packets []Packet) error {
 	for i := range packets {
 		if n := len(packets[i].Data); n > derp.MaxPacket {
@@ -31,14 +31,14 @@ func (h *Host) SendBatch(packets []Packet) error {
 	return failed
 }
 
-// ReadPackets waits for a packet, and returns it with those that have arrived already,
-// as many as there are buffers: bufs[i][:sizes[i]] came from from[i]. The slices are to
-// have the same length. Messages that are no packets go to HostConfig.OnEvent, each
-// before the packets that came in after it.
+// ReadPackets waits for a packet, and returns it with those that have arrived
+// already, as many as there are buffers: bufs[i][:sizes[i]] came from from[i]. The
+// slices are to have the same length. Messages that are no packets go to
+// HostConfig.OnEvent, each before the packets that came in after it.
 //
 // The errors are those of Recv, and come with n = 0; after ErrBufferSize the same
-// packet is returned to the next call with a larger first buffer. ReadPackets stands in
-// Recv's place: only one of them may be called at a time.
+// packet is returned to the next call with a larger first buffer. ReadPackets
+// stands in Recv's place: only one of them may be called at a time.
 func (h *Host) ReadPackets(bufs [][]byte, sizes []int, from []key.Public) (n int, err error) {
 	if len(sizes) != len(bufs) || len(from) != len(bufs) || len(bufs) == 0 {
 		return 0, errors.New("read packets: want as many sizes and senders as buffers, and at least one")

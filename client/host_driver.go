@@ -11,8 +11,8 @@ import (
 	"github.com/detour-relay/detour/internal/measure"
 )
 
-// driver is the goroutine of a Host that decides: which map counts, when to measure, which region is home, what is closed. It never
-// waits for a relay.
+// driver is the goroutine of a Host that decides: which map counts, when to
+// measure, which region is home, what is closed. It never waits for a relay.
 type driver struct {
 	host *Host
 
@@ -105,7 +105,8 @@ func (d *driver) beginReport() {
 	d.host.running.Go(func() { d.measured <- measure.Run(d.host.ctx, means, questions) })
 }
 
-// traffic returns when the Host was last in use. It always is while it has no home to be reached at.
+// traffic returns when the Host was last in use. It always is while it has no home
+// to be reached at.
 func (d *driver) traffic(now time.Time) time.Time {
 	if !d.homeConnected() {
 		return now

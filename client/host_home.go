@@ -9,16 +9,19 @@ import (
 )
 
 const (
-	// moveTime is how long a region has to connect before it is home, and how long the home may be without a connection.
+	// moveTime is how long a region has to connect before it is home, and how long
+	// the home may be without a connection.
 	moveTime = 10 * time.Second
 
-	// A region whose relays answer STUN, but cannot be connected to, is no home for so long; doubled each time.
+	// A region whose relays answer STUN, but cannot be connected to, is no home for
+	// so long; doubled each time.
 	firstDown = time.Minute
 	lastDown  = 16 * time.Minute
 )
 
-// homekeeper moves the home from one region to another. A region is connected to before it becomes home, and the one before is let
-// go afterwards; so nobody who knows only the old home loses us meanwhile.
+// homekeeper moves the home from one region to another. A region is connected to
+// before it becomes home, and the one before is let go afterwards; so nobody who
+// knows only the old home loses us meanwhile.
 type homekeeper struct {
 	home   Home             // Region 0: none yet
 	wanted int              // the region to be home; 0: none
@@ -29,7 +32,8 @@ type homekeeper struct {
 	lot    uint64           // for when nothing can be measured
 }
 
-// downtime is of a region whose relays cannot be connected to, although they may answer STUN.
+// downtime is of a region whose relays cannot be connected to, although they may
+// answer STUN.
 type downtime struct {
 	until time.Time
 	times int
@@ -54,7 +58,8 @@ func (d *driver) want(region int, found Home, now time.Time) {
 	d.host.openHome(region)
 }
 
-// wantOnly wants the only region that can be home, if there is but one: it need not be measured first.
+// wantOnly wants the only region that can be home, if there is but one: it need not
+// be measured first.
 func (d *driver) wantOnly() {
 	var can []int
 	for i := range d.regions {
@@ -102,7 +107,8 @@ func (d *driver) moveHome() {
 	}
 }
 
-// giveUp notes that the wanted region cannot be connected to, and has the home chosen anew. The region is tried all the same.
+// giveUp notes that the wanted region cannot be connected to, and has the home
+// chosen anew. The region is tried all the same.
 func (d *driver) giveUp(now time.Time) {
 	before := d.down[d.wanted]
 	if now.Before(before.until) {
@@ -115,7 +121,8 @@ func (d *driver) giveUp(now time.Time) {
 	d.host.log.Warn("no relay of the region can be reached; another becomes home if it answers", "region", d.wanted)
 }
 
-// eligible leaves out the regions that cannot be connected to, but only if others answer: if none does, the trouble is here.
+// eligible leaves out the regions that cannot be connected to, but only if others
+// answer: if none does, the trouble is here.
 func (d *driver) eligible(latency map[int]time.Duration, now time.Time) []home.Region {
 	up := slices.DeleteFunc(slices.Clone(d.regions), func(r home.Region) bool { return now.Before(d.down[r.ID].until) })
 	for i := range up {
@@ -142,7 +149,8 @@ func (d *driver) homeConnected() bool {
 	return r != nil && r.connected()
 }
 
-// untilDeadline returns when keepHome has something to do, if nothing happens before.
+// untilDeadline returns when keepHome has something to do, if nothing happens
+// before.
 func (d *driver) untilDeadline(now time.Time) time.Duration {
 	if d.wanted == 0 || d.apart.IsZero() || now.Before(d.down[d.wanted].until) {
 		return time.Minute
@@ -164,8 +172,8 @@ func (h *Host) region(id int) *hostRegion {
 	return h.regions[id]
 }
 
-// setHome tells all relays whether they are home; 0: none is. The home before stays open for a while, for those who have not
-// heard of the new one.
+// setHome tells all relays whether they are home; 0: none is. The home before stays
+// open for a while, for those who have not heard of the new one.
 func (h *Host) setHome(id int) {
 	h.mu.Lock()
 	before := h.regions[h.homeID]

@@ -46,7 +46,8 @@ func (w *world) keepSending(h *Host, to key.Public) {
 	})
 }
 
-// A home that another region has overtaken is left only once we are connected there, and stays reachable for a while.
+// A home that another region has overtaken is left only once we are connected
+// there, and stays reachable for a while.
 func TestHomeMovesWithoutLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 40)
@@ -80,7 +81,8 @@ func TestHomeMovesWithoutLoss(t *testing.T) {
 	})
 }
 
-// A region that answers STUN but lets nobody connect does not become home, and does when it works again.
+// A region that answers STUN but lets nobody connect does not become home, and does
+// when it works again.
 func TestHomeIsNotMovedToDeadRelays(t *testing.T) {
 	for name, fault := range map[string]func(*worldRelay) *atomic.Bool{
 		"refuses":  func(r *worldRelay) *atomic.Bool { return &r.dead },
@@ -110,7 +112,8 @@ func TestHomeIsNotMovedToDeadRelays(t *testing.T) {
 	}
 }
 
-// Whether there is traffic or not, a peer whose home region dies has another within half a minute.
+// Whether there is traffic or not, a peer whose home region dies has another within
+// half a minute.
 func TestHomeRegionDies(t *testing.T) {
 	for name, alsoSTUN := range map[string]bool{"with its STUN": true, "but answers STUN": false} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +135,8 @@ func TestHomeRegionDies(t *testing.T) {
 	}
 }
 
-// With UDP blocked, regions are timed over HTTPS; with nothing to measure by, there is a home all the same.
+// With UDP blocked, regions are timed over HTTPS; with nothing to measure by, there
+// is a home all the same.
 func TestHomeWithoutUDP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, -1, -1)
@@ -148,7 +152,8 @@ func TestHomeWithoutUDP(t *testing.T) {
 	})
 }
 
-// A host without a network tries again and again, but not often, and finds home when the network is there.
+// A host without a network tries again and again, but not often, and finds home
+// when the network is there.
 func TestNothingAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 30)
@@ -190,7 +195,8 @@ func TestOnlyRegion(t *testing.T) {
 	})
 }
 
-// A coordination server that cannot be told, or takes its time, holds nothing up, and hears of the newest home.
+// A coordination server that cannot be told, or takes its time, holds nothing up,
+// and hears of the newest home.
 func TestReportHomeIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 40)
@@ -219,7 +225,8 @@ func TestReportHomeIsRepeated(t *testing.T) {
 	})
 }
 
-// Maps come and go: what has not changed is not touched, what has is replaced without loss.
+// Maps come and go: what has not changed is not touched, what has is replaced
+// without loss.
 func TestMapChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 40)

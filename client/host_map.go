@@ -23,8 +23,9 @@ func (h *Host) offerMap(m *derpmap.Map, err error) {
 	}
 }
 
-// takeMap goes over to another map, which is the driver's from now on. Regions that are open and whose definition has changed are
-// replaced, those that are gone are closed.
+// takeMap goes over to another map, which is the driver's from now on. Regions that
+// are open and whose definition has changed are replaced, those that are gone are
+// closed.
 func (d *driver) takeMap(update *derpmap.Map) {
 	m := derpmap.Update(d.given, update)
 	d.given = m
@@ -47,7 +48,8 @@ func (d *driver) takeMap(update *derpmap.Map) {
 	d.wantOnly()
 }
 
-// redefine makes the regions of m those of the Host, and returns the IDs of those that have changed or gone.
+// redefine makes the regions of m those of the Host, and returns the IDs of those
+// that have changed or gone.
 func (h *Host) redefine(m *derpmap.Map) (changed []int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -69,7 +71,8 @@ func (h *Host) redefine(m *derpmap.Map) (changed []int) {
 	return changed
 }
 
-// replaceLocked puts a region with the new definition into the place of one that is open.
+// replaceLocked puts a region with the new definition into the place of one that is
+// open.
 func (h *Host) replaceLocked(old *hostRegion) {
 	delete(h.regions, old.id)
 	delete(h.ending, old.id) // the two may overlap, so that nothing is lost

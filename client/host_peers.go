@@ -2,10 +2,12 @@ package client
 
 import "github.com/detour-relay/detour/key"
 
-// maxLearned bounds how many peers are remembered only because packets came from them: a relay can make up any number.
+// maxLearned bounds how many peers are remembered only because packets came from
+// them: a relay can make up any number.
 const maxLearned = 1 << 14
 
-// peers is where the peers of a Host can be reached (spec section 10.2). It is guarded by Host.mu.
+// peers is where the peers of a Host can be reached (spec section 10.2). It is
+// guarded by Host.mu.
 type peers struct {
 	all     map[key.Public]peer
 	learned int // of all, those whose home nobody has told
@@ -36,7 +38,8 @@ func (t *peers) setHome(k key.Public, home int) {
 	}
 }
 
-// heardIn notes where a packet of the peer came in, and reports whether that is news.
+// heardIn notes where a packet of the peer came in, and reports whether that is
+// news.
 func (t *peers) heardIn(k key.Public, r *hostRegion) bool {
 	p, known := t.all[k]
 	breaks := r.breaks.Load()
@@ -94,7 +97,8 @@ func (t *peers) forgetRegion(r *hostRegion) {
 	}
 }
 
-// reachable reports whether the connection that a packet of the peer came in on is still there.
+// reachable reports whether the connection that a packet of the peer came in on is
+// still there.
 func (p *peer) reachable() bool {
 	return p.heard != nil && p.breaks == p.heard.breaks.Load() && p.heard.ctx.Err() == nil
 }

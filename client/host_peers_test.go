@@ -14,7 +14,8 @@ func numbered(n int) (k key.Public) {
 	return k
 }
 
-// A relay that makes up senders costs bounded memory, and no peer whose home is known.
+// A relay that makes up senders costs bounded memory, and no peer whose home is
+// known.
 func TestLearnedPeersAreBounded(t *testing.T) {
 	t1 := peers{all: make(map[key.Public]peer)}
 	r := &hostRegion{ctx: context.Background()}

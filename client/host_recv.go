@@ -6,8 +6,10 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// Recv waits for the next message from any region, like Region.Recv; Message.Region says where it came in. The only errors are
-// ErrBufferSize and ErrClosed. Somebody has to call it all the time: who does not, stops the reading, and is not told of peers.
+// Recv waits for the next message from any region, like Region.Recv; Message.Region
+// says where it came in. The only errors are ErrBufferSize and ErrClosed. Somebody
+// has to call it all the time: who does not, stops the reading, and is not told of
+// peers.
 func (h *Host) Recv(buf []byte) (Message, error) {
 	msg, tag, err := recvFrom(h.recvQueue, buf)
 	if err != nil {
@@ -35,7 +37,8 @@ type lastHeard struct {
 	breaks uint64
 }
 
-// heardFrom learns where a peer can be answered. One after the other, most packets come from the same.
+// heardFrom learns where a peer can be answered. One after the other, most packets
+// come from the same.
 func (h *Host) heardFrom(k key.Public, r *hostRegion) {
 	is := lastHeard{k, r, r.breaks.Load()}
 	if is == h.lastHeard {
@@ -78,7 +81,8 @@ func (h *Host) wakeIfAsleep() {
 	}
 }
 
-// lastTraffic returns when a packet was last sent or received. It is for the driver.
+// lastTraffic returns when a packet was last sent or received. It is for the
+// driver.
 func (h *Host) lastTraffic() time.Time {
 	if h.received.Swap(false) {
 		h.sentAt.Store(int64(h.now()))

@@ -18,13 +18,14 @@ const (
 
 	lingerWriter = 5 * time.Second // for more to send
 
-	// retireTime is how long a region whose definition has changed is kept for what still comes in, at most.
+	// retireTime is how long a region whose definition has changed is kept for what
+	// still comes in, at most.
 	retireTime = 10 * time.Second
 	retireLook = 100 * time.Millisecond
 )
 
-// hostRegion is a region that a Host is connected to, or connecting. Besides the goroutines of its Region it has a writer while
-// there is something to send.
+// hostRegion is a region that a Host is connected to, or connecting. Besides the
+// goroutines of its Region it has a writer while there is something to send.
 type hostRegion struct {
 	// Set once.
 	id     int
@@ -47,7 +48,8 @@ type hostRegion struct {
 	batch     []Packet // owned by the writer
 }
 
-// newHostRegion returns a region that is not started, and an error if none of its nodes can be used.
+// newHostRegion returns a region that is not started, and an error if none of its
+// nodes can be used.
 func (h *Host) newHostRegion(def *derpmap.Region, id int, isHome bool) (*hostRegion, error) {
 	r := &hostRegion{
 		id: id, host: h, def: def,
@@ -99,7 +101,8 @@ func (r *hostRegion) setHome(isHome bool) {
 	}
 }
 
-// begin connects, once before is closed, if that is not nil. Everything ends with the context.
+// begin connects, once before is closed, if that is not nil. Everything ends with
+// the context.
 func (r *hostRegion) begin(before <-chan struct{}) {
 	r.host.running.Add(1)
 	context.AfterFunc(r.ctx, r.end)
@@ -174,7 +177,8 @@ func (r *hostRegion) send(region *Region, b *packetqueue.Batch) error {
 	return region.SendBatch(r.batch)
 }
 
-// awaitArrival waits for a connection, and reports whether there is something left to send over it.
+// awaitArrival waits for a connection, and reports whether there is something left
+// to send over it.
 func (r *hostRegion) awaitArrival(b *packetqueue.Batch) bool {
 	oldest := time.NewTimer(packetqueue.MaxAge - (r.host.now() - b.Since()))
 	defer oldest.Stop()

@@ -15,7 +15,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// A region that cannot be connected to keeps nobody waiting: not who sends there, and not the other regions.
+// A region that cannot be connected to keeps nobody waiting: not who sends there,
+// and not the other regions.
 func TestBadRegionHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 40, 50)

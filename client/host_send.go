@@ -7,19 +7,23 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// SetPeerHome tells which region is the home of a peer, as the coordination server says; 0: not known.
+// SetPeerHome tells which region is the home of a peer, as the coordination server
+// says; 0: not known.
 func (h *Host) SetPeerHome(peer key.Public, region int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.peers.setHome(peer, region)
 }
 
-// Send sends a packet to a peer. It never waits: the packet is copied into the queue of a region, which drops what waited longest
-// when it is full, and what waited for 5 s. It goes to the peer's home region if we are connected to that; otherwise to where a packet
-// of the peer came in last, if that connection lasts; otherwise a connection to its home region is opened. Of a peer
-// whose home nobody has told, it is assumed to be our own.
+// Send sends a packet to a peer. It never waits: the packet is copied into the
+// queue of a region, which drops what waited longest when it is full, and what
+// waited for 5 s. It goes to the peer's home region if we are connected to that;
+// otherwise to where a packet of the peer came in last, if that connection lasts;
+// otherwise a connection to its home region is opened. Of a peer whose home nobody
+// has told, it is assumed to be our own.
 //
-// Packets to one peer stay in order while its region stays the same. The error is ErrPacketSize, ErrNoRegion or ErrClosed.
+// Packets to one peer stay in order while its region stays the same. The error is
+// ErrPacketSize, ErrNoRegion or ErrClosed.
 func (h *Host) Send(peer key.Public, packet []byte) error {
 	if len(packet) > derp.MaxPacket {
 		return sizeError(len(packet))
@@ -71,7 +75,8 @@ func (h *Host) wayLocked(k key.Public) (r *hostRegion, toOpen int) {
 	return h.regions[h.homeID], h.homeID
 }
 
-// open returns the region with that ID, connecting to it unless it is open; nil: the map has none that could be used.
+// open returns the region with that ID, connecting to it unless it is open; nil:
+// the map has none that could be used.
 func (h *Host) open(id int) *hostRegion {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Two peers that know nothing of each other but the key meet in the region that is nearest to both.
+// Two peers that know nothing of each other but the key meet in the region that is
+// nearest to both.
 func TestNodesMeetAtHome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 20, 5, 90)
@@ -38,7 +39,8 @@ func TestNodesMeetAtHome(t *testing.T) {
 	})
 }
 
-// The home of a peer is opened when something is sent there, answers need nobody to tell where, and what is idle is closed.
+// The home of a peer is opened when something is sent there, answers need nobody to
+// tell where, and what is idle is closed.
 func TestHostOpensAndClosesRegions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 5)

@@ -8,9 +8,10 @@ import (
 	"github.com/detour-relay/detour/internal/measure"
 )
 
-// Latency returns how long a relay takes to answer an HTTP request over a connection that is already there, without what
-// connecting takes (spec section 9.4). It is for where UDP is blocked and STUN cannot tell. It needs no Key. Without a deadline of
-// ctx it takes at most 10 s.
+// Latency returns how long a relay takes to answer an HTTP request over a
+// connection that is already there, without what connecting takes (spec section
+// 9.4). It is for where UDP is blocked and STUN cannot tell. It needs no Key.
+// Without a deadline of ctx it takes at most 10 s.
 func Latency(ctx context.Context, cfg Config) (time.Duration, error) {
 	t, err := newTarget(cfg)
 	if err != nil {

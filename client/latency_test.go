@@ -17,7 +17,8 @@ import (
 
 const latencyAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
-// answering is the script of a relay that reads a request and says something, and then nothing until the connection ends.
+// answering is the script of a relay that reads a request and says something, and
+// then nothing until the connection ends.
 func answering(text string) func(*side) {
 	return func(s *side) {
 		if _, ok := s.request(); ok && s.write([]byte(text)) {

@@ -20,18 +20,21 @@ type NetcheckConfig struct {
 
 	// Base is how to reach relays: its DialContext, Proxy and RootCAs count.
 	Base Config
-	// ListenPacket opens the UDP sockets for STUN; network is "udp4" or "udp6". nil: net.ListenConfig.
+	// ListenPacket opens the UDP sockets for STUN; network is "udp4" or "udp6".
+	// nil: net.ListenConfig.
 	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error)
-	// Lookup finds where STUN goes for nodes without addresses in the map; network is "ip4" or "ip6". nil: net.DefaultResolver.
+	// Lookup finds where STUN goes for nodes without addresses in the map; network
+	// is "ip4" or "ip6". nil: net.DefaultResolver.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	NoUDP      bool // as if UDP were blocked: only HTTPS
 	AllRegions bool // wait for all regions, instead of only a moment longer than for the nearest three
 }
 
-// Netcheck measures all regions once and tells which one would be home. It takes at most 5 s, of which STUN gets the first 3 and what
-// is left is for HTTPS if no STUN answer came. That nothing answers is no error; it fails for a map without regions, and when ctx
-// ends.
+// Netcheck measures all regions once and tells which one would be home. It takes at
+// most 5 s, of which STUN gets the first 3 and what is left is for HTTPS if no STUN
+// answer came. That nothing answers is no error; it fails for a map without
+// regions, and when ctx ends.
 func Netcheck(ctx context.Context, cfg NetcheckConfig) (Home, error) {
 	if cfg.Map == nil || len(cfg.Map.IDs()) == 0 {
 		return Home{}, errors.New("netcheck: the map has no regions")
@@ -69,8 +72,8 @@ func unusable(r *derpmap.Region, base Config) error {
 	return cmp.Or(failed, measure.ErrNoRelay)
 }
 
-// timeRegions returns what times a region of the map over HTTPS, at the first of its
-// relays that answers.
+// timeRegions returns what times a region of the map over HTTPS, at the first of
+// its relays that answers.
 func timeRegions(m *derpmap.Map, base Config) func(context.Context, int) (time.Duration, error) {
 	return measure.TimeRegions(m, func(ctx context.Context, n *derpmap.Node) (time.Duration, error) {
 		cfg := base.AtNode(n)

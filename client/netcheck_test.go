@@ -35,7 +35,8 @@ func startSTUN(t *testing.T) int {
 	return int(r.Addr().Port())
 }
 
-// startFarSTUN is startSTUN for one that takes a while, and sees all under the same other address.
+// startFarSTUN is startSTUN for one that takes a while, and sees all under the same
+// other address.
 func startFarSTUN(t *testing.T, takes time.Duration) int {
 	t.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -66,7 +67,8 @@ func startFarSTUN(t *testing.T, takes time.Duration) int {
 	return conn.LocalAddr().(*net.UDPAddr).Port
 }
 
-// stunRegions are regions from 1 with nodes that answer STUN on these ports of loopback.
+// stunRegions are regions from 1 with nodes that answer STUN on these ports of
+// loopback.
 func stunRegions(ports ...int) *derpmap.Map {
 	m := &derpmap.Map{Regions: make(map[int]*derpmap.Region)}
 	for i, port := range ports {
@@ -241,7 +243,8 @@ func TestDERPLatency(t *testing.T) {
 	}
 }
 
-// A region's time is not used up by relays that hang: the next one is tried meanwhile.
+// A region's time is not used up by relays that hang: the next one is tried
+// meanwhile.
 func TestRegionIsTimedPastHangingRelays(t *testing.T) {
 	a := newAuthority(t)
 	https := func(script func(*side)) *testRelay {

@@ -17,7 +17,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// testProxy answers CONNECT requests with a fixed text, and if that is a 200, passes everything on to relay.
+// testProxy answers CONNECT requests with a fixed text, and if that is a 200,
+// passes everything on to relay.
 type testProxy struct {
 	listener net.Listener
 	mu       sync.Mutex
@@ -82,7 +83,8 @@ func (p *testProxy) serve(conn net.Conn, answer string, relay *testRelay) {
 	wg.Wait()
 }
 
-// use makes cfg go through the proxy, under the URL that the environment would give.
+// use makes cfg go through the proxy, under the URL that the environment would
+// give.
 func (p *testProxy) use(t *testing.T, cfg *Config, proxyURL string) {
 	t.Helper()
 	parsed, err := url.Parse(proxyURL)

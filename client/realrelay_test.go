@@ -35,7 +35,8 @@ func startEngine(t *testing.T) *testRelay {
 	})
 }
 
-// Two peers lose the relay they are on without warning, and go on through the next one.
+// Two peers lose the relay they are on without warning, and go on through the next
+// one.
 func TestTrafficResumesAfterKill(t *testing.T) {
 	relays := []*testRelay{startEngine(t), startEngine(t), startEngine(t)}
 	region := func() (*Region, key.Public) {

@@ -22,7 +22,8 @@ type RelayConfig struct {
 type RegionConfig struct {
 	Nodes []RelayConfig // in order of preference; all have the same Key
 
-	// OnState is told every change of State, one at a time and in order. It must return soon, and must not call Close.
+	// OnState is told every change of State, one at a time and in order. It must
+	// return soon, and must not call Close.
 	OnState func(RegionState)
 }
 
@@ -45,8 +46,8 @@ type RegionStats struct {
 	Unread          uint64 // received messages dropped because Recv was not called for many connections long
 }
 
-// Region stays connected to one of several relays. It reconnects by itself until Close. One goroutine at a time may call
-// Recv, any number everything else.
+// Region stays connected to one of several relays. It reconnects by itself until
+// Close. One goroutine at a time may call Recv, any number everything else.
 type Region struct {
 	// Set once, by NewRegion.
 	relays  []*regionRelay
@@ -90,8 +91,8 @@ func NewRegion(cfg RegionConfig) (*Region, error) {
 	return newRegion(cfg, nil, nil)
 }
 
-// newRegion makes a Region that puts what it receives into a queue, marked with a tag;
-// nil: into its own.
+// newRegion makes a Region that puts what it receives into a queue, marked with a
+// tag; nil: into its own.
 func newRegion(cfg RegionConfig, queue *recvQueue, tag any) (*Region, error) {
 	if len(cfg.Nodes) == 0 {
 		return nil, errors.New("region: no nodes")
@@ -134,7 +135,8 @@ func newRegionRelay(index int, n, first RelayConfig) (*regionRelay, error) {
 // State returns the state of now. It never waits.
 func (r *Region) State() RegionState { return *r.state.Load() }
 
-// Heard returns when anything came in last from a relay of the region; zero: never. It never waits.
+// Heard returns when anything came in last from a relay of the region; zero: never.
+// It never waits.
 func (r *Region) Heard() time.Time {
 	if since := r.heard.Load(); since != 0 {
 		return r.born.Add(time.Duration(since))
@@ -142,8 +144,9 @@ func (r *Region) Heard() time.Time {
 	return time.Time{}
 }
 
-// NetworkChanged tells that interfaces, addresses or routes of this host have changed: a connection that does not work any more is
-// found within 3 s, and where there is none, it is tried again at once.
+// NetworkChanged tells that interfaces, addresses or routes of this host have
+// changed: a connection that does not work any more is found within 3 s, and where
+// there is none, it is tried again at once.
 func (r *Region) NetworkChanged() {
 	select {
 	case r.nudged <- struct{}{}:
@@ -162,8 +165,8 @@ func (r *Region) Stats() RegionStats {
 	}
 }
 
-// SetPreferred says whether the region is our home, to this relay and to those that we connect to later. Config.Preferred
-// of the first node is where it begins.
+// SetPreferred says whether the region is our home, to this relay and to those that
+// we connect to later. Config.Preferred of the first node is where it begins.
 func (r *Region) SetPreferred(preferred bool) {
 	r.preferred.Store(preferred)
 	if s := r.current.Load(); s != nil {
@@ -171,8 +174,9 @@ func (r *Region) SetPreferred(preferred bool) {
 	}
 }
 
-// Close disconnects. Calls that wait return ErrClosed. It may be called from anywhere but OnState, more than once; when it
-// returns, no goroutine is left. It returns nil.
+// Close disconnects. Calls that wait return ErrClosed. It may be called from
+// anywhere but OnState, more than once; when it returns, no goroutine is left. It
+// returns nil.
 func (r *Region) Close() error {
 	r.cancel()
 	r.running.Wait()

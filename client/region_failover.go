@@ -14,8 +14,9 @@ const (
 	tcpTimeout     = 1500 * time.Millisecond // for each TCP connection of an attempt (spec section 7.2)
 	attemptTimeout = 5 * time.Second         // from the beginning until a node has admitted us
 
-	// The next node is tried as well after this time or twice what it took last time, so that a node that swallows packets
-	// costs little, and a long way does not mean a login at every node.
+	// The next node is tried as well after this time or twice what it took last
+	// time, so that a node that swallows packets costs little, and a long way does
+	// not mean a login at every node.
 	hedgeMin = 250 * time.Millisecond
 	hedgeMax = tcpTimeout
 
@@ -33,9 +34,11 @@ var errAttempt = fmt.Errorf("not admitted within %v", attemptTimeout)
 //
 //  1. connect tries the nodes until one has admitted us,
 //  2. adopt makes its connection the one that packets are sent on,
-//  3. hold waits until that breaks, until its relay says that it restarts, or until it falls silent,
-//  4. and all begins again, in the latter two cases with the old connection still in use until the next is adopted. If a
-//     relay that fell silent speaks again before that, everything stays as it was.
+//  3. hold waits until that breaks, until its relay says that it restarts, or until
+//     it falls silent,
+//  4. and all begins again, in the latter two cases with the old connection still
+//     in use until the next is adopted. If a relay that fell silent speaks again
+//     before that, everything stays as it was.
 type keeper struct {
 	leaving    *session // still connected, but its relay restarts or has fallen silent
 	suspecting bool     // the latter
@@ -63,8 +66,8 @@ func (r *Region) keep() {
 	r.setState(r.disconnected(ErrClosed))
 }
 
-// connect tries until it succeeds, or until a relay that fell silent speaks again, whose session is returned then. It returns nil if
-// the Region was closed.
+// connect tries until it succeeds, or until a relay that fell silent speaks again,
+// whose session is returned then. It returns nil if the Region was closed.
 func (r *Region) connect() *session {
 	k := &r.keeper
 	for r.pause() {
@@ -86,7 +89,8 @@ func (r *Region) connect() *session {
 	return nil
 }
 
-// pause waits before the next round as long as past failures ask for. It returns false if the Region was closed.
+// pause waits before the next round as long as past failures ask for. It returns
+// false if the Region was closed.
 func (r *Region) pause() bool {
 	wait := r.keeper.backoff(time.Now(), rand.Float64())
 	if wait == 0 {
@@ -106,7 +110,8 @@ func (r *Region) pause() bool {
 	return true
 }
 
-// backoff returns how long to wait; random is between 0 and 1. The first failure is followed by another try at once.
+// backoff returns how long to wait; random is between 0 and 1. The first failure is
+// followed by another try at once.
 func (k *keeper) backoff(now time.Time, random float64) time.Duration {
 	n := time.Duration(min(k.failures+k.flaps, 1000))
 	if n <= 1 {
@@ -119,7 +124,8 @@ func (k *keeper) backoff(now time.Time, random float64) time.Duration {
 	return time.Duration(float64(wait) * (0.5 + random))
 }
 
-// order returns the nodes as configured, but those last that recently broke a connection as soon as they had made it.
+// order returns the nodes as configured, but those last that recently broke a
+// connection as soon as they had made it.
 func (r *Region) order(now time.Time) []*regionRelay {
 	var first, last []*regionRelay
 	for _, n := range r.relays {
@@ -137,8 +143,8 @@ type outcome struct {
 	err     error
 }
 
-// race tries relays in order: the next one once an attempt has failed, or is slow. The
-// first that admits us is returned, and the others are given up.
+// race tries relays in order: the next one once an attempt has failed, or is slow.
+// The first that admits us is returned, and the others are given up.
 func (r *Region) race(relays []*regionRelay) (*session, error) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	defer cancel()
@@ -210,7 +216,8 @@ func withTCPTimeout(dial reach.DialFunc) reach.DialFunc {
 	}
 }
 
-// adopt makes s the connection that packets are sent on. The one that it replaces is let go gently.
+// adopt makes s the connection that packets are sent on. The one that it replaces
+// is let go gently.
 func (r *Region) adopt(s *session) {
 	k := &r.keeper
 	k.took = s.took

@@ -16,8 +16,9 @@ const (
 // restart is what a relay says of its restart.
 type restart struct{ reconnectIn, tryFor time.Duration }
 
-// prepareHandover waits until the relay wants us to reconnect. The nodes are then tried in the usual order, the one that
-// restarts among them: if it is upgraded, the process that takes over has its listener already; if it goes away, it refuses
+// prepareHandover waits until the relay wants us to reconnect. The nodes are then
+// tried in the usual order, the one that restarts among them: if it is upgraded,
+// the process that takes over has its listener already; if it goes away, it refuses
 // us at once. Packets travel on the old connection until there is a new one.
 func (r *Region) prepareHandover(s *session, notice restart) {
 	timer := time.NewTimer(min(notice.reconnectIn, maxReconnectIn))
@@ -35,7 +36,8 @@ func (r *Region) prepareHandover(s *session, notice restart) {
 	}
 }
 
-// leavingDone returns what tells of the end of the connection that is being replaced, and nil if there is none.
+// leavingDone returns what tells of the end of the connection that is being
+// replaced, and nil if there is none.
 func (k *keeper) leavingDone() <-chan struct{} {
 	if k.leaving == nil {
 		return nil
@@ -43,9 +45,10 @@ func (k *keeper) leavingDone() <-chan struct{} {
 	return k.leaving.conn.done
 }
 
-// release lets go of a connection that is not sent on any more: first those who are still sending on it finish, then a
-// Pong says that the relay has taken in all of it; what still comes in is received until the relay ends the connection, or
-// for a time that is long enough for what was under way.
+// release lets go of a connection that is not sent on any more: first those who are
+// still sending on it finish, then a Pong says that the relay has taken in all of
+// it; what still comes in is received until the relay ends the connection, or for a
+// time that is long enough for what was under way.
 func (r *Region) release(s *session) {
 	defer s.conn.Close()
 	linger := time.NewTimer(lingerTime)

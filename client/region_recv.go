@@ -1,17 +1,17 @@
 package client
 
 // What comes in takes this way: the reader of each connection puts what has arrived
-// with one read of the socket into a chunk, chunks go through a queue, and Recv takes
-// messages out of them. A reader that has no free chunk waits, so the relay is slowed
-// down by TCP as if Recv were called on the connection itself.
+// with one read of the socket into a chunk, chunks go through a queue, and Recv
+// takes messages out of them. A reader that has no free chunk waits, so the relay
+// is slowed down by TCP as if Recv were called on the connection itself.
 
 const chunksPerSession = 2
 
 // Recv waits for the next message from any relay of the region, like Conn.Recv: a
-// packet is put into buf, and after ErrBufferSize the same packet is returned to the
-// next call with a larger buffer. The only other error is ErrClosed. Each connection
-// begins with MessageServerInfo. KeepAlives and Pongs are not passed on. While one
-// relay hands over to another, packets of both come in any order.
+// packet is put into buf, and after ErrBufferSize the same packet is returned to
+// the next call with a larger buffer. The only other error is ErrClosed. Each
+// connection begins with MessageServerInfo. KeepAlives and Pongs are not passed on.
+// While one relay hands over to another, packets of both come in any order.
 func (r *Region) Recv(buf []byte) (Message, error) {
 	msg, _, err := recvFrom(r.recvQueue, buf)
 	return msg, err
@@ -49,8 +49,8 @@ func (r *Region) read(s *session) {
 	}
 }
 
-// pass puts what has arrived into the queue; before anything else ServerInfo, which has
-// arrived already. It returns false if the connection has ended.
+// pass puts what has arrived into the queue; before anything else ServerInfo, which
+// has arrived already. It returns false if the connection has ended.
 func (r *Region) pass(s *session, first bool) bool {
 	c := s.takeFree()
 	if c == nil {
@@ -88,8 +88,8 @@ func (s *session) takeFree() *chunk {
 	}
 }
 
-// note takes in what a message says of the connection, and reports whether the caller
-// of Recv wants to know it.
+// note takes in what a message says of the connection, and reports whether the
+// caller of Recv wants to know it.
 func (s *session) note(msg *Message) (keep bool) {
 	switch msg.Kind {
 	case MessagePacket:

@@ -19,7 +19,8 @@ type session struct {
 
 	restarting chan restart // gets at most one
 
-	// Those who are sending. idle is closed when there are none and there will be none.
+	// Those who are sending. idle is closed when there are none and there will be
+	// none.
 	senders  atomic.Int64
 	replaced atomic.Bool
 	idle     chan struct{}
@@ -54,8 +55,9 @@ func newSession(conn *Conn, r *Region, n *regionRelay, info derp.ServerInfo, pre
 	return s
 }
 
-// enter returns the session to send on, until leave, or nil if there is none. A session that was replaced gets no new
-// senders, since everyone looks again after having been counted.
+// enter returns the session to send on, until leave, or nil if there is none. A
+// session that was replaced gets no new senders, since everyone looks again after
+// having been counted.
 func (r *Region) enter() *session {
 	for {
 		s := r.current.Load()
@@ -76,7 +78,8 @@ func (s *session) leave() {
 	}
 }
 
-// sent returns what is closed when the senders of a session that was replaced are done.
+// sent returns what is closed when the senders of a session that was replaced are
+// done.
 func (s *session) sent() <-chan struct{} {
 	s.senders.Add(1)
 	s.replaced.Store(true)
@@ -84,7 +87,8 @@ func (s *session) sent() <-chan struct{} {
 	return s.idle
 }
 
-// tellPreferred tells the relay if it knows otherwise. It does not wait: the keeper repeats what could not be told.
+// tellPreferred tells the relay if it knows otherwise. It does not wait: the keeper
+// repeats what could not be told.
 func (s *session) tellPreferred(preferred *atomic.Bool) {
 	s.toldMu.Lock()
 	defer s.toldMu.Unlock()

@@ -129,7 +129,8 @@ func TestSilentFailoverFreesSenders(t *testing.T) {
 	}
 }
 
-// stallable is a relay that can be stopped for a while: it answers later then, and nobody can connect.
+// stallable is a relay that can be stopped for a while: it answers later then, and
+// nobody can connect.
 type stallable struct {
 	Config
 	stalled atomic.Bool
@@ -175,7 +176,8 @@ func (w *stallable) echo(s *side) {
 	}
 }
 
-// A network that stops for some seconds does not make us leave our relay, but makes the timeout longer.
+// A network that stops for some seconds does not make us leave our relay, but makes
+// the timeout longer.
 func TestFalseAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newStallable(t), newStallable(t)
@@ -258,7 +260,8 @@ func TestSilentFailoverToTheSameRelay(t *testing.T) {
 	})
 }
 
-// After a change of the network a dead connection is found at once, also if nothing is sent, and one that works stays.
+// After a change of the network a dead connection is found at once, also if nothing
+// is sent, and one that works stays.
 func TestNetworkChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := regionOf(t, pipeRelay(t, func(s *side) {

@@ -95,7 +95,8 @@ func TestRegionConfigRefused(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with a node, the next one is used, and is told which one we would rather be on.
+// Whatever is wrong with a node, the next one is used, and is told which one we
+// would rather be on.
 func TestFailover(t *testing.T) {
 	for name, first := range map[string]func(*testing.T) Config{
 		"TCP refused": func(*testing.T) Config { return deadNode() },
@@ -178,7 +179,8 @@ func TestAllNodesDead(t *testing.T) {
 	})
 }
 
-// A relay that ends each connection at once is not stormed, and gives way to another one.
+// A relay that ends each connection at once is not stormed, and gives way to
+// another one.
 func TestFlappingRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logins atomic.Int64
@@ -196,7 +198,8 @@ func TestFlappingRelay(t *testing.T) {
 	})
 }
 
-// After a break the same node is tried first; when it swallows packets, the next takes over soon.
+// After a break the same node is tried first; when it swallows packets, the next
+// takes over soon.
 func TestReconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dead atomic.Bool
@@ -249,7 +252,8 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
-// A relay that is silent and answers no Ping is left, but not one that we do not listen to.
+// A relay that is silent and answers no Ping is left, but not one that we do not
+// listen to.
 func TestRegionFindsSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := regionOf(t, pipeRelay(t, idle), pipeRelay(t, echoing))
@@ -347,7 +351,8 @@ func TestRegionBufferSize(t *testing.T) {
 	}
 }
 
-// A sender that a stalled relay keeps waiting is free when the Region or the connection ends.
+// A sender that a stalled relay keeps waiting is free when the Region or the
+// connection ends.
 func TestRegionStalledRelay(t *testing.T) {
 	stop := make(chan struct{})
 	var came atomic.Int32
@@ -420,7 +425,8 @@ func TestRegionCloseAtEveryMoment(t *testing.T) {
 	}
 }
 
-// recorder is a relay that notes the numbers in the packets it gets, and sends numbers of its own.
+// recorder is a relay that notes the numbers in the packets it gets, and sends
+// numbers of its own.
 type recorder struct {
 	mu    sync.Mutex
 	got   map[uint64]bool
@@ -463,7 +469,8 @@ func (c *recorder) serve(s *side) (count int) {
 	}
 }
 
-// Relays that restart, one after the other, get every packet of a stream that never pauses, and so does its receiver.
+// Relays that restart, one after the other, get every packet of a stream that never
+// pauses, and so does its receiver.
 func TestHandoverLosesNothing(t *testing.T) {
 	rec := &recorder{got: map[uint64]bool{}}
 	var nodes []Config

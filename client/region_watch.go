@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// A relay may be dead without anybody having said so: its machine vanished, the network swallows packets, the process hangs.
-// It is asked for a Pong when it has been silent, soon if there is traffic. It is not silent while we do not listen.
+// A relay may be dead without anybody having said so: its machine vanished, the
+// network swallows packets, the process hangs. It is asked for a Pong when it has
+// been silent, soon if there is traffic. It is not silent while we do not listen.
 const (
 	quietTime   = 20 * time.Second // of a relay to which nothing is sent
 	quietJitter = 5 * time.Second  // more, so that those who connected together do not ask together
@@ -40,7 +41,8 @@ const (
 	watchedNew // something was
 )
 
-// streaming is for how many looks in a row packets have to come until their end is worth a question.
+// streaming is for how many looks in a row packets have to come until their end is
+// worth a question.
 const streaming = 3
 
 // noteSend has the session watched.
@@ -56,7 +58,8 @@ func (s *session) noteSend() {
 	}
 }
 
-// noteReceived has the session watched, too: a stream that stops may have lost its relay.
+// noteReceived has the session watched, too: a stream that stops may have lost its
+// relay.
 func (s *session) noteReceived() {
 	if s.watch.Load() == unwatched && s.watch.CompareAndSwap(unwatched, watched) {
 		s.traffic <- struct{}{} // has room, likewise
@@ -92,7 +95,8 @@ func (s *session) checkAfterChange() {
 	s.askIfSilent(0, changeTimeout)
 }
 
-// lostAddr reports whether our address of the connection is none of this host's any more.
+// lostAddr reports whether our address of the connection is none of this host's any
+// more.
 func (s *session) lostAddr() bool {
 	local, ok := s.conn.LocalAddr().(*net.TCPAddr)
 	addrs, err := net.InterfaceAddrs()
@@ -105,7 +109,8 @@ func (s *session) lostAddr() bool {
 	})
 }
 
-// askIfSilent gives up a relay that has said nothing for a while, and says nothing when it is asked.
+// askIfSilent gives up a relay that has said nothing for a while, and says nothing
+// when it is asked.
 func (s *session) askIfSilent(quiet, timeout time.Duration) {
 	heard := s.heard.Load()
 	if s.silentFor() >= quiet && s.silent(heard, timeout) {
@@ -113,8 +118,9 @@ func (s *session) askIfSilent(quiet, timeout time.Duration) {
 	}
 }
 
-// watchTraffic looks, for as long as there is traffic, whether the relay says anything. That it was silent before means nothing; so it
-// has time from now on. It is asked if sending goes on, and when a stream of packets from it has stopped.
+// watchTraffic looks, for as long as there is traffic, whether the relay says
+// anything. That it was silent before means nothing; so it has time from now on. It
+// is asked if sending goes on, and when a stream of packets from it has stopped.
 func (r *Region) watchTraffic(s *session) {
 	for stream := 0; ; {
 		heard := s.heard.Load()
@@ -153,7 +159,8 @@ func (s *session) wait(d time.Duration) bool {
 	}
 }
 
-// suspect has the keeper look for another relay, until this one is heard again or is given up.
+// suspect has the keeper look for another relay, until this one is heard again or
+// is given up.
 func (s *session) suspect(heard int64) {
 	select {
 	case <-s.recovered: // of another time

@@ -43,7 +43,8 @@ func newSide(t testing.TB, private key.Private, conn net.Conn) *side {
 	return &side{t: t, key: private, conn: conn, br: bufio.NewReader(conn)}
 }
 
-// startRelay plays script for every connection. Scripts that fail on a closed connection just end.
+// startRelay plays script for every connection. Scripts that fail on a closed
+// connection just end.
 func startRelay(t testing.TB, private key.Private, config *tls.Config, script func(*side)) *testRelay {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -186,7 +187,8 @@ func (s *side) drain() error {
 	return err
 }
 
-// echo sends packets back to their sender until the end of the connection, and answers Pings.
+// echo sends packets back to their sender until the end of the connection, and
+// answers Pings.
 func (s *side) echo() {
 	for {
 		t, payload, ok := s.read()

@@ -16,9 +16,10 @@ type Home struct {
 	Nearest int    // the region with the least latency of late, times its score in the map; 0: none
 	Report  Report // the latest one
 
-	// Unusable is for a home that Netcheck found: why none of the region's relays can
-	// be connected to, as far as the map says: it has only nodes for STUN, or none that
-	// a connection could be made to. A Host leaves such a region. nil: there is one.
+	// Unusable is for a home that Netcheck found: why none of the region's relays
+	// can be connected to, as far as the map says: it has only nodes for STUN, or
+	// none that a connection could be made to. A Host leaves such a region. nil:
+	// there is one.
 	Unusable error
 }
 
@@ -28,8 +29,9 @@ type Report struct {
 	Full  bool // all regions were measured; otherwise only the nearest and home
 	UDP   bool // any STUN answer came
 
-	// Latency is the least that each region answered in: by STUN, or without UDP over HTTPS. Regions that did not answer, or were
-	// not waited for because nearer ones had answered, are missing.
+	// Latency is the least that each region answered in: by STUN, or without UDP
+	// over HTTPS. Regions that did not answer, or were not waited for because
+	// nearer ones had answered, are missing.
 	Latency            map[int]time.Duration
 	Latency4, Latency6 map[int]time.Duration // by STUN over one family
 	Failed             map[int]error         // why regions could not be asked: by STUN, or without UDP over HTTPS
@@ -39,8 +41,9 @@ type Report struct {
 	CaptivePortal    bool           // without UDP: something else answers on port 80 of relays
 }
 
-// DERPLatency returns the latencies in the form in which coordination servers take them: seconds by region and family, such as
-// "900-v4". What was timed over HTTPS counts as IPv4.
+// DERPLatency returns the latencies in the form in which coordination servers take
+// them: seconds by region and family, such as "900-v4". What was timed over HTTPS
+// counts as IPv4.
 func (r *Report) DERPLatency() map[string]float64 {
 	latency := make(map[string]float64)
 	add := func(from map[int]time.Duration, family string) {

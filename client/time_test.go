@@ -15,7 +15,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// pipeRelay makes cfg dial a relay at the other end of a net.Pipe, for tests with fake time.
+// pipeRelay makes cfg dial a relay at the other end of a net.Pipe, for tests with
+// fake time.
 func pipeRelay(t *testing.T, script func(*side)) Config {
 	private := key.NewPrivate()
 	var scripts sync.WaitGroup

@@ -43,7 +43,8 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// After a fast start, nobody waits for an answer, so a refusal is found by the receiver.
+// After a fast start, nobody waits for an answer, so a refusal is found by the
+// receiver.
 func TestStatusAfterFastStart(t *testing.T) {
 	a, private := newAuthority(t), key.NewPrivate()
 	relay := startRelay(t, private, serverTLS(with(a.issue("relay.example.com"), metaCert(t, private.Public(), 2))), func(s *side) {

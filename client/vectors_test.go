@@ -77,7 +77,8 @@ func unhex(t *testing.T, digits string) []byte {
 	return raw
 }
 
-// The requests are the same byte by byte; of the frames behind them, the login says that we answer Pings, always.
+// The requests are the same byte by byte; of the frames behind them, the login says
+// that we answer Pings, always.
 func TestVectorRequests(t *testing.T) {
 	v := loadVectors(t)
 	relayKey, a := v.key(t, "server"), newAuthority(t)
@@ -137,7 +138,8 @@ func TestVectorRequests(t *testing.T) {
 	}
 }
 
-// record plays a relay up to the n-th frame, and passes on the request and the frames in the words of the vectors.
+// record plays a relay up to the n-th frame, and passes on the request and the
+// frames in the words of the vectors.
 func (s *side) record(requests chan<- string, frames chan<- []string, n int) {
 	head, _ := s.request()
 	requests <- head
@@ -253,7 +255,8 @@ func TestVectorBadFrames(t *testing.T) {
 	}
 }
 
-// dialScripted connects to a relay that sends frames right after the login, without ServerInfo.
+// dialScripted connects to a relay that sends frames right after the login, without
+// ServerInfo.
 func dialScripted(t *testing.T, server, client key.Private, frames []byte) *Conn {
 	t.Helper()
 	relay := startRelay(t, server, nil, func(s *side) {

@@ -19,8 +19,9 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// webRelay is an HTTP server that plays script in WebSockets, with the reference's limit for messages, and answers
-// everything else with status 426, as a relay does when something dropped the Upgrade header.
+// webRelay is an HTTP server that plays script in WebSockets, with the reference's
+// limit for messages, and answers everything else with status 426, as a relay does
+// when something dropped the Upgrade header.
 type webRelay struct {
 	*httptest.Server
 	mu       sync.Mutex

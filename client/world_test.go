@@ -24,7 +24,8 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
-// world is some regions in memory, for tests in fake time: real engines behind TLS and HTTP, and STUN that takes its time.
+// world is some regions in memory, for tests in fake time: real engines behind TLS
+// and HTTP, and STUN that takes its time.
 type world struct {
 	t      *testing.T
 	tls    *tls.Config
@@ -50,7 +51,8 @@ type worldRelay struct {
 	conns []net.Conn
 }
 
-// newWorld makes one relay for each latency in milliseconds; its region is 900 and so on.
+// newWorld makes one relay for each latency in milliseconds; its region is 900 and
+// so on.
 func newWorld(t *testing.T, latencies ...int) *world {
 	w := &world{t: t, relays: make(map[string]*worldRelay)}
 	w.tls = serverTLS(newAuthority(t).issue("relay.example.com"))
@@ -297,7 +299,8 @@ func (l *listener) take() []Message {
 	return packets
 }
 
-// regionsOf returns the IDs of the regions that a Host has open, and a star at each that is connected.
+// regionsOf returns the IDs of the regions that a Host has open, and a star at each
+// that is connected.
 func regionsOf(h *Host) string {
 	var b strings.Builder
 	for _, r := range h.State().Regions {

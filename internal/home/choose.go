@@ -23,7 +23,8 @@ type Circumstances struct {
 	// Regions is the map as it is now. Only what is in it becomes or stays home.
 	Regions []Region
 
-	// Scores is HomeParams.RegionScore of the map: factors on the latencies; below 1 attracts (8.1).
+	// Scores is HomeParams.RegionScore of the map: factors on the latencies; below
+	// 1 attracts (8.1).
 	Scores map[int]float64
 
 	// Forced becomes home whenever it is alive. 0 means none.
@@ -39,11 +40,12 @@ type Decision struct {
 	Before int // home until now, 0 if there was none
 	Reason Reason
 
-	// Nearest is the region with the least of Best among those that answered, 0 if none did. It differs from Home if the
-	// old home was kept or another is forced.
+	// Nearest is the region with the least of Best among those that answered, 0 if
+	// none did. It differs from Home if the old home was kept or another is forced.
 	Nearest int
 
-	// Best has the latency that each region was judged by: its least within the last 5 minutes, times its score.
+	// Best has the latency that each region was judged by: its least within the
+	// last 5 minutes, times its score.
 	Best map[int]time.Duration
 }
 
@@ -60,7 +62,8 @@ const (
 	NothingHome Reason = "nothing answered"
 )
 
-// A Chooser remembers reports and the home that followed from them. The zero Chooser is ready to use.
+// A Chooser remembers reports and the home that followed from them. The zero
+// Chooser is ready to use.
 type Chooser struct {
 	history []past
 	home    int
@@ -74,8 +77,9 @@ type past struct {
 // Home returns the region that the last report led to, 0 if to none.
 func (c *Chooser) Home() int { return c.home }
 
-// Changed tells that the definition of a region has changed: it is not home any more, so that the next report chooses
-// anew (10.6). A region that has left the map needs no telling.
+// Changed tells that the definition of a region has changed: it is not home any
+// more, so that the next report chooses anew (10.6). A region that has left the map
+// needs no telling.
 func (c *Chooser) Changed(region int) {
 	if c.home == region {
 		c.home = 0
@@ -87,8 +91,8 @@ func (c *Chooser) Keep(region int) { c.home = region }
 
 // Choose adds a report, made up to now, and returns the home (9.5).
 //
-// The old home is kept unless the best latency of another within the last 5 minutes is at least 10 ms and at least a third
-// below what the old home took just now.
+// The old home is kept unless the best latency of another within the last 5 minutes
+// is at least 10 ms and at least a third below what the old home took just now.
 func (c *Chooser) Choose(now time.Time, report *Report, is Circumstances) Decision {
 	allowed := make(map[int]bool, len(is.Regions))
 	for i := range is.Regions {
@@ -138,7 +142,8 @@ func (c *Chooser) Choose(now time.Time, report *Report, is Circumstances) Decisi
 // strict: exactly 10 ms and exactly two thirds are enough to move.
 func smallGain(old, other time.Duration) bool { return old-other < leastGain || other > old/3*2 }
 
-// remember adds latencies to the history and drops what is too old, or from the future because the clock was set back.
+// remember adds latencies to the history and drops what is too old, or from the
+// future because the clock was set back.
 func (c *Chooser) remember(now time.Time, latency map[int]time.Duration) {
 	c.history = append(c.history, past{now, maps.Clone(latency)})
 	c.history = slices.DeleteFunc(c.history, func(p past) bool {
@@ -164,8 +169,9 @@ func (c *Chooser) best(allowed map[int]bool, scores map[int]float64) map[int]tim
 	return best
 }
 
-// leastBest returns the region of current with the least best. Among equals the old home wins, then the lowest number: a peer
-// with equals to choose from must not move at each report.
+// leastBest returns the region of current with the least best. Among equals the old
+// home wins, then the lowest number: a peer with equals to choose from must not
+// move at each report.
 func leastBest(current, best map[int]time.Duration, old int) int {
 	found := 0
 	for _, region := range slices.Sorted(maps.Keys(current)) {
@@ -199,9 +205,11 @@ func scaled(took time.Duration, score float64) time.Duration {
 	return max(time.Duration(product), 1)
 }
 
-// Adopt returns the home to use after a decision for home: that one, or with none the region that is home currently, or with
-// none of that a region by lot, so that a host on which nothing can be measured is not without a home (9.6). The lot is to be
-// drawn once for the life of the process. It returns 0 only if no region of the map can be home.
+// Adopt returns the home to use after a decision for home: that one, or with none
+// the region that is home currently, or with none of that a region by lot, so that
+// a host on which nothing can be measured is not without a home (9.6). The lot is
+// to be drawn once for the life of the process. It returns 0 only if no region of
+// the map can be home.
 func Adopt(home, currently int, regions []Region, lot uint64) int {
 	var ids []int
 	for i := range regions {

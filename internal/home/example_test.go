@@ -8,8 +8,8 @@ import (
 	"github.com/detour-relay/detour/internal/home"
 )
 
-// The way of one report, with regions that answer at once or not at all. A real user has sockets, and waits for what comes
-// first: an answer, or the round's Wake.
+// The way of one report, with regions that answer at once or not at all. A real
+// user has sockets, and waits for what comes first: an answer, or the round's Wake.
 func Example() {
 	regions := []home.Region{
 		{ID: 900, Nodes: []home.Node{{HostName: "fra.example"}}},

@@ -89,8 +89,9 @@ func seeds(f *testing.F) {
 	f.Add(slices.Concat([]byte{4, 64, 0, 0, 0, 0, 64, 0, 0, 0, 0, 64, 0, 0, 0, 0, 64, 0, 0, 0, 0, 3}, nan[:], []byte{4}, nan[:]))
 }
 
-// Whatever is measured and scored: home is a region of the map that may be home, it is one if any such region answered, its
-// latency is positive, and the same happens again.
+// Whatever is measured and scored: home is a region of the map that may be home, it
+// is one if any such region answered, its latency is positive, and the same happens
+// again.
 func FuzzChoose(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -141,8 +142,9 @@ func FuzzChoose(f *testing.F) {
 	})
 }
 
-// Whatever the map and the last report say, a round sends few probes, none to nowhere, and is over after 3 s, without having
-// to be looked at more often than there are probes.
+// Whatever the map and the last report say, a round sends few probes, none to
+// nowhere, and is over after 3 s, without having to be looked at more often than
+// there are probes.
 func FuzzRound(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {

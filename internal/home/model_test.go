@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// A model is section 9.5 read aloud: it keeps every report there ever was, and calculates everything anew. Since equals may
-// be told apart by any rule, it answers with all homes that are right.
+// A model is section 9.5 read aloud: it keeps every report there ever was, and
+// calculates everything anew. Since equals may be told apart by any rule, it
+// answers with all homes that are right.
 type model struct {
 	times   []time.Time
 	reports []*Report
@@ -83,7 +84,8 @@ func (m *model) choose(now time.Time, report *Report, is Circumstances) (right [
 	return right
 }
 
-// Random reports, maps, scores and things heard: the Chooser and the model agree, and what is home is in the map.
+// Random reports, maps, scores and things heard: the Chooser and the model agree,
+// and what is home is in the map.
 func TestChooserAgreesWithTheModel(t *testing.T) {
 	const regions = 5
 	reasons := make(map[Reason]int)

@@ -11,7 +11,8 @@ const (
 	// ReportLimit is how long a report may take with everything.
 	ReportLimit = 5 * time.Second
 
-	// HTTPSLimit is how long the fallback may take for one region, within ReportLimit.
+	// HTTPSLimit is how long the fallback may take for one region, within
+	// ReportLimit.
 	HTTPSLimit = 5 * time.Second
 
 	stunLimit       = 3 * time.Second
@@ -35,7 +36,8 @@ type Questions struct {
 	Last    *Report // nil if there is none
 	Home    int     // as chosen after the last report; 0 if there is none
 
-	// AllRegions waits for all regions instead of stopping soon after three: for people who want to see the numbers.
+	// AllRegions waits for all regions instead of stopping soon after three: for
+	// people who want to see the numbers.
 	AllRegions bool
 }
 
@@ -48,12 +50,13 @@ type Probe struct {
 	Delay  time.Duration // from the start of the round
 }
 
-// Plan returns the probes of a round in the order of their times (9.3). Whether one is sent is decided at its time, see
-// [Round.Due].
+// Plan returns the probes of a round in the order of their times (9.3). Whether one
+// is sent is decided at its time, see [Round.Due].
 //
-// A full report asks every region three times over each family, 100 ms apart, going through its nodes. An incremental one
-// asks home four times, the two fastest regions of the last report twice and the third once, each time after it should have
-// answered.
+// A full report asks every region three times over each family, 100 ms apart, going
+// through its nodes. An incremental one asks home four times, the two fastest
+// regions of the last report twice and the third once, each time after it should
+// have answered.
 func Plan(q Questions) []Probe {
 	var plan []Probe
 	if q.Full || q.Last == nil || !anyKnown(q.Last.Latency) {
@@ -65,7 +68,8 @@ func Plan(q Questions) []Probe {
 	return plan
 }
 
-// planAll is the initial plan of 9.3. Regions to avoid are in it, as the specification has it.
+// planAll is the initial plan of 9.3. Regions to avoid are in it, as the
+// specification has it.
 func planAll(q Questions) []Probe {
 	var plan []Probe
 	for i := range q.Regions {
@@ -102,7 +106,8 @@ func planFastest(q Questions) []Probe {
 	return plan
 }
 
-// byLastLatency returns the regions that an incremental report may measure, the fastest first and unknown ones last.
+// byLastLatency returns the regions that an incremental report may measure, the
+// fastest first and unknown ones last.
 func byLastLatency(q Questions) []*Region {
 	var regions []*Region
 	for i := range q.Regions {
@@ -128,8 +133,9 @@ func byLastLatency(q Questions) []*Region {
 	return regions
 }
 
-// families returns over which families a try of an incremental report goes. Regions that are neither home nor among the
-// fastest take turns if both families are known to work, and IPv6 is hardly tried if it did not work the last time.
+// families returns over which families a try of an incremental report goes. Regions
+// that are neither home nor among the fastest take turns if both families are known
+// to work, and IPv6 is hardly tried if it did not work the last time.
 func families(q Questions, place, try int, isHome bool) Families {
 	have := q.Have
 	had4, had6 := anyKnown(q.Last.Latency4), anyKnown(q.Last.Latency6)
@@ -145,8 +151,8 @@ func families(q Questions, place, try int, isHome bool) Families {
 	return have
 }
 
-// retryDelay returns when a try of an incremental report starts: each waits a little longer than the region needed to answer
-// the last time.
+// retryDelay returns when a try of an incremental report starts: each waits a
+// little longer than the region needed to answer the last time.
 func retryDelay(try int, last time.Duration) time.Duration {
 	step := unknownStep
 	if last > 0 {

@@ -31,7 +31,8 @@ func latencies(of ...int) map[int]time.Duration {
 	return m
 }
 
-// short writes a plan as one line of region, node, family and milliseconds: "900a/4@100".
+// short writes a plan as one line of region, node, family and milliseconds:
+// "900a/4@100".
 func short(plan []Probe) string {
 	var words []string
 	for _, p := range plan {

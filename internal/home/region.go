@@ -4,13 +4,14 @@ import (
 	"net/netip"
 )
 
-// A Region is what the choice of a home needs to know of a region of the DERP map (8.2).
+// A Region is what the choice of a home needs to know of a region of the DERP map
+// (8.2).
 type Region struct {
 	ID    int    // no two have the same
 	Nodes []Node // in order of priority
 
-	// Avoid keeps the region out of incremental reports while it is not home, and out of the fallback. It can become home
-	// in a full report.
+	// Avoid keeps the region out of incremental reports while it is not home, and
+	// out of the fallback. It can become home in a full report.
 	Avoid bool
 
 	// NoMeasureNoHome keeps it out of everything here.
@@ -51,8 +52,8 @@ const (
 	IPv6 Family = 6
 )
 
-// holds is true if addr can be sent to over a socket of the family, and is not one of IPv4 in IPv6's clothes: that would
-// measure the wrong family.
+// holds is true if addr can be sent to over a socket of the family, and is not one
+// of IPv4 in IPv6's clothes: that would measure the wrong family.
 func (f Family) holds(addr netip.Addr) bool {
 	if f == IPv4 {
 		return addr.Is4()
@@ -77,7 +78,8 @@ type Target struct {
 	Port uint16
 }
 
-// target returns where a probe of the node goes over a family, or false if that is nowhere.
+// target returns where a probe of the node goes over a family, or false if that is
+// nowhere.
 func (n *Node) target(f Family) (Target, bool) {
 	field := n.IPv4
 	if f == IPv6 {

@@ -9,7 +9,8 @@ import (
 
 // A Round is one round of measuring: it turns answers to probes into a [Report].
 //
-// Its user sends what [Round.Due] returns, waits for answers until [Round.Wake], and repeats this until [Round.Over].
+// Its user sends what [Round.Due] returns, waits for answers until [Round.Wake],
+// and repeats this until [Round.Over].
 type Round struct {
 	questions Questions
 	start     time.Time
@@ -34,7 +35,8 @@ type seat struct{ region, node int }
 
 func (p *Probe) set() set { return set{p.Region, p.Family} }
 
-// NewRound plans a round that starts now. It keeps q.Regions and q.Last, which must not change while it lasts.
+// NewRound plans a round that starts now. It keeps q.Regions and q.Last, which must
+// not change while it lasts.
 func NewRound(q Questions, now time.Time) *Round {
 	r := &Round{
 		questions: q, start: now, plan: Plan(q), end: now.Add(stunLimit),
@@ -53,7 +55,8 @@ func NewRound(q Questions, now time.Time) *Round {
 	return r
 }
 
-// Due returns the probes to send now; each is returned once. A set ends if one of its probes would add nothing.
+// Due returns the probes to send now; each is returned once. A set ends if one of
+// its probes would add nothing.
 func (r *Round) Due(now time.Time) []Probe {
 	var due []Probe
 	for r.next < len(r.plan) && !r.Over(now) {
@@ -85,8 +88,9 @@ func (r *Round) helps(p *Probe) bool {
 	return r.report.MappingVaries == Unknown
 }
 
-// Answer takes the answer to a probe of this round: how long it took, and as whom the node saw us. What comes when the round
-// is over is ignored, and so is an address of the wrong family.
+// Answer takes the answer to a probe of this round: how long it took, and as whom
+// the node saw us. What comes when the round is over is ignored, and so is an
+// address of the wrong family.
 func (r *Round) Answer(p Probe, took time.Duration, mapped netip.AddrPort, now time.Time) {
 	if _, ok := r.planned[p.set()]; !ok || r.Over(now) {
 		return
@@ -108,8 +112,8 @@ func (r *Round) Answer(p Probe, took time.Duration, mapped netip.AddrPort, now t
 	}
 }
 
-// Lost tells that a probe of this round could not be sent: there is no address of its family, or no socket. A set all of whose
-// probes are lost is not waited for.
+// Lost tells that a probe of this round could not be sent: there is no address of
+// its family, or no socket. A set all of whose probes are lost is not waited for.
 func (r *Round) Lost(p Probe) {
 	if left, ok := r.open[p.set()]; ok {
 		if left--; left > 0 {
@@ -120,8 +124,9 @@ func (r *Round) Lost(p Probe) {
 	}
 }
 
-// stopSoon ends the round a moment after enough regions have answered: those that matter are among them, or about to be. The
-// moment is as long as the slowest of them needed, or twice that in a full report.
+// stopSoon ends the round a moment after enough regions have answered: those that
+// matter are among them, or about to be. The moment is as long as the slowest of
+// them needed, or twice that in a full report.
 func (r *Round) stopSoon(now time.Time) {
 	enough := enoughRegions
 	if r.questions.AllRegions {
@@ -139,8 +144,9 @@ func (r *Round) stopSoon(now time.Time) {
 	}
 }
 
-// seenAs notes our public address. The same address from another node settles that the mapping does not vary, until
-// a different one comes; from the same node it says nothing.
+// seenAs notes our public address. The same address from another node settles that
+// the mapping does not vary, until a different one comes; from the same node it
+// says nothing.
 func (r *Round) seenAs(p Probe, mapped netip.AddrPort) {
 	from := seat{p.Region, p.Node}
 	switch {
@@ -157,8 +163,8 @@ func (r *Round) seenAs(p Probe, mapped netip.AddrPort) {
 	}
 }
 
-// Over is true once nothing more is to be sent or waited for: all sets have ended, enough regions have answered a while
-// ago, or 3 s have passed.
+// Over is true once nothing more is to be sent or waited for: all sets have ended,
+// enough regions have answered a while ago, or 3 s have passed.
 func (r *Round) Over(now time.Time) bool { return len(r.open) == 0 || !now.Before(r.end) }
 
 // Wake returns when to call Due or Over again if no answer comes before.
@@ -175,8 +181,8 @@ func (r *Round) Wake() time.Time {
 	return r.end
 }
 
-// Fallback returns the regions to time over HTTPS: none if any STUN answer came, otherwise all that have a relay and are
-// not to be avoided (9.4).
+// Fallback returns the regions to time over HTTPS: none if any STUN answer came,
+// otherwise all that have a relay and are not to be avoided (9.4).
 func (r *Round) Fallback() []int {
 	if r.report.UDP {
 		return nil
@@ -190,13 +196,14 @@ func (r *Round) Fallback() []int {
 	return regions
 }
 
-// AnswerFallback takes how long a region needed to answer a request over a connection that was already up, or an echo. The
-// least counts.
+// AnswerFallback takes how long a region needed to answer a request over a
+// connection that was already up, or an echo. The least counts.
 func (r *Round) AnswerFallback(region int, took time.Duration) {
 	lower(r.report.Latency, region, min(max(took, 1), ReportLimit))
 }
 
-// Report returns what has been found so far. It is the caller's to keep and to change.
+// Report returns what has been found so far. It is the caller's to keep and to
+// change.
 func (r *Round) Report() *Report {
 	report := r.report
 	report.Latency = maps.Clone(report.Latency)
@@ -205,7 +212,8 @@ func (r *Round) Report() *Report {
 	return &report
 }
 
-// lower notes a latency if it is the least of its region, and tells whether it is the first.
+// lower notes a latency if it is the least of its region, and tells whether it is
+// the first.
 func lower(latency map[int]time.Duration, region int, took time.Duration) (isNew bool) {
 	before, ok := latency[region]
 	if !ok || took < before {

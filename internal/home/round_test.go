@@ -26,7 +26,8 @@ func probeOf(t *testing.T, r *Round, name string) Probe {
 	return Probe{}
 }
 
-// An event is an answer to a probe that comes at a time and took as long as that is after the round's start.
+// An event is an answer to a probe that comes at a time and took as long as that is
+// after the round's start.
 type event struct {
 	at     int
 	answer string
@@ -93,7 +94,8 @@ func TestRound(t *testing.T) {
 				{at: 10, answer: "1a/4"}, {at: 20, answer: "2a/4"},
 				{at: 25, answer: "1a/6", mapped: "[2001:db8::7]:9"}, {at: 120, answer: "3a/6", mapped: "[2001:db8::7]:9"},
 			},
-			// Here the third region answers at 120 and takes twice that to stop the round, were there any set left by 200.
+			// Here the third region answers at 120 and takes twice that to stop the
+			// round, were there any set left by 200.
 			sent: "1a/4@0 1a/6@0 2a/4@0 2a/6@0 3a/4@0 3a/6@0 3a/4@100 3a/6@100", over: 200, want: latencies(1, 10, 2, 20, 3, 120),
 		},
 		{
@@ -210,7 +212,8 @@ func TestRoundIgnoresWhatComesTooLate(t *testing.T) {
 	}
 }
 
-// A user that is woken late gets what was due before in one piece, but nothing that has become useless.
+// A user that is woken late gets what was due before in one piece, but nothing that
+// has become useless.
 func TestRoundOfALateUser(t *testing.T) {
 	r := NewRound(Questions{Full: true, Regions: []Region{plain(1, 1), plain(2, 1)}, Have: Families{IPv4: true}}, start)
 	r.Due(start)
@@ -307,7 +310,8 @@ func TestReportIsACopy(t *testing.T) {
 	}
 }
 
-// A set is not waited for once none of its probes could be sent, but one that is under way is.
+// A set is not waited for once none of its probes could be sent, but one that is
+// under way is.
 func TestRoundOfProbesThatAreLost(t *testing.T) {
 	for _, test := range []struct {
 		name string

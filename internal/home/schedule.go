@@ -10,7 +10,8 @@ const (
 	mostPeriod   = 26 * time.Second
 	activeWindow = 45 * time.Second
 
-	// Ours: what keeps asking for reports, such as a region that fails at once again and again, does not get them back to back.
+	// Ours: what keeps asking for reports, such as a region that fails at once
+	// again and again, does not get them back to back.
 	leastPause = time.Second
 )
 
@@ -24,9 +25,11 @@ const (
 	NetworkChanged                // interfaces, addresses or routes are others: everything is measured anew
 )
 
-// A Schedule says when to measure. With the zero Schedule a full report is due at once.
+// A Schedule says when to measure. With the zero Schedule a full report is due at
+// once.
 //
-// After it, reports are due 20 to 26 s after each other while the peer is in use, and when something happens: see [Trigger].
+// After it, reports are due 20 to 26 s after each other while the peer is in use,
+// and when something happens: see [Trigger].
 type Schedule struct {
 	asked     bool      // since the last report began
 	full      bool      // asked for since the last report began
@@ -42,8 +45,9 @@ func (s *Schedule) Trigger(t Trigger) {
 	s.full = s.full || t == NetworkChanged
 }
 
-// Wait returns how long to wait until a report is due, 0 if it is now. traffic is when a packet was last sent or received.
-// It returns false if none is due before there is traffic or a Trigger.
+// Wait returns how long to wait until a report is due, 0 if it is now. traffic is
+// when a packet was last sent or received. It returns false if none is due before
+// there is traffic or a Trigger.
 func (s *Schedule) Wait(now, traffic time.Time) (time.Duration, bool) {
 	since := now.Sub(s.ended)
 	switch {
@@ -59,8 +63,9 @@ func (s *Schedule) Wait(now, traffic time.Time) (time.Duration, bool) {
 	return due.Sub(now), !due.After(traffic.Add(activeWindow))
 }
 
-// Begin tells that a report starts, and returns whether it is to be full (9.2): if the network has changed, if the last full
-// one is more than 5 minutes ago, or if the last one found UDP blocked by a captive portal.
+// Begin tells that a report starts, and returns whether it is to be full (9.2): if
+// the network has changed, if the last full one is more than 5 minutes ago, or if
+// the last one found UDP blocked by a captive portal.
 func (s *Schedule) Begin(now time.Time) (full bool) {
 	age := now.Sub(s.fullStart)
 	full = s.full || s.fullStart.IsZero() || age < 0 || age > fullPeriod ||
@@ -72,8 +77,9 @@ func (s *Schedule) Begin(now time.Time) (full bool) {
 	return full
 }
 
-// End tells that a report has ended, and what it found; nil if it was given up. draw is a random number in [0, 1): it says when
-// the next one is due, so that peers that start together do not measure together.
+// End tells that a report has ended, and what it found; nil if it was given up.
+// draw is a random number in [0, 1): it says when the next one is due, so that
+// peers that start together do not measure together.
 func (s *Schedule) End(now time.Time, report *Report, draw float64) {
 	if !(draw >= 0 && draw < 1) {
 		draw = 0

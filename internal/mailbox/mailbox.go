@@ -43,7 +43,8 @@ func (m *Mailbox[T]) take() *T {
 	return v
 }
 
-// Deliver hands values over, one at a time, until ctx ends. What to says no to it gets again after a while, or what is newer then.
+// Deliver hands values over, one at a time, until ctx ends. What to says no to it
+// gets again after a while, or what is newer then.
 func (m *Mailbox[T]) Deliver(ctx context.Context, to func(context.Context, T) error) {
 	var again *T // was refused
 	pace := retry.Backoff{First: firstRedelivery, Most: lastRedelivery}

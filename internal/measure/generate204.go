@@ -16,9 +16,11 @@ const (
 	maxAnswer = 16 << 10 // bytes of an answer that are looked at
 )
 
-// isPortal reports whether what answers on port 80 of a host is not a relay. If nothing does, it is not.
+// isPortal reports whether what answers on port 80 of a host is not a relay. If
+// nothing does, it is not.
 //
-// This is HTTP by hand, since net/http may go on connecting after its caller has left.
+// This is HTTP by hand, since net/http may go on connecting after its caller has
+// left.
 func (r *run) isPortal(ctx context.Context, host string) bool {
 	conn, err := r.cfg.DialContext(ctx, "tcp", net.JoinHostPort(host, "80"))
 	if err != nil {
@@ -37,7 +39,8 @@ func (r *run) isPortal(ctx context.Context, host string) bool {
 	return answer.StatusCode != http.StatusNoContent || answer.Header.Get("X-Tailscale-Response") != "response "+challenge
 }
 
-// generate204 returns the request that relays answer with 204, and with a header made of the challenge.
+// generate204 returns the request that relays answer with 204, and with a header
+// made of the challenge.
 func generate204(host, challenge string) *http.Request {
 	query := url.Values{"t": {strconv.FormatInt(time.Now().Unix(), 10)}}
 	return &http.Request{

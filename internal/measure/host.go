@@ -7,8 +7,9 @@ import (
 	"github.com/detour-relay/detour/internal/home"
 )
 
-// HostFamilies tells which address families the interfaces of this host have addresses of, besides those of the loopback and of a
-// single link. Where the interfaces cannot be listed, it is both.
+// HostFamilies tells which address families the interfaces of this host have
+// addresses of, besides those of the loopback and of a single link. Where the
+// interfaces cannot be listed, it is both.
 func HostFamilies() home.Families {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

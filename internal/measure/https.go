@@ -7,12 +7,12 @@ import (
 	"github.com/detour-relay/detour/internal/home"
 )
 
-// maxTimed regions are timed over HTTPS at once. Only large maps have more; what does
-// not come to its turn within the time of a report is not timed.
+// maxTimed regions are timed over HTTPS at once. Only large maps have more; what
+// does not come to its turn within the time of a report is not timed.
 const maxTimed = 128
 
-// https times the regions for which the round wants it, and notes in failed why some
-// could not be.
+// https times the regions for which the round wants it, and notes in failed why
+// some could not be.
 func (r *run) https(ctx context.Context, failed map[int]error) {
 	if r.cfg.HTTPS == nil {
 		return

@@ -10,7 +10,8 @@ import (
 	"github.com/detour-relay/detour/internal/home"
 )
 
-// httpsRegions are six of which 4 is to be avoided, 5 only answers STUN, and 6 is not to be measured.
+// httpsRegions are six of which 4 is to be avoided, 5 only answers STUN, and 6 is
+// not to be measured.
 func httpsRegions(n *network) []home.Region {
 	var regions []home.Region
 	for id := 1; id <= 6; id++ {

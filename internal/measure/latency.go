@@ -19,8 +19,9 @@ import (
 
 const latencyPath = "/derp/latency-check"
 
-// Latency returns how long a relay takes to answer an HTTP request over a connection
-// that is already there, without what connecting takes (spec section 9.4).
+// Latency returns how long a relay takes to answer an HTTP request over a
+// connection that is already there, without what connecting takes (spec section
+// 9.4).
 func Latency(ctx context.Context, t *reach.Target) (took time.Duration, err error) {
 	raw, err := t.DialTCP(ctx)
 	if err != nil {
@@ -107,8 +108,8 @@ const (
 // ErrNoRelay: nobody can be connected to in a region.
 var ErrNoRelay = errors.New("the region has no relay, only nodes for STUN")
 
-// TimeRegions returns what times a region of the map, at the first of its relays that
-// one answers.
+// TimeRegions returns what times a region of the map, at the first of its relays
+// that one answers.
 func TimeRegions(m *derpmap.Map, one func(context.Context, *derpmap.Node) (time.Duration, error)) func(context.Context, int) (time.Duration, error) {
 	return func(ctx context.Context, region int) (time.Duration, error) {
 		var attempts []func(context.Context) (time.Duration, error)

@@ -1,17 +1,21 @@
-// Package measure finds out how far away the regions of a DERP map are: it opens the sockets and keeps the time for what
-// internal/home plans.
+// Package measure finds out how far away the regions of a DERP map are: it opens
+// the sockets and keeps the time for what internal/home plans.
 //
 // # The way of one report
 //
-//  1. stun.go sends the probes of a [home.Round] when they are due, and hands it what comes back.
-//  2. If nothing came back, UDP is blocked, and https.go has regions timed over HTTPS instead.
-//  3. Beside that, portal.go looks for a captive portal in a full report without UDP.
+//  1. stun.go sends the probes of a [home.Round] when they are due, and hands it
+//     what comes back.
+//  2. If nothing came back, UDP is blocked, and https.go has regions timed over
+//     HTTPS instead.
+//  3. Beside that, portal.go looks for a captive portal in a full report without
+//     UDP.
 //
 // # Limits
 //
-// A report takes 5 s at most, 3 s of it for STUN, and no longer than its context. It opens one UDP socket for each address family,
-// which all probes share, and has a goroutine for each probe under way. When [Run] returns, none of these is left, provided that
-// the functions of [Config] return when their context ends.
+// A report takes 5 s at most, 3 s of it for STUN, and no longer than its context.
+// It opens one UDP socket for each address family, which all probes share, and has
+// a goroutine for each probe under way. When [Run] returns, none of these is left,
+// provided that the functions of [Config] return when their context ends.
 package measure
 
 import (
@@ -28,7 +32,8 @@ import (
 
 // Config says by what means to measure. Zero fields mean the default.
 type Config struct {
-	// ListenPacket opens the sockets that STUN probes leave by; network is "udp4" or "udp6".
+	// ListenPacket opens the sockets that STUN probes leave by; network is "udp4"
+	// or "udp6".
 	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error)
 	// Lookup finds the addresses of a host; network is "ip4" or "ip6".
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
@@ -44,8 +49,9 @@ type Config struct {
 type Result struct {
 	*home.Report
 
-	// Failed tells why regions without a latency could not be asked: by STUN, or without UDP over HTTPS. Those that were asked by
-	// STUN and did not answer are not in it.
+	// Failed tells why regions without a latency could not be asked: by STUN, or
+	// without UDP over HTTPS. Those that were asked by STUN and did not answer are
+	// not in it.
 	Failed map[int]error
 }
 

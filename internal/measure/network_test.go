@@ -203,7 +203,8 @@ func (n *network) place(family string, id int) *place {
 	return n.places[netip.AddrPortFrom(n.names[fmt.Sprintf("%s r%d.example", family, id)], 3478)]
 }
 
-// measuring runs a report in fake time and returns it, with how long it took. Nothing may be left of it.
+// measuring runs a report in fake time and returns it, with how long it took.
+// Nothing may be left of it.
 func measuring(t *testing.T, n *network, cfg Config, q home.Questions) (result Result, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

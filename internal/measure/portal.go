@@ -74,7 +74,8 @@ func portalHosts(q home.Questions) []string {
 	return hosts[:min(len(hosts), portalAsked)]
 }
 
-// portalBefore asks all hosts at once, and reports whether something else answers for one of them.
+// portalBefore asks all hosts at once, and reports whether something else answers
+// for one of them.
 func (r *run) portalBefore(ctx context.Context, hosts []string) bool {
 	ctx, cancel := context.WithTimeout(ctx, portalTimeout)
 	defer cancel()

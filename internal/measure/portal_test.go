@@ -17,7 +17,8 @@ import (
 	"github.com/detour-relay/detour/internal/home"
 )
 
-// portNet is port 80 of a world: what answers there, for each address, and who was asked. A host without an answer refuses.
+// portNet is port 80 of a world: what answers there, for each address, and who was
+// asked. A host without an answer refuses.
 type portNet struct {
 	mu      sync.Mutex
 	answers map[string]func(conn net.Conn, request *http.Request)

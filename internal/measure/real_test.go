@@ -29,7 +29,8 @@ func responder(t *testing.T, addr string) netip.AddrPort {
 	return r.Addr()
 }
 
-// hasIPv6 tells whether this host has ::1. It asks the system and not the responder, whose failures are for the tests to find.
+// hasIPv6 tells whether this host has ::1. It asks the system and not the
+// responder, whose failures are for the tests to find.
 func hasIPv6(t *testing.T) bool {
 	t.Helper()
 	c, err := net.ListenPacket("udp6", "[::1]:0")
@@ -70,7 +71,8 @@ func TestRealSockets(t *testing.T) {
 	}
 }
 
-// A socket that nobody reads from says nothing, and the report ends with its context.
+// A socket that nobody reads from says nothing, and the report ends with its
+// context.
 func TestRealSilence(t *testing.T) {
 	r, err := stun.Listen(t.Context(), stun.Config{Addr: "127.0.0.1:0"})
 	if err != nil {

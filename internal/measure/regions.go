@@ -5,7 +5,8 @@ import (
 	"github.com/detour-relay/detour/internal/home"
 )
 
-// Regions returns what internal/home needs to know of the regions of a map, in the order of their IDs.
+// Regions returns what internal/home needs to know of the regions of a map, in the
+// order of their IDs.
 func Regions(m *derpmap.Map) []home.Region {
 	var regions []home.Region
 	for _, id := range m.IDs() {

@@ -18,7 +18,8 @@ type answer[V any] struct {
 	err   error
 }
 
-// of returns the answer for a key. The first who wants to know it asks; the others wait for it until ctx ends.
+// of returns the answer for a key. The first who wants to know it asks; the others
+// wait for it until ctx ends.
 func (s *shared[K, V]) of(ctx context.Context, key K, ask func() (V, error)) (V, error) {
 	a, isFirst := s.answer(key)
 	if isFirst {

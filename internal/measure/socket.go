@@ -35,7 +35,8 @@ func socketOf(conn net.PacketConn) stun.Socket {
 // packetSocket is a net.PacketConn that is not one of the system's.
 type packetSocket struct{ net.PacketConn }
 
-// ReadFromUDPAddrPort returns no address for a sender who has none that we understand.
+// ReadFromUDPAddrPort returns no address for a sender who has none that we
+// understand.
 func (s packetSocket) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	n, from, err := s.ReadFrom(b)
 	if err != nil {

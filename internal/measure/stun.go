@@ -18,9 +18,10 @@ type outcome struct {
 }
 
 const (
-	// maxProbes may wait for their answers at once: a program that runs for long has
-	// other things to do, a person waits for the numbers. Only a map of a hundred
-	// regions may need more; there they wait for each other, and not for long.
+	// maxProbes may wait for their answers at once: a program that runs for long
+	// has other things to do, a person waits for the numbers. Only a map of a
+	// hundred regions may need more; there they wait for each other, and not for
+	// long.
 	maxProbes          = 512
 	maxUnhurriedProbes = 16 * maxProbes
 

@@ -41,7 +41,8 @@ func TestThirtyRegions(t *testing.T) {
 		answered int // regions
 		requests int
 	}{
-		// The third answers after 25 ms, and a full report waits twice as long for more.
+		// The third answers after 25 ms, and a full report waits twice as long for
+		// more.
 		{"full", home.Questions{Full: true, Have: v4}, 75 * ms, 7, 30},
 		{"full, over both families", home.Questions{Full: true, Have: both}, 75 * ms, 7, 60},
 		// The second and third try go to those that have not answered by then.
@@ -114,7 +115,8 @@ func TestProbesThatCannotBeSent(t *testing.T) {
 	}
 }
 
-// There is no reason to tell if a probe is still under way: then there was no answer.
+// There is no reason to tell if a probe is still under way: then there was no
+// answer.
 func TestSilenceHasNoReason(t *testing.T) {
 	n := newNetwork(t)
 	q := home.Questions{Full: true, Have: both, Regions: []home.Region{n.add(1, 30*ms)}}

@@ -20,7 +20,8 @@ func (u *unsent) tried(p home.Probe) {
 	u.left[p.Region]++
 }
 
-// lost notes that a probe that was tried could not be sent. Among several reasons that of IPv4 is kept: many hosts have no IPv6.
+// lost notes that a probe that was tried could not be sent. Among several reasons
+// that of IPv4 is kept: many hosts have no IPv6.
 func (u *unsent) lost(p home.Probe, err error) {
 	u.left[p.Region]--
 	if before, ok := u.why[p.Region]; !ok || p.Family < before.family {

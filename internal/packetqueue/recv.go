@@ -36,8 +36,8 @@ type Item[M any] struct {
 	Other  *M
 }
 
-// Peek waits for an item, and returns the same one until Next. It returns false if the
-// queue is closed.
+// Peek waits for an item, and returns the same one until Next. It returns false if
+// the queue is closed.
 func (q *Recv[M]) Peek() (Item[M], bool) {
 	if q.open == nil && !q.await() {
 		return Item[M]{}, false
@@ -71,8 +71,8 @@ func (q *Recv[M]) await() bool {
 	}
 }
 
-// Push passes a chunk on. It never waits: if there is no room, the chunk is dropped,
-// and the number of its items is returned.
+// Push passes a chunk on. It never waits: if there is no room, the chunk is
+// dropped, and the number of its items is returned.
 func (q *Recv[M]) Push(c *Chunk[M]) (dropped int) {
 	if len(c.entries) == 0 {
 		c.giveBack()
@@ -104,8 +104,8 @@ type entry[M any] struct {
 	other      *M
 }
 
-// NewChunks returns n free chunks for one reader. They come back to the channel. Items
-// in them are marked with the tag, which says where they came in.
+// NewChunks returns n free chunks for one reader. They come back to the channel.
+// Items in them are marked with the tag, which says where they came in.
 func NewChunks[M any](n int, tag any) <-chan *Chunk[M] {
 	free := make(chan *Chunk[M], n)
 	for range n {

@@ -18,9 +18,9 @@ const (
 	MaxAge = 5 * time.Second
 )
 
-// Send has the packets that wait to be sent. When it is full, what waited longest is
-// dropped, so nobody who pushes waits. It has a taker while there is something to
-// take, and holds no memory without one.
+// Send has the packets that wait to be sent. When it is full, what waited longest
+// is dropped, so nobody who pushes waits. It has a taker while there is something
+// to take, and holds no memory without one.
 type Send struct {
 	mu      sync.Mutex
 	waiting Batch // guarded by mu
@@ -74,7 +74,8 @@ func (b *Batch) Empty() bool { return b.first == len(b.packets) }
 // Since returns when the oldest packet was pushed. There must be one.
 func (b *Batch) Since() time.Duration { return b.packets[b.first].since }
 
-// DropOld drops what has waited for longer than MaxAge, and returns how much that was.
+// DropOld drops what has waited for longer than MaxAge, and returns how much that
+// was.
 func (b *Batch) DropOld(now time.Duration) (n uint64) {
 	for !b.Empty() && now-b.Since() > MaxAge {
 		b.dropFirst()
@@ -154,7 +155,8 @@ func (q *Send) Open() {
 // Filled tells the taker that there may be something to take.
 func (q *Send) Filled() <-chan struct{} { return q.filled }
 
-// Take returns what waits, which may be nothing. It is the taker's until the next call.
+// Take returns what waits, which may be nothing. It is the taker's until the next
+// call.
 func (q *Send) Take() *Batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()

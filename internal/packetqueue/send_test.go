@@ -44,7 +44,8 @@ func contents(b *Batch) (packets []string) {
 	return packets
 }
 
-// Whatever is pushed, taken and left to grow old, the queue does what the obvious one does, and keeps within its memory.
+// Whatever is pushed, taken and left to grow old, the queue does what the obvious
+// one does, and keeps within its memory.
 func TestSendAgainstModel(t *testing.T) {
 	for seed := range uint64(9) {
 		random := rand.New(rand.NewPCG(seed, 0))
@@ -79,7 +80,8 @@ func TestSendAgainstModel(t *testing.T) {
 	}
 }
 
-// The taker begins when there is something and the queue is open, and leaves when there is nothing; then no memory is held.
+// The taker begins when there is something and the queue is open, and leaves when
+// there is nothing; then no memory is held.
 func TestSendTaker(t *testing.T) {
 	q, begun := newSend(), 0
 	q.begin = func() { begun++ }

@@ -11,8 +11,8 @@ const (
 	firstInput = 16 // what a quiet one is waited for with
 )
 
-// Buffer reads ahead from Src, and its size follows the traffic. It has one user at a
-// time, and no memory while that waits for input of a quiet source.
+// Buffer reads ahead from Src, and its size follows the traffic. It has one user at
+// a time, and no memory while that waits for input of a quiet source.
 type Buffer struct {
 	Src   io.Reader // set once
 	buf   []byte
@@ -109,8 +109,8 @@ func (b *Buffer) awaitFirst() error {
 	return nil
 }
 
-// readSome reads at least one byte. A reader may return nothing without an error, but
-// not forever.
+// readSome reads at least one byte. A reader may return nothing without an error,
+// but not forever.
 func readSome(src io.Reader, p []byte) (int, error) {
 	for range 100 {
 		got, err := src.Read(p)

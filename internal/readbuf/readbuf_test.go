@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A quiet source keeps no large buffer, and a busy one has it for as long as it is busy.
+// A quiet source keeps no large buffer, and a busy one has it for as long as it is
+// busy.
 func TestBufferFollowsTraffic(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer ours.Close()

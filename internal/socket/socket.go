@@ -12,12 +12,14 @@ import (
 const (
 	// Silence is how long nothing may arrive.
 	Silence = 120 * time.Second
-	// The deadline is not moved for every burst, but once this much of it is used up, and set later by the same amount.
+	// The deadline is not moved for every burst, but once this much of it is used
+	// up, and set later by the same amount.
 	SilenceSlack = time.Second
 )
 
-// Socket is the connection to the relay or proxy below TLS and WebSocket. It watches for silence, and it can hold back
-// writes, so that what the layers above write in pieces leaves in one.
+// Socket is the connection to the relay or proxy below TLS and WebSocket. It
+// watches for silence, and it can hold back writes, so that what the layers above
+// write in pieces leaves in one.
 type Socket struct {
 	net.Conn
 	early []byte // read before the reader was there; owned by the reader
@@ -35,12 +37,12 @@ type Socket struct {
 // New returns the socket over conn, from which something was read early.
 func New(conn net.Conn, early []byte) *Socket { return &Socket{Conn: conn, early: early} }
 
-// WatchSilence has reads fail after Silence from now on. The connection must have no
-// other deadline any more.
+// WatchSilence has reads fail after Silence from now on. The connection must have
+// no other deadline any more.
 func (s *Socket) WatchSilence() { s.watching, s.restart = true, true }
 
-// RestartSilence has the time of silence begin anew with the next read. It is for the
-// receiver, who knows where frames end.
+// RestartSilence has the time of silence begin anew with the next read. It is for
+// the receiver, who knows where frames end.
 func (s *Socket) RestartSilence() { s.restart = true }
 
 // Read reads what came early, and then from the connection.
@@ -83,8 +85,9 @@ func (s *Socket) Hold() {
 	s.mu.Unlock()
 }
 
-// Release writes what was held back, in one write. Those who may write at the same time, TLS and WebSocket when they
-// answer control messages of the other side, wait for it so that nothing overtakes.
+// Release writes what was held back, in one write. Those who may write at the same
+// time, TLS and WebSocket when they answer control messages of the other side, wait
+// for it so that nothing overtakes.
 func (s *Socket) Release() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +113,8 @@ type readAhead struct {
 	in readbuf.Buffer
 }
 
-// ReadAhead returns s with buffered input, for TLS, which itself reads in small pieces.
+// ReadAhead returns s with buffered input, for TLS, which itself reads in small
+// pieces.
 func ReadAhead(s *Socket) net.Conn {
 	return &readAhead{Socket: s, in: readbuf.Buffer{Src: s}}
 }
