@@ -9,6 +9,7 @@ import (
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/audience"
 	"github.com/detour-relay/detour/internal/rate"
+	"github.com/detour-relay/detour/internal/wheel"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -47,8 +48,8 @@ type conn struct {
 	duplicate atomic.Bool // its key has other conns; set under routes.mu
 	route     *route      // of its own key; set once, at registration
 
-	heard audience.Heard // gone.go: whom it has heard from
-	wheel wheelEntry     // wheel.go
+	heard audience.Heard    // gone.go: whom it has heard from
+	wheel wheel.Entry[conn] // keepalive.go
 }
 
 func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.ClientInfo) *conn {
@@ -116,7 +117,7 @@ func (c *conn) begin(answer []byte) {
 // serve relays the conn's packets until it ends, and returns why.
 func (c *conn) serve() error {
 	c.close(c.stream.ReadBursts(c.ingest))
-	c.server.wheel.remove(c)
+	c.server.wheel.Remove(c)
 	c.server.routes.remove(c)
 	c.server.groups.leave(c.group)
 	c.out.close()

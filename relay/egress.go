@@ -71,7 +71,7 @@ func (o *outbox) send(b *batch, wait bool) (done bool, err error) {
 	// it writes to the receiver's stream: no goroutine is woken on a packet's way.
 	stream := o.owner.stream
 	for _, s := range b.segments[:b.n] {
-		if _, err := stream.Write(s.buf[s.start:s.end]); err != nil {
+		if _, err := stream.Write(s.Contents()); err != nil {
 			return false, asWriteError(err)
 		}
 	}

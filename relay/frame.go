@@ -5,15 +5,25 @@ import (
 	"fmt"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/budget"
+)
+
+// A login may be 256 KiB long (spec 3.2), and whoever sends it has proven nothing
+// yet. Real ones are below 1 KB. So each has that much to itself, and all together
+// share what more they need; when it runs out, the oldest of the large ones gives
+// way.
+const (
+	freeLogin   = 1 << 10
+	loginBudget = 16 << 20
 )
 
 // oneFrame collects exactly one frame of a login: the answer of a peer, or the
 // greeting of a sibling.
 type oneFrame struct {
 	want     derp.FrameType
-	min, max int         // bytes of payload
-	share    *loginShare // of memory, for more than freeLogin; nil: max is small
-	frame    []byte      // as far as it has arrived
+	min, max int           // bytes of payload
+	share    *budget.Share // of memory, for more than freeLogin; nil: max is small
+	frame    []byte        // as far as it has arrived
 }
 
 // errComplete ends the reading of the frame when it is complete.
@@ -61,8 +71,8 @@ func (f *oneFrame) grow(size, whole int) error {
 	}
 	size = min(max(size, 4*cap(f.frame), freeLogin), whole)
 	if size > freeLogin && f.share != nil {
-		if err := f.share.resize(size); err != nil {
-			return err
+		if !f.share.Resize(size) {
+			return ErrLoginMemory
 		}
 	}
 	f.frame = append(make([]byte, 0, size), f.frame...)

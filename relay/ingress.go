@@ -83,7 +83,7 @@ func (c *conn) noteBegun(used int, skipped uint32, incomplete bool) {
 	case !incomplete:
 		c.begunAt.Store(0)
 	case since == 0 || used > 0 && used >= int(skipped):
-		c.begunAt.Store(c.server.ticker.count.Load())
+		c.begunAt.Store(c.server.clock.Now())
 		c.server.sweeper.watchFrame(c)
 	}
 }

@@ -117,10 +117,10 @@ func (l *login) greet() error {
 }
 
 func (l *login) readAnswer() (c *conn, box key.Box, info derp.ClientInfo, err error) {
-	share := &loginShare{memory: &l.server.loginMemory, stream: l.stream}
+	share := l.server.loginMemory.Share(l.stream)
 	answer := oneFrame{want: derp.FrameClientInfo, min: derp.MinClientInfo, max: derp.MaxClientInfo, share: share}
 	payload, err := answer.from(l.stream)
-	if share.release() {
+	if share.Release() {
 		err = ErrLoginMemory
 	}
 	if err != nil {

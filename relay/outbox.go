@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/framequeue"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -26,13 +27,13 @@ type outbox struct {
 	writer  func() // egress.go: writeWhenReady, made once
 
 	mu       sync.Mutex
-	control  queue // guarded by mu, as all below
-	disco    queue
-	other    queue
-	pongIn   *segment // the segment of control with a Pong; nil if none waits
-	writing  bool     // somebody holds the write side
-	pushedAt int64    // when a packet was pushed last
-	taken    uint64   // bytes of packets that were taken, to be written
+	control  framequeue.Queue // guarded by mu, as all below
+	disco    framequeue.Queue
+	other    framequeue.Queue
+	pongIn   *framequeue.Segment // the segment of control with a Pong; nil if none waits
+	writing  bool                // somebody holds the write side
+	pushedAt int64               // when a packet was pushed last
+	taken    uint64              // bytes of packets that were taken, to be written
 	closed   bool
 
 	inHand    atomic.Int64 // packets taken and not yet counted as sent or dropped
@@ -75,12 +76,12 @@ func (o *outbox) push(src, dst *key.Public, packet []byte, k packetKind, now int
 		o.count.drop(dropQueueTail, k, 1, len(packet))
 		return 1
 	}
-	for q.bytes+size > o.limit {
-		o.count.drop(dropQueueHead, k, 1, q.dropOldest()-overhead)
+	for q.Bytes+size > o.limit {
+		o.count.drop(dropQueueHead, k, 1, q.DropOldest()-overhead)
 		dropped++
 	}
 	o.pushedAt = now
-	frame := q.extend(size, now, o.age/4)
+	frame := q.Extend(size, now, o.age/4)
 	t := derp.FrameRecvPacket
 	if o.forward {
 		t = derp.FrameForwardPacket
@@ -97,10 +98,10 @@ func (o *outbox) push(src, dst *key.Public, packet []byte, k packetKind, now int
 func (o *outbox) pushControl(frame []byte, limit int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed || o.control.bytes+len(frame) > limit {
+	if o.closed || o.control.Bytes+len(frame) > limit {
 		return false
 	}
-	copy(o.control.extend(len(frame), 0, 0), frame)
+	copy(o.control.Extend(len(frame), 0, 0), frame)
 	return true
 }
 
@@ -113,14 +114,14 @@ func (o *outbox) pushPong(data [derp.PingLen]byte) bool {
 	if o.closed || o.pongIn != nil {
 		return false
 	}
-	copy(o.control.extend(len(frame), 0, 0), frame)
-	o.pongIn = o.control.tail
+	copy(o.control.Extend(len(frame), 0, 0), frame)
+	o.pongIn = o.control.Tail
 	return true
 }
 
 // A batch is what one round of egress writes. Its segments belong to the writer.
 type batch struct {
-	segments       [batchSegments]*segment
+	segments       [batchSegments]*framequeue.Segment
 	n              int // segments
 	size           int // bytes of frames
 	packets, bytes [packetKinds]int
@@ -129,14 +130,14 @@ type batch struct {
 const (
 	batchSegments   = 4
 	controlPerBatch = 2
-	batchBytes      = batchSegments * segmentSize
+	batchBytes      = batchSegments * framequeue.SegmentSize
 )
 
 // takeLocked moves the next frames into b, dropping packets that waited too
 // long. It reports false if there is nothing to write.
 func (o *outbox) takeLocked(b *batch, now int64) bool {
-	for b.n < controlPerBatch && o.control.head != nil {
-		s := o.control.takeSegment()
+	for b.n < controlPerBatch && o.control.Head != nil {
+		s := o.control.Take()
 		if s == o.pongIn {
 			o.pongIn = nil
 		}
@@ -144,11 +145,11 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 	}
 	o.dropStaleLocked(&o.disco, kindDisco, now)
 	o.dropStaleLocked(&o.other, kindData, now)
-	if o.disco.head != nil {
-		b.addPackets(o.disco.takeSegment(), kindDisco, o.overhead())
+	if o.disco.Head != nil {
+		b.addPackets(o.disco.Take(), kindDisco, o.overhead())
 	}
-	for turn := 0; o.other.head != nil && b.n < batchSegments && (turn == 0 || b.size < batchBytes); turn++ {
-		b.addPackets(o.other.takeSegment(), kindData, o.overhead())
+	for turn := 0; o.other.Head != nil && b.n < batchSegments && (turn == 0 || b.size < batchBytes); turn++ {
+		b.addPackets(o.other.Take(), kindData, o.overhead())
 	}
 	o.taken += uint64(b.bytes[kindDisco] + b.bytes[kindData])
 	return b.n > 0
@@ -156,11 +157,11 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 
 // dropStaleLocked drops the segments whose newest packet is too old. As a segment
 // spans a quarter of the age at most, no packet waits longer than 5/4 of it.
-func (o *outbox) dropStaleLocked(q *queue, k packetKind, now int64) {
-	for o.age > 0 && q.head != nil && q.head.newest < now-o.age {
-		s := q.takeSegment()
-		o.count.drop(dropQueueAge, k, s.frames, s.size()-s.frames*o.overhead())
-		s.release()
+func (o *outbox) dropStaleLocked(q *framequeue.Queue, k packetKind, now int64) {
+	for o.age > 0 && q.Head != nil && q.Head.Newest < now-o.age {
+		s := q.Take()
+		o.count.drop(dropQueueAge, k, s.Frames, s.Size()-s.Frames*o.overhead())
+		s.Release()
 	}
 }
 
@@ -177,13 +178,13 @@ func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
-	for s := o.control.takeSegment(); s != nil; s = o.control.takeSegment() {
-		s.release()
+	for s := o.control.Take(); s != nil; s = o.control.Take() {
+		s.Release()
 	}
-	for k, q := range [packetKinds]*queue{kindDisco: &o.disco, kindData: &o.other} {
-		for s := q.takeSegment(); s != nil; s = q.takeSegment() {
-			o.count.drop(dropGoneDisconnected, packetKind(k), s.frames, s.size()-s.frames*o.overhead())
-			s.release()
+	for k, q := range [packetKinds]*framequeue.Queue{kindDisco: &o.disco, kindData: &o.other} {
+		for s := q.Take(); s != nil; s = q.Take() {
+			o.count.drop(dropGoneDisconnected, packetKind(k), s.Frames, s.Size()-s.Frames*o.overhead())
+			s.Release()
 		}
 	}
 }
@@ -192,25 +193,25 @@ func (o *outbox) close() {
 func (o *outbox) queued() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.disco.frames + o.other.frames + int(o.inHand.Load())
+	return o.disco.Frames + o.other.Frames + int(o.inHand.Load())
 }
 
-func (b *batch) add(s *segment) {
+func (b *batch) add(s *framequeue.Segment) {
 	b.segments[b.n] = s
 	b.n++
-	b.size += s.size()
+	b.size += s.Size()
 }
 
-func (b *batch) addPackets(s *segment, k packetKind, overhead int) {
+func (b *batch) addPackets(s *framequeue.Segment, k packetKind, overhead int) {
 	b.add(s)
-	b.packets[k] += s.frames
-	b.bytes[k] += s.size() - s.frames*overhead
+	b.packets[k] += s.Frames
+	b.bytes[k] += s.Size() - s.Frames*overhead
 }
 
 // release gives the segments back.
 func (b *batch) release() {
 	for _, s := range b.segments[:b.n] {
-		s.release()
+		s.Release()
 	}
 	*b = batch{}
 }

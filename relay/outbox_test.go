@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/framequeue"
 )
 
 // waiting is a packet in the model of an outbox: a plain list per kind.
@@ -112,7 +113,7 @@ func (m *outboxModel) take() {
 	hadOther := len(m.packets[kindData]) > 0
 	var frames [3]int // by class: control, disco, other
 	for i, s := range b.segments[:b.n] {
-		m.segment(i, s.buf[s.start:s.end], &frames)
+		m.segment(i, s.Contents(), &frames)
 	}
 	if got := [packetKinds]int{kindDisco: frames[1], kindData: frames[2]}; got != b.packets {
 		m.t.Fatalf("batch counts %v packets, holds %v", b.packets, got)
@@ -176,21 +177,21 @@ func (m *outboxModel) check() {
 	if got, want := m.out.queued(), len(m.packets[kindDisco])+len(m.packets[kindData]); got != want {
 		m.t.Fatalf("%d packets queued, want %d", got, want)
 	}
-	for k, q := range [packetKinds]*queue{kindDisco: &m.out.disco, kindData: &m.out.other} {
+	for k, q := range [packetKinds]*framequeue.Queue{kindDisco: &m.out.disco, kindData: &m.out.other} {
 		k := packetKind(k)
-		if q.bytes != m.bytes(k) || q.bytes > m.limit {
-			m.t.Fatalf("%d bytes of %v packets queued, want %d", q.bytes, k, m.bytes(k))
+		if q.Bytes != m.bytes(k) || q.Bytes > m.limit {
+			m.t.Fatalf("%d bytes of %v packets queued, want %d", q.Bytes, k, m.bytes(k))
 		}
 		segments, frames := 0, 0
-		for s := q.head; s != nil; s = s.next {
+		for s := q.Head; s != nil; s = s.Next() {
 			segments++
-			frames += s.frames
-			if s.frames == 0 || s.next == nil && s != q.tail {
+			frames += s.Frames
+			if s.Frames == 0 || s.Next() == nil && s != q.Tail {
 				m.t.Fatal("empty segment, or wrong tail")
 			}
 		}
-		if frames != q.frames || (q.head == nil) != (q.tail == nil) {
-			m.t.Fatalf("%d frames in segments, %d counted", frames, q.frames)
+		if frames != q.Frames || (q.Head == nil) != (q.Tail == nil) {
+			m.t.Fatalf("%d frames in segments, %d counted", frames, q.Frames)
 		}
 		for r := range dropReasons {
 			if got := int(m.count.dropped[r][k].Load()); got != m.dropped[r][k] {
@@ -202,7 +203,7 @@ func (m *outboxModel) check() {
 
 // randomSize prefers what real peers send, and tries all the limits.
 func randomSize(r *rand.Rand) int {
-	edges := []int{0, 1, 62, segmentSize - recvOverhead - 1, segmentSize - recvOverhead, segmentSize - recvOverhead + 1, derp.MaxPacket}
+	edges := []int{0, 1, 62, framequeue.SegmentSize - recvOverhead - 1, framequeue.SegmentSize - recvOverhead, framequeue.SegmentSize - recvOverhead + 1, derp.MaxPacket}
 	switch r.IntN(10) {
 	case 0:
 		return edges[r.IntN(len(edges))]
@@ -244,7 +245,7 @@ func TestOutboxAgainstModel(t *testing.T) {
 				for range 500 {
 					m.step(r)
 				}
-				for m.out.control.head != nil || m.out.queued() > 0 {
+				for m.out.control.Head != nil || m.out.queued() > 0 {
 					m.take()
 				}
 				for k := range packetKinds {

@@ -55,7 +55,7 @@ func (s *Server) Close(match func(PeerState) bool, why error, atMost int) (close
 func (c *conn) state() PeerState {
 	o := &c.out
 	o.mu.Lock()
-	pushedAt, sent, queued := o.pushedAt, o.taken, o.disco.frames+o.other.frames
+	pushedAt, sent, queued := o.pushedAt, o.taken, o.disco.Frames+o.other.Frames
 	o.mu.Unlock()
 	p := PeerState{
 		Peer:      c.key,

@@ -41,6 +41,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/budget"
+	"github.com/detour-relay/detour/internal/wheel"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -94,13 +96,13 @@ type Server struct {
 	born   time.Time
 
 	routes      routes
-	ticker      ticker
+	clock       *wheel.Clock
 	wheel       keepAliveWheel
 	sweeper     sweeper
 	count       counters
 	groups      groups
 	asking      atomic.Int64 // calls of Config.Admit under way
-	loginMemory loginMemory
+	loginMemory *budget.Budget
 	meshKeys    atomic.Pointer[[]key.Mesh]
 
 	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never
@@ -127,7 +129,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.meshKeys.Store(&cfg.MeshKeys)
 	s.routes.init(&s.count)
-	s.ticker.init(s)
+	s.clock = wheel.NewClock(tick, s.everyTick)
+	s.loginMemory = budget.New(loginBudget)
 	s.wheel.init(s)
 	s.sweeper.server = s
 	return s, nil
@@ -191,7 +194,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 	done := make(chan struct{})
 	go func() {
-		s.ticker.stop() // first: it may start writers, which running counts
+		s.clock.Stop() // first: it may start writers, which running counts
 		s.running.Wait()
 		close(done)
 	}()
@@ -213,7 +216,7 @@ func (s *Server) enter(stream Stream, cancel context.CancelFunc, sibling bool) b
 	}
 	s.running.Add(1)
 	s.logins[stream] = cancel
-	s.ticker.start()
+	s.clock.Start()
 	return true
 }
 

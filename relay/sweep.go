@@ -78,7 +78,7 @@ func (w *sweeper) sweepFrame(c *conn) {
 	if since == 0 || c.ended.Load() != nil {
 		return
 	}
-	if w.server.ticker.count.Load()-since > uint32(inTicks(frameTimeout)) {
+	if w.server.clock.Now()-since > uint32(inTicks(frameTimeout)) {
 		c.close(ErrFrameTimeout)
 		return
 	}

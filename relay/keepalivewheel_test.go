@@ -3,11 +3,13 @@ package relay
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/detour-relay/detour/internal/wheel"
 )
 
 // The wheel is turned by hand here: each conn gets its KeepAlive after 80 to 90
 // ticks, whoever comes and goes meanwhile.
-func TestWheel(t *testing.T) {
+func TestKeepAliveWheel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 5))
 	s := newTestServer(t, Config{})
 	const keepAliveTicks = int(defaultKeepAlive / tick)
@@ -27,8 +29,8 @@ func TestWheel(t *testing.T) {
 		}
 		for c := range conns {
 			if random.IntN(300) == 0 {
-				s.wheel.remove(c)
-				s.wheel.remove(c) // again has no effect
+				s.wheel.Remove(c)
+				s.wheel.Remove(c) // again has no effect
 				leave(c)
 				delete(conns, c)
 			}
@@ -48,23 +50,17 @@ func TestWheel(t *testing.T) {
 	if len(beats) != keepAliveJitter {
 		t.Errorf("KeepAlives after these ticks: %v, want %d different", beats, keepAliveJitter)
 	}
-	in := 0
-	for _, c := range s.wheel.slots {
-		for ; c != nil; c = c.wheel.next {
-			in++
-		}
-	}
-	if in != len(conns) {
+	if in := s.wheel.Len(); in != len(conns) {
 		t.Errorf("%d conns in the wheel, want %d", in, len(conns))
 	}
 }
 
 // A conn that ended may be taken out before it was put in.
-func TestWheelWithoutTheConn(t *testing.T) {
+func TestKeepAliveWheelWithoutTheConn(t *testing.T) {
 	s := newTestServer(t, Config{})
 	c, _ := join(s, numbered(1))
-	s.wheel.remove(c)
-	for range wheelSlots {
+	s.wheel.Remove(c)
+	for range 2 * wheel.Farthest {
 		s.wheel.sendDue()
 	}
 	if n := s.count.keepAlives.Load(); n != 0 {

@@ -1,0 +1,128 @@
+// Package framequeue queues finished DERP frames back to back in pooled segments,
+// each to be written in one piece, so that queueing a frame is one copy and
+// allocates nothing. One goroutine at a time uses a queue; every packet passes here.
+package framequeue
+
+import (
+	"sync"
+
+	"github.com/detour-relay/detour/derp"
+)
+
+// SegmentSize is the payload of a full TLS record, so that writing a segment
+// makes exactly one record.
+const SegmentSize = 16 << 10
+
+// A Segment is a run of finished frames that leaves in one piece. A frame never
+// spans segments; one larger than SegmentSize has a segment of its own size.
+type Segment struct {
+	// Of the queue; read only for others.
+	Frames int
+	Newest int64 // when the last frame was queued
+
+	next       *Segment
+	start, end int   // buf[start:end] are the frames
+	oldest     int64 // when the first frame was queued
+	buf        []byte
+}
+
+var (
+	segments = sync.Pool{New: func() any {
+		return &Segment{buf: make([]byte, SegmentSize)}
+	}}
+	largeSegments = sync.Pool{New: func() any {
+		return &Segment{buf: make([]byte, derp.HeaderLen+2*derp.KeyLen+derp.MaxPacket)}
+	}}
+)
+
+func newSegment(size int) *Segment {
+	if size > SegmentSize {
+		return largeSegments.Get().(*Segment)
+	}
+	return segments.Get().(*Segment)
+}
+
+// Release gives back a segment that was taken.
+func (s *Segment) Release() {
+	large := len(s.buf) > SegmentSize
+	*s = Segment{buf: s.buf}
+	if large {
+		largeSegments.Put(s)
+		return
+	}
+	segments.Put(s)
+}
+
+// Contents are the frames, the segment's until Release.
+func (s *Segment) Contents() []byte { return s.buf[s.start:s.end] }
+
+// Size returns how many bytes Contents has.
+func (s *Segment) Size() int { return s.end - s.start }
+
+// Next returns the segment behind s in its queue; nil if it is the last.
+func (s *Segment) Next() *Segment { return s.next }
+
+// A Queue is a list of segments: frames are added at the tail and leave from
+// the head, by the segment or, to be dropped, one by one. It is ready as it is.
+type Queue struct {
+	// Read only for others.
+	Head, Tail *Segment // nil: the queue is empty
+	Bytes      int
+	Frames     int
+}
+
+// Extend makes room for a frame of size bytes at the tail, for the caller to
+// fill before anything else happens to the queue. Frames queued more than span
+// nanoseconds apart do not share a segment, unless span is 0.
+func (q *Queue) Extend(size int, now, span int64) []byte {
+	s := q.Tail
+	if s == nil || s.end+size > len(s.buf) || span > 0 && now-s.oldest > span {
+		s = newSegment(size)
+		s.oldest = now
+		if q.Tail == nil {
+			q.Head = s
+		} else {
+			q.Tail.next = s
+		}
+		q.Tail = s
+	}
+	frame := s.buf[s.end : s.end+size]
+	s.end += size
+	s.Frames++
+	s.Newest = now
+	q.Bytes += size
+	q.Frames++
+	return frame
+}
+
+// DropOldest forgets the frame at the head, of which there must be one, and
+// returns its size.
+func (q *Queue) DropOldest() (size int) {
+	s := q.Head
+	_, payload := derp.ParseHeader(s.buf[s.start:])
+	size = derp.HeaderLen + payload
+	s.start += size
+	s.Frames--
+	q.Bytes -= size
+	q.Frames--
+	if s.Frames == 0 {
+		q.Take().Release()
+	}
+	return size
+}
+
+// Take removes the segment at the head; nil if the queue is empty.
+func (q *Queue) Take() *Segment {
+	s := q.Head
+	if s == nil {
+		return nil
+	}
+	q.Head = s.next
+	if q.Head == nil {
+		q.Tail = nil
+	}
+	s.next = nil
+	q.Bytes -= s.Size()
+	q.Frames -= s.Frames
+	return s
+}
