@@ -41,8 +41,7 @@ func Decode(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data = newlines(trimPadding(data))
-	data = dropMarks(data)
+	data = trimPadding(dropMarks(newlines(data))) // the marks first: one at the end may hide padding
 	if err := check(data); err != nil {
 		return nil, err
 	}
