@@ -203,6 +203,44 @@ func TestProxyRefuses(t *testing.T) {
 	}
 }
 
+// Whatever goes wrong on the way to the proxy is told of the proxy, and not of the
+// relay.
+func TestProxyOutOfReach(t *testing.T) {
+	why := errors.New("nobody listens there")
+	for name, dial := range map[string]func() (net.Conn, error){
+		"refused": func() (net.Conn, error) { return nil, why },
+		"closes at once": func() (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			theirs.Close()
+			return ours, nil
+		},
+	} {
+		for _, scheme := range []string{"http", "https"} {
+			for _, mode := range []WebSocketMode{WebSocketFallback, WebSocketNever, WebSocketAlways} {
+				dials := 0
+				cfg := Config{URL: "https://relay.example.com", Key: key.NewPrivate(), WebSocket: mode}
+				cfg.DialContext = func(context.Context, string, string) (net.Conn, error) { dials++; return dial() }
+				cfg.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(scheme + "://u:secret@proxy.example.net:3128") }
+				for way, connect := range map[string]func() error{
+					"Dial":    func() error { _, err := Dial(t.Context(), cfg); return err },
+					"Login":   func() error { _, _, err := Login(t.Context(), cfg); return err },
+					"Latency": func() error { _, err := Latency(t.Context(), cfg); return err },
+				} {
+					dials = 0
+					err := connect()
+					var failed *ProxyError
+					if !errors.As(err, &failed) || failed.Proxy != "proxy.example.net:3128" || dials != 1 {
+						t.Errorf("%s, %s, %s, %v: %v after %d dials, want a ProxyError after 1", name, scheme, way, mode, err, dials)
+					}
+					if name == "refused" && !errors.Is(err, why) || err != nil && strings.Contains(err.Error(), "secret") {
+						t.Errorf("%s, %s: %v", name, way, err)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestProxyThatCannotBeUsed(t *testing.T) {
 	relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {})
 	cfg := relay.config(t, "https://relay.example.com")

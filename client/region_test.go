@@ -354,34 +354,29 @@ func TestRegionBufferSize(t *testing.T) {
 // A sender that a stalled relay keeps waiting is free when the Region or the
 // connection ends.
 func TestRegionStalledRelay(t *testing.T) {
-	stop := make(chan struct{})
-	var came atomic.Int32
-	stalled := startRelay(t, key.NewPrivate(), nil, func(s *side) {
-		if came.Add(1) == 1 { // and admits nobody else, so that the sender does not go on with the next connection
-			s.admit()
-			<-stop
-		}
-	})
-	t.Cleanup(func() { close(stop) }) // whatever happens, before the relay is waited for
-	r := regionOf(t, stalled.config(t, "http://relay.example.com"))
-	regionRecv(t, r, MessageServerInfo)
-	sent := make(chan error, 1)
-	go func() {
-		for {
-			if err := r.Send(key.Public{1}, make([]byte, derp.MaxPacket)); err != nil {
-				sent <- err
-				return
+	synctest.Test(t, func(t *testing.T) {
+		stop := make(chan struct{})
+		var came atomic.Int32
+		r := regionOf(t, pipeRelay(t, func(s *side) {
+			if came.Add(1) == 1 { // and admits nobody else, so that the sender does not go on with the next one
+				s.admit()
+				<-stop
 			}
+		}))
+		regionRecv(t, r, MessageServerInfo)
+		sent := make(chan error, 1)
+		go func() { sent <- r.Send(key.Public{1}, make([]byte, derp.MaxPacket)) }()
+		synctest.Wait() // the sender is in the write, which nobody reads
+		if len(sent) > 0 {
+			t.Error("the relay reads")
 		}
-	}()
-	time.Sleep(50 * time.Millisecond) // the sender is on its way to a full socket, or in it
-	r.current.Load().conn.fail(io.ErrClosedPipe)
-	within(t, "Send", func() {
+		r.current.Load().conn.fail(io.ErrClosedPipe)
 		if err := <-sent; !errors.Is(err, ErrNotConnected) {
 			t.Error(err)
 		}
+		r.Close()
+		close(stop)
 	})
-	within(t, "Close", func() { r.Close() })
 }
 
 func TestRegionCloseAtEveryMoment(t *testing.T) {
