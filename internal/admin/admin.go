@@ -38,6 +38,13 @@ type Config struct {
 	// TLS. Its end, and why it could not be renewed, is what operators look for.
 	Certificate func() *certs.Description
 
+	// Reload returns what became of the last reload; nil, or the result nil: there was
+	// none.
+	Reload func() *Reload
+
+	// Descriptors returns what the process may open; nil: nobody knows.
+	Descriptors func() Descriptors
+
 	// Mesh returns what /status shows of the siblings; nil: nothing.
 	Mesh func() any
 }
@@ -61,6 +68,8 @@ type Status struct {
 	Mesh     any             `json:"mesh"`
 
 	Certificate *certs.Description `json:"certificate"` // null without TLS
+	Reload      *Reload            `json:"reload"`      // null if there was none
+	Descriptors Descriptors        `json:"descriptors"`
 }
 
 // New returns a handler for a relay that is ready.
@@ -137,6 +146,12 @@ func (h *Handler) Status() Status {
 	}
 	if h.config.Certificate != nil {
 		s.Certificate = h.config.Certificate()
+	}
+	if h.config.Reload != nil {
+		s.Reload = h.config.Reload()
+	}
+	if h.config.Descriptors != nil {
+		s.Descriptors = h.config.Descriptors()
 	}
 	if h.config.Mesh != nil {
 		s.Mesh = h.config.Mesh()

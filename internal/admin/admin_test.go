@@ -163,6 +163,46 @@ func TestStatusShowsTheCertificate(t *testing.T) {
 	}
 }
 
+// A reload that was not whole waits for somebody to see it.
+func TestStatusShowsTheReload(t *testing.T) {
+	h := newHandler(t, health.Config{})
+	s, text := askStatus(t, h)
+	if _, said := shown(&s)["reload_failed "]; said || !strings.Contains(text, `"reload": null`) {
+		t.Errorf("before there was one: %s", text)
+	}
+	at := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, test := range []struct {
+		reload          Reload
+		text            []string
+		failed, waiting float64
+	}{
+		{Reload{At: at}, []string{`"at": "2027-01-02T03:04:05Z"`, `"error": ""`, `"restart": null`}, 0, 0},
+		{Reload{At: at, Error: "mesh.key: it is empty"}, []string{`"error": "mesh.key: it is empty"`}, 1, 0},
+		{Reload{At: at, Error: "restart needed", Restart: []string{"listen", "drain"}}, []string{`"listen",`, `"drain"`}, 1, 2},
+	} {
+		h.config.Reload = func() *Reload { return &test.reload }
+		s, text := askStatus(t, h)
+		for _, want := range test.text {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %s in %s", want, text)
+			}
+		}
+		got := shown(&s)
+		if got["reload_at "] != float64(at.Unix()) || got["reload_failed "] != test.failed || got["reload_waiting "] != test.waiting {
+			t.Errorf("%+v: %v", test.reload, got)
+		}
+	}
+}
+
+func TestStatusShowsTheDescriptorLimit(t *testing.T) {
+	h := newHandler(t, health.Config{})
+	h.config.Descriptors = func() Descriptors { return Descriptors{Limit: 1024, Few: true} }
+	s, text := askStatus(t, h)
+	if !strings.Contains(text, `"limit": 1024`) || !strings.Contains(text, `"few": true`) || shown(&s)["descriptors "] != 1024 {
+		t.Errorf("%s", text)
+	}
+}
+
 func askStatus(t *testing.T, h *Handler) (s Status, text string) {
 	t.Helper()
 	w := httptest.NewRecorder()

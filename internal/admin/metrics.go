@@ -31,7 +31,7 @@ type Metric struct {
 
 // Metrics lists every number of a Status once. A part that a relay does not have,
 // such as STUN, has no values.
-var Metrics = slices.Concat(healthMetrics, relayMetrics, edgeMetrics, stunMetrics, certificateMetrics)
+var Metrics = slices.Concat(healthMetrics, relayMetrics, edgeMetrics, stunMetrics, certificateMetrics, processMetrics)
 
 var healthMetrics = []Metric{
 	gauge("healthy", "", "1 if the relay wants peers", func(s *Status) float64 { return truth(s.Health.Healthy) }),
@@ -131,6 +131,13 @@ var certificateMetrics = []Metric{
 		gauge("certificate_expires", "seconds", "when the certificate in use ends, since 1970", func(s *Status) float64 { return float64(s.Certificate.Until.Unix()) })),
 	when(func(s *Status) bool { return s.Certificate != nil },
 		gauge("certificate_failed", "", "1 if the last reload or renewal was in vain", func(s *Status) float64 { return truth(s.Certificate.Failed != "") })),
+}
+
+var processMetrics = []Metric{
+	ofReload(gauge("reload_at", "seconds", "when settings were reloaded last, since 1970", func(s *Status) float64 { return float64(s.Reload.At.Unix()) })),
+	ofReload(gauge("reload_failed", "", "1 if the last reload could not take over everything", func(s *Status) float64 { return truth(s.Reload.Error != "") })),
+	ofReload(gauge("reload_waiting", "", "settings that wait for a restart", func(s *Status) float64 { return float64(len(s.Reload.Restart)) })),
+	gauge("descriptors", "", "files and sockets that the process may have open; 0: nobody knows", func(s *Status) float64 { return float64(s.Descriptors.Limit) }),
 }
 
 // A Sum holds between numbers whenever nothing is under way.
@@ -243,6 +250,8 @@ func ofSelfCheck(m Metric) Metric {
 }
 
 func ofSTUN(m Metric) Metric { return when(func(s *Status) bool { return s.STUN != nil }, m) }
+
+func ofReload(m Metric) Metric { return when(func(s *Status) bool { return s.Reload != nil }, m) }
 
 func truth(b bool) float64 {
 	if b {

@@ -27,6 +27,8 @@ var notMetrics = map[string]string{
 	"STUN.Healthy":        "it is Health.Healthy again",
 	"Relay.Draining":      "it is Draining again",
 	"Health.SelfCheck.OK": "it is whether failures is 0",
+	"Reload.Restart":      "they are names; their count is a metric",
+	"Descriptors.Few":     "it is what the limit means",
 }
 
 // fullStatus is one without a nil part.

@@ -352,12 +352,6 @@ func TestOpsLogWhereTheRelayLogs(t *testing.T) {
 	}
 }
 
-func TestFewDescriptorsAreSaid(t *testing.T) {
-	if got := descriptors(); got.Few != (got.Limit > 0 && got.Limit < fewDescriptors) {
-		t.Errorf("%+v", got)
-	}
-}
-
 func TestStateDirIsForTheRelayAlone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "state")
 	c := plain()

@@ -89,7 +89,7 @@ type Daemon struct {
 	config config.Config // guarded by mu; complete
 	phase  Phase         // guarded by mu
 	taken  bool          // guarded by mu: another process has taken over
-	reload ReloadState   // guarded by mu
+	reload admin.Reload  // guarded by mu
 }
 
 // Open checks the settings and makes a relay of them, sockets included. Nobody is
@@ -219,7 +219,7 @@ func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bo
 func (d *Daemon) serveOps() {
 	d.status.handle(admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
-		Certificate: d.certificate,
+		Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors,
 	}))
 	d.profiles.handle(newProfiles())
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/internal/notify"
@@ -15,13 +16,6 @@ import (
 // ErrRestart is the cause of the error that Reload returns for settings which the
 // relay cannot take over.
 var ErrRestart = errors.New("they cannot change while the relay runs")
-
-// A ReloadState tells of the last Reload. Its JSON names are stable.
-type ReloadState struct {
-	At      time.Time `json:"at"`
-	Error   string    `json:"error"`   // why not all could be taken over; empty: all was
-	Restart []string  `json:"restart"` // settings that wait for a restart
-}
 
 // Config returns the settings that the relay runs with, complete.
 func (d *Daemon) Config() config.Config {
@@ -56,13 +50,24 @@ func (d *Daemon) Reload(next config.Config) error {
 }
 
 func (d *Daemon) noteReload(err error, waiting []string) {
-	state := ReloadState{At: time.Now().UTC(), Restart: waiting}
+	state := admin.Reload{At: time.Now().UTC(), Restart: waiting}
 	if err != nil {
 		state.Error = config.Text(err, d.spelling())
 	}
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.reload = state
-	d.mu.Unlock()
+}
+
+// lastReload returns nil if there was none.
+func (d *Daemon) lastReload() *admin.Reload {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reload.At.IsZero() {
+		return nil
+	}
+	last := d.reload
+	return &last
 }
 
 // reloadMeshKeys takes the mesh keys over that stand in the file now.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/health"
@@ -26,8 +27,8 @@ type State struct {
 	Pin         string             `json:"pin"`
 	Certificate *certs.Description `json:"certificate"` // null without TLS
 
-	Reload      *ReloadState `json:"reload"` // null: there was none
-	Descriptors Descriptors  `json:"descriptors"`
+	Reload      *admin.Reload     `json:"reload"` // null: there was none
+	Descriptors admin.Descriptors `json:"descriptors"`
 }
 
 // State returns the state now.
@@ -37,7 +38,7 @@ func (d *Daemon) State() State {
 	s := State{
 		PublicKey: d.relay.PublicKey().String(), Listen: d.edge.Addr().String(), URL: d.address(cfg.Hostname, bound).url(),
 		Admin: d.status.addr(), Pprof: d.profiles.addr(),
-		Health: d.health.Snapshot(), Siblings: d.siblingStates(), Conns: d.edge.Conns(), Descriptors: descriptors(),
+		Health: d.health.Snapshot(), Siblings: d.siblingStates(), Conns: d.edge.Conns(), Reload: d.lastReload(), Descriptors: descriptors(),
 	}
 	if addr := d.stun.addr(); addr.IsValid() {
 		s.STUN = addr.String()
@@ -48,10 +49,6 @@ func (d *Daemon) State() State {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.Phase = d.phaseLocked()
-	if !d.reload.At.IsZero() {
-		last := d.reload
-		s.Reload = &last
-	}
 	return s
 }
 

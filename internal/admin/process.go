@@ -1,0 +1,17 @@
+package admin
+
+import "time"
+
+// A Reload tells of the last time that settings were taken over. Its JSON names are
+// stable.
+type Reload struct {
+	At      time.Time `json:"at"`
+	Error   string    `json:"error"`   // why not all could be taken over; empty: all was
+	Restart []string  `json:"restart"` // settings that wait for a restart; null: none
+}
+
+// Descriptors are what the system lets the process open. Its JSON names are stable.
+type Descriptors struct {
+	Limit uint64 `json:"limit"` // files and sockets; 0: none that is known
+	Few   bool   `json:"few"`   // too few for a relay of any size
+}
