@@ -9,6 +9,7 @@ import (
 
 	"tailscale.com/tailcfg"
 
+	"github.com/detour-relay/detour/test/interop/mapnode"
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
@@ -36,10 +37,10 @@ func TestCheckOfMixedRegion(t *testing.T) {
 	relays := newRegion(t, mixed...)
 	region := &tailcfg.DERPRegion{RegionID: 900, RegionCode: "mix", RegionName: "Mixed"}
 	for _, r := range relays {
-		node := r.Node
+		node := *mapnode.Of(r)
 		region.Nodes = append(region.Nodes, &node)
 	}
-	report := check(t, relays[0].MeshKey, &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{900: region}})
+	report := check(t, relays[0].MeshKey, &tailcfg.DERPMap{Regions: map[tailcfg.DERPRegionID]*tailcfg.DERPRegion{900: region}})
 	for _, n := range report.Regions[0].Nodes {
 		wantAllRight(t, n.Name, n.Checks)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/test/interop/mapnode"
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
@@ -24,14 +25,15 @@ const (
 func startDerpers(t *testing.T) (home, other *programs.Relay, dm *tailcfg.DERPMap) {
 	t.Helper()
 	dm = &tailcfg.DERPMap{
-		Regions:    make(map[int]*tailcfg.DERPRegion),
-		HomeParams: &tailcfg.DERPHomeParams{RegionScore: map[int]float64{homeRegion: 0.001}},
+		Regions:    make(map[tailcfg.DERPRegionID]*tailcfg.DERPRegion),
+		HomeParams: &tailcfg.DERPHomeParams{RegionScore: map[tailcfg.DERPRegionID]float64{homeRegion: 0.001}},
 	}
 	relays := make(map[int]*programs.Relay)
 	for _, id := range []int{homeRegion, otherRegion} {
 		r := programs.Region{ID: id, STUN: true}.Start(t, programs.NewMeshKey(), programs.Sibling{Program: "derper"})[0]
 		relays[id] = r
-		dm.Regions[id] = &tailcfg.DERPRegion{RegionID: id, RegionCode: fmt.Sprint(id), Nodes: []*tailcfg.DERPNode{&r.Node}}
+		region := tailcfg.DERPRegionID(id)
+		dm.Regions[region] = &tailcfg.DERPRegion{RegionID: region, RegionCode: fmt.Sprint(id), Nodes: []*tailcfg.DERPNode{mapnode.Of(r)}}
 	}
 	return relays[homeRegion], relays[otherRegion], dm
 }

@@ -7,12 +7,13 @@ import (
 
 	"tailscale.com/net/stun"
 
+	"github.com/detour-relay/detour/test/interop/mapnode"
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
 // Their code asks, at the port that the relay's own map node names, and reads the answer.
 func TestTheirSTUNClientAsksOurRelay(t *testing.T) {
-	node := programs.StartDetour(t).Node
+	node := mapnode.Of(programs.StartDetour(t))
 	conn, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.ParseIP(node.IPv4), Port: node.STUNPort})
 	if err != nil {
 		t.Fatal(err)

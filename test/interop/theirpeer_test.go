@@ -22,6 +22,7 @@ import (
 	"tailscale.com/types/logger"
 
 	ourkey "github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/test/interop/mapnode"
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
@@ -205,7 +206,8 @@ func show(m derp.ReceivedMessage) string {
 // 1.3 it finds the meta certificate and starts fast.
 func byRegion(max uint16) theirDial {
 	return func(t *testing.T, relay *programs.Relay, k key.NodePrivate) (theirConn, func(), error) {
-		region := &tailcfg.DERPRegion{RegionID: relay.Node.RegionID, RegionCode: "interop", Nodes: []*tailcfg.DERPNode{&relay.Node}}
+		node := mapnode.Of(relay)
+		region := &tailcfg.DERPRegion{RegionID: node.RegionID, RegionCode: "interop", Nodes: []*tailcfg.DERPNode{node}}
 		c := derphttp.NewRegionClient(k, logger.Discard, netmon.NewStatic(), func() *tailcfg.DERPRegion { return region })
 		c.TLSConfig = &tls.Config{MaxVersion: max}
 		return connect(t, c, relay, max)
@@ -214,7 +216,8 @@ func byRegion(max uint16) theirDial {
 
 // byProber logs in as derpprobe does.
 func byProber(t *testing.T, relay *programs.Relay, k key.NodePrivate) (theirConn, func(), error) {
-	region := &tailcfg.DERPRegion{RegionID: relay.Node.RegionID, RegionCode: "interop", Nodes: []*tailcfg.DERPNode{&relay.Node}}
+	node := mapnode.Of(relay)
+	region := &tailcfg.DERPRegion{RegionID: node.RegionID, RegionCode: "interop", Nodes: []*tailcfg.DERPNode{node}}
 	c := derphttp.NewRegionClient(k, logger.Discard, netmon.NewStatic(), func() *tailcfg.DERPRegion { return region })
 	c.IsProber = true
 	return connect(t, c, relay, tls.VersionTLS13)

@@ -15,6 +15,7 @@ import (
 	"tailscale.com/types/key"
 	"tailscale.com/types/logger"
 
+	"github.com/detour-relay/detour/test/interop/mapnode"
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
@@ -182,11 +183,12 @@ func newVisitor(t *testing.T, relay *programs.Relay, flags derp.PeerPresentFlags
 // newVisitorWith logs in a client of the kind that the flag stands for, until the test ends.
 func newVisitorWith(t *testing.T, relay *programs.Relay, flags derp.PeerPresentFlags, k key.NodePrivate) *visitor {
 	t.Helper()
-	region := &tailcfg.DERPRegion{RegionID: relay.Node.RegionID, RegionCode: "interop", Nodes: []*tailcfg.DERPNode{&relay.Node}}
+	node := mapnode.Of(relay)
+	region := &tailcfg.DERPRegion{RegionID: node.RegionID, RegionCode: "interop", Nodes: []*tailcfg.DERPNode{node}}
 	if flags&derp.PeerPresentNotIdeal != 0 {
-		nobody := relay.Node
+		nobody := *node
 		nobody.Name, nobody.DERPPort = "900z", 1 // nothing listens on that port
-		region.Nodes = []*tailcfg.DERPNode{&nobody, &relay.Node}
+		region.Nodes = []*tailcfg.DERPNode{&nobody, node}
 	}
 	c := derphttp.NewRegionClient(k, logger.Discard, netmon.NewStatic(), func() *tailcfg.DERPRegion { return region })
 	c.IsProber = flags&derp.PeerPresentIsProber != 0

@@ -24,7 +24,8 @@ func (s *stage) download(ctx context.Context) (*download, error) {
 		return readDownload(s.options.download)
 	}
 	file := s.path("download.json")
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout", "10m", "./tailnet")
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout", "10m", ".")
+	cmd.Dir = "tailnet" // a module of its own
 	cmd.Env = append(os.Environ(), downloadEnv+"="+file)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%s: %w: %s", cmd, err, bytes.TrimSpace(out))

@@ -5,9 +5,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
+
+	"github.com/detour-relay/detour/test/interop/programs"
 )
 
 // The benchmarks of the product that rows read, by name.
@@ -31,7 +32,7 @@ type benchmark struct {
 func (s *stage) goBenchmarks(ctx context.Context) ([]benchmark, error) {
 	pattern := fmt.Sprintf("^(%s|%s|%s|%s)$", lookupRepeated, lookupTable, relayTLS, meshTLS)
 	args := []string{"test", "-run", "^$", "-bench", pattern, "-benchmem", "-count", strconv.Itoa(s.options.rounds)}
-	cmd := exec.CommandContext(ctx, "go", append(args, goPackages...)...)
+	cmd := programs.ProductGo(ctx, append(args, goPackages...)...)
 	cmd.Dir = s.options.root
 	out, err := cmd.CombinedOutput()
 	if err != nil {

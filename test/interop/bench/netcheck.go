@@ -124,7 +124,7 @@ func theirNetcheck(ctx context.Context, m *tailcfg.DERPMap) (home int, took time
 	if err != nil {
 		return 0, 0, fmt.Errorf("netcheck of Tailscale's: %w", err)
 	}
-	return found.PreferredDERP, time.Since(began), nil
+	return int(found.PreferredDERP), time.Since(began), nil
 }
 
 // spreadLatencies are those of n regions: one that is the nearest by far, so that no hiccup of the machine makes another one home,
@@ -140,9 +140,9 @@ func spreadLatencies(n int) []time.Duration {
 
 // mapOfPorts is a map of regions of one node each, which answer STUN at these ports of loopback.
 func mapOfPorts(ports []int) *tailcfg.DERPMap {
-	m := &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{}}
+	m := &tailcfg.DERPMap{Regions: map[tailcfg.DERPRegionID]*tailcfg.DERPRegion{}}
 	for i, port := range ports {
-		id := firstRegion + i
+		id := tailcfg.DERPRegionID(firstRegion + i)
 		m.Regions[id] = &tailcfg.DERPRegion{RegionID: id, RegionCode: fmt.Sprint("r", id), Nodes: []*tailcfg.DERPNode{{
 			Name: fmt.Sprint(id, "a"), RegionID: id, HostName: programs.Host, IPv4: programs.Host, IPv6: "none", STUNPort: port,
 		}}}

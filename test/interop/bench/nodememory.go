@@ -90,7 +90,7 @@ func (s *stage) startRegions(ctx context.Context, n int) (*tailcfg.DERPMap, func
 	}
 	m := mapOfPorts(ports)
 	for i, r := range relays {
-		node := m.Regions[firstRegion+i].Nodes[0]
+		node := m.Regions[tailcfg.DERPRegionID(firstRegion+i)].Nodes[0]
 		node.CertName, node.DERPPort = pin, int(r.addr.Port())
 	}
 	return m, stop, nil

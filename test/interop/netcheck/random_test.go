@@ -14,6 +14,7 @@ import (
 	"tailscale.com/types/logger"
 
 	"github.com/detour-relay/detour/internal/home"
+	"github.com/detour-relay/detour/test/interop/mapnode"
 )
 
 // draws makes up the course of a network. Its latencies are odd numbers of nanoseconds, so that no two things happen at one moment
@@ -164,19 +165,19 @@ func TestRandomHomesOnAGrid(t *testing.T) {
 			now = now.Add(time.Duration(1+d.IntN(200)) * time.Second)
 			latency := drawGrid(d)
 			is, dm := drawCircumstances(d)
-			client.SetForcePreferredDERP(is.Forced)
-			report := &netcheck.Report{RegionLatency: latency}
+			client.SetForcePreferredDERP(tailcfg.DERPRegionID(is.Forced))
+			report := &netcheck.Report{RegionLatency: mapnode.Regions(latency)}
 			client.AddReportHistoryForTest(dm, report, now)
 			ours := chooser.Choose(now, &home.Report{Start: now, Latency: latency}, is)
-			if report.PreferredDERP == ours.Home {
+			if int(report.PreferredDERP) == ours.Home {
 				continue
 			}
 			if n := countNearest(latency, ours.Best); n < 2 {
 				t.Fatalf("sequence %d, step %d: they chose region %d, we region %d because %q; before %d, latency %v, best %v, %+v",
-					seed, i, report.PreferredDERP, ours.Home, ours.Reason, ours.Before, latency, ours.Best, is)
+					seed, i, int(report.PreferredDERP), ours.Home, ours.Reason, ours.Before, latency, ours.Best, is)
 			}
 			equals++
-			chooser.Keep(report.PreferredDERP)
+			chooser.Keep(int(report.PreferredDERP))
 		}
 	}
 	if equals == 0 || equals > sequences*steps/10 {
@@ -208,7 +209,7 @@ func drawCircumstances(d *rand.Rand) (home.Circumstances, *tailcfg.DERPMap) {
 	if d.IntN(8) == 0 {
 		is.Forced = 1 + d.IntN(gridRegions)
 	}
-	return is, &tailcfg.DERPMap{HomeParams: &tailcfg.DERPHomeParams{RegionScore: is.Scores}}
+	return is, &tailcfg.DERPMap{HomeParams: &tailcfg.DERPHomeParams{RegionScore: mapnode.Regions(is.Scores)}}
 }
 
 // countNearest says how many of the regions that answered are as near as the nearest.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/test/interop/mapnode"
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
@@ -27,13 +28,13 @@ const favourite = 902
 func startRegions(t *testing.T, args ...string) *tailcfg.DERPMap {
 	t.Helper()
 	dm := &tailcfg.DERPMap{
-		Regions:    make(map[int]*tailcfg.DERPRegion),
-		HomeParams: &tailcfg.DERPHomeParams{RegionScore: map[int]float64{favourite: 0.001}},
+		Regions:    make(map[tailcfg.DERPRegionID]*tailcfg.DERPRegion),
+		HomeParams: &tailcfg.DERPHomeParams{RegionScore: map[tailcfg.DERPRegionID]float64{favourite: 0.001}},
 	}
-	for id, name := range map[int]string{901: "901a", favourite: "902a", 903: "903a"} {
-		node := programs.StartDetour(t, args...).Node
+	for id, name := range map[tailcfg.DERPRegionID]string{901: "901a", favourite: "902a", 903: "903a"} {
+		node := mapnode.Of(programs.StartDetour(t, args...))
 		node.Name, node.RegionID = name, id
-		dm.Regions[id] = &tailcfg.DERPRegion{RegionID: id, RegionCode: name, Nodes: []*tailcfg.DERPNode{&node}}
+		dm.Regions[id] = &tailcfg.DERPRegion{RegionID: id, RegionCode: name, Nodes: []*tailcfg.DERPNode{node}}
 	}
 	return dm
 }
@@ -86,7 +87,7 @@ func wantRegions(t *testing.T, who string, latency map[int]time.Duration, home i
 func TestNetcheckBySTUN(t *testing.T) {
 	dm := startRegions(t)
 	theirs := netcheckAs(t, dm, netcheck.GetReportOpts{OnlySTUN: true})
-	wantRegions(t, "their netcheck", theirs.RegionLatency, theirs.PreferredDERP)
+	wantRegions(t, "their netcheck", mapnode.Numbers(theirs.RegionLatency), int(theirs.PreferredDERP))
 	if !theirs.UDP || !theirs.IPv4 || theirs.GlobalV4.Addr().String() != nodeAddr || theirs.MappingVariesByDestIP != "false" {
 		t.Errorf("their report: %+v", theirs)
 	}
@@ -110,7 +111,7 @@ func TestNetcheckOverHTTPS(t *testing.T) {
 	dm.Regions[904] = &tailcfg.DERPRegion{RegionID: 904, RegionCode: "904a", Nodes: []*tailcfg.DERPNode{&impostor}}
 
 	theirs := netcheckAs(t, dm, netcheck.GetReportOpts{})
-	wantRegions(t, "their netcheck", theirs.RegionLatency, theirs.PreferredDERP)
+	wantRegions(t, "their netcheck", mapnode.Numbers(theirs.RegionLatency), int(theirs.PreferredDERP))
 	if theirs.UDP || theirs.ICMPv4 || !theirs.IPv4 {
 		t.Errorf("their report: %+v", theirs)
 	}
@@ -128,7 +129,7 @@ func TestNetcheckWithoutUDP(t *testing.T) {
 		region.Nodes[0].STUNPort = int(programs.FreeAddr(t).Port())
 	}
 	theirs := netcheckAs(t, dm, netcheck.GetReportOpts{})
-	wantRegions(t, "their netcheck", theirs.RegionLatency, theirs.PreferredDERP)
+	wantRegions(t, "their netcheck", mapnode.Numbers(theirs.RegionLatency), int(theirs.PreferredDERP))
 	ours := netcheckByUs(t, dm)
 	wantRegions(t, "our netcheck", ours.Report.Latency, ours.Region)
 	if theirs.UDP || ours.Report.UDP {

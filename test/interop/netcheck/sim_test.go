@@ -13,6 +13,8 @@ import (
 
 	"tailscale.com/net/netmon"
 	"tailscale.com/tailcfg"
+
+	"github.com/detour-relay/detour/test/interop/mapnode"
 )
 
 // firstPort is the STUN port of region 0: the port of a request says which region it is for, because the nodes of all regions
@@ -61,8 +63,8 @@ type simulation struct {
 func newSimulation(n int, monitor *netmon.Monitor) *simulation {
 	s := &simulation{regions: map[int]*tailcfg.DERPRegion{}, begun: time.Now(), theirs: newTheirs(monitor), ours: new(ours)}
 	for id := 1; id <= n; id++ {
-		s.regions[id] = &tailcfg.DERPRegion{RegionID: id, RegionCode: fmt.Sprintf("r%d", id), Nodes: []*tailcfg.DERPNode{{
-			Name: fmt.Sprintf("%da", id), RegionID: id, HostName: "relay.invalid", IPv4: nodeAddr, IPv6: "none", STUNPort: firstPort + id,
+		s.regions[id] = &tailcfg.DERPRegion{RegionID: tailcfg.DERPRegionID(id), RegionCode: fmt.Sprintf("r%d", id), Nodes: []*tailcfg.DERPNode{{
+			Name: fmt.Sprintf("%da", id), RegionID: tailcfg.DERPRegionID(id), HostName: "relay.invalid", IPv4: nodeAddr, IPv6: "none", STUNPort: firstPort + id,
 		}}}
 	}
 	return s
@@ -71,7 +73,7 @@ func newSimulation(n int, monitor *netmon.Monitor) *simulation {
 // run makes the report of a step on both sides at once.
 func (s *simulation) run(t *testing.T, step step) (theirs, ours result) {
 	time.Sleep(time.Until(s.begun.Add(step.at)))
-	dm := &tailcfg.DERPMap{Regions: maps.Clone(s.regions), HomeParams: &tailcfg.DERPHomeParams{RegionScore: step.scores}}
+	dm := &tailcfg.DERPMap{Regions: mapnode.Regions(s.regions), HomeParams: &tailcfg.DERPHomeParams{RegionScore: mapnode.Regions(step.scores)}}
 	began := time.Now()
 	var both sync.WaitGroup
 	measure := func(side side, into *result) {

@@ -11,6 +11,8 @@ import (
 	"tailscale.com/net/stun"
 	"tailscale.com/tailcfg"
 	"tailscale.com/types/logger"
+
+	"github.com/detour-relay/detour/test/interop/mapnode"
 )
 
 // The addresses under which everybody sees both sides.
@@ -37,14 +39,14 @@ func newTheirs(monitor *netmon.Monitor) *theirs {
 
 func (t *theirs) report(ctx context.Context, dm *tailcfg.DERPMap, s step, began time.Time, network *network) result {
 	t.network.Store(network)
-	t.client.SetForcePreferredDERP(s.forced)
+	t.client.SetForcePreferredDERP(tailcfg.DERPRegionID(s.forced))
 	if s.full {
 		t.client.MakeNextReportFull()
 	}
 	report, err := t.client.GetReport(ctx, dm, &netcheck.GetReportOpts{
 		OnlySTUN: true, // what there is besides would leave the simulation
-		GetLastDERPActivity: func(region int) time.Time {
-			if after, ok := s.heard[region]; ok {
+		GetLastDERPActivity: func(region tailcfg.DERPRegionID) time.Time {
+			if after, ok := s.heard[int(region)]; ok {
 				return began.Add(after)
 			}
 			return time.Time{}
@@ -53,7 +55,7 @@ func (t *theirs) report(ctx context.Context, dm *tailcfg.DERPMap, s step, began 
 	if err != nil {
 		panic(err)
 	}
-	return result{home: report.PreferredDERP, latency: report.RegionLatency}
+	return result{home: int(report.PreferredDERP), latency: mapnode.Numbers(report.RegionLatency)}
 }
 
 // answerTo is what a relay at that address answers to a STUN request.

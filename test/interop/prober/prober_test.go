@@ -17,6 +17,7 @@ import (
 
 	"tailscale.com/tailcfg"
 
+	"github.com/detour-relay/detour/test/interop/mapnode"
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
@@ -36,20 +37,21 @@ type network struct {
 }
 
 func newNetwork(t *testing.T) *network {
-	return &network{programs.NewAuthority(t), &tailcfg.DERPMap{Regions: make(map[int]*tailcfg.DERPRegion)}}
+	return &network{programs.NewAuthority(t), &tailcfg.DERPMap{Regions: make(map[tailcfg.DERPRegionID]*tailcfg.DERPRegion)}}
 }
 
 // start adds a region of relays. As in a map for the world they have a name, and a certificate of an authority.
 func (n *network) start(t *testing.T, id int, siblings ...programs.Sibling) []*programs.Relay {
 	t.Helper()
 	relays := programs.Region{ID: id, Authority: n.authority, STUN: true}.Start(t, programs.NewMeshKey(), siblings...)
-	region := &tailcfg.DERPRegion{RegionID: id, RegionCode: fmt.Sprintf("r%d", id)}
+	number := tailcfg.DERPRegionID(id)
+	region := &tailcfg.DERPRegion{RegionID: number, RegionCode: fmt.Sprintf("r%d", id)}
 	for _, r := range relays {
-		node := r.Node
+		node := *mapnode.Of(r)
 		node.IPv6 = "" // the prober would take "none" for an address
 		region.Nodes = append(region.Nodes, &node)
 	}
-	n.dm.Regions[id] = region
+	n.dm.Regions[number] = region
 	return relays
 }
 

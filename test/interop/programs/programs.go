@@ -8,6 +8,7 @@
 package programs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -24,6 +25,10 @@ const (
 	DerperEnv = "DERPER_PROGRAM"
 )
 
+// GoEnv names the go command that builds the product, if it is another than runs
+// the tests.
+const GoEnv = "DETOUR_GO"
+
 // built holds the directory that Detour made, for Clean.
 var built struct {
 	mu  sync.Mutex
@@ -36,7 +41,7 @@ var Detour = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv(DetourEnv); path != "" {
 		return path, nil
 	}
-	root, err := goCommand("list", "-m", "-f", "{{.Dir}}", "github.com/detour-relay/detour")
+	here, err := directory()
 	if err != nil {
 		return "", err
 	}
@@ -46,20 +51,21 @@ var Detour = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(built.dir, "detour")
-	_, err = goCommand("-C", root, "build", "-o", path, "./cmd/detour")
+	_, err = run(ProductGo(context.Background(), "build", "-o", path, "./cmd/detour"), filepath.Join(here, "..", "..", ".."))
 	return path, err
 })
 
-// Derper returns the path of the reference program. It is a tool of this module, so go.mod says which version it is.
+// Derper returns the path of the reference program. It is a tool of the module above
+// this one, whose go.mod says which version it is.
 var Derper = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv(DerperEnv); path != "" {
 		return path, nil
 	}
-	return goCommand("tool", "-n", "derper")
+	return tool("derper")
 })
 
-// Derpprobe returns the path of the reference's prober, a tool of this module like derper.
-var Derpprobe = sync.OnceValues(func() (string, error) { return goCommand("tool", "-n", "derpprobe") })
+// Derpprobe returns the path of the reference's prober, a tool like derper.
+var Derpprobe = sync.OnceValues(func() (string, error) { return tool("derpprobe") })
 
 // Clean removes what Detour built, if anything. TestMain calls it last.
 func Clean() {
@@ -70,8 +76,41 @@ func Clean() {
 	}
 }
 
-func goCommand(args ...string) (string, error) {
-	out, err := exec.Command("go", args...).Output()
+// ProductGo returns the go command with arguments, to run in the product's
+// directory. The reference wants a newer Go than the product: GoEnv names the
+// product's own, where the tests were started with the other one.
+func ProductGo(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	if own := os.Getenv(GoEnv); own != "" {
+		cmd = exec.CommandContext(ctx, own, args...)
+		for _, variable := range os.Environ() {
+			name, _, _ := strings.Cut(variable, "=")
+			if name != "GOTOOLCHAIN" && name != "GOROOT" { // those of the other one
+				cmd.Env = append(cmd.Env, variable)
+			}
+		}
+	}
+	return cmd
+}
+
+// tool builds a tool of the module above, and returns its path.
+func tool(name string) (string, error) {
+	here, err := directory()
+	if err != nil {
+		return "", err
+	}
+	return run(exec.Command("go", "tool", "-n", name), filepath.Dir(here))
+}
+
+// directory returns where this module is.
+func directory() (string, error) {
+	return run(exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/detour-relay/detour/test/interop/programs"), ".")
+}
+
+// run returns what a go command that runs in dir prints.
+func run(cmd *exec.Cmd, dir string) (string, error) {
+	cmd.Dir = dir
+	out, err := cmd.Output()
 	if err == nil {
 		return strings.TrimSpace(string(out)), nil
 	}
@@ -79,5 +118,5 @@ func goCommand(args ...string) (string, error) {
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		detail = "\n" + string(exit.Stderr)
 	}
-	return "", fmt.Errorf("go %s: %w%s", strings.Join(args, " "), err, detail)
+	return "", fmt.Errorf("%s: %w%s", strings.Join(cmd.Args, " "), err, detail)
 }

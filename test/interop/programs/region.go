@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"tailscale.com/tailcfg"
 )
 
 // Sibling is a relay of a region that is to be started.
@@ -91,9 +89,9 @@ func (g Region) Start(t testing.TB, meshKey string, siblings ...Sibling) []*Rela
 }
 
 // node is what a DERP map says of the i-th relay.
-func (g Region) node(r *Relay, i int) tailcfg.DERPNode {
+func (g Region) node(r *Relay, i int) Node {
 	id := cmp.Or(g.ID, 900)
-	node := tailcfg.DERPNode{
+	node := Node{
 		Name: fmt.Sprintf("%d%c", id, 'a'+i), RegionID: id, HostName: Host, IPv4: Host, IPv6: "none",
 		DERPPort: int(r.Addr.Port()), STUNPort: -1, CertName: r.Pin,
 	}

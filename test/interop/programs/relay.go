@@ -18,8 +18,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"tailscale.com/tailcfg"
 )
 
 // startBudget is how long a relay may take from exec to its first TLS handshake. It covers a loaded two-core machine.
@@ -34,7 +32,7 @@ type Relay struct {
 
 	Certificate *x509.Certificate // its leaf; nil without TLS
 	Pin         string            // "sha256-raw:..." of it, as DERP maps carry it
-	Node        tailcfg.DERPNode  // what a DERP map says of it; with TLS only. Our program's own words.
+	Node        Node              // what a DERP map says of it; with TLS only. Our program's own words.
 
 	MeshKey string // of a relay of a region
 	Admin   string // base URL of the admin listener; ours in a region only
@@ -117,7 +115,7 @@ func StartDerper(t testing.TB) *Relay {
 	})
 	r.Addr, r.URL = addr, "https://"+addr.String()+"/derp"
 	r.awaitTLS(t)
-	r.Node = tailcfg.DERPNode{
+	r.Node = Node{
 		Name: "900a", RegionID: 900, HostName: "127.0.0.1", IPv4: "127.0.0.1", IPv6: "none",
 		DERPPort: int(addr.Port()), STUNPort: -1, CertName: r.Pin,
 	}

@@ -2,6 +2,7 @@ package tailnet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
@@ -69,15 +70,28 @@ func startControl(dm *tailcfg.DERPMap, log *nodeLog) *testcontrol.Server {
 // STUN requests to believes that its sockets are broken, and renews them and its relay connection every half minute. With a
 // port it believes to have sent some, which its socket that is none swallows.
 func derpMap(relay *programs.Relay) *tailcfg.DERPMap {
-	entry := relay.Node
+	entry := mapNode(relay)
 	entry.STUNPort = 3478
 	return &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{
 		relay.Node.RegionID: {
 			RegionID:   relay.Node.RegionID,
 			RegionCode: relay.Name,
-			Nodes:      []*tailcfg.DERPNode{&entry},
+			Nodes:      []*tailcfg.DERPNode{entry},
 		},
 	}}
+}
+
+// mapNode gives the reference's code the entry of a relay in a DERP map.
+func mapNode(r *programs.Relay) *tailcfg.DERPNode {
+	text, err := json.Marshal(r.Node)
+	if err != nil {
+		panic(err) // it is made of texts and numbers
+	}
+	node := new(tailcfg.DERPNode)
+	if err := json.Unmarshal(text, node); err != nil {
+		panic(err) // the names are theirs
+	}
+	return node
 }
 
 // startNode starts a node and waits until the control server has admitted it.

@@ -55,9 +55,9 @@ func mapOf(regions ...[]*programs.Relay) *tailcfg.DERPMap {
 		id := relays[0].Node.RegionID
 		region := &tailcfg.DERPRegion{RegionID: id, RegionCode: codeOf(id)}
 		for _, r := range relays {
-			entry := r.Node
+			entry := mapNode(r)
 			entry.STUNPort = 3478 // see derpMap
-			region.Nodes = append(region.Nodes, &entry)
+			region.Nodes = append(region.Nodes, entry)
 		}
 		dm.Regions[id] = region
 	}
