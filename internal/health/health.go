@@ -29,6 +29,9 @@ type Config struct {
 	// Nil: it never does.
 	Full func() bool
 
+	// Spell says how operators call a setting; nil: by its path.
+	Spell func(setting string) string
+
 	Logger *slog.Logger // nil discards
 }
 
@@ -99,6 +102,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Full == nil {
 		c.Full = func() bool { return false }
+	}
+	if c.Spell == nil {
+		c.Spell = func(setting string) string { return setting }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -81,7 +81,7 @@ func (h *Health) viaBest(ctx context.Context) (*Path, error) {
 	if !h.nameExcused && ctx.Err() == nil {
 		h.nameExcused = true
 		h.config.Logger.Info("the relay cannot check itself by its name from this machine; its listener is checked instead",
-			"url", name.Target, "reason", err, "remedy", excuseRemedy)
+			"url", name.Target, "reason", err, "remedy", h.spelt(excuseRemedy))
 	}
 	return direct, h.run(ctx, direct)
 }
@@ -110,7 +110,7 @@ func (h *Health) note(path *Path, began time.Time, err error) {
 	case !failing && failures >= enough:
 		h.failing.Store(true)
 		h.config.Logger.Warn("the relay fails its self-check: STUN, probes and /readyz want no peers until one passes",
-			"url", path.Target, "reason", err, "remedy", remedy(err))
+			"url", path.Target, "reason", err, "remedy", h.spelt(remedy(err)))
 	case failing && failures == 0:
 		h.failing.Store(false)
 		h.config.Logger.Info("the relay passes its self-check again", "url", path.Target)

@@ -1,0 +1,59 @@
+package health
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/detour-relay/detour/client"
+)
+
+// What is to be set is called as the operator calls it, in every remedy that names it.
+func TestRemediesNameTheSettingAsOperatorsDo(t *testing.T) {
+	for name, spell := range map[string]func(string) string{
+		"self-check":   nil,
+		"--self-check": func(setting string) string { return "--" + setting },
+	} {
+		h := opened(t, Config{Spell: spell})
+		for _, err := range []error{ErrOtherRelay, ErrOutOfReach, ErrUnproven, client.ErrCertificate, client.ErrProtocol, client.ErrPinMismatch} {
+			text := h.spelt(remedy(fmt.Errorf("somewhere: %w", err)))
+			if !strings.Contains(text, "set "+name+" to") || strings.ContainsAny(text, "{}") {
+				t.Errorf("%v, want %s: %s", err, name, text)
+			}
+		}
+		if text := h.spelt(remedy(errors.New("else"))); strings.ContainsAny(text, "{}") {
+			t.Error(text)
+		}
+	}
+}
+
+// Both lines of the log that tell to set something use that name.
+func TestLogNamesTheSettingAsOperatorsDo(t *testing.T) {
+	dashed := func(setting string) string { return "--" + setting }
+	for _, test := range []struct {
+		name   string
+		config func(fails Path) Config
+		says   string
+	}{
+		{"by name only", func(fails Path) Config { return Config{ViaName: fails} }, "fails its self-check"},
+		{"excused", func(fails Path) Config {
+			well := script{ends: []error{nil}}
+			return Config{ViaName: fails, Direct: well.path()}
+		}, "its listener is checked instead"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fails := &script{ends: []error{ErrUnproven}}
+				config := test.config(fails.path())
+				config.Spell = dashed
+				_, log := running(t, config)
+				fails.until(t, 3)
+				if log.lines(test.says, "set --self-check to") != 1 {
+					t.Errorf("%s", &log.text)
+				}
+			})
+		})
+	}
+}
