@@ -45,7 +45,7 @@ func ParseEntries(list string) ([]Entry, error) {
 	for i, text := range strings.Split(list, ",") {
 		text = strings.TrimSpace(text)
 		if at := strings.LastIndexByte(text, '@'); at >= 0 { // never repeat what may be a password
-			return nil, fmt.Errorf("entry %d, \"...%s\": what stands before the @ means nothing to a sibling: remove it, and the @", i+1, text[at:])
+			return nil, fmt.Errorf("entry %d, %q: what stands before the @ means nothing to a sibling: remove it, and the @", i+1, "..."+text[at:])
 		}
 		e, err := parseEntry(text)
 		if err != nil {
