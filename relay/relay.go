@@ -256,8 +256,6 @@ func (s *Server) now() int64 { return 1 + int64(time.Since(s.born)) }
 func (s *Server) timeAt(now int64) time.Time { return s.born.Add(time.Duration(now - 1)) }
 
 // ended counts and logs the end of a Serve call that has entered.
-//
-//go:noinline
 func (s *Server) ended(addr netip.AddrPort, peer key.Public, err error) {
 	reason := reasonOf(err)
 	s.count.closed[reason].Add(1)

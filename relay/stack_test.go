@@ -18,7 +18,7 @@ import (
 )
 
 // An idle conn has one goroutine, whose stack is 4 KiB at most: logging in and
-// ending have frames of their own, on other goroutines or not inlined.
+// ending have frames of their own, on other goroutines.
 func TestIdleConnsHaveSmallStacks(t *testing.T) {
 	const conns, most = 500, 6000 // bytes; stacks have 2, 4 or 8 KiB
 	s, err := relay.New(relay.Config{Key: relaytest.Key("server")})
