@@ -212,7 +212,7 @@ type service struct {
 	log     logPipe
 }
 
-func startService(t *testing.T, args ...string) *service {
+func startService(t testing.TB, args ...string) *service {
 	t.Helper()
 	s := &service{dir: t.TempDir(), ended: make(chan error, 1)}
 	var err error
@@ -258,7 +258,7 @@ func (s *service) wantNotice(t *testing.T, want string) []string {
 	return found
 }
 
-func (s *service) wantLog(t *testing.T, want string) []string {
+func (s *service) wantLog(t testing.TB, want string) []string {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		if found := regexp.MustCompile(want).FindStringSubmatch(s.log.text()); found != nil {
@@ -290,7 +290,7 @@ type logPipe struct {
 	ended       chan struct{}
 }
 
-func (l *logPipe) open(t *testing.T, cmd *exec.Cmd) {
+func (l *logPipe) open(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	var err error
 	if l.read, l.write, err = os.Pipe(); err != nil {

@@ -17,7 +17,7 @@ const (
 // Defaults are the settings of a relay that is told nothing.
 func Defaults() Config {
 	return Config{
-		MaxPending: 4096, // one holds up to 30 KB until its peer has logged in
+		MaxPending: 3072, // one holds up to 30 KB until its peer has logged in
 		KeepAlive:  Duration(40 * time.Second),
 		TCP: TCP{
 			KeepAlive:    Duration(10 * time.Minute),

@@ -16,7 +16,7 @@ import (
 
 // Defaults that a program may want to show.
 const (
-	DefaultMaxPending  = 4096
+	DefaultMaxPending  = 3072
 	DefaultKeepAlive   = 10 * time.Minute
 	DefaultUserTimeout = 15 * time.Second
 )
@@ -26,7 +26,7 @@ const (
 	defaultPendingTimeout   = 30 * time.Second
 
 	// defaultPendingBytes is little beside what pending connections cost anyway.
-	defaultPendingBytes = 8 << 20
+	defaultPendingBytes = 2 << 20
 
 	// maxHeader bounds the head of a request. A DERP client sends some 200 bytes.
 	maxHeader = 16 << 10
@@ -68,11 +68,11 @@ type Config struct {
 	MaxConns int
 
 	// MaxPending bounds the connections whose peers have not logged in (default
-	// 4096, and a quarter of the descriptors at most). One holds 10 to 30 KB.
+	// 3072, and a quarter of the descriptors at most). One holds 10 to 30 KB.
 	MaxPending int
 
 	// PendingBytes bounds what all of them may have sent, besides the 8 KiB that
-	// each may send in any case (default 8 MiB).
+	// each may send in any case (default 2 MiB).
 	PendingBytes int
 
 	// HandshakeTimeout bounds the TLS handshake and, again, the head of a request

@@ -37,7 +37,7 @@ func TestConfigRefuses(t *testing.T) {
 func TestConfigDefaults(t *testing.T) {
 	r := testRelay(t)
 	got := must(Config{Relay: r, Listen: "127.0.0.1:0", AcceptPerSecond: 2.5}.complete())(t)
-	if got.AcceptBurst != 3 || got.MaxPending > 4096 || got.PendingBytes != 8<<20 || got.HandshakeTimeout != 10*time.Second || got.PendingTimeout != 30*time.Second ||
+	if got.AcceptBurst != 3 || got.MaxPending > 3072 || got.PendingBytes != 2<<20 || got.HandshakeTimeout != 10*time.Second || got.PendingTimeout != 30*time.Second ||
 		got.KeepAlive != 10*time.Minute || got.UserTimeout != 15*time.Second || got.Logger == nil {
 		t.Errorf("defaults: %+v", got)
 	}

@@ -40,6 +40,7 @@ type blocking struct {
 }
 
 func (s *blocking) ReadBursts(handle func([]byte) (int, error)) error {
+	defer s.in.park()
 	if err := s.deliver(handle); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"errors"
+	"math"
 	"time"
 )
 
@@ -59,6 +60,27 @@ func (c *controls) check() error {
 	return nil
 }
 
+// whole returns how much of p, which is to go in next, is complete records; all of
+// it, if there is something that is no record: that is for TLS to refuse.
+func (c *controls) whole(p []byte) int {
+	n := c.records.rest()
+	for n <= len(p)-recordHeader {
+		header := p[n:]
+		size := int(header[3])<<8 + int(header[4])
+		if header[0] < 20 || header[0] > 24 || header[1] != 3 || size > maxRecord {
+			return len(p)
+		}
+		if len(header) < recordHeader+size {
+			break
+		}
+		n += recordHeader + size
+	}
+	return min(n, len(p))
+}
+
+// maxRecord is the largest body of a record in TLS 1.2; those of 1.3 are smaller.
+const maxRecord = 16<<10 + 2048
+
 // recordHeader is the type of a TLS record, its version and its length.
 const recordHeader = 5
 
@@ -66,6 +88,18 @@ const recordHeader = 5
 type records struct {
 	left uint16 // bytes of the body still to come
 	have uint8  // bytes of the header that have come
+}
+
+// rest returns how much is to come of the record that has begun; more than can
+// be, if not even its header is complete, so that TLS gets all there is.
+func (r *records) rest() int {
+	switch {
+	case r.have == recordHeader:
+		return int(r.left)
+	case r.have > 0:
+		return math.MaxInt
+	}
+	return 0
 }
 
 // pass takes p and returns how many records end in it.

@@ -11,8 +11,8 @@ type Meter interface {
 }
 
 // A Metered conn tells a meter of what it reads, until Release. It may stand
-// beneath a [Wire], also one that has been taken over: it hears of the bytes as
-// TLS takes them.
+// beneath a [Wire], also one that has been taken over: the stream tells it of what
+// it reads itself.
 type Metered struct {
 	net.Conn
 	meter    Meter

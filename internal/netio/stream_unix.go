@@ -71,21 +71,32 @@ type tlsStream struct {
 	// Owned by the reader.
 	plain  readBuf
 	handle Handler
+	left   int32 // of the last burst
 
 	watching atomic.Bool // a timer runs for staged answers
 }
 
 func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
 	s.handle = handle
+	defer s.plain.park()
 	return s.sock.read(s.decrypt)
 }
 
 // decrypt opens every complete record of the burst and delivers the plaintext.
-// If the handler stops it, what is left of the burst stands in front of the next.
+// What is left of the burst stands in front of the next: an incomplete record,
+// for which the TLS conn would take room for a whole one at once, or what the
+// handler did not let it open.
 func (s *tlsStream) decrypt(cipher *readBuf) error {
-	s.wire.feed(cipher.held())
+	held := cipher.held()
+	if err := s.wire.took(len(held) - int(s.left)); err != nil {
+		return err
+	}
+	whole := s.wire.controls.whole(held)
+	s.wire.feed(held[:whole])
 	err := s.open()
-	cipher.keepLast(s.wire.unread())
+	left := s.wire.unread() + len(held) - whole
+	cipher.keepLast(left)
+	s.left = int32(left)
 	return cmp.Or(err, s.sendAnswers()) // an error may leave an alert to be sent
 }
 
