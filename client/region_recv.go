@@ -37,36 +37,50 @@ func recvFrom(q *recvQueue, buf []byte) (msg Message, tag any, err error) {
 	return msg, item.From, nil
 }
 
-// read receives until the connection ends.
+// read receives until the connection ends. ServerInfo, which has arrived already, is
+// passed on before anything else.
 func (r *Region) read(s *session) {
 	defer s.conn.Close()
-	for more := r.pass(s, true); more; {
-		if s.conn.awaitFrame() != nil {
+	if !r.announce(s) {
+		return
+	}
+	for s.conn.awaitFrame() == nil {
+		s.hear()
+		if !r.pass(s) {
 			return
 		}
-		s.hear()
-		more = r.pass(s, false)
 	}
 }
 
-// pass puts what has arrived into the queue; before anything else ServerInfo, which
-// has arrived already. It returns false if the connection has ended.
-func (r *Region) pass(s *session, first bool) bool {
+// announce puts ServerInfo into the queue. It returns false if the connection has ended.
+func (r *Region) announce(s *session) bool {
 	c := s.takeFree()
 	if c == nil {
 		return false
 	}
-	var err error
-	if first {
-		c.Reset(0)
-		addTo(c, &s.msg)
-	} else {
-		err = s.conn.readBatch(c, &s.msg, s.keep)
+	c.Reset(0)
+	addTo(c, &s.msg)
+	r.push(c)
+	return true
+}
+
+// pass puts what has arrived into the queue. It returns false if the connection has
+// ended.
+func (r *Region) pass(s *session) bool {
+	c := s.takeFree()
+	if c == nil {
+		return false
 	}
+	err := s.conn.readBatch(c, &s.msg, s.keep)
+	r.push(c)
+	return err == nil
+}
+
+// push passes a chunk on to Recv.
+func (r *Region) push(c *chunk) {
 	if dropped := r.recvQueue.Push(c); dropped > 0 {
 		r.stats.unread.Add(uint64(dropped))
 	}
-	return err == nil
 }
 
 // takeFree waits for a free chunk, and returns nil if the connection ended before.
