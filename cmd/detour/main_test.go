@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -36,6 +37,9 @@ func TestMain(m *testing.M) {
 type leakCheck struct{ m *testing.M }
 
 func (c leakCheck) Run() int {
+	// Under nohup, programs that a script starts would ignore SIGHUP, too. What is
+	// caught here has its default there.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	status := c.m.Run()
 	if err := goleak.Find(); err != nil && status == 0 {
 		fmt.Fprintln(os.Stderr, err)
