@@ -4,8 +4,10 @@ import (
 	"container/list"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/internal/netio"
@@ -24,10 +26,11 @@ type pending struct {
 	life  time.Duration
 	count *counters
 
+	held atomic.Int64 // sent by those here, besides modestBytes each
+
 	mu      sync.Mutex
 	byConn  map[net.Conn]*list.Element // guarded by mu
 	oldest  *list.List                 // of *stranger, guarded by mu
-	held    int                        // sent by those here, besides modestBytes each; guarded by mu
 	closed  bool                       // guarded by mu
 	expirer *time.Timer                // runs expire; set while oldest is not empty
 }
@@ -46,10 +49,11 @@ type stranger struct {
 	transport net.Conn // the TCP connection
 	until     time.Time
 
+	sent atomic.Int64 // far below 0 once it is not here any more
+
 	// Guarded by in.mu.
 	here   bool
 	stream io.Closer // what owns the transport after the upgrade; nil before
-	sent   int
 }
 
 func (p *pending) init(limit, bytes int, life time.Duration, count *counters) {
@@ -85,26 +89,25 @@ func (p *pending) add(s *stranger, conn net.Conn) bool {
 	return true
 }
 
-// Took implements netio.Meter.
+// Took implements netio.Meter. It takes no lock unless it has to cut: who waits
+// for one holds a chunk.
 func (s *stranger) Took(n int) error {
-	p := s.in
+	p, sent := s.in, s.sent.Add(int64(n))
+	more := greed(sent) - greed(sent-int64(n))
+	if more == 0 || p.held.Add(more) <= int64(p.bytes) {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !s.here {
-		return nil
+	if s.here {
+		p.count.greedy.Add(1)
+		p.cutLocked(p.byConn[s.conn])
 	}
-	before := s.greed()
-	s.sent += n
-	if p.held += s.greed() - before; p.held <= p.bytes || s.greed() == 0 {
-		return nil
-	}
-	p.count.greedy.Add(1)
-	p.cutLocked(p.byConn[s.conn])
 	return errGreedy
 }
 
-// greed is what it has sent beyond what it needs.
-func (s *stranger) greed() int { return max(0, s.sent-modestBytes) }
+// greed is what is sent beyond what a login needs.
+func greed(sent int64) int64 { return max(0, sent-modestBytes) }
 
 // evict closes the oldest connection and reports whether there was one.
 func (p *pending) evict() bool {
@@ -149,7 +152,7 @@ func (p *pending) remove(conn net.Conn) bool {
 func (p *pending) forgetLocked(e *list.Element) *stranger {
 	s := p.oldest.Remove(e).(*stranger)
 	delete(p.byConn, s.conn)
-	p.held -= s.greed()
+	p.held.Add(-greed(s.sent.Swap(math.MinInt64 / 2)))
 	s.here = false
 	return s
 }

@@ -40,7 +40,7 @@ type blocking struct {
 }
 
 func (s *blocking) ReadBursts(handle func([]byte) (int, error)) error {
-	defer s.in.park()
+	defer func() { s.in.end(s.closed.Load()) }()
 	if err := s.deliver(handle); err != nil {
 		return err
 	}

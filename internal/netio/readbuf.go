@@ -80,6 +80,15 @@ func (b *readBuf) park() {
 	b.chunk = nil
 }
 
+// end gives the chunk back when reading ends, for good or for now: a stream that
+// ended with one would keep it from the others.
+func (b *readBuf) end(forGood bool) {
+	if forGood {
+		b.n = 0
+	}
+	b.park()
+}
+
 // keepLast forgets all but the last n of the bytes held.
 func (b *readBuf) keepLast(n int) {
 	if n > 0 {

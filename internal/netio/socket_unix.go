@@ -87,7 +87,7 @@ func (s *socket) read(take func(*readBuf) error) error {
 			s.err = cmp.Or(s.raw.Read(s.onIdle), s.err)
 		}
 	}
-	s.in.park() // a stream that ends with a chunk would keep it from the others
+	s.in.end(s.closed.Load())
 	return s.doneReading(s.err)
 }
 

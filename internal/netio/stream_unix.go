@@ -78,8 +78,9 @@ type tlsStream struct {
 
 func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
 	s.handle = handle
-	defer s.plain.park()
-	return s.sock.read(s.decrypt)
+	err := s.sock.read(s.decrypt)
+	s.plain.end(s.sock.closed.Load())
+	return err
 }
 
 // decrypt opens every complete record of the burst and delivers the plaintext.
