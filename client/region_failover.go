@@ -217,13 +217,13 @@ func withTCPTimeout(dial reach.DialFunc) reach.DialFunc {
 }
 
 // adopt makes s the connection that packets are sent on. The one that it replaces
-// is let go gently.
+// is let go gently. ServerInfo is passed on last: who has received it can send, and
+// finds State and Stats as they are now.
 func (r *Region) adopt(s *session) {
 	k := &r.keeper
 	k.took = s.took
 	r.stats.connects.Add(1)
-	r.current.Store(s) // before ServerInfo is passed on: who has received that can send
-	r.running.Go(func() { r.read(s) })
+	r.current.Store(s)
 	s.tellPreferred(&r.preferred)
 	if old := k.leaving; old != nil {
 		r.noteEnd(old)
@@ -239,6 +239,7 @@ func (r *Region) adopt(s *session) {
 	r.setState(RegionState{
 		Connected: true, Node: s.relay.index, Name: s.relay.name, ServerKey: s.conn.ServerKey(), Since: s.since,
 	})
+	r.running.Go(func() { r.read(s) })
 }
 
 // hold waits until the connection has to be replaced, and has it looked after.
