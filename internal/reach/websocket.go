@@ -1,12 +1,14 @@
 package reach
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 
 	"github.com/coder/websocket"
 )
@@ -37,27 +39,24 @@ func (t *Target) DialWebSocket(ctx context.Context, conn net.Conn) (io.ReadWrite
 	return &messages{ws: ws}, ws, nil
 }
 
+// webSocketError leaves out what the library says of its steps.
 func webSocketError(answer *http.Response, err error) error {
 	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols {
 		return RefusalOf(answer)
 	}
 	if answer != nil {
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
+		return fmt.Errorf("%w: %w", ErrProtocol, cmp.Or(errors.Unwrap(err), err))
+	}
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err
 	}
 	return err
 }
 
 // oneConnClient returns a client for one request over conn.
 func oneConnClient(conn net.Conn) *http.Client {
-	dial := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	return &http.Client{
-		Transport: &http.Transport{
-			DialContext:            dial,
-			DialTLSContext:         dial,
-			DisableKeepAlives:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: maxAnswer,
-		},
+		Transport:     oneConn{conn},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
