@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
@@ -142,19 +141,20 @@ func (t *target) loginClassic(c *Conn, done *reach.Steps) error {
 	if _, err := c.stream.Write(t.UpgradeRequest(false, t.IdealNode)); err != nil {
 		return &reach.NotUpgraded{Err: err}
 	}
-	behind, err := reach.ReadAnswer(c.in.Src, c.sock, http.StatusSwitchingProtocols)
+	header, behind, err := reach.ReadUpgrade(c.in.Src, c.sock)
 	if err != nil {
-		if reach.IsGone(err) {
-			err = fmt.Errorf("%w: %w", reach.ErrNoAnswer, err)
-		}
 		return &reach.NotUpgraded{Err: err}
 	}
 	done.Answered()
 	c.in.Preload(behind)
 	relay, err := c.greeting()
-	if err != nil {
+	switch {
+	case err != nil && !reach.ForDERP(header):
+		return &reach.NotUpgraded{Err: reach.NotForDERP(header, err)}
+	case err != nil:
 		return err
 	}
+	done.Greeted()
 	return t.loginGreeted(c, relay)
 }
 

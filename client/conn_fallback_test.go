@@ -31,6 +31,18 @@ func TestFallbackDecision(t *testing.T) {
 		"HTTP/1.1 403 x\r\nServer: envoy\r\nContent-Length: 2\r\n\r\nno":                   true,
 		"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n":        true,
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n": false,
+		"HTTP/1.1 101 x\r\nupgrade: derp\r\n\r\n":                                          false,
+		// Not for DERP, and nobody greets.
+		"HTTP/1.1 101 Switching Protocols\r\n\r\n":                                                  true,
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n":     true,
+		"HTTP/1.1 101 x\r\nUpgrade: h2c\r\n\r\n\x00\x00\x12\x04\x00\x00\x00\x00\x00":                true,
+		"HTTP/1.1 101 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n":                        true,
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 x\r\n\r\n":                                       true,
+		strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 9):                                       true,
+		"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00d\x00\x04\x00\x10\x00\x00\x00\x06": true, // HTTP/2
+		"SSH-2.0-OpenSSH_9.2p1\r\n":                                                                 true,
+		"-ERR unknown command 'GET'\r\n":                                                            true,
+		"<html><body>hello</body></html>":                                                           true, // HTTP/0.9
 	}
 	for _, code := range []int{200, 201, 204, 301, 307, 400, 401, 402, 403, 404, 405, 408, 409, 410, 418, 421, 426, 429, 451, 500, 501, 502, 503, 504, 520, 599} {
 		answers[fmt.Sprintf("HTTP/1.1 %d x\r\n\r\n", code)] = true
@@ -124,8 +136,15 @@ func TestFallbackLeadsToTheRelay(t *testing.T) {
 		"hangs":              {refuse: func(s *side) { s.drain() }, took: 5 * time.Second},
 		"hangs, little time": {refuse: func(s *side) { s.drain() }, timeout: 3 * time.Second, took: 1500 * time.Millisecond},
 		"hangs, much time":   {refuse: func(s *side) { s.drain() }, timeout: time.Minute, took: 5 * time.Second},
-		"hangs in the head":  {refuse: func(s *side) { s.write([]byte("HTTP/1.1 ")); s.drain() }, took: 5 * time.Second},
-		"late 504":           {refuse: func(s *side) { time.Sleep(3 * time.Second); answer("HTTP/1.1 504 x\r\n\r\n")(s) }, took: 3 * time.Second},
+		"hangs behind 101": {
+			refuse: func(s *side) { s.write([]byte(switchingProtocols)); s.drain() }, took: 5 * time.Second,
+		},
+		"101 for all": {
+			refuse: func(s *side) { s.write([]byte("HTTP/1.1 101 x\r\n\r\n")); s.drain() }, took: 5 * time.Second,
+		},
+		"101 for another":   {refuse: answer("HTTP/1.1 101 x\r\nUpgrade: h2c\r\n\r\n")},
+		"hangs in the head": {refuse: func(s *side) { s.write([]byte("HTTP/1.1 ")); s.drain() }, took: 5 * time.Second},
+		"late 504":          {refuse: func(s *side) { time.Sleep(3 * time.Second); answer("HTTP/1.1 504 x\r\n\r\n")(s) }, took: 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -176,6 +195,33 @@ func TestSlowRelayIsWaitedFor(t *testing.T) {
 	})
 }
 
+// What a proxy says before the answer proper, or leaves out of it, is no matter if a
+// relay greets behind it.
+func TestGreetingProvesTheRelay(t *testing.T) {
+	for _, head := range []string{
+		switchingProtocols,
+		"HTTP/1.1 100 Continue\r\n\r\n" + switchingProtocols,
+		"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + switchingProtocols,
+		"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+		"HTTP/1.1 101 x\r\nUpgrade: h2c\r\n\r\n",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, _, err := Login(t.Context(), pipeRelay(t, func(s *side) {
+				s.request()
+				s.write(append([]byte(head), greeting(s.key)...))
+				if _, ok := s.readLogin(); ok {
+					s.write(s.serverInfo(serverInfo2))
+					s.drain()
+				}
+			}))
+			if err != nil || c.ws != nil {
+				t.Fatalf("%q: %v", head, err)
+			}
+			c.Close()
+		})
+	}
+}
+
 // When nothing works, the error tells of both, and which did not answer.
 func TestFallbackStories(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -195,6 +241,17 @@ func TestFallbackStories(t *testing.T) {
 				s.drain()
 			},
 			[]string{"no answer to the request to upgrade", "WebSocket: HTTP status 404"}, context.DeadlineExceeded,
+		},
+		"101, and nobody there": {
+			func(s *side, webSocket bool) {
+				if webSocket {
+					s.write([]byte("SSH-2.0-OpenSSH_9.2p1\r\n"))
+				} else {
+					s.write([]byte(switchingProtocols))
+				}
+				s.drain()
+			},
+			[]string{"no greeting after HTTP status 101", `WebSocket: the answer is not HTTP; it begins with "SSH-2.0`}, context.DeadlineExceeded,
 		},
 		"WebSocket hangs": {
 			func(s *side, webSocket bool) {

@@ -12,16 +12,22 @@ import (
 const maxHang = 5 * time.Second
 
 // Steps tell how far an attempt to upgrade has come.
-type Steps struct{ asked, answered chan struct{} }
+type Steps struct{ asked, answered, greeted chan struct{} }
 
 // NewSteps returns the steps of one attempt.
-func NewSteps() *Steps { return &Steps{make(chan struct{}), make(chan struct{})} }
+func NewSteps() *Steps {
+	return &Steps{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+}
 
 // Asked tells that the request to take the connection over goes out. It is called once.
 func (s *Steps) Asked() { close(s.asked) }
 
 // Answered tells that the answer to it was 101. It is called once.
 func (s *Steps) Answered() { close(s.answered) }
+
+// Greeted tells that a relay has greeted us behind it: what is before the relay may
+// answer 101 itself. It is called once.
+func (s *Steps) Greeted() { close(s.greeted) }
 
 // NotUpgraded is what a relay would not have done with the request to take the
 // connection over: it refuses after the login only. So something before it did.
@@ -92,7 +98,7 @@ func (f *Fallback[T]) hangs(ctx context.Context) bool {
 	select {
 	case <-hang.C:
 		return true
-	case <-f.steps.answered:
+	case <-f.steps.greeted:
 		return false
 	case <-f.ended:
 		return f.lost()
@@ -117,14 +123,22 @@ func (f *Fallback[T]) lost() bool {
 func (f *Fallback[T]) story(ctx context.Context, err error) error {
 	ended := isClosed(f.ended)
 	switch {
-	case ctx.Err() != nil && isClosed(f.steps.asked) && !isClosed(f.steps.answered) && !(ended && f.lost()):
-		return fmt.Errorf("no answer to the request to upgrade; %w", err)
+	case ctx.Err() != nil && isClosed(f.steps.asked) && !isClosed(f.steps.greeted) && !(ended && f.lost()):
+		return fmt.Errorf("%s; %w", f.missing(), err)
 	case ended && f.err != nil && errors.Is(err, errNoUse):
 		return f.err
 	case errors.Is(err, errNoUse):
 		return context.Cause(ctx) // also if the upgrade succeeded in the same moment
 	}
 	return err
+}
+
+// missing says what an attempt waited for that took too long.
+func (f *Fallback[T]) missing() string {
+	if isClosed(f.steps.answered) {
+		return "no greeting after HTTP status 101"
+	}
+	return "no answer to the request to upgrade"
 }
 
 func isClosed(c <-chan struct{}) bool {
