@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"iter"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -438,28 +439,66 @@ func (c *recorder) take(packet []byte) {
 	c.got[n] = true
 }
 
-func (c *recorder) serve(s *side) (count int) {
-	for {
-		typ, payload, ok := s.read()
-		if !ok {
-			return count
+// A frameAt is a frame that a relay will have read at some time.
+type frameAt struct {
+	typ     derp.FrameType
+	payload []byte
+	at      time.Time
+}
+
+// delayed returns the frames that come, each a while after it was sent. When the
+// connection ends, what is under way is lost.
+func (s *side) delayed(by time.Duration) iter.Seq[frameAt] {
+	frames, ended := make(chan frameAt, 10_000), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			typ, payload, ok := s.read()
+			if !ok {
+				return
+			}
+			frames <- frameAt{typ, payload, time.Now().Add(by)}
 		}
-		switch typ {
+	}()
+	return func(yield func(frameAt) bool) {
+		for {
+			select {
+			case <-ended:
+				return
+			case f := <-frames:
+				select {
+				case <-ended:
+					return
+				case <-time.After(time.Until(f.at)):
+				}
+				if !yield(f) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// serve sends packets back to their sender. After 500 it restarts; the Ping that
+// comes then says that no more will come.
+func (c *recorder) serve(s *side) {
+	const latency = 5 * time.Millisecond
+	count, left := 0, false
+	for f := range s.delayed(latency) {
+		switch f.typ {
 		case derp.FrameSendPacket:
-			_, packet, _ := derp.ParseSendPacket(payload)
-			c.take(packet)
-			s.write(derp.AppendRecvPacket(nil, s.peer, packet))
+			_, packet, _ := derp.ParseSendPacket(f.payload)
+			if !left {
+				c.take(packet)
+			}
+			time.AfterFunc(latency, func() { s.write(derp.AppendRecvPacket(nil, s.peer, packet)) })
 			if count++; count == 500 {
 				s.write(derp.AppendRestarting(nil, 20*time.Millisecond, time.Second))
 			}
 		case derp.FramePing:
-			data, _ := derp.ParsePing(payload)
+			data, _ := derp.ParsePing(f.payload)
 			s.write(derp.AppendPong(nil, data))
-			if count > 500 {
-				time.Sleep(20 * time.Millisecond) // whatever would come later is lost
-				s.conn.Close()
-				return count
-			}
+			left = count > 500
 		}
 	}
 }
@@ -467,51 +506,43 @@ func (c *recorder) serve(s *side) (count int) {
 // Relays that restart, one after the other, get every packet of a stream that never
 // pauses, and so does its receiver.
 func TestHandoverLosesNothing(t *testing.T) {
-	rec := &recorder{got: map[uint64]bool{}}
-	var nodes []Config
-	for range 3 {
-		nodes = append(nodes, startRelay(t, key.NewPrivate(), nil, func(s *side) {
-			if s.admit() {
-				rec.serve(s)
-			}
-		}).config(t, "http://relay.example.com"))
-	}
-	r := regionOf(t, nodes...)
-	regionRecv(t, r, MessageServerInfo)
-	back := make(chan uint64, 1)
-	go func() {
-		buf, seen := make([]byte, 64), map[uint64]bool{}
-		for {
-			msg, err := r.Recv(buf)
-			if err != nil {
-				back <- uint64(len(seen))
-				return
-			}
-			if msg.Kind == MessagePacket {
-				seen[binary.BigEndian.Uint64(msg.Packet)] = true
-			}
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{got: map[uint64]bool{}}
+		var nodes []Config
+		for range 3 {
+			nodes = append(nodes, pipeRelay(t, func(s *side) {
+				if s.admit() {
+					rec.serve(s)
+				}
+			}))
 		}
-	}()
-	var next uint64
-	for start := time.Now(); r.Stats().Handovers < 4 && time.Since(start) < 30*time.Second; next++ {
-		if err := r.Send(key.Public{1}, binary.BigEndian.AppendUint64(nil, next)); err != nil {
-			t.Fatal(next, err)
+		r := regionOf(t, nodes...)
+		regionRecv(t, r, MessageServerInfo)
+		seen := map[uint64]bool{}
+		go func() {
+			buf := make([]byte, 64)
+			for msg, err := r.Recv(buf); err == nil; msg, err = r.Recv(buf) {
+				if msg.Kind == MessagePacket {
+					seen[binary.BigEndian.Uint64(msg.Packet)] = true
+				}
+			}
+		}()
+		var next uint64
+		for r.Stats().Handovers < 4 && next < 10_000 {
+			if err := r.Send(key.Public{1}, binary.BigEndian.AppendUint64(nil, next)); err != nil {
+				t.Fatal(next, err)
+			}
+			next++
+			time.Sleep(50 * time.Microsecond)
 		}
-		time.Sleep(50 * time.Microsecond)
-	}
-	all := func() bool { rec.mu.Lock(); defer rec.mu.Unlock(); return uint64(len(rec.got)) == next }
-	for range 500 {
-		if all() {
-			break
+		time.Sleep(time.Second)
+		stats := r.Stats()
+		r.Close()
+		synctest.Wait()
+		if got := uint64(len(rec.got)); got != next || uint64(len(seen)) != next || rec.twice > 0 || stats.Handovers != 4 || stats.Unsent > 0 {
+			t.Errorf("sent %d, relays got %d (%d twice), %d came back; %+v", next, got, rec.twice, len(seen), stats)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	time.Sleep(100 * time.Millisecond)
-	stats := r.Stats()
-	r.Close()
-	if seen := <-back; seen != next || !all() || rec.twice > 0 || stats.Handovers < 4 || stats.Unsent > 0 {
-		t.Errorf("sent %d, relays got %d (%d twice), %d came back; %+v", next, len(rec.got), rec.twice, seen, stats)
-	}
+	})
 }
 
 // A relay that breaks instead of waiting for us is left at once.
