@@ -138,10 +138,7 @@ func (t *target) loginFast(c *Conn, relay key.Public) error {
 // and to greet us, and sends the login.
 func (t *target) loginClassic(c *Conn, done *reach.Steps) error {
 	done.Asked()
-	if _, err := c.stream.Write(t.UpgradeRequest(false, t.IdealNode)); err != nil {
-		return &reach.NotUpgraded{Err: err}
-	}
-	header, behind, err := reach.ReadUpgrade(c.in.Src, c.sock)
+	header, behind, err := t.Upgrade(c.stream.(net.Conn), t.IdealNode)
 	if err != nil {
 		return &reach.NotUpgraded{Err: err}
 	}

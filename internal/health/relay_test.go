@@ -27,7 +27,7 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
 const host = "relay.example"
 
@@ -82,7 +82,7 @@ func (s *site) want(t *testing.T, wanted bool, ready string) {
 	if wanted {
 		status = http.StatusOK
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
 		wrong := ""
 		if got, text := s.get(t, s.admin.URL+"/readyz"); got != status || !strings.HasPrefix(text, ready) {
 			wrong = text
@@ -167,7 +167,7 @@ func (s *site) run(t *testing.T) {
 		cancel()
 		s.prober.Close()
 		s.admin.Close()
-		end, late := context.WithTimeout(context.Background(), patience)
+		end, late := context.WithTimeout(context.Background(), timeout)
 		defer late()
 		if err := errors.Join(s.relay.Shutdown(end), s.edge.Shutdown(end)); err != nil {
 			t.Error(err)

@@ -23,8 +23,8 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
-// patience bounds every wait of a test for something that must happen.
-const patience = 20 * time.Second
+// timeout bounds every wait of a test for something that must happen.
+const timeout = 20 * time.Second
 
 const name = "relay.example" // which leads nowhere
 
@@ -54,7 +54,7 @@ func startTarget(t *testing.T) *target {
 	served := make(chan error, 1)
 	go func() { served <- e.Serve(context.Background()) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		if err := errors.Join(r.Shutdown(ctx), e.Shutdown(ctx), <-served); err != nil {
 			t.Error(err)
@@ -103,7 +103,7 @@ func (trip RoundTrip) with(change func(*client.Config)) RoundTrip {
 
 func check(t *testing.T, trip RoundTrip) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	return trip.Check(ctx)
 }
@@ -122,7 +122,7 @@ func TestRoundTrip(t *testing.T) {
 	if packets := got.Disco.Packets + got.Other.Packets; packets != 4 {
 		t.Errorf("the relay got %d packets, want one each way in two checks", packets)
 	}
-	for deadline := time.Now().Add(patience); r.relay.Counters().Conns != 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); r.relay.Counters().Conns != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("a check leaves conns behind")
 		}

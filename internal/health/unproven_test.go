@@ -100,7 +100,7 @@ func TestStrangersUnderTheNameSayNothing(t *testing.T) {
 				if config == nil && name != "silence" {
 					trip = trip.with(func(c *client.Config) { c.URL, c.RootCAs = "http://relay.example/derp", nil })
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				if name == "silence" {
 					ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
 				}
@@ -128,7 +128,7 @@ func decided(t *testing.T, r *target, byName RoundTrip) SelfCheck {
 	h := opened(t, Config{
 		ViaName: Path{Target: "name", Check: byName.Check},
 		Direct:  Path{Target: "direct", Check: direct.Check},
-		Timeout: patience,
+		Timeout: timeout,
 	})
 	if byName.Addr != "" {
 		h.config.ViaName.Check = func(ctx context.Context) error {

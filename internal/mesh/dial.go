@@ -136,21 +136,44 @@ func dialTCP(ctx context.Context, at netip.AddrPort) (net.Conn, error) {
 
 // upgradeTo goes up from TCP to the stream. The stream takes deadlines off.
 func (d dialer) upgradeTo(ctx context.Context, to target, raw net.Conn) (relay.Stream, error) {
+	way, err := d.way(to)
+	if err != nil {
+		return nil, err
+	}
 	if to.Plain {
-		buffered, err := upgrade(raw, to.hostHeader())
+		buffered, err := upgrade(way, raw)
 		if err != nil {
 			return nil, err
 		}
 		return netio.TCP(raw, buffered)
 	}
 	wire := netio.NewWire(raw)
-	conn := tls.Client(wire, d.tlsConfig(to))
+	conn := tls.Client(wire, way.TLSConfig())
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
-	buffered, err := upgrade(conn, to.hostHeader())
+	buffered, err := upgrade(way, conn)
 	if err != nil {
 		return nil, err
 	}
 	return netio.TLS(conn, wire, buffered)
+}
+
+// way returns what names and whose certificates a target goes by.
+func (d dialer) way(to target) (*reach.Target, error) {
+	cfg := reach.Config{URL: to.url(), RootCAs: d.roots}
+	if !to.Pin.IsZero() {
+		cfg.CertName = to.Pin.String()
+	}
+	return reach.New(cfg)
+}
+
+// upgrade asks the relay at the other end of conn to take the connection over, and
+// returns what it has sent behind its answer.
+func upgrade(way *reach.Target, conn net.Conn) (buffered []byte, err error) {
+	_, buffered, err = way.Upgrade(conn, "")
+	if err != nil {
+		return nil, fmt.Errorf("%w: is this a relay, and nothing in between?", err)
+	}
+	return buffered, nil
 }

@@ -189,21 +189,14 @@ func (e Entry) dialHost() string {
 	return e.Host
 }
 
-// verifyName returns what the certificate is to be for: a name in the DNS may end
-// with a dot, one in a certificate does not.
-func (e Entry) verifyName() string { return strings.TrimSuffix(e.Host, ".") }
-
-// hostHeader returns the host as it stands in requests: without the port if it
-// is the default.
-func (e Entry) hostHeader() string {
-	host := e.verifyName()
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
+// url returns what the sibling is called in requests and certificates. A name in
+// the DNS may end with a dot, there it does not.
+func (e Entry) url() string {
+	scheme := "https://"
+	if e.Plain {
+		scheme = "http://"
 	}
-	if e.Plain && e.Port == portPlain || !e.Plain && e.Port == portTLS {
-		return host
-	}
-	return host + ":" + strconv.Itoa(int(e.Port))
+	return scheme + net.JoinHostPort(strings.TrimSuffix(e.Host, "."), strconv.Itoa(int(e.Port)))
 }
 
 // A target is what a keeper dials.

@@ -30,10 +30,10 @@ const (
 	// when a link is lost, which may have been that one.
 	knownPause = 30 * time.Second
 
-	// personPause is the pause when a person has to change something: the sibling
-	// has said twice in a row that we are none of its own, which is for want of the
-	// right mesh key, or announces more keys than it may.
-	personPause = 15 * time.Second
+	// operatorPause is the pause when an operator has to change something: the
+	// sibling has refused us twice in a row, which is for want of the right mesh key,
+	// or announces more keys than it may.
+	operatorPause = 15 * time.Second
 
 	// longestRestart bounds the pause that a sibling asks for before it restarts.
 	longestRestart = time.Minute
@@ -47,10 +47,10 @@ type keeper struct {
 	found *discovery // what led to the target; nil for an entry
 
 	// Owned by run.
-	pace     retry.Backoff
-	woken    time.Time // when a pause last ended early
-	stranger int       // how often in a row the sibling took us for none of its own
-	old      *try      // a link that lives on while its sibling restarts; nil: none
+	pace    retry.Backoff
+	woken   time.Time // when a pause last ended early
+	refused int       // how often in a row the sibling took us for none of its own
+	old     *try      // a link that lives on while its sibling restarts; nil: none
 
 	tries sync.WaitGroup
 
@@ -167,7 +167,7 @@ func (k *keeper) replaceOld(t *try) {
 // pause waits for the time of the next try. It reports false if there is none.
 func (k *keeper) pause(ctx context.Context, t *try, lost, seen <-chan struct{}) bool {
 	if !errors.Is(t.err, relay.ErrNotSibling) {
-		k.stranger = 0
+		k.refused = 0
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -178,11 +178,11 @@ func (k *keeper) pause(ctx context.Context, t *try, lost, seen <-chan struct{}) 
 		return k.rest(ctx, retry.Jitter(knownPause), lost)
 	case errors.Is(t.err, relay.ErrNotSibling):
 		// Once may be chance: a sibling that is just going down.
-		if k.stranger++; k.stranger > 1 {
-			return k.rest(ctx, retry.Jitter(personPause), nil)
+		if k.refused++; k.refused > 1 {
+			return k.rest(ctx, retry.Jitter(operatorPause), nil)
 		}
 	case errors.Is(t.err, relay.ErrTooManyPeers):
-		return k.rest(ctx, retry.Jitter(personPause), nil)
+		return k.rest(ctx, retry.Jitter(operatorPause), nil)
 	}
 	if time.Since(k.woken) < wakePause {
 		seen = nil

@@ -139,7 +139,7 @@ func TestWrongMeshKey(t *testing.T) {
 		defer w.run()()
 		pass(10 * time.Minute)
 		for i, gap := range w.gaps(at1) {
-			if i > 0 && !jittered(gap, personPause) {
+			if i > 0 && !jittered(gap, operatorPause) {
 				t.Errorf("gap %d of %v", i, gap)
 			}
 		}
@@ -161,7 +161,7 @@ func TestSiblingThatAnnouncesTooMuch(t *testing.T) {
 		defer w.run()()
 		pass(10 * time.Minute)
 		for i, gap := range w.gaps(at1) {
-			if !jittered(gap, personPause) {
+			if !jittered(gap, operatorPause) {
 				t.Errorf("gap %d of %v", i, gap)
 			}
 		}

@@ -20,8 +20,8 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
-// patience bounds every wait of a test for something that must happen.
-const patience = 30 * time.Second
+// timeout bounds every wait of a test for something that must happen.
+const timeout = 30 * time.Second
 
 var (
 	meshKey, _      = key.ParseMesh(strings.Repeat("0f", key.Len))
@@ -78,7 +78,7 @@ func startNode(t *testing.T, n node) *node {
 			return
 		}
 		stopped = true
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		defer stopListening()
 		if err := errors.Join(r.Shutdown(ctx), s.Shutdown(ctx), <-served); err != nil {
@@ -134,9 +134,9 @@ func (n *node) wantLinks(status Status, want int) {
 
 func (n *node) eventually(holds func() bool, what string, args ...any) {
 	n.t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			n.t.Errorf("not within %v: "+what, append([]any{patience}, args...)...)
+			n.t.Errorf("not within %v: "+what, append([]any{timeout}, args...)...)
 			n.t.Fatalf("siblings are %+v", n.mesh.Siblings())
 		}
 	}
@@ -169,7 +169,7 @@ func selfSigned(t *testing.T, host string, relay key.Public) (config *tls.Config
 // wantPacket has a peer at one node send to a peer at another.
 func wantPacket(t *testing.T, from, to client.Config) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	receiver, err := client.Dial(ctx, to)
 	if err != nil {
@@ -285,16 +285,16 @@ func TestPrivateRoots(t *testing.T) {
 		near.wantLinks(Linked, 1)
 
 		for entry, want := range map[string]string{
-			"other.example.com:" + port + "/127.0.0.1": "TLS: tls: failed to verify certificate: x509: certificate is valid for far.example.com",
-			"127.0.0.1:" + port:                        "TLS: tls: failed to verify certificate",
+			"other.example.com:" + port + "/127.0.0.1": "TLS: certificate not valid: x509: certificate is valid for far.example.com",
+			"127.0.0.1:" + port:                        "TLS: certificate not valid: x509: ",
 		} {
 			other := startNode(t, node{})
 			other.join(entry, roots)
 			other.wantTrouble(want)
 		}
-		stranger := startNode(t, node{})
-		stranger.join("far.example.com:"+port+"/127.0.0.1", nil)
-		stranger.wantTrouble("TLS: tls: failed to verify certificate")
+		other := startNode(t, node{})
+		other.join("far.example.com:"+port+"/127.0.0.1", nil)
+		other.wantTrouble("TLS: certificate not valid: x509: ")
 	}
 }
 
@@ -326,12 +326,12 @@ func TestOtherMeshKey(t *testing.T) {
 // What answers is no relay, or does not answer at all.
 func TestNoRelayThere(t *testing.T) {
 	for answer, want := range map[string]string{
-		"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n":                   `HTTP: the answer is "200 OK" instead of 101`,
-		"HTTP/1.1 503 Service Unavailable\r\n\r\n":                             `HTTP: the answer is "503 Service Unavailable" instead of 101`,
-		"SSH-2.0-OpenSSH_9.9\r\n":                                              "HTTP: malformed HTTP",
-		"HTTP/1.1 101 Switching Protocols\r\nX: " + strings.Repeat("x", 1<<20): "HTTP: unexpected EOF",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n":                   "HTTP status 200 OK instead of an upgrade: is this a relay",
+		"HTTP/1.1 503 Service Unavailable\r\n\r\n":                             "HTTP status 503 Service Unavailable instead of an upgrade",
+		"SSH-2.0-OpenSSH_9.9\r\n":                                              "the answer is not HTTP",
+		"HTTP/1.1 101 Switching Protocols\r\nX: " + strings.Repeat("x", 1<<20): "a header of more than 16384 bytes",
 		"HTTP/1.1 101 Switching Protocols\r\n\r\nthis is no greeting at all":   relay.ErrBadLogin.Error(),
-		"": "HTTP: unexpected EOF",
+		"": "closed without an answer to the HTTP request",
 	} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -345,7 +345,7 @@ func TestNoRelayThere(t *testing.T) {
 				if err != nil {
 					return
 				}
-				c.SetDeadline(time.Now().Add(patience))
+				c.SetDeadline(time.Now().Add(timeout))
 				c.Read(make([]byte, 1000))
 				io.WriteString(c, answer)
 				c.(*net.TCPConn).CloseWrite()
@@ -391,7 +391,7 @@ func TestLinkToTheProcessThatTakesOver(t *testing.T) {
 
 	old.stopListening()
 	next := startNode(t, node{key: old.key, addr: old.addr})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	if err := old.relay.Drain(ctx, 0); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,17 @@ func (t *Target) UpgradeRequest(fastStart bool, idealNode string) []byte {
 	return []byte(b.String())
 }
 
+// Upgrade sends that request over conn, not for a fast start. It returns what the
+// relay has sent behind its answer; the header says what the connection was taken
+// over for, see [ForDERP].
+func (t *Target) Upgrade(conn net.Conn, idealNode string) (header http.Header, behind []byte, err error) {
+	if _, err := conn.Write(t.UpgradeRequest(false, idealNode)); err != nil {
+		return nil, nil, err
+	}
+	header, behind, err = readAnswer(conn, conn, http.StatusSwitchingProtocols)
+	return header, behind, unanswered(err)
+}
+
 // GetRequest returns a request for another path of the relay.
 func (t *Target) GetRequest(path string) []byte {
 	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n",
@@ -69,13 +80,6 @@ func (e *NotHTTPError) Unwrap() error { return ErrProtocol }
 func ReadAnswer(in io.Reader, conn net.Conn, want int) (behind []byte, err error) {
 	_, behind, err = readAnswer(in, conn, want)
 	return behind, err
-}
-
-// ReadUpgrade is ReadAnswer for the request to take the connection over. The header
-// says what it was taken over for, see [ForDERP].
-func ReadUpgrade(in io.Reader, conn net.Conn) (header http.Header, behind []byte, err error) {
-	header, behind, err = readAnswer(in, conn, http.StatusSwitchingProtocols)
-	return header, behind, unanswered(err)
 }
 
 func readAnswer(in io.Reader, conn net.Conn, want int) (header http.Header, behind []byte, err error) {

@@ -8,9 +8,9 @@
 //     races the families of a node's addresses (race.go).
 //  3. [Target.ThroughProxy] has the proxy connect us.
 //  4. [Target.TLSConfig] says whom to trust (tls.go).
-//  5. [Target.UpgradeRequest] asks the relay to take the connection over, and
-//     [ReadUpgrade] reads what it says (answer.go); or else [Target.DialWebSocket].
-//     Other requests are made with [Exchange].
+//  5. [Target.Upgrade] asks the relay to take the connection over and reads what it
+//     says (answer.go); or else [Target.DialWebSocket]. Other requests are made with
+//     [Exchange].
 //
 // Each step fails within its context, see [During], and says whose fault it is: what
 // goes wrong on the way to the proxy is a [ProxyError], an answer of HTTP that let

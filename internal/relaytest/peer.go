@@ -199,15 +199,15 @@ func (p *Peer) Ended() error {
 	select {
 	case <-p.served:
 		return p.servedErr
-	case <-time.After(patience):
-		p.relay.t.Fatalf("%s is still served after %v", p.who.Name, patience)
+	case <-time.After(timeout):
+		p.relay.t.Fatalf("%s is still served after %v", p.who.Name, timeout)
 		return nil
 	}
 }
 
-// patience is longer than anything in a relay takes. Without a bound a test that
+// timeout is longer than anything in a relay takes. Without a bound a test that
 // waits in vain would not end: in a bubble the relay's pulse lets time pass.
-const patience = 10 * time.Minute
+const timeout = 10 * time.Minute
 
 // IsServed reports whether the relay still holds the conn, once nothing moves
 // any more.

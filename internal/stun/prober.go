@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Patience is how long Probe waits for an answer if it is not told otherwise:
+// Timeout is how long Probe waits for an answer if it is not told otherwise:
 // the STUN phase of a client that measures regions.
-const Patience = 3 * time.Second
+const Timeout = 3 * time.Second
 
 // ErrSilent is returned by Probe if no answer came.
 var ErrSilent = errors.New("STUN: no answer")
@@ -91,7 +91,7 @@ func (p *Prober) Close() error {
 
 // Probe asks the responder at to. It sends one request for each of waits,
 // and after each it waits so long before it sends the next or gives up; without
-// waits it is one request and Patience. The answer to any of them counts, and
+// waits it is one request and Timeout. The answer to any of them counts, and
 // RoundTrip is the time since that one was sent.
 //
 // An answer counts only if it comes from the address that was asked and has
@@ -102,7 +102,7 @@ func (p *Prober) Close() error {
 // Close, or that of a request that could not be sent.
 func (p *Prober) Probe(ctx context.Context, to netip.AddrPort, waits ...time.Duration) (Result, error) {
 	if len(waits) == 0 {
-		waits = []time.Duration{Patience}
+		waits = []time.Duration{Timeout}
 	}
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	results := make(chan Result, 1)

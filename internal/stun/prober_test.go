@@ -178,7 +178,7 @@ func TestProbeGivesUp(t *testing.T) {
 	silent := func(*fakeSocket, []byte, netip.AddrPort) {}
 	probing(t, silent, func(t *testing.T, p *Prober) {
 		begin := time.Now()
-		if _, err := p.Probe(t.Context(), relay); !errors.Is(err, ErrSilent) || time.Since(begin) != Patience {
+		if _, err := p.Probe(t.Context(), relay); !errors.Is(err, ErrSilent) || time.Since(begin) != Timeout {
 			t.Errorf("no answer: %v after %v", err, time.Since(begin))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
