@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"math"
 	"net"
 	"net/netip"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pion "github.com/pion/stun/v3"
@@ -246,33 +249,58 @@ func TestDERPLatency(t *testing.T) {
 // A region's time is not used up by relays that hang: the next one is tried
 // meanwhile.
 func TestRegionIsTimedPastHangingRelays(t *testing.T) {
-	a := newAuthority(t)
-	https := func(script func(*side)) *testRelay {
-		return startRelay(t, key.Private{}, serverTLS(a.issue("127.0.0.1")), script)
-	}
-	well := https(answering(latencyAnswer))
-	hangs := map[string]*testRelay{
-		"in TLS":         startRelay(t, key.Private{}, nil, func(s *side) { s.drain() }),
-		"after TLS":      https(func(s *side) { s.drain() }),
-		"in the answer":  https(func(s *side) { s.request(); s.write([]byte("HTTP/1.1 200")); s.drain() }),
-		"ends after TLS": https(func(s *side) { s.request() }),
-		"says 400":       https(answering("HTTP/1.1 400 Bad Request\r\n\r\n")),
-	}
-	m := &derpmap.Map{Regions: make(map[int]*derpmap.Region)}
-	for _, relay := range hangs {
-		id := len(m.Regions) + 1
-		m.Regions[id] = httpsRegion(relay, relay, relay, well)
-	}
-	m.Regions[99] = httpsRegion(hangs["in TLS"], hangs["after TLS"])
-	got, err := Netcheck(t.Context(), NetcheckConfig{Map: m, NoUDP: true, Base: Config{RootCAs: a.pool(), Proxy: noProxy}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for id := range m.Regions {
-		if took := got.Report.Latency[id]; (took > 0) != (id != 99) {
-			t.Errorf("region %d: %v, %v", id, took, got.Report.Failed[id])
+	synctest.Test(t, func(t *testing.T) {
+		const latency = 20 * time.Millisecond
+		a := newAuthority(t)
+		config := serverTLS(a.issue("127.0.0.1"))
+		overTLS := func(script func(*side)) func(net.Conn) {
+			return func(c net.Conn) { script(newSide(t, key.Private{}, tls.Server(c, config))) }
 		}
-	}
+		hanging := func(c net.Conn) { io.Copy(io.Discard, c) }
+		scripts := []func(net.Conn){ // by port, from 1
+			overTLS(func(s *side) { s.request(); time.Sleep(latency); s.write([]byte(latencyAnswer)) }),
+			hanging,
+			overTLS(func(s *side) { s.drain() }),
+			overTLS(func(s *side) { s.request(); s.write([]byte("HTTP/1.1 200")); s.drain() }),
+			overTLS(func(s *side) { s.request() }),
+			overTLS(answering("HTTP/1.1 400 Bad Request\r\n\r\n")),
+		}
+		var serving sync.WaitGroup
+		dial := func(_ context.Context, _, addr string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			port := netip.MustParseAddrPort(addr).Port()
+			serving.Go(func() {
+				defer theirs.Close()
+				scripts[port-1](theirs)
+			})
+			return ours, nil
+		}
+		region := func(ports ...int) *derpmap.Region {
+			r := new(derpmap.Region)
+			for _, port := range ports {
+				r.Nodes = append(r.Nodes, &derpmap.Node{HostName: "127.0.0.1", DERPPort: port})
+			}
+			return r
+		}
+		m := &derpmap.Map{Regions: map[int]*derpmap.Region{99: region(2, 3)}}
+		for port := 2; port <= len(scripts); port++ {
+			m.Regions[port] = region(port, port, port, 1)
+		}
+		got, err := Netcheck(t.Context(), NetcheckConfig{Map: m, NoUDP: true, Base: Config{RootCAs: a.pool(), Proxy: noProxy, DialContext: dial}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id := range m.Regions {
+			want := latency
+			if id == 99 {
+				want = 0
+			}
+			if took := got.Report.Latency[id]; took != want {
+				t.Errorf("region %d: %v, want %v: %v", id, took, want, got.Report.Failed[id])
+			}
+		}
+		serving.Wait()
+	})
 }
 
 // A region can be the nearest and yet be of no use as a home.

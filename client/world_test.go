@@ -139,6 +139,9 @@ func (w *world) host(change ...func(*HostConfig)) *Host {
 		Key: key.NewPrivate(), Map: w.derpMap(),
 		Base:         Config{Proxy: noProxy, DialContext: w.dial},
 		ListenPacket: w.listenPacket,
+		// The resolver of package net must not be first used in a bubble: nobody else
+		// could use it after that.
+		Lookup: func(context.Context, string, string) ([]netip.Addr, error) { return nil, errNoName },
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -188,6 +191,8 @@ func (w *world) serve(r *worldRelay, s *side) {
 		r.engine.Serve(context.Background(), netio.Blocking(s.conn, bytes.Clone(early)), relay.Origin{})
 	}
 }
+
+var errNoName = errors.New("no such name")
 
 // worldSocket is a UDP socket of one who asks.
 type worldSocket struct {
