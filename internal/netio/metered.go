@@ -12,7 +12,7 @@ type Meter interface {
 
 // A Metered conn tells a meter of what it reads, until Release. It may stand
 // beneath a [Wire], also one that has been taken over: the stream tells it of what
-// it reads itself.
+// it reads itself, and reads it in small pieces.
 type Metered struct {
 	net.Conn
 	meter    Meter
@@ -50,10 +50,10 @@ func (m *Metered) took(n int) error {
 	return m.meter.Took(n)
 }
 
-// bare returns the conn without its meter.
-func bare(c net.Conn) net.Conn {
+// bare returns the conn without its meter, and the meter, if there is one.
+func bare(c net.Conn) (net.Conn, *Metered) {
 	if m, ok := c.(*Metered); ok {
-		return m.Conn
+		return m.Conn, m
 	}
-	return c
+	return c, nil
 }

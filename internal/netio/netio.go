@@ -7,6 +7,7 @@
 //   - burst: the bytes one readiness of a socket yielded, at most [BurstSize]
 //     of them from the network, behind what the last burst left unused.
 //   - chunk: the pooled buffer a burst is read into. A conn that waits holds none.
+//   - guest: a conn with a meter, whose peer is nobody yet. It gets small chunks.
 //   - staged: bytes written by the engine and not yet handed to the socket.
 //
 // # Streams
@@ -19,13 +20,11 @@
 // # Limits
 //
 // An unused rest larger than the chunk leaves no room to read into and ends the
-// stream with [ErrBurstTooLong]; the engine's largest frame is smaller.
+// stream with [ErrBurstTooLong]; the engine's largest frame is smaller. A guest's
+// handler may leave less: until Release, what fits into a small chunk.
 package netio
 
-import (
-	"errors"
-	"sync"
-)
+import "errors"
 
 const (
 	// BurstSize is how many bytes one read takes from a socket at the most. It
@@ -37,6 +36,12 @@ const (
 	restSize = 66 << 10
 
 	chunkSize = restSize + BurstSize
+
+	// guestBurst and guestChunk are those of a guest. Its rest is at most a TLS
+	// record. A machine that cannot keep up with its guests has hundreds of them in
+	// the middle of a read, each with a chunk.
+	guestBurst = 4 << 10
+	guestChunk = 24 << 10
 )
 
 // ErrBurstTooLong reports that the handler of bursts left more unused than a
@@ -55,7 +60,3 @@ type Stream interface {
 	Flush(wait bool) (done bool, err error)
 	Close() error
 }
-
-type chunk [chunkSize]byte
-
-var chunks = sync.Pool{New: func() any { return new(chunk) }}

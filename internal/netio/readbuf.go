@@ -3,9 +3,10 @@ package netio
 // readBuf collects a conn's incoming bytes. While bytes arrive it owns a chunk;
 // while the conn waits it owns nothing, or what holds just the unused rest.
 type readBuf struct {
-	chunk *chunk  // nil while waiting
-	kept  *parked // the unused rest, while waiting
-	n     int     // bytes held in chunk or kept
+	guest *Metered // nil once it is released, or if there never was one
+	chunk *buffer  // nil while waiting
+	kept  *buffer  // the unused rest, while waiting
+	n     int      // bytes held in chunk or kept
 }
 
 // preload puts in bytes that were read before there was a readBuf.
@@ -27,14 +28,26 @@ func (b *readBuf) held() []byte {
 		return nil
 	}
 	b.unpack()
-	return b.chunk[:b.n]
+	return b.chunk.bytes[:b.n]
 }
 
-// room returns where the next bytes go, at most BurstSize of them, taking a
-// chunk if there is none. It is empty when the rest fills the chunk.
+// room returns where the next bytes go, at most a burst, taking a chunk if there
+// is none. It is empty when the rest fills the chunk.
 func (b *readBuf) room() []byte {
+	if b.guest != nil && b.guest.released.Load() {
+		b.park()
+		b.guest = nil
+	}
 	b.unpack()
-	return b.chunk[b.n:min(b.n+BurstSize, chunkSize)]
+	return b.chunk.bytes[b.n:min(b.n+b.burst(), len(b.chunk.bytes))]
+}
+
+// burst is how much is read at a time.
+func (b *readBuf) burst() int {
+	if b.guest != nil {
+		return guestBurst
+	}
+	return BurstSize
 }
 
 // unpack takes a chunk, and puts the rest kept while waiting into it.
@@ -42,9 +55,13 @@ func (b *readBuf) unpack() {
 	if b.chunk != nil {
 		return
 	}
-	b.chunk = chunks.Get().(*chunk)
+	pool := chunks
+	if b.guest != nil {
+		pool = guestChunks
+	}
+	b.chunk = take(pool)
 	if b.kept != nil {
-		copy(b.chunk[:], b.kept.buf[:b.n])
+		copy(b.chunk.bytes, b.kept.bytes[:b.n])
 		b.kept.release()
 		b.kept = nil
 	}
@@ -53,6 +70,14 @@ func (b *readBuf) unpack() {
 // add counts n bytes that were put into room.
 func (b *readBuf) add(n int) { b.n += n }
 
+// meter tells the meter of a guest that n bytes were read.
+func (b *readBuf) meter(n int) error {
+	if b.guest == nil {
+		return nil
+	}
+	return b.guest.took(n)
+}
+
 // deliver hands everything held to handle and keeps what it leaves unused.
 func (b *readBuf) deliver(handle Handler) error {
 	if b.n == 0 {
@@ -60,7 +85,7 @@ func (b *readBuf) deliver(handle Handler) error {
 	}
 	used, err := handle(b.held())
 	if used > 0 {
-		b.n = copy(b.chunk[:], b.chunk[used:b.n])
+		b.n = copy(b.chunk.bytes, b.chunk.bytes[used:b.n])
 	}
 	return err
 }
@@ -72,11 +97,11 @@ func (b *readBuf) park() {
 		return
 	}
 	if b.n > 0 {
-		if b.kept = park(b.chunk[:b.n]); b.kept == nil {
+		if b.kept = park(b.chunk.bytes[:b.n]); b.kept == nil {
 			return
 		}
 	}
-	chunks.Put(b.chunk)
+	b.chunk.release()
 	b.chunk = nil
 }
 
@@ -92,7 +117,7 @@ func (b *readBuf) end(forGood bool) {
 // keepLast forgets all but the last n of the bytes held.
 func (b *readBuf) keepLast(n int) {
 	if n > 0 {
-		copy(b.chunk[:], b.chunk[b.n-n:b.n])
+		copy(b.chunk.bytes, b.chunk.bytes[b.n-n:b.n])
 	}
 	b.n = n
 	b.park()

@@ -7,18 +7,29 @@ import (
 	"testing"
 )
 
-// A readBuf against a plain slice of bytes, under random operations.
+// A readBuf against a plain slice of bytes, under random operations, also that of a
+// guest who becomes a peer in between.
 func TestReadBufAgainstSlice(t *testing.T) {
-	for seed := range uint64(15) {
+	for seed := range uint64(30) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var in readBuf
+		if seed%2 == 1 {
+			in.guest = NewMetered(nil, nil)
+		}
 		var model []byte
 		next := byte(0)
 		for range 500 {
 			switch random.IntN(4) {
 			case 0, 1:
+				if in.guest != nil && random.IntN(200) == 0 {
+					in.guest.Release()
+				}
 				room := in.room()
-				if len(room) > BurstSize || len(model) <= restSize && len(room) != BurstSize {
+				burst, rest := BurstSize, restSize
+				if in.guest != nil {
+					burst, rest = guestBurst, guestChunk-guestBurst
+				}
+				if len(room) > burst || len(model) <= rest && len(room) != burst {
 					t.Fatalf("room of %d bytes with a rest of %d", len(room), len(model))
 				}
 				n := random.IntN(len(room) + 1)
@@ -79,10 +90,10 @@ func checkRest(t *testing.T, in *readBuf, n int) {
 	t.Helper()
 	kept := 0
 	if in.kept != nil {
-		kept = len(in.kept.buf)
+		kept = len(in.kept.bytes)
 	}
 	if in.chunk != nil {
-		kept += chunkSize
+		kept += len(in.chunk.bytes)
 	}
 	if want := buffered(n); kept != want {
 		t.Fatalf("while waiting with %d bytes: %d are kept, want %d", n, kept, want)
@@ -112,8 +123,8 @@ func buffered(n int) int {
 
 func TestPreload(t *testing.T) {
 	sizes := []int{0, 1, BurstSize + 1, restSize + 1, chunkSize}
-	for _, size := range parkSizes {
-		sizes = append(sizes, size-1, size, size+1)
+	for _, of := range parkPools {
+		sizes = append(sizes, of.size-1, of.size, of.size+1)
 	}
 	for _, n := range sizes {
 		p := bytes.Repeat([]byte{7}, n)

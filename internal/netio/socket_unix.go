@@ -50,7 +50,15 @@ type socket struct {
 	closed  atomic.Bool // set under mu
 }
 
-func newSocket(conn *net.TCPConn) (*socket, error) {
+// errNoSocket says that a conn is not one of TCP.
+var errNoSocket = errors.New("netio: no TCP socket")
+
+func newSocket(c net.Conn) (*socket, error) {
+	under, guest := bare(c)
+	conn, ok := under.(*net.TCPConn)
+	if !ok {
+		return nil, errNoSocket
+	}
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -58,7 +66,7 @@ func newSocket(conn *net.TCPConn) (*socket, error) {
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	s := &socket{conn: conn, raw: raw}
+	s := &socket{conn: conn, raw: raw, in: readBuf{guest: guest}}
 	s.onRead, s.onIdle = s.readable, s.arrived
 	s.onSend, s.onWait = s.send, s.sendSome
 	return s, nil
@@ -188,7 +196,10 @@ func (s *socket) readable(fd uintptr) bool {
 		}
 		s.in.add(n)
 		s.bursts++
-		if s.err = s.take(&s.in); s.err != nil {
+		if s.err = s.in.meter(n); s.err == nil {
+			s.err = s.take(&s.in)
+		}
+		if s.err != nil {
 			return true
 		}
 	}

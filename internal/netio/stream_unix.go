@@ -13,11 +13,10 @@ import (
 // TCP returns a stream over a plain TCP conn, which the stream owns from now
 // on. buffered are bytes that were already read from c; they are copied.
 func TCP(c net.Conn, buffered []byte) (Stream, error) {
-	tc, ok := bare(c).(*net.TCPConn)
-	if !ok {
+	sock, err := newSocket(c)
+	if err == errNoSocket {
 		return Blocking(c, buffered), nil
 	}
-	sock, err := newSocket(tc)
 	if err != nil {
 		return nil, err
 	}
@@ -29,15 +28,14 @@ func TCP(c net.Conn, buffered []byte) (Stream, error) {
 // transport is w. It owns both from now on. buffered are plaintext bytes that
 // were already read from c; they are copied.
 func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
-	tc, ok := bare(w.Conn).(*net.TCPConn)
-	if !ok {
+	sock, err := newSocket(w.Conn)
+	if err == errNoSocket {
 		return newBlocking(w.Counted(c), w.Conn, buffered), nil
 	}
-	sock, err := newSocket(tc)
 	if err != nil {
 		return nil, err
 	}
-	s := &tlsStream{sock: sock, conn: c, wire: w}
+	s := &tlsStream{sock: sock, conn: c, wire: w, plain: readBuf{guest: sock.in.guest}}
 	s.plain.preload(buffered)
 	w.takeOver(&sock.out)
 	return s, nil
@@ -71,7 +69,6 @@ type tlsStream struct {
 	// Owned by the reader.
 	plain  readBuf
 	handle Handler
-	left   int32 // of the last burst
 
 	watching atomic.Bool // a timer runs for staged answers
 }
@@ -89,15 +86,10 @@ func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
 // handler did not let it open.
 func (s *tlsStream) decrypt(cipher *readBuf) error {
 	held := cipher.held()
-	if err := s.wire.took(len(held) - int(s.left)); err != nil {
-		return err
-	}
 	whole := s.wire.controls.whole(held)
 	s.wire.feed(held[:whole])
 	err := s.open()
-	left := s.wire.unread() + len(held) - whole
-	cipher.keepLast(left)
-	s.left = int32(left)
+	cipher.keepLast(s.wire.unread() + len(held) - whole)
 	return cmp.Or(err, s.sendAnswers()) // an error may leave an alert to be sent
 }
 
@@ -112,7 +104,7 @@ func (s *tlsStream) open() error {
 			s.wire.controls.took()
 		}
 		s.plain.add(n)
-		if err == nil && s.plain.n < BurstSize {
+		if err == nil && s.plain.n < s.plain.burst() {
 			continue
 		}
 		if handleErr := s.plain.deliver(s.handle); handleErr != nil {

@@ -26,15 +26,6 @@ func (w *Wire) takeOver(out *staged) {
 	w.controls.begin()
 }
 
-// took tells the meter of the conn beneath, if there is one, what the stream has
-// read in its place.
-func (w *Wire) took(n int) error {
-	if m, ok := w.Conn.(*Metered); ok {
-		return m.took(n)
-	}
-	return nil
-}
-
 // Release takes the meter off the conn beneath, if there is one, and forgets it.
 // Nobody may read meanwhile.
 func (w *Wire) Release() {
