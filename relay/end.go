@@ -62,8 +62,8 @@ var (
 	ErrOverrun = errors.New("relay: too many control frames wait")
 	// ErrLoginTimeout: no complete login in time.
 	ErrLoginTimeout = errors.New("relay: login took too long")
-	// ErrLoginMemory: logins under way need too much memory together, and this was the
-	// one among the large ones that had been at it for longest.
+	// ErrLoginMemory: logins under way need too much memory together, and this one,
+	// which is larger than real ones are, asked for more.
 	ErrLoginMemory = errors.New("relay: unfinished logins take too much memory")
 	// ErrBadLogin: the login was malformed, or its box did not open.
 	ErrBadLogin = errors.New("relay: bad login")

@@ -3,15 +3,15 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/detour-relay/detour/derp"
-	"github.com/detour-relay/detour/internal/budget"
 )
 
 // A login may be 256 KiB long (spec 3.2), and whoever sends it has proven nothing
 // yet. Real ones are below 1 KB. So each has that much to itself, and all together
-// share what more they need; when it runs out, the oldest of the large ones gives
-// way.
+// share what more they need; when it runs out, whoever asks for more goes. It is
+// counted without a lock: thousands may wait for one, each in the middle of a read.
 const (
 	freeLogin   = 1 << 10
 	loginBudget = 16 << 20
@@ -22,7 +22,8 @@ const (
 type oneFrame struct {
 	want     derp.FrameType
 	min, max int           // bytes of payload
-	share    *budget.Share // of memory, for more than freeLogin; nil: max is small
+	large    *atomic.Int64 // what all frames have that are larger than freeLogin; nil: max is small
+	taken    int           // this one's part of that
 	frame    []byte        // as far as it has arrived
 }
 
@@ -70,11 +71,20 @@ func (f *oneFrame) grow(size, whole int) error {
 		return nil
 	}
 	size = min(max(size, 4*cap(f.frame), freeLogin), whole)
-	if size > freeLogin && f.share != nil {
-		if !f.share.Resize(size) {
+	if size > freeLogin && f.large != nil {
+		more := size - f.taken
+		f.taken = size
+		if f.large.Add(int64(more)) > loginBudget {
 			return ErrLoginMemory
 		}
 	}
 	f.frame = append(make([]byte, 0, size), f.frame...)
 	return nil
+}
+
+// release gives back what the frame has taken.
+func (f *oneFrame) release() {
+	if f.taken > 0 {
+		f.large.Add(-int64(f.taken))
+	}
 }

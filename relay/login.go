@@ -117,12 +117,9 @@ func (l *login) greet() error {
 }
 
 func (l *login) readAnswer() (c *conn, box key.Box, info derp.ClientInfo, err error) {
-	share := l.server.loginMemory.Share(l.stream)
-	answer := oneFrame{want: derp.FrameClientInfo, min: derp.MinClientInfo, max: derp.MaxClientInfo, share: share}
+	answer := oneFrame{want: derp.FrameClientInfo, min: derp.MinClientInfo, max: derp.MaxClientInfo, large: &l.server.largeLogins}
 	payload, err := answer.from(l.stream)
-	if share.Release() {
-		err = ErrLoginMemory
-	}
+	answer.release()
 	if err != nil {
 		return nil, box, info, err
 	}

@@ -41,7 +41,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/detour-relay/detour/internal/budget"
 	"github.com/detour-relay/detour/internal/wheel"
 	"github.com/detour-relay/detour/key"
 )
@@ -102,7 +101,7 @@ type Server struct {
 	count       counters
 	groups      groups
 	asking      atomic.Int64 // calls of Config.Admit under way
-	loginMemory *budget.Budget
+	largeLogins atomic.Int64 // bytes of unfinished ones; see frame.go
 	meshKeys    atomic.Pointer[[]key.Mesh]
 
 	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never
@@ -130,7 +129,6 @@ func New(cfg Config) (*Server, error) {
 	s.meshKeys.Store(&cfg.MeshKeys)
 	s.routes.init(&s.count)
 	s.clock = wheel.NewClock(tick, s.everyTick)
-	s.loginMemory = budget.New(loginBudget)
 	s.wheel.init(s)
 	s.sweeper.server = s
 	return s, nil

@@ -24,7 +24,6 @@ var table = []row{
 	// The floor: no room of ours beneath it but the codec's.
 	{name: "internal/rate", own: none, outside: none, beneath: web},
 	{name: "internal/audience", own: none, outside: none, beneath: web},
-	{name: "internal/budget", own: none, outside: none, beneath: web},
 	{name: "internal/wheel", own: none, outside: none, beneath: web},
 	{name: "internal/retry", own: none, outside: none, beneath: web},
 	{name: "internal/text", own: none, outside: none, beneath: web},
@@ -48,7 +47,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/budget", "internal/framequeue", "internal/rate", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/framequeue", "internal/rate", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 
