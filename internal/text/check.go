@@ -10,6 +10,9 @@ import (
 // check looks for what no text has.
 func check(data []byte) error {
 	for i := 0; i < len(data); {
+		if begins16(data, i) {
+			return errorAfter(data[:i], "UTF-16 begins here, in a file that is none before", mixedRemedy)
+		}
 		if data[i] == 0 {
 			return errorAfter(data[:i], "a NUL byte stands here, so this is no text, or it was damaged",
 				"take it out, or write the file anew as UTF-8")
@@ -64,6 +67,13 @@ var containers = []struct{ begins, what, remedy string }{
 	{"\x7fELF", "this is a program", "name the text file"},
 	{"SQLite format 3\x00", "this is a database", "name the text file"},
 	{"\xd0\xcf\x11\xe0", "this is a document of a word processor", "save it as plain text"},
+	{"$ANSIBLE_VAULT;", "this is encrypted by Ansible Vault", "decrypt it with ansible-vault decrypt"},
+	{"-----BEGIN AGE ENCRYPTED FILE-----", "this is encrypted with age", "decrypt it with age -d"},
+	{"age-encryption.org/", "this is encrypted with age", "decrypt it with age -d"},
+	{"-----BEGIN PGP MESSAGE-----", "this is encrypted with PGP", "decrypt it with gpg -d"},
+	{"\x00GITCRYPT\x00", "this is encrypted by git-crypt", "decrypt it with git-crypt unlock"},
+	{"Salted__", "this is encrypted with openssl enc", "decrypt it with openssl enc -d"},
+	{"version https://git-lfs.github.com/", "this is a pointer of Git LFS, not the file itself", "get that with git lfs pull"},
 }
 
 // foreign names what is recognised by its first bytes and cannot be read.

@@ -10,6 +10,7 @@ package text
 import (
 	"bytes"
 	"fmt"
+	"unicode/utf8"
 )
 
 // Error says why a file is no text that can be read. Line and Column count from 1,
@@ -33,7 +34,14 @@ var bom = []byte("\ufeff")
 // were put together. Its error is an [*Error].
 //
 // The result may share memory with data, which is not written to.
-func Decode(data []byte) ([]byte, error) {
+func Decode(data []byte) ([]byte, error) { return decode(data, false) }
+
+// DecodeASCII is Decode for texts of which only the ASCII counts, and the rest is
+// comment: PEM and keys. What is no UTF-8 is taken for Windows-1252, so that neither a
+// comment nor a dash of that is in the way.
+func DecodeASCII(data []byte) ([]byte, error) { return decode(data, true) }
+
+func decode(data []byte, ascii bool) ([]byte, error) {
 	if err := foreign(data); err != nil {
 		return nil, err
 	}
@@ -42,10 +50,35 @@ func Decode(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	data = trimPadding(dropMarks(newlines(data))) // the marks first: one at the end may hide padding
+	if ascii {
+		data = fromWestern(data)
+	}
 	if err := check(data); err != nil {
 		return nil, err
 	}
 	return data, nil
+}
+
+// fromWestern returns bytes that are no UTF-8 as what they are in Windows-1252. A mark
+// of UTF-16 among them stays, and is an error later.
+func fromWestern(data []byte) []byte {
+	if utf8.Valid(data) {
+		return data
+	}
+	var out []byte
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		switch {
+		case r != utf8.RuneError || size > 1 || begins16(data, i):
+			out = append(out, data[i:i+size]...)
+		case western(data[i]) != 0:
+			out = utf8.AppendRune(out, western(data[i]))
+		default:
+			out = utf8.AppendRune(out, utf8.RuneError)
+		}
+		i += size
+	}
+	return out
 }
 
 // trimPadding cuts the Ctrl-Z that ended files of DOS, and the NULs that fill what a

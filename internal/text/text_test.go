@@ -64,6 +64,8 @@ func TestDecodeUnderstands(t *testing.T) {
 		"UTF-16LE and a byte LF":   {"\xff\xfe" + in16(le, "ab\n") + "\n", "ab\n"},
 		"UTF-16LE padded unmarked": {in16(le, "ab\n") + "\x00\x00\x00\x00\x00", "ab\n"},
 		"UTF-16 BOM alone":         {"\xff\xfe", ""},
+		"two files of UTF-16":      {"\xff\xfe" + in16(le, "a\r\n") + "\xff\xfe" + in16(le, "b\r\n"), "a\nb\n"},
+		"Chinese like ASCII":       {"\xff\xfe" + in16(le, "# 扡摣敦楧歪浬湯灱\n"), "# 扡摣敦楧歪浬湯灱\n"},
 	} {
 		got, err := Decode([]byte(test.in))
 		if err != nil || string(got) != test.want {
@@ -92,6 +94,16 @@ func TestDecodeNamesWhatIsNoText(t *testing.T) {
 		"half a surrogate":  {"\xff\xfe" + in16(le, "a\n") + "\x00\xd8a\x00", 2, 1, "half", "UTF-8"},
 		"UTF-16 cut off":    {"\xff\xfe" + in16(le, "ab") + "c", 1, 3, "ends within", "copy"},
 		"NUL in UTF-16":     {"\xff\xfe" + in16(le, "a\x00b\n"), 1, 2, "NUL", "take it out"},
+		"UTF-8 behind 16":   {"\xff\xfe" + in16(le, "ab\r\n") + part, 2, 1, "UTF-8 stands here", "save each part"},
+		"UTF-8 before 16":   {part + in16(le, part+part), 1, 1, "UTF-8 stands here", "put them together again"},
+		"some 16 behind":    {part + part + in16(le, "abcdef"), 3, 2, "UTF-16 begins here", "save each part"},
+		"marked 16 behind":  {part + part + "\xff\xfe" + in16(le, "abc\r\n"), 3, 1, "UTF-16 begins here", "save each part"},
+		"big endian behind": {part + part + in16(be, "abcdef"), 3, 1, "UTF-16 begins here", "save each part"},
+		"Ansible Vault":     {"$ANSIBLE_VAULT;1.1;AES256\n6162\n", 1, 1, "Ansible Vault", "ansible-vault decrypt"},
+		"age":               {"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n", 1, 1, "age", "age -d"},
+		"PGP":               {"-----BEGIN PGP MESSAGE-----\n\nhQEMA\n", 1, 1, "PGP", "gpg -d"},
+		"git-crypt":         {"\x00GITCRYPT\x00abc", 1, 1, "git-crypt", "git-crypt unlock"},
+		"Git LFS":           {"version https://git-lfs.github.com/spec/v1\n", 1, 1, "Git LFS", "git lfs pull"},
 		"gzip":              {"\x1f\x8b\x08\x00", 1, 1, "gzip", "gunzip"},
 		"zip or docx":       {"PK\x03\x04...", 1, 1, "word processor", "plain text"},
 		"rich text":         {`{\rtf1\ansi {"Regions"`, 1, 1, "rich text", "plain text"},
@@ -104,6 +116,28 @@ func TestDecodeNamesWhatIsNoText(t *testing.T) {
 		}
 		if e.Line != test.line || e.Column != test.column || !strings.Contains(e.What, test.what) || !strings.Contains(e.Remedy, test.remedy) {
 			t.Errorf("%s: %v; want %d:%d, %q, %q", name, e, test.line, test.column, test.what, test.remedy)
+		}
+	}
+}
+
+// part is a line of a file that was put together of several encodings.
+const part = "regions: what stands in this line is a part of the file\n"
+
+func TestDecodeASCIITakesCommentsInAnyEncoding(t *testing.T) {
+	for name, test := range map[string]struct{ in, want string }{
+		"Latin-1 comment": {"# M\xfcnchen\nabc\n", "# München\nabc\n"},
+		"dash of Word":    {"\x97BEGIN\x97\r\n", "—BEGIN—\n"},
+		"both":            {"# Köln, M\xfcnchen\n", "# Köln, München\n"},
+		"no character":    {"a\x81b", "a\ufffdb"},
+		"UTF-8":           {"# Köln\n", "# Köln\n"},
+	} {
+		if got, err := DecodeASCII([]byte(test.in)); err != nil || string(got) != test.want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	for _, bad := range []string{"a\x00b\xfc", "# M\xfcnchen\n" + part + "\xff\xfe" + in16(le, part), "\xfc" + part + part + in16(le, "abcdef")} {
+		if got, err := DecodeASCII([]byte(bad)); err == nil {
+			t.Errorf("took %q for %q", bad, got)
 		}
 	}
 }

@@ -16,7 +16,11 @@ func fromUTF16(data []byte) ([]byte, error) {
 		data = data[2:]
 	}
 	out := make([]byte, 0, len(data)/2)
+	var run asciiRun
 	for i := 0; i+1 < len(data); i += 2 {
+		if err := run.unit(data[i], data[i+1], out); err != nil {
+			return nil, err
+		}
 		r := rune(order.Uint16(data[i:]))
 		if utf16.IsSurrogate(r) {
 			second := rune(0)
