@@ -2,18 +2,31 @@ package certs
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 )
 
-const weakRSA = 2048 // bits; below, OpenSSL refuses by default
+const (
+	weakRSA    = 2048 // bits; below, OpenSSL refuses by default
+	uselessRSA = 1024 // below, crypto/rsa refuses to sign
+)
+
+// checkUse says why no handshake succeeds with a key.
+func checkUse(key crypto.Signer) error {
+	if k, ok := key.Public().(*rsa.PublicKey); ok && k.N.BitLen() < uselessRSA {
+		return fmt.Errorf("%s is too short for TLS: %s", keyText(k), newKey)
+	}
+	return nil
+}
 
 // advice says what is wrong with a pair that can be served all the same: why some
 // peers, or all, may refuse it.
@@ -29,7 +42,10 @@ func advice(pair *tls.Certificate) (all []string) {
 	}
 	foreign := foreignIssuer(leaf)
 	note(foreign != "", foreign)
-	note(foreign == "" && !reachesRoot(pair), "the certificate of its issuer, "+issuerName(leaf)+", is not in the file, and this machine does not know it: "+
+	namesake := foreign == "" && isFromNamesake(pair)
+	note(namesake, "the certificate of its issuer in the file, "+issuerName(leaf)+", is another one of that name, which has not signed it: "+
+		"take the one that came with the certificate (of ACME clients: fullchain.pem)")
+	note(foreign == "" && !namesake && !reachesRoot(pair), "the certificate of its issuer, "+issuerName(leaf)+", is not in the file, and this machine does not know it: "+
 		"serve the whole chain (of ACME clients: fullchain.pem); peers that trust "+issuerName(leaf)+" itself need no more")
 	switch k := leaf.PublicKey.(type) {
 	case *rsa.PublicKey:
@@ -58,6 +74,23 @@ func reachesRoot(pair *tls.Certificate) bool {
 	}
 	_, err := pair.Leaf.Verify(x509.VerifyOptions{CurrentTime: pair.Leaf.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	return err == nil
+}
+
+// isFromNamesake reports whether the file has a certificate by the name of the leaf's
+// issuer, but with another key, and none of the issuer itself.
+func isFromNamesake(pair *tls.Certificate) bool {
+	found := false
+	for _, der := range pair.Certificate[1:] {
+		other, err := x509.ParseCertificate(der)
+		if err != nil || !bytes.Equal(other.RawSubject, pair.Leaf.RawIssuer) {
+			continue
+		}
+		if issued(other, pair.Leaf) {
+			return false
+		}
+		found = true
+	}
+	return found && !isSelfSigned(pair.Leaf)
 }
 
 func issuerName(leaf *x509.Certificate) string {

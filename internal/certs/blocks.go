@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"regexp"
@@ -21,28 +22,27 @@ type block struct {
 // readBlocks finds all blocks of a PEM text, in whatever a person's tools have made
 // of it: with a byte order mark, in UTF-16, indented, quoted, with \n for newlines or
 // none, behind NAME=, with typographic dashes, END and BEGIN on one line. What it
-// cannot read is an error that says where and what to do, never left out. path is for
-// the commands in errors.
+// cannot read is an error that says where and what to do, never left out, unless
+// somebody has commented it out beside others. path is for the commands in errors.
 func readBlocks(path string, data []byte) ([]block, error) {
 	if err := binaryForm(path, data); err != nil {
 		return nil, err
 	}
-	plain, err := text.Decode(data)
+	plain, err := text.DecodeASCII(data)
 	if err != nil {
 		return nil, err
 	}
 	plain = plainSigns(plain)
 	var blocks []block
-	var open *marker
+	var open, comment *marker // comment is the first that somebody has put out of use
 	for m := range markers(plain) {
 		switch {
+		case m.isComment() && open == nil:
+			comment = cmp.Or(comment, &m)
 		case m.begin && open != nil:
 			return nil, open.unfinished()
 		case m.begin:
 			open = &m
-			if m.isComment() {
-				return nil, fmt.Errorf("line %d: the block %s is commented out: take the marks before its lines away to use it, or remove it", m.line, m.kind)
-			}
 		case open == nil:
 			return nil, fmt.Errorf("line %d: -----END %s----- has no BEGIN before it: the beginning of the file is missing, copy it again", m.line, m.kind)
 		case open.kind != m.kind:
@@ -58,7 +58,10 @@ func readBlocks(path string, data []byte) ([]block, error) {
 	if open != nil {
 		return nil, open.unfinished()
 	}
-	if len(blocks) == 0 {
+	switch {
+	case len(blocks) == 0 && comment != nil:
+		return nil, fmt.Errorf("line %d: the block %s is commented out: take the marks before its lines away to use it", comment.line, comment.kind)
+	case len(blocks) == 0:
 		return nil, noBlocks(path, plain)
 	}
 	return blocks, nil

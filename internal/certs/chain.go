@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // readChain returns the certificates of a file, in its order, with the line of each.
@@ -23,10 +25,10 @@ func readChain(path string, data []byte) ([]*x509.Certificate, error) {
 		case "CERTIFICATE":
 			cert, err := x509.ParseCertificate(b.der)
 			if err != nil {
-				return nil, fmt.Errorf("certificate %d (line %d): %w", len(chain)+1, b.line, unusable(b.der, err))
+				return nil, fmt.Errorf("certificate %d (line %d): %w", len(chain)+1, b.line, unusable(b.der, err, len(chain)))
 			}
 			if algorithm := publicAlgorithmOf(b.der); cert.PublicKey == nil && algorithm != "" {
-				return nil, fmt.Errorf("certificate %d (line %d): %w", len(chain)+1, b.line, unusable(b.der, nil))
+				return nil, fmt.Errorf("certificate %d (line %d): %w", len(chain)+1, b.line, unusable(b.der, nil, len(chain)))
 			}
 			chain = append(chain, cert)
 		case "TRUSTED CERTIFICATE", "PKCS7": // in which there are certificates
@@ -39,10 +41,19 @@ func readChain(path string, data []byte) ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
-// unusable says of a certificate that does not parse what can be said.
-func unusable(der []byte, err error) error {
-	if algorithm := publicAlgorithmOf(der); algorithm != "" {
-		return fmt.Errorf("its key is of %s, with which peers cannot talk: %s", algorithm, newKey)
+// unusable says of a certificate that does not parse what can be said. Only the first
+// of a file is the leaf, for which another key can be made.
+func unusable(der []byte, err error, before int) error {
+	remedy := newKey
+	if before > 0 {
+		remedy = "take it out; if the certificate before it is from this authority, have that issued by another"
+	}
+	public := publicKeyOf(der)
+	switch algorithm := nameOf(public); {
+	case algorithm != "":
+		return fmt.Errorf("its key is of %s, with which peers cannot talk: %s", algorithm, remedy)
+	case public.Algorithm.Equal(oidEC) && public.Parameters.Tag == asn1.TagSequence:
+		return errors.New(namedCurve + remedy)
 	}
 	return fmt.Errorf("%s: the file is damaged, copy it again", strings.TrimPrefix(err.Error(), "x509: "))
 }
@@ -58,16 +69,25 @@ func noCertificate(path string, blocks []block) error {
 // errStrangers: none of the certificates belongs to any of the keys.
 var errStrangers = errors.New("certificate and key do not belong together")
 
-// match finds the first certificate that belongs to one of the keys.
-func match(chain []*x509.Certificate, keys []crypto.Signer) (leaf int, key crypto.Signer, err error) {
+// match finds the first certificate that belongs to one of the keys, and if that is out
+// of date, one that is not: a renewed one may have been put behind the old one.
+func match(chain []*x509.Certificate, keys []crypto.Signer, now time.Time) (leaf int, key crypto.Signer, err error) {
 	for i, cert := range chain {
 		for _, k := range keys {
-			if public, ok := k.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && public.Equal(cert.PublicKey) {
+			public, ok := k.Public().(interface{ Equal(crypto.PublicKey) bool })
+			switch {
+			case !ok || !public.Equal(cert.PublicKey):
+			case checkDates(cert, now) == nil:
 				return i, k, nil
+			case key == nil:
+				leaf, key = i, k
 			}
 		}
 	}
-	return 0, nil, errStrangers
+	if key == nil {
+		return 0, nil, errStrangers
+	}
+	return leaf, key, nil
 }
 
 // inOrder returns the certificates as peers want them: the leaf, then the issuer of
@@ -120,5 +140,5 @@ func orderText(places []int, given int) string {
 	case places[0] != 1:
 		return fmt.Sprintf("certificate %d of the file belongs to the key: put it first; served in the order %s", places[0], strings.Join(text, ", "))
 	}
-	return fmt.Sprintf("of the %d certificates of the file, those that are needed are served in the order %s", given, strings.Join(text, ", "))
+	return fmt.Sprintf("of the %d certificates of the file, each is served once, in the order %s", given, strings.Join(text, ", "))
 }

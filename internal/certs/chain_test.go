@@ -14,6 +14,10 @@ import (
 func TestChainsInAnyOrder(t *testing.T) {
 	ca, other := newPKI(t, "Test CA"), newPKI(t, "Other CA")
 	leaf := issue(t, ca.middle, server(), newECKey(t))
+	namesake := issue(t, ca.root, authority("Test CA"), newECKey(t))
+	past := server()
+	past.NotBefore, past.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+	old := issue(t, ca.middle, past, leaf.key)
 	key := keyPEM(t, leaf.key)
 	for name, c := range map[string]struct {
 		file string
@@ -26,10 +30,13 @@ func TestChainsInAnyOrder(t *testing.T) {
 		"key first":            {key + pemOf(leaf, ca.middle), []issuer{leaf, ca.middle}, ""},
 		"intermediate first":   {pemOf(ca.middle, leaf), []issuer{leaf, ca.middle}, "certificate 2 of the file belongs to the key: put it first; served in the order 2, 1"},
 		"reversed":             {pemOf(ca.root, ca.middle, leaf), []issuer{leaf, ca.middle, ca.root}, "served in the order 3, 2, 1"},
-		"root before the rest": {pemOf(leaf, ca.root, ca.middle), []issuer{leaf, ca.middle, ca.root}, "served in the order 1, 3, 2"},
-		"leaf twice":           {pemOf(leaf, leaf, ca.middle), []issuer{leaf, ca.middle}, "of the 3 certificates of the file, those that are needed are served in the order 1, 3"},
-		"a stranger between":   {pemOf(leaf, other.root, ca.middle), []issuer{leaf, ca.middle, other.root}, "served in the order 1, 3, 2"},
+		"root before the rest": {pemOf(leaf, ca.root, ca.middle), []issuer{leaf, ca.middle, ca.root}, "served once, in the order 1, 3, 2"},
+		"leaf twice":           {pemOf(leaf, leaf, ca.middle), []issuer{leaf, ca.middle}, "of the 3 certificates of the file, each is served once, in the order 1, 3"},
+		"a stranger between":   {pemOf(leaf, other.root, ca.middle), []issuer{leaf, ca.middle, other.root}, "served once, in the order 1, 3, 2"},
 		"leaf alone":           {pemOf(leaf), []issuer{leaf}, "the certificate of its issuer, Test CA, is not in the file"},
+		"namesake of issuer":   {pemOf(leaf, namesake), []issuer{leaf, namesake}, "the certificate of its issuer in the file, Test CA, is another one of that name"},
+		"issuer and namesake":  {pemOf(leaf, namesake, ca.middle), []issuer{leaf, ca.middle, namesake}, "in the order 1, 3, 2"},
+		"renewed behind old":   {pemOf(old, leaf, ca.middle), []issuer{leaf, ca.middle, old}, "certificate 2 of the file belongs to the key"},
 		"leaf and root":        {pemOf(leaf, ca.root), []issuer{leaf, ca.root}, "the certificate of its issuer, Test CA, is not in the file"},
 	} {
 		t.Run(name, func(t *testing.T) {

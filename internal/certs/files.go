@@ -65,6 +65,9 @@ func OpenFiles(config FilesConfig) (*Files, error) {
 	if now := time.Now(); now.Before(pair.Leaf.NotBefore) {
 		config.Logger.Warn("peers will refuse the certificate", "file", config.CertFile, "reason", checkDates(pair.Leaf, now))
 	}
+	if smallfile.OpenToOthers(config.KeyFile) {
+		config.Logger.Warn("every user of this machine can read the certificate's private key: chmod o= the file", "file", config.KeyFile)
+	}
 	f.remindLocked(time.Now())
 	return f, nil
 }

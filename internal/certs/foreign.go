@@ -53,7 +53,7 @@ func derForm(data []byte) string {
 		MAC asn1.RawValue `asn1:"optional"`
 	}
 	if _, err := asn1.Unmarshal(der, &store); err == nil && store.Version == 3 && (store.Content.Type.Equal(oidData) || store.Content.Type.Equal(oidSignedData)) {
-		return "a PKCS#12 file (.pfx, .p12), no PEM: take certificate and key out of it with openssl pkcs12 -in %s -nodes -out NEW.pem, which is good for both files"
+		return "a PKCS#12 file (.pfx, .p12), no PEM: take certificate and key out of it with openssl pkcs12 -in %s -nodes -out NEW.pem (with -legacy for an old one), which is good for both files"
 	}
 	if _, err := asn1.Unmarshal(der, &envelope); err == nil && envelope.Type.Equal(oidSignedData) {
 		return "a PKCS#7 file (.p7b) in DER, no PEM: take the certificates out of it with openssl pkcs7 -inform DER -print_certs -in %s -out NEW.pem"
@@ -70,11 +70,17 @@ func derForm(data []byte) string {
 	if _, err := parsePrivateKey(der); err == nil || algorithmOf(der) != "" {
 		return "a private key in DER, no PEM: convert it with openssl pkey -inform DER -in %s -out NEW.pem"
 	}
+	if isEncrypted(der) {
+		return "a private key in DER that is encrypted, no PEM: take the passphrase away with openssl pkey -inform DER -in %s -out NEW.key, and let only the relay read that"
+	}
 	if _, err := x509.ParsePKIXPublicKey(der); err == nil {
 		return "a public key: name the certificate, or the private key"
 	}
 	return "binary (DER), no PEM, and perhaps damaged: see what openssl asn1parse -inform DER -in %s makes of it"
 }
+
+// pemInBase64 is how -----BEGIN begins in base64.
+const pemInBase64 = "LS0tLS1CRUdJTi"
 
 // noBlocks says what a text is in which there is no block.
 func noBlocks(path string, plain []byte) error {
@@ -89,14 +95,21 @@ func noBlocks(path string, plain []byte) error {
 			return fmt.Errorf("line %d: five dashes belong on each side of BEGIN %s: copy it again", line, words)
 		}
 	}
+	if i := bytes.Index(plain, []byte(pemInBase64)); i >= 0 && !bytes.HasPrefix(trimmed, []byte(pemInBase64)) {
+		line, _ := text.Place(plain, i)
+		return fmt.Errorf("line %d: base64 of PEM stands here, as Secrets of Kubernetes and Traefik's acme.json hold it: decode that text alone with base64 -d", line)
+	}
 	for _, known := range []struct{ begins, what string }{
-		{"LS0tLS1CRUdJTi", "base64 of PEM, as secrets of Kubernetes hold it: decode it with base64 -d " + path + " > NEW.pem"},
+		{pemInBase64, "base64 of PEM, as secrets of Kubernetes hold it: decode it with base64 -d " + path + " > NEW.pem"},
 		{"MII", "base64 without -----BEGIN and -----END: put the lines that are missing around it, or decode it with base64 -d and convert it"},
 		{"ssh-", "a public key of SSH: name the certificate, or the private key"},
 		{"ecdsa-sha2-", "a public key of SSH: name the certificate, or the private key"},
 		{"PuTTY-User-Key-File", "a key of PuTTY: name the certificate's own key"},
 		{"privkey:", "the key of a relay, not that of a certificate"},
 		{"<", "a web page or XML: name the file itself"},
+		{"{{", "a template that was not filled in"},
+		{"${", "a variable in whose place nobody has put a value"},
+		{"/", "the name of a file, it seems: name that file itself"},
 		{"{", "JSON: take the PEM texts out of it"},
 	} {
 		if bytes.HasPrefix(trimmed, []byte(known.begins)) {

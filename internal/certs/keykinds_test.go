@@ -37,6 +37,11 @@ func TestKeysThatCannotBeUsedAreNamed(t *testing.T) {
 		{"certificate", cert, cert, []string{"it is a certificate and has no private key with it", "swapped"}},
 		{"request", cert, testdata(t, "request.csr"), []string{"a certificate request"}},
 		{"damaged", cert, strings.Replace(keyPEM(t, leaf.key), "MIG", "AIG", 1), []string{"the private key is damaged"}},
+		{"explicit curve, SEC1", cert, testdata(t, "explicit.key"), []string{"line 9: its curve is written out in numbers", "openssl ec -in ", "-param_enc named_curve"}},
+		{"explicit curve, PKCS#8", cert, testdata(t, "explicit8.key"), []string{"line 1: its curve is written out in numbers"}},
+		{"encrypted, by another name", cert, strings.ReplaceAll(testdata(t, "enc8.key"), "ENCRYPTED ", ""), []string{"encrypted", "openssl pkey -in "}},
+		{"SSH, by another name", cert, strings.ReplaceAll(testdata(t, "ssh.key"), "OPENSSH ", ""), []string{"a key of SSH"}},
+		{"TPM", cert, "-----BEGIN TSS2 PRIVATE KEY-----\nMIIB8gYG\n-----END TSS2 PRIVATE KEY-----\n", []string{"lies in a TPM"}},
 		{"unknown", cert, "-----BEGIN MESH-----\nAAAA\n-----END MESH-----\n", []string{"a block MESH"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -53,9 +58,15 @@ func TestCertificatesThatCannotBeUsedAreNamed(t *testing.T) {
 	key := keyPEM(t, newECKey(t))
 	for name, want := range map[string]string{"ed448.pem": "Ed448", "pss.pem": "RSA-PSS", "k1.pem": "secp256k1"} {
 		_, _, err := open(t, testdata(t, name), key, "")
-		checkError(t, err, "certificate file ", "certificate 1 (line 1): its key is of ", want)
+		checkError(t, err, "certificate file ", "certificate 1 (line 1): its key is of ", want, "openssl genpkey")
+		// Nobody can make another key for an authority.
+		leaf := pemOf(issue(t, issuer{}, server(), newECKey(t)))
+		_, _, err = open(t, leaf+testdata(t, name), key, "")
+		checkError(t, err, "certificate file ", "certificate 2 (line ", want, "take it out")
 	}
-	_, _, err := open(t, key, key, "")
+	_, _, err := open(t, testdata(t, "explicit.pem"), key, "")
+	checkError(t, err, "certificate file ", "certificate 1 (line 1): its curve is written out in numbers", "openssl genpkey")
+	_, _, err = open(t, key, key, "")
 	checkError(t, err, "certificate file ", "line 1: it is a private key and has no certificate with it", "swapped")
 	_, _, err = open(t, testdata(t, "request.csr"), key, "")
 	checkError(t, err, "certificate file ", "a certificate request: the certificate is what the authority makes of it")
@@ -106,6 +117,14 @@ func TestWeakAndOddKeysAreWarnedOf(t *testing.T) {
 			t.Errorf("%s: %v %s", name, err, log)
 		}
 	}
+}
+
+// With such keys a relay would start, and no handshake succeed.
+func TestKeysTooShortForTLSAreRefused(t *testing.T) {
+	t.Setenv("GODEBUG", "rsa1024min=0")
+	key := must2(rsa.GenerateKey(rand.Reader, 768))
+	_, _, err := open(t, pemOf(issue(t, issuer{}, server(), key)), keyPEM(t, key), "")
+	checkError(t, err, "key file ", "RSA of 768 bits is too short for TLS", "openssl genpkey")
 }
 
 func must2[T any](v T, err error) T {

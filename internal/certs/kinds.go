@@ -18,8 +18,12 @@ var kinds = map[string]string{
 	"PUBLIC KEY":            "a public key: name the private key, which openssl pkey -in KEY -pubout made this from",
 	"RSA PUBLIC KEY":        "a public key: name the private key that belongs to it",
 	"EC PARAMETERS":         "the parameters of an EC key without the key: name the file that openssl ecparam -genkey or openssl genpkey wrote",
+	"TSS2 PRIVATE KEY":      "a key that lies in a TPM, where the relay cannot use it: " + newKey,
 	"DH PARAMETERS":         "Diffie-Hellman parameters, which nothing here needs",
 }
+
+// namedCurve is what is wrong with keys that are good but for how their curve is written.
+const namedCurve = "its curve is written out in numbers (explicit parameters), which TLS does not know: "
 
 // newKey is the remedy for keys that cannot be used.
 const newKey = "make another with openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out NEW.key, and have a certificate issued for it"

@@ -27,10 +27,13 @@ func (f pairFiles) parse() (pair *tls.Certificate, order string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("key file %s: %w", f.keyFile, err)
 	}
-	leaf, key, err := match(chain, keys)
+	leaf, key, err := match(chain, keys, time.Now())
 	if err != nil {
 		return nil, "", fmt.Errorf("certificate file %s and key file %s: %w: %s: name the key that it was made with",
 			f.certFile, f.keyFile, err, difference(chain[0], keys[0]))
+	}
+	if err := checkUse(key); err != nil {
+		return nil, "", fmt.Errorf("key file %s: %w", f.keyFile, err)
 	}
 	ordered, places := inOrder(chain, leaf)
 	pair = &tls.Certificate{PrivateKey: key, Leaf: ordered[0]}

@@ -81,6 +81,13 @@ var understood = []disguise{
 	{"words around", func(s string) string {
 		return "Bag Attributes\n    friendlyName: relay\nsubject=CN = relay.example\n" + s + "\nthat was all\n"
 	}},
+	{"comments in Latin-1", func(s string) string { return "# f\xfcr M\xfcnchen\n" + s + "# Caf\xe9\n" }},
+	{"dashes of Windows-1252", replacing("-----", "\x97-")},
+	{"an old one commented out", func(s string) string { return everyLine("# ", "")(s) + s + everyLine("#", "")(s) }},
+	{"two files of UTF-16", func(s string) string {
+		at := len(s) / 2
+		return in16(s[:at], "\xff\xfe", true) + in16(s[at:], "", true)
+	}},
 	{"shouting X509", replacing("BEGIN CERTIFICATE", "BEGIN X509 CERTIFICATE", "END CERTIFICATE", "END X509 CERTIFICATE")},
 }
 
@@ -143,6 +150,15 @@ func TestPEMThatCannotBeRead(t *testing.T) {
 		{"nothing between", body[0] + "\n" + body[len(body)-2], []string{"nothing stands between BEGIN and END"}},
 		{"ends as another", strings.Replace(cert, "END CERTIFICATE", "END PRIVATE KEY", 1), []string{"begins as CERTIFICATE and ends as PRIVATE KEY"}},
 		{"commented out", everyLine("# ", "")(cert), []string{"line 1: the block CERTIFICATE is commented out"}},
+		{"UTF-16 behind UTF-8", cert + cert + in16("\n"+body[0]+"\n", "", true), []string{"UTF-16 begins here", "save each part as UTF-8"}},
+		{"UTF-8 behind UTF-16", in16(cert, "\xff\xfe", true) + cert, []string{"column 1: UTF-8 stands here", "save each part as UTF-8"}},
+		{"UTF-8 before UTF-16", cert + in16(cert+cert, "", true), []string{"line 1, column 1: UTF-8 stands here"}},
+		{"encrypted key in DER", string(decodePEM(testdata(t, "enc8.key"))), []string{"encrypted", "openssl pkey -inform DER -in "}},
+		{"manifest", "kind: Secret\ndata:\n  tls.crt: " + base64.StdEncoding.EncodeToString([]byte(cert)), []string{"line 3: base64 of PEM", "base64 -d"}},
+		{"encrypted with age", "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----\n", []string{"age -d"}},
+		{"template", "{{ .Values.cert }}\n", []string{"a template"}},
+		{"variable not replaced", "${CERT}\n", []string{"nobody has put a value"}},
+		{"path", "/etc/ssl/relay.pem\n", []string{"the name of a file"}},
 		{"no dashes", strings.ReplaceAll(cert, "-----", ""), []string{"line 1: five dashes belong on each side of BEGIN CERTIFICATE"}},
 		{"trusted", testdata(t, "trusted.pem"), []string{"OpenSSL's own form: convert it with openssl x509 -in "}},
 		{"PKCS#7", testdata(t, "full.p7b"), []string{"PKCS#7", "openssl pkcs7 -print_certs -in "}},

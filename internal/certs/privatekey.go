@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -51,8 +52,17 @@ func (b block) isKey() bool { return strings.HasSuffix(b.kind, "PRIVATE KEY") }
 
 // privateKey returns the key of a block, or says why it cannot be used.
 func (b block) privateKey(path string) (crypto.Signer, error) {
-	if b.encrypted || b.kind == "ENCRYPTED PRIVATE KEY" || b.kind == "OPENSSH PRIVATE KEY" || b.kind == "DSA PRIVATE KEY" {
+	switch b.kind {
+	case "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "DSA PRIVATE KEY", "TSS2 PRIVATE KEY":
 		return nil, errors.New("it is " + b.describe(path))
+	}
+	switch { // by what it is, whatever it is called
+	case b.encrypted, isEncrypted(b.der):
+		return nil, errors.New("it is " + block{kind: "ENCRYPTED PRIVATE KEY"}.describe(path))
+	case bytes.HasPrefix(b.der, []byte("openssh-key-v1\x00")):
+		return nil, errors.New("it is " + block{kind: "OPENSSH PRIVATE KEY"}.describe(path))
+	case isExplicit(b.der):
+		return nil, errors.New(namedCurve + "convert it with openssl ec -in " + path + " -param_enc named_curve -out NEW.key")
 	}
 	k, err := parsePrivateKey(b.der)
 	if err == nil {
@@ -61,7 +71,50 @@ func (b block) privateKey(path string) (crypto.Signer, error) {
 	if algorithm := algorithmOf(b.der); algorithm != "" {
 		return nil, fmt.Errorf("it is a key of %s, with which peers cannot talk: %s", algorithm, newKey)
 	}
-	return nil, fmt.Errorf("the private key is damaged (%s): copy it again", strings.TrimPrefix(err.Error(), "x509: "))
+	return nil, errors.New("the private key is damaged, or of a form that nothing here knows: copy it again, or see what openssl pkey -in " + path + " says")
+}
+
+// isEncrypted reports whether DER is a PKCS#8 key behind a passphrase: the algorithm
+// of that stands where others have a version.
+func isEncrypted(der []byte) bool {
+	var key struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Data      []byte
+	}
+	rest, err := asn1.Unmarshal(der, &key)
+	return err == nil && len(rest) == 0
+}
+
+// pkcs8Key and sec1Key are private keys as far as their algorithm goes.
+type pkcs8Key struct {
+	Version   int
+	Algorithm pkix.AlgorithmIdentifier
+	Key       []byte
+	Rest      asn1.RawValue `asn1:"optional"`
+}
+
+type sec1Key struct {
+	Version int
+	Key     []byte
+	Curve   asn1.RawValue  `asn1:"optional,explicit,tag:0"` // Bytes are the curve itself
+	Public  asn1.BitString `asn1:"optional,explicit,tag:1"`
+}
+
+var oidEC = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
+
+// isExplicit reports whether a key has its curve written out in place of its name.
+func isExplicit(der []byte) bool {
+	var pkcs8 pkcs8Key
+	var sec1 sec1Key
+	if _, err := asn1.Unmarshal(der, &pkcs8); err == nil {
+		return pkcs8.Algorithm.Algorithm.Equal(oidEC) && pkcs8.Algorithm.Parameters.Tag == asn1.TagSequence
+	}
+	var curve asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &sec1); err == nil {
+		_, err := asn1.Unmarshal(sec1.Curve.Bytes, &curve)
+		return err == nil && curve.Tag == asn1.TagSequence
+	}
+	return false
 }
 
 // parsePrivateKey reads the three forms of private keys, whatever the block was called.
@@ -94,41 +147,36 @@ var algorithms = map[string]string{
 
 // algorithmOf names the algorithm of a key that cannot be used; "" if it is none of those.
 func algorithmOf(der []byte) string {
-	var pkcs8 struct {
-		Version   int
-		Algorithm pkix.AlgorithmIdentifier
-		Key       []byte
-		Rest      asn1.RawValue `asn1:"optional"`
-	}
+	var pkcs8 pkcs8Key
+	var sec1 sec1Key
 	if _, err := asn1.Unmarshal(der, &pkcs8); err == nil {
 		return nameOf(pkcs8.Algorithm)
 	}
-	var sec1 struct {
-		Version int
-		Key     []byte
-		Curve   asn1.ObjectIdentifier `asn1:"optional,explicit,tag:0"`
-		Public  asn1.BitString        `asn1:"optional,explicit,tag:1"`
-	}
 	if _, err := asn1.Unmarshal(der, &sec1); err == nil {
-		return algorithms[sec1.Curve.String()]
+		return algorithms[oidOf(sec1.Curve.Bytes).String()]
 	}
 	return ""
+}
+
+// oidOf returns the identifier that DER is; none if it is something else.
+func oidOf(der []byte) (oid asn1.ObjectIdentifier) {
+	asn1.Unmarshal(der, &oid)
+	return oid
 }
 
 func nameOf(a pkix.AlgorithmIdentifier) string {
 	if name := algorithms[a.Algorithm.String()]; name != "" {
 		return name
 	}
-	var curve asn1.ObjectIdentifier
-	if _, err := asn1.Unmarshal(a.Parameters.FullBytes, &curve); err == nil {
-		return algorithms[curve.String()]
-	}
-	return ""
+	return algorithms[oidOf(a.Parameters.FullBytes).String()]
 }
 
 // publicAlgorithmOf is algorithmOf for the key in a certificate, which need not be
 // one that can be parsed.
-func publicAlgorithmOf(der []byte) string {
+func publicAlgorithmOf(der []byte) string { return nameOf(publicKeyOf(der)) }
+
+// publicKeyOf returns the algorithm of the key in a certificate.
+func publicKeyOf(der []byte) pkix.AlgorithmIdentifier {
 	var cert struct {
 		TBS struct {
 			Version      int `asn1:"optional,explicit,default:0,tag:0"`
@@ -146,10 +194,8 @@ func publicAlgorithmOf(der []byte) string {
 		Algorithm pkix.AlgorithmIdentifier
 		Signature asn1.BitString
 	}
-	if _, err := asn1.Unmarshal(der, &cert); err != nil {
-		return ""
-	}
-	return nameOf(cert.TBS.PublicKey.Algorithm)
+	asn1.Unmarshal(der, &cert) // of what is none, the algorithm is none
+	return cert.TBS.PublicKey.Algorithm
 }
 
 // keyText names a public key for people.
