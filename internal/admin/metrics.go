@@ -35,6 +35,7 @@ var Metrics = slices.Concat(healthMetrics, relayMetrics, edgeMetrics, stunMetric
 
 var healthMetrics = []Metric{
 	gauge("healthy", "", "1 if the relay wants peers", func(s *Status) float64 { return truth(s.Health.Healthy) }),
+	gauge("full", "", "1 if the relay turns connections away because it has as many as it may, or did a moment ago", func(s *Status) float64 { return truth(s.Health.Full) }),
 	gauge("draining", "", "1 if the relay sends its peers away", func(s *Status) float64 { return truth(s.Draining) }),
 	ofSelfCheck(gauge("selfcheck_took", "seconds", "the last self-check", func(s *Status) float64 { return s.Health.SelfCheck.TookMS / 1e3 })),
 	ofSelfCheck(gauge("selfcheck_failures", "", "self-checks that failed in a row, up to now", func(s *Status) float64 { return float64(s.Health.SelfCheck.Failures) })),

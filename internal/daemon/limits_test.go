@@ -9,11 +9,15 @@ func TestMaxConnsBoundsWhoComesIn(t *testing.T) {
 	c.MaxConns = 1
 	d := open(t, c, Options{})
 	run(t, d)
+	if d.State().Health.Full {
+		t.Error("it says that it is full before anybody has come")
+	}
 	for in := 0; ; in++ {
 		conn, err := login(t, d)
 		if err != nil {
-			if in == 0 || !d.edge.Full() || d.edge.Snapshot().Full == 0 {
-				t.Errorf("%d came in, then %v: %+v", in, err, d.edge.Snapshot())
+			now := d.State().Health
+			if in == 0 || !now.Full || !now.Healthy || d.edge.Snapshot().Full == 0 {
+				t.Errorf("%d came in, then %v: %+v, %+v", in, err, now, d.edge.Snapshot())
 			}
 			return
 		}

@@ -7,6 +7,10 @@ type Snapshot struct {
 	Healthy   bool       `json:"healthy"`
 	Reason    Reason     `json:"reason"`     // if not
 	SelfCheck *SelfCheck `json:"self_check"` // nil if it is off
+
+	// Full: it turns connections away because it has as many as it may, or did so a
+	// moment ago. It works; a self-check that does not get in is not counted then.
+	Full bool `json:"full"`
 }
 
 // A SelfCheck tells of the self-checks up to now. Those that the end of the relay
@@ -31,7 +35,7 @@ type SelfCheck struct {
 // Snapshot returns the health now.
 func (h *Health) Snapshot() Snapshot {
 	reason := h.Reason()
-	s := Snapshot{Healthy: reason == None, Reason: reason}
+	s := Snapshot{Healthy: reason == None, Reason: reason, Full: h.config.Full()}
 	if h.checks() {
 		h.mu.Lock()
 		last := h.last
