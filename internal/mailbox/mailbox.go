@@ -18,7 +18,7 @@ const (
 type Mailbox[T any] struct {
 	mu     sync.Mutex
 	latest *T            // nil: delivered; guarded by mu
-	filled chan struct{} // tells of a new one
+	filled chan struct{} // has one while there is a latest that nobody is about to take
 }
 
 // New returns an empty one.
@@ -38,6 +38,10 @@ func (m *Mailbox[T]) Put(v T) {
 func (m *Mailbox[T]) take() *T {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	select {
+	case <-m.filled: // or else what is refused now would be delivered again at once
+	default:
+	}
 	v := m.latest
 	m.latest = nil
 	return v
