@@ -29,7 +29,7 @@ var table = []row{
 	{name: "internal/text", own: none, outside: none, beneath: web},
 	{name: "internal/home", own: none, outside: none, beneath: web},
 	{name: "internal/smallfile", own: none, outside: none, beneath: web},
-	{name: "internal/mapfeed", own: []string{"derpmap", "internal/text"}, outside: none},
+	{name: "internal/mapfeed", own: []string{"derpmap", "internal/smallfile", "internal/text"}, outside: none},
 	{name: "internal/hostname", own: []string{"internal/text"}, outside: []string{"golang.org/x/net"}, beneath: web},
 	{name: "internal/netio", own: none, outside: none, beneath: []string{"net/http"}}, // so that clients can use it, too
 	{name: "key", own: []string{"internal/smallfile", "internal/text"}, outside: []string{"golang.org/x/crypto"}, beneath: web},

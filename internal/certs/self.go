@@ -55,7 +55,7 @@ func OpenSelf(config SelfConfig) (*Self, error) {
 		return nil, err
 	}
 	config.Host = host
-	if err := os.MkdirAll(config.StateDir, 0o700); err != nil {
+	if err := smallfile.MakeDir(config.StateDir); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	s := &Self{config: config}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/smallfile"
 	"github.com/detour-relay/detour/internal/text"
 )
 
@@ -105,9 +106,9 @@ func (s *Source) Read(ctx context.Context) (t Text, err error) {
 	case s.fetcher != nil:
 		t.Data, err = s.fetcher.Text(ctx)
 	case s.cfg.Name == Stdin:
-		t.Data, err = readStdin(ctx, s.cfg.Stdin)
+		t.Data, err = interruptible(ctx, "standard input", func() ([]byte, error) { return readBounded(s.cfg.Stdin) })
 	default:
-		t.Data, err = readFile(s.cfg.Name)
+		t.Data, err = interruptible(ctx, s.cfg.Name, func() ([]byte, error) { return readFile(s.cfg.Name) })
 	}
 	if err != nil {
 		return t, err
@@ -143,13 +144,19 @@ func FormOfName(name string) derpmap.Form {
 	return ""
 }
 
+// readFile reads a file, which may also be a pipe: a shell makes one of what a command
+// prints.
 func readFile(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, smallfile.Explain(name, err)
 	}
 	defer file.Close()
-	return readBounded(file)
+	text, err := readBounded(file)
+	if err != nil {
+		return nil, smallfile.Explain(name, err)
+	}
+	return text, nil
 }
 
 // readBounded reads no more than it takes to know that a text is too long.
@@ -157,23 +164,24 @@ func readBounded(r io.Reader) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, derpmap.MaxSize+1))
 }
 
-// readStdin reads standard input, until an interrupt. Nothing ends a read from a
-// terminal, so the reader may outlive it; it ends with the program.
-func readStdin(ctx context.Context, stdin io.Reader) ([]byte, error) {
+// interruptible reads until an interrupt. Nothing ends a read from a terminal, or the
+// opening of a pipe that nobody writes to, so the reader may outlive it; it ends with
+// the program.
+func interruptible(ctx context.Context, name string, read func() ([]byte, error)) ([]byte, error) {
 	type result struct {
 		text []byte
 		err  error
 	}
 	done := make(chan result, 1)
 	go func() {
-		text, err := readBounded(stdin)
+		text, err := read()
 		done <- result{text, err}
 	}()
 	select {
 	case r := <-done:
 		return r.text, r.err
 	case <-ctx.Done():
-		return nil, errors.New("interrupted while reading standard input")
+		return nil, fmt.Errorf("interrupted while reading %s", name)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // mostLinks is how many symbolic links are followed from one to the next.
@@ -21,15 +22,43 @@ type openError struct {
 func (e *openError) Error() string { return e.text }
 func (e *openError) Unwrap() error { return e.err }
 
-// explain says more than the system did.
-func explain(path string, err error) error {
+// Explain says of a file that could not be read more than the system did.
+func Explain(path string, err error) error {
 	why, remedy := "", ""
-	switch {
+	switch info, statErr := os.Stat(path); {
 	case errors.Is(err, fs.ErrPermission):
 		why, remedy = refusal(path), permissionRemedy
 	case errors.Is(err, fs.ErrNotExist):
 		why = absence(path)
+	case errors.Is(err, syscall.ELOOP):
+		why = "its symbolic links lead in a circle: name the file itself"
+	case errors.Is(err, syscall.ENOTDIR):
+		why = fileInBetween(path)
+	case statErr == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%s is %s: name a regular file", path, kindOf(info.Mode()))
 	}
+	return explained(path, err, why, remedy)
+}
+
+// explainWrite says of a file or directory that could not be made more than the system
+// did.
+func explainWrite(path string, err error) error {
+	why, remedy := "", ""
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		why, remedy = refusalToWrite(filepath.Dir(path)), ": give it to this user (chown), or name another place"
+	case errors.Is(err, syscall.EROFS):
+		why = "nothing can be written there: name another place (under systemd, StateDirectory= makes one)"
+	case errors.Is(err, fs.ErrNotExist):
+		why = absence(path)
+	case errors.Is(err, syscall.ENOTDIR):
+		why = fileInBetween(path)
+	}
+	return explained(path, err, why, remedy)
+}
+
+// explained adds to what the system said; with no reason that is all there is.
+func explained(path string, err error, why, remedy string) error {
 	if why == "" {
 		return err
 	}
@@ -53,6 +82,34 @@ func refusal(path string) string {
 		return fmt.Sprintf("%s may not read %s", whoami(), described(path))
 	}
 	return fmt.Sprintf("%s may not enter the directory %s", whoami(), described(filepath.Dir(at)))
+}
+
+// refusalToWrite names the directory in which this process may make nothing: the one
+// that was asked for, or of those above it the first that is there.
+func refusalToWrite(dir string) string {
+	at, found := walk(dir, func(part string) bool {
+		_, err := os.Stat(part)
+		return errors.Is(err, fs.ErrPermission)
+	})
+	if found {
+		return fmt.Sprintf("%s may not enter the directory %s", whoami(), described(filepath.Dir(at)))
+	}
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return fmt.Sprintf("%s may not write into the directory %s", whoami(), described(dir))
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// fileInBetween names the part of a path that is no directory and would have to be.
+func fileInBetween(path string) string {
+	for part := filepath.Clean(path); part != filepath.Dir(part); part = filepath.Dir(part) {
+		if info, err := os.Stat(part); err == nil && !info.IsDir() {
+			return part + " is no directory"
+		}
+	}
+	return ""
 }
 
 // absence names a link that leads nowhere, or the directory that is missing.

@@ -23,19 +23,19 @@ func Read(path string, most int) ([]byte, error) {
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0) // or the open of a pipe waits for a writer
 	if err != nil {
-		return nil, explain(path, err)
+		return nil, Explain(path, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, explain(path, err)
+		return nil, Explain(path, err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is %s: name a regular file", path, kindOf(info.Mode()))
 	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	if err != nil {
-		return nil, explain(path, err)
+		return nil, Explain(path, err)
 	}
 	if len(data) > most {
 		return nil, fmt.Errorf("%s is larger than %d KiB: is this the right file?", path, most/1024)

@@ -15,7 +15,7 @@ import (
 
 // A pipe that nobody writes to must not hold up the start of a relay.
 func TestReadRefusesWhatIsNoFile(t *testing.T) {
-	dir, _ := in(t)
+	dir, file := in(t)
 	pipe, socket := filepath.Join(dir, "pipe"), filepath.Join(dir, "socket")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
@@ -25,7 +25,12 @@ func TestReadRefusesWhatIsNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for path, want := range map[string]string{pipe: "is a pipe: name a regular file", socket: socket, "/dev/null": "is a device"} {
+	circle := filepath.Join(dir, "circle")
+	must(t, os.Symlink("circle", circle))
+	for path, want := range map[string]string{
+		pipe: "is a pipe: name a regular file", socket: "is a socket: name a regular file", "/dev/null": "is a device",
+		circle: "lead in a circle", filepath.Join(file, "below"): file + " is no directory",
+	} {
 		if _, err := Read(path, 100); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", path, err, want)
 		}
@@ -77,6 +82,35 @@ func TestReadSaysWhoMayNotReadWhat(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWriteSaysWhoMayNotWriteWhere(t *testing.T) {
+	dir, file := in(t)
+	closed := filepath.Join(dir, "closed")
+	must(t, os.MkdirAll(filepath.Join(closed, "below"), 0o755))
+	must(t, os.Chmod(dir, 0o555))
+	must(t, os.Chmod(closed, 0))
+	t.Cleanup(func() { os.Chmod(dir, 0o700); os.Chmod(closed, 0o700) })
+	for path, want := range map[string]string{
+		filepath.Join(dir, "f"):             "may not write into the directory " + dir + " (dr-xr-xr-x, owner ",
+		filepath.Join(dir, "no", "no", "f"): "there is no directory " + filepath.Join(dir, "no"),
+		filepath.Join(closed, "below", "f"): "may not enter the directory " + closed + " (d---------, owner ",
+		filepath.Join(file, "f"):            file + " is no directory",
+	} {
+		asNobody(t, func() {
+			for _, write := range []func(string, []byte, fs.FileMode) error{WriteNew, WriteOver} {
+				if err := write(path, []byte("x"), ModeSecret); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: error %v, want %q", path, err, want)
+				}
+			}
+		})
+	}
+	asNobody(t, func() {
+		want := "may not write into the directory " + dir + " ("
+		if err := MakeDir(filepath.Join(dir, "no", "no")); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), want) {
+			t.Errorf("directory below one that refuses: %v, want %q", err, want)
+		}
+	})
 }
 
 func TestModesThatLetOthersIn(t *testing.T) {

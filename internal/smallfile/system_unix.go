@@ -14,7 +14,7 @@ import (
 const nonBlocking = syscall.O_NONBLOCK
 
 // permissionRemedy is what an operator does about a file that is not ours to read.
-const permissionRemedy = `: copy it where this user may read it (a deploy hook of the ACME client: install -m 640 -g GROUP), ` +
+const permissionRemedy = `: copy it where this user may read it (certificates: by a deploy hook of the ACME client, install -m 640 -g GROUP), ` +
 	`hand it over with systemd's LoadCredential=, or give a group of this user access`
 
 // whoami names the user of this process.

@@ -37,15 +37,23 @@ func write(path string, text []byte, mode fs.FileMode, move func(from, to string
 	return nil
 }
 
-// nameFile says of an error the file that was asked for, not the one aside.
+// MakeDir makes a directory and those above it, for this user alone. What is there
+// stays as it is.
+func MakeDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return explainWrite(path, err)
+	}
+	return nil
+}
+
+// nameFile says of an error the file that was asked for, not the one aside, and why.
 func nameFile(err error, path string) error {
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {
-		return &fs.PathError{Op: e.Op, Path: path, Err: e.Err}
+		err = &fs.PathError{Op: e.Op, Path: path, Err: e.Err}
+	} else if e := (*os.LinkError)(nil); errors.As(err, &e) {
+		err = &fs.PathError{Op: "write", Path: path, Err: e.Err}
 	}
-	if e := (*os.LinkError)(nil); errors.As(err, &e) {
-		return &fs.PathError{Op: "write", Path: path, Err: e.Err}
-	}
-	return err
+	return explainWrite(path, err)
 }
 
 func writeSynced(path string, text []byte, mode fs.FileMode) error {
