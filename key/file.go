@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/detour-relay/detour/internal/smallfile"
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // A key file is a JSON object with one member; other members are ignored.
@@ -42,14 +42,26 @@ func parseFile(data []byte) (Private, error) {
 	case err != nil:
 		return Private{}, err
 	}
-	if bare := unwrap(content); !strings.ContainsAny(content, "{[") && bare != "null" {
-		return parseBare(bare)
+	if plain := withoutComments(content); !strings.ContainsAny(plain, "{[") && strings.TrimSpace(plain) != "null" {
+		return parseBare(plain)
 	}
 	return parseJSON([]byte(content))
 }
 
-// parseBare reads a key that stands alone.
+// withoutComments leaves out the lines that begin with #.
+func withoutComments(content string) string {
+	var out strings.Builder
+	for line := range strings.Lines(content) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+// parseBare reads a key that stands alone, with what people put around it.
 func parseBare(bare string) (Private, error) {
+	bare = unwrap(bare)
 	if strings.HasPrefix(bare, privatePrefix) {
 		k, err := ParsePrivate(bare)
 		if stray := strayIn(bare); err != nil && stray != nil {
@@ -75,12 +87,13 @@ func parseJSON(data []byte) (Private, error) {
 		if stray := strayIn(string(data)); stray != nil {
 			return Private{}, stray
 		}
-		return Private{}, fmt.Errorf(`not JSON (at byte %d of %d); %s`, syntax.Offset, len(data), keyForm)
+		line, column := text.Place(data, max(0, int(syntax.Offset)-1)) // Offset counts what was read
+		return Private{}, fmt.Errorf(`line %d, column %d: not JSON; %s`, line, column, keyForm)
 	}
 	if err != nil || file.PrivateKey == nil {
 		return Private{}, fmt.Errorf(`no private key in it; %s`, keyForm)
 	}
-	return ParsePrivate(*file.PrivateKey)
+	return parseBare(*file.PrivateKey)
 }
 
 // CreateFile writes a new key file, readable by its owner only, and makes the directories above it, likewise. The file
@@ -96,11 +109,11 @@ func CreateFile(path string, k Private) error {
 }
 
 func createFile(path string, k Private) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := smallfile.MakeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	text := k.Text()
-	data, err := json.MarshalIndent(keyFile{&text}, "", "\t")
+	secret := k.Text()
+	data, err := json.MarshalIndent(keyFile{&secret}, "", "\t")
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func TestLoadFileRefuses(t *testing.T) {
 		"zero":              `{"PrivateKey": "privkey:` + strings.Repeat("0", hexLen) + `"}`,
 		"cut off":           `{"PrivateKey": "privkey:` + digits,
 		"something after":   `{"PrivateKey": "privkey:` + digits + `"} privkey:`,
-		"white space in it": `{"PrivateKey": " privkey:` + digits + `"}`,
+		"white space in it": `{"PrivateKey": "privkey: ` + digits + `"}`,
 	} {
 		path := writeFile(t, content)
 		k, err := LoadFile(path)

@@ -1,6 +1,7 @@
 package key
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -15,16 +16,15 @@ import (
 const mostBytes = 64 << 10
 
 // named matches the name before a value, as in files of variables and in YAML.
-var named = regexp.MustCompile(`^(?:(?:export[ \t]+|-[ \t]+)?[A-Za-z_][\w.-]*[ \t]*(?:=|:[ \t]))`)
+var named = regexp.MustCompile(`^(?:(?:export[ \t]+|-[ \t]+)?[A-Za-z_][\w.-]*[ \t]*(?:=|:))`)
 
 // unwrap takes from a line what people put around a key: white space of any kind, quotes, a name, a comment.
 func unwrap(line string) string {
 	for {
 		bare := strings.TrimFunc(line, around)
-		if i := strings.Index(bare, " #"); i >= 0 {
-			bare = bare[:i]
-		}
-		if name := named.FindString(bare); name != "" && !isKeyPrefix(name) {
+		bare, _, _ = strings.Cut(bare, "#")
+		name := named.FindString(bare)
+		if value := strings.TrimLeft(bare[len(name):], "="); value != "" && !isKeyPrefix(name) { // not the end of base64
 			bare = bare[len(name):]
 		}
 		if bare == line {
@@ -67,7 +67,8 @@ func isKeyPrefix(name string) bool {
 
 // foreign says what a text is that is no key of the kind that is wanted; "" if it is nothing known. It repeats nothing of it.
 func foreign(s string) string {
-	switch raw, err := base64.StdEncoding.DecodeString(s); {
+	inBase64 := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
+	switch raw, err := base64.RawStdEncoding.DecodeString(inBase64); {
 	case strings.Contains(s, "-----BEGIN"):
 		return "this is PEM, as keys of certificates are"
 	case err == nil && len(raw) == Len:
@@ -89,9 +90,12 @@ func strayIn(content string) error {
 	return nil
 }
 
-// decode is that of text, for files that cannot be empty.
+// decode is that of text, for files that cannot be empty. It repeats nothing of them.
 func decode(data []byte) (string, error) {
-	plain, err := text.Decode(data)
+	if len(data) == Len && bytes.ContainsFunc(data, func(r rune) bool { return r < '\t' || r > '~' }) {
+		return "", errors.New("these are 32 bytes of binary: write them as hex digits (xxd -p -c 32)")
+	}
+	plain, err := text.DecodeASCII(data)
 	if err != nil {
 		return "", err
 	}

@@ -18,6 +18,9 @@ var inBase64 = func() string {
 	return base64.StdEncoding.EncodeToString(raw)
 }()
 
+// lettersInBase64 looks like a variable before its =.
+var lettersInBase64 = strings.Repeat("a", 43) + "="
+
 // utf16le is what PowerShell's > writes.
 func utf16le(s string) string {
 	out := []byte{0xff, 0xfe}
@@ -51,6 +54,11 @@ func TestRelayKeyFilesMadeByHand(t *testing.T) {
 		"exported variable":       {"export RELAY_KEY=" + bare, ""},
 		"YAML":                    {"private_key: " + bare, ""},
 		"no-break space":          {"\u00a0" + bare + "\u00a0", ""},
+		"comment":                 {"# of fra1\n" + bare + "\n", ""},
+		"comment in Latin-1":      {"# f\xfcr K\xf6ln\n" + bare + "\n", ""},
+		"member in Latin-1":       {strings.Replace(asJSON, "}", ", \"note\": \"K\xf6ln\"}", 1), ""},
+		"JSON, space in quotes":   {strings.Replace(asJSON, "privkey:", " privkey:", 1), ""},
+		"JSON, newline in quotes": {strings.Replace(asJSON, digits, digits+`\n`, 1), ""},
 		"upper-case digits":       {"privkey:" + strings.ToUpper(digits), ""},
 
 		"empty":              {"", "it is empty: restore it, or remove it"},
@@ -62,8 +70,14 @@ func TestRelayKeyFilesMadeByHand(t *testing.T) {
 		"PEM":                {"-----BEGIN PRIVATE KEY-----\n" + digits + "\n-----END PRIVATE KEY-----", "this is PEM"},
 		"login key":          {"tskey-auth-" + digits, "a key to log in to a tailnet"},
 		"smart quotes JSON":  {strings.ReplaceAll(asJSON, `"`, "“"), "smart double quote (U+201C) is character 2 of line 1"},
-		"cut off":            {asJSON[:40], "not JSON (at byte"},
-		"Latin-1":            {"caf\xe9 " + bare, "line 1, column 4"},
+		"cut off":            {asJSON[:40], "line 1, column 40: not JSON"},
+		"trailing comma":     {"{\n\"PrivateKey\": \"" + bare + "\",\n}", "line 3, column 1: not JSON"},
+		"public key in JSON": {`{"PrivateKey": "nodekey:` + digits + `"}`, "this is a public key"},
+		"base64 in JSON":     {`{"PrivateKey": "` + inBase64 + `"}`, "base64, as WireGuard writes them"},
+		"base64 of letters":  {lettersInBase64, "base64, as WireGuard writes them"},
+		"binary":             {strings.Repeat("\x87\x00\xf5\x9c", 8), "32 bytes of binary: write them as hex digits"},
+		"UTF-8 and UTF-16":   {bare + "\n" + utf16le(bare), "save each part as UTF-8"},
+		"letter in it":       {"privkey:" + digits[:9] + "O" + digits[10:], "character 10 is none"},
 		"NUL":                {bare[:20] + "\x00" + bare[20:], "a NUL byte"},
 		"gzip":               {"\x1f\x8b\x08", "gzip"},
 		"zero-width inside":  {bare[:20] + "\u200b" + bare[20:], "zero-width space"},
@@ -111,6 +125,9 @@ func TestMeshKeyFilesMadeByHand(t *testing.T) {
 		"exported, quoted":     {`export DETOUR_MESH_KEY="` + digits + "\"\n", ""},
 		"YAML":                 {"mesh-psk: " + digits, ""},
 		"comment before":       {"# of region 900\n\n" + digits, ""},
+		"comment close behind": {digits + "# since May", ""},
+		"comment in Latin-1":   {"# f\xfcr K\xf6ln\r\n" + digits, ""},
+		"prefix":               {"meshkey:" + digits, ""},
 		"comment behind":       {digits + " # since May", ""},
 		"Ctrl-Z":               {digits + "\r\n\x1a", ""},
 
@@ -119,12 +136,17 @@ func TestMeshKeyFilesMadeByHand(t *testing.T) {
 		"only a comment":    {"# " + digits, "no key in it"},
 		"short":             {digits[:32], "line 1: mesh key: want 64 hex digits, got 32 characters"},
 		"base64":            {inBase64, "base64, as WireGuard writes them, no mesh key: write the 64 hex digits"},
+		"base64 of letters": {lettersInBase64, "base64, as WireGuard writes them"},
+		"base64 for URLs":   {strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(inBase64), "base64, as WireGuard writes them"},
+		"binary":            {strings.Repeat("\x87\x00\xf5\x9c", 8), "32 bytes of binary: write them as hex digits"},
+		"Ansible Vault":     {"$ANSIBLE_VAULT;1.1;AES256\n6162\n", "ansible-vault decrypt"},
+		"UTF-8 and UTF-16":  {digits + "\n" + utf16le(digits), "save each part as UTF-8"},
 		"PEM":               {"-----BEGIN MESH-----\n" + digits + "\n-----END MESH-----", "line 1: this is PEM"},
 		"relay's key":       {"privkey:" + digits, "the private key of a relay, no mesh key"},
 		"node key":          {"nodekey:" + digits, "a public key, no mesh key"},
 		"zeros":             {strings.Repeat("0", 64), "all zeros mean no mesh key"},
 		"second line":       {digits + "\n\n" + digits[2:], "line 3: mesh key: want 64 hex digits, got 62"},
-		"other letters":     {digits[:62] + "zz", "other characters among them"},
+		"other letters":     {digits[:62] + "zz", "character 63 is none"},
 		"full-width digit":  {digits[:63] + "４", "full-width character"},
 		"zero-width inside": {digits[:32] + "\u200b" + digits[32:], "zero-width space"},
 		"NUL":               {digits[:32] + "\x00" + digits[32:], "a NUL byte"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Len is the length of every key in bytes.
@@ -17,14 +18,16 @@ var errZero = errors.New("the key is all zeros")
 // parseHex reads exactly 64 hex digits of either case. Its errors say what is wrong but repeat nothing of the text,
 // because the text may be a secret.
 func parseHex(text string) (raw [Len]byte, err error) {
-	if len(text) != hexLen {
-		return raw, fmt.Errorf("want %d hex digits, got %d characters", hexLen, len(text))
+	if len(text) == hexLen {
+		if _, err := hex.Decode(raw[:], []byte(text)); err == nil {
+			return raw, nil
+		}
 	}
-	var parsed [Len]byte
-	if _, err := hex.Decode(parsed[:], []byte(text)); err != nil {
-		return raw, fmt.Errorf("want %d hex digits, got other characters among them", hexLen)
+	if n := utf8.RuneCountInString(text); n != hexLen {
+		return [Len]byte{}, fmt.Errorf("want %d hex digits, got %d characters", hexLen, n)
 	}
-	return parsed, nil
+	wrong := strings.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) })
+	return [Len]byte{}, fmt.Errorf("want %d hex digits, and character %d is none", hexLen, 1+utf8.RuneCountInString(text[:wrong]))
 }
 
 // parsePrefixed reads prefix followed by 64 hex digits.
