@@ -57,6 +57,10 @@ type StatusError = reach.StatusError
 //	Err   error
 type ProxyError = reach.ProxyError
 
+// NotHTTPError tells of something else than HTTP where the answer to our request was
+// expected. It wraps ErrProtocol.
+type NotHTTPError = reach.NotHTTPError
+
 // isTimeout reports whether err is about a deadline.
 func isTimeout(err error) bool {
 	var timeout net.Error

@@ -59,7 +59,7 @@ func TestLatency(t *testing.T) {
 		{"an endless body", endlessly("HTTP/1.1 200 OK\r\n\r\n", "body"), nil, ""},
 		{"a body that does not come", answering("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"), nil, ""},
 		{"a redirect", answering("HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 999\r\n\r\n"),
-			&StatusError{Code: 302, Redirect: "http://login.example/"}, `to "http://login.example/": a middlebox is in the way`},
+			&StatusError{Code: 302, Redirect: "http://login.example/"}, `a redirect to "http://login.example/"`},
 		{"a redirect to nowhere", answering("HTTP/1.1 302 Found\r\n\r\n"), ErrProtocol, "HTTP status 302 Found for /derp/latency-check"},
 		{"not found", endlessly("HTTP/1.1 404 \x1b[31mNot Found\r\n\r\n", "body"), ErrProtocol, "HTTP status 404 Not Found for /derp/latency-check"},
 		{"an interim answer", answering("HTTP/1.1 103 Early Hints\r\n\r\n"), ErrProtocol, "HTTP status 103"},

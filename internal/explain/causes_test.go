@@ -122,6 +122,9 @@ func TestConnectionsAreExplainedByTheirCause(t *testing.T) {
 		copy(e.RecordHeader[:], begin)
 		return fmt.Errorf("TLS: %w", e)
 	}
+	other := func(begin string) error {
+		return fmt.Errorf("connect to relay: %w", &client.NotHTTPError{Begin: []byte(begin)})
+	}
 	alert := fmt.Errorf("TLS: %w", &net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")})
 	for _, test := range []struct {
 		name  string
@@ -152,6 +155,19 @@ func TestConnectionsAreExplainedByTheirCause(t *testing.T) {
 		{"noise for TLS", header("\x00\x01\x02\x03\x04"), Way{}, NotTLS, "does not speak TLS", ""},
 		{"alert", alert, Way{Host: "relay.test"}, TLSRefused, "the relay refuses the handshake: give it a certificate for relay.test", ""},
 
+		{"asks for a certificate", fmt.Errorf("%w; WebSocket: %w", system("write", syscall.ECONNRESET),
+			&net.OpError{Op: "remote error", Err: tls.AlertError(116)}), Way{}, TLSRefused, "asks for a certificate of ours.*ask nobody", "URL of"},
+
+		{"SSH", other("SSH-2.0-OpenSSH_9.2p1\r\n"), Way{Plain: true}, NotHTTP, "speaks SSH, not HTTP/1.1: correct the port", "path"},
+		{"SSH at a node", other("SSH-2.0-x"), Way{Node: true}, NotHTTP, "speaks SSH.*correct the node's port", "URL"},
+		{"mail", other("220 mail.example.com ESMTP\r\n"), Way{}, NotHTTP, "SMTP", "path"},
+		{"Redis", other("-ERR unknown command\r\n"), Way{}, NotHTTP, "Redis", "path"},
+		{"HTTP/2 only", other("\x00\x00\x12\x04\x00\x00\x00\x00\x00"), Way{}, NotHTTP, "speaks HTTP/2.*offer HTTP/1.1", "correct the port"},
+		{"a page of HTTP/0.9", other("<html>"), Way{}, NotHTTP, "HTTP/0.9", "path"},
+		{"TLS in plain HTTP", other("\x15\x03\x01\x00\x02\x02\x46"), Way{Plain: true}, NotHTTP, "speaks TLS.*write https://", "port"},
+		{"a database", other("J\x00\x00\x00\x0a8.0.36"), Way{}, NotHTTP, "does not speak HTTP/1.1: correct the port", "path"},
+		{"a map that is none", other("SSH-2.0-x"), Way{Map: true}, NotHTTP, "URL of a map", "relay"},
+
 		{"proxy wants a password", proxy(407), Way{Host: "relay.test"}, Proxy, "another user or password: see HTTPS_PROXY.*NO_PROXY", "relay running"},
 		{"proxy forbids", proxy(403), Way{Host: "relay.test"}, Proxy, "allow CONNECT", "refuses us"},
 		{"proxy without a way", proxy(502), Way{Host: "relay.test"}, Proxy, "the proxy finds no way", "relay is running"},
@@ -167,6 +183,12 @@ func TestConnectionsAreExplainedByTheirCause(t *testing.T) {
 		{"malformed proxy", &client.ProxyError{Err: errors.New("x")}, Way{}, Proxy, "correct HTTPS_PROXY", "relay"},
 
 		{"redirect", &client.StatusError{Code: 302, Redirect: "http://portal.example"}, Way{}, Status, "leave the network that redirects", ""},
+		{"redirect to TLS", &client.StatusError{Code: 301, Redirect: "https://relay.test/derp"}, Way{Host: "relay.test", Plain: true},
+			Status, "write https://", "leave the network"},
+		{"redirect to TLS elsewhere", &client.StatusError{Code: 301, Redirect: "https://portal.test/"}, Way{Host: "relay.test", Plain: true},
+			Status, "leave the network", "write https"},
+		{"redirect in a circle", &client.StatusError{Code: 301, Redirect: "https://relay.test/derp"}, Way{Host: "relay.test"},
+			Status, "leave the network", "write https"},
 		{"no upgrade", refusal(426), Way{}, Status, "pass the Upgrade and Connection headers on", "is this the URL"},
 		{"upgrade refused", refusal(403), Way{}, Status, "let everybody through", ""},
 		{"TLS port in plain HTTP", refusal(400), Way{Plain: true}, Status, "write https://", ""},

@@ -31,6 +31,7 @@ const (
 	Local       Cause = "this machine does not let us connect"
 	Proxy       Cause = "the proxy"
 	NotTLS      Cause = "no TLS"
+	NotHTTP     Cause = "no HTTP"
 	TLSRefused  Cause = "the other side refuses the handshake"
 	Clock       Cause = "a certificate's dates and the clock"
 	Certificate Cause = "the certificate"
@@ -99,7 +100,7 @@ func Explain(err error, way Way) Finding {
 	}
 	way.Words = way.Words.or(inWords)
 	for _, explain := range []func(error) (Finding, bool){
-		way.proxy, way.status, way.certificate, way.handshake, way.login, way.name, way.system, way.end,
+		way.proxy, way.status, way.certificate, way.handshake, way.noHTTP, way.login, way.name, way.system, way.end,
 	} {
 		if f, known := explain(err); known {
 			return f

@@ -3,6 +3,8 @@ package explain
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/detour-relay/detour/client"
 )
@@ -16,9 +18,18 @@ func (w *Way) status(err error) (Finding, bool) {
 	return Finding{Status, w.statusRemedy(status)}, true
 }
 
+// IsSecure reports whether a redirect leads to the same host with TLS, which was
+// asked without.
+func (w *Way) IsSecure(redirect string) bool {
+	to, err := url.Parse(redirect)
+	return err == nil && w.Plain && to.Scheme == "https" && strings.EqualFold(to.Hostname(), w.Host)
+}
+
 func (w *Way) statusRemedy(status *client.StatusError) string {
 	const retry = "it may be restarting or overloaded: try again, and see its log"
 	switch code := status.Code; {
+	case w.IsSecure(status.Redirect):
+		return "write https://, as the redirect says"
 	case status.Redirect != "" || code/100 == 3:
 		return "use the relay's own URL, or leave the network that redirects"
 	case code == http.StatusBadRequest && w.Plain:

@@ -1,12 +1,9 @@
 package measure
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -28,7 +25,7 @@ func Latency(ctx context.Context, t *reach.Target) (took time.Duration, err erro
 		return 0, err
 	}
 	defer raw.Close()
-	conn, err := secure(ctx, t, raw)
+	conn, err := t.Secure(ctx, raw)
 	if err != nil {
 		return 0, err
 	}
@@ -38,33 +35,6 @@ func Latency(ctx context.Context, t *reach.Target) (took time.Duration, err erro
 	})
 	return took, err
 }
-
-// secure goes up from the socket to where HTTP begins.
-func secure(ctx context.Context, t *reach.Target, raw net.Conn) (net.Conn, error) {
-	through, early, err := t.ThroughProxy(ctx, raw)
-	if err != nil {
-		return nil, err
-	}
-	if len(early) > 0 {
-		through = &preread{through, io.MultiReader(bytes.NewReader(early), through)}
-	}
-	if !t.TLS {
-		return through, nil
-	}
-	over := tls.Client(through, t.TLSConfig())
-	if err := reach.During(ctx, raw, func() error { return over.HandshakeContext(ctx) }); err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
-	}
-	return over, nil
-}
-
-// preread is a connection of which something was read already.
-type preread struct {
-	net.Conn
-	in io.Reader
-}
-
-func (p *preread) Read(b []byte) (int, error) { return p.in.Read(b) }
 
 // timeRequest returns the time from the request to the head of the answer.
 func timeRequest(conn net.Conn, request []byte) (time.Duration, error) {

@@ -112,6 +112,26 @@ func TestHostileServers(t *testing.T) {
 			io.WriteString(conn, "HTTP/1.1 101 S\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n")
 			conn.Write(derp.AppendServerKey(nil, key.NewPrivate().Public())[:20])
 		}), "upgrade", "half a greeting"},
+		{"closed", over(func(net.Conn) {}), "upgrade", "closed instead of an answer"},
+		{"HTTP/0.9", over(says("<html><body>hello</body></html>\n")), "upgrade", "speaks HTTP/0.9"},
+		{"SSH", over(says("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")), "upgrade", `speaks SSH, not HTTP/1.1; it begins with "SSH-2.0`},
+		{"mail", over(says("220 mail.example.com ESMTP Postfix\r\n")), "upgrade", "SMTP"},
+		{"a database", over(says("J\x00\x00\x00\x0a8.0.36\x00")), "upgrade", "does not speak HTTP/1.1"},
+		{"Redis", over(says("-ERR unknown command 'GET'\r\n")), "upgrade", "speaks Redis"},
+		{"HTTP/2 only", over(says("\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00d")), "upgrade", "speaks HTTP/2"},
+		{"interim answers", over(func(conn net.Conn) { forever(conn, []byte("HTTP/1.1 100 Continue\r\n\r\n")) }),
+			"upgrade", "interim HTTP answers"},
+		{"a page to all", over(says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")), "upgrade", "a page answers there$"},
+		{"a page with a reason", over(says("HTTP/1.1 400 x\r\nContent-Length: 92\r\n\r\n<html><head><title>400 No required SSL " +
+			"certificate was sent</title></head><body>no</body></html>")), "upgrade", `it says "400 No required SSL certificate was sent"`},
+		{"redirect to itself", over(says("HTTP/1.1 301 x\r\nLocation: https://relay.test/derp\r\nContent-Length: 0\r\n\r\n")),
+			"upgrade", "301, a redirect to"},
+		{"101 to all, closed", over(says("HTTP/1.1 101 x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n")),
+			"upgrade", "101, but no greeting of a relay behind it: EOF"},
+		{"101 to all", over(func(conn net.Conn) {
+			io.WriteString(conn, "HTTP/1.1 101 x\r\n\r\n")
+			io.Copy(io.Discard, conn)
+		}), "upgrade", `101, but no greeting of a relay behind it \(it is for ""\)`},
 		{"101 in both accents", over(func(conn net.Conn) {
 			io.WriteString(conn, "HTTP/1.1 101 S\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
 			io.Copy(io.Discard, conn)
@@ -120,8 +140,73 @@ func TestHostileServers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			n := mapNode("900a", serveConns(t, test.play), cert)
-			want(t, checkedNode(t, Config{Timeout: brief}, n), test.check, Fail, test.want, ".")
+			checks := checkedNode(t, Config{Timeout: brief}, n)
+			want(t, checks, test.check, Fail, test.want, ".")
+			inOurWords(t, checks)
+			if strings.HasSuffix(test.name, " all") || strings.HasPrefix(test.want, "speaks") {
+				wantNoOther(t, checks, test.check)
+			}
 		})
+	}
+}
+
+// inOurWords wants no text of a library's, and none of a formatter that lacked a
+// value.
+func inOurWords(t *testing.T, checks []Check) {
+	t.Helper()
+	for _, c := range checks {
+		for _, text := range []string{"%!", "net/http", "WebSocket dial", "handshake request", "malformed HTTP"} {
+			if strings.Contains(c.Detail+c.Remedy, text) {
+				t.Errorf("%s: %q, %q", c.Name, c.Detail, c.Remedy)
+			}
+		}
+	}
+}
+
+func says(text string) func(net.Conn) {
+	return func(conn net.Conn) { io.WriteString(conn, text) }
+}
+
+// What is said before there is a request is what there is to go by.
+func TestServersThatSpeakFirst(t *testing.T) {
+	for greeting, named := range map[string]string{
+		"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n":             "speaks SSH",
+		"220 mail.example.com ESMTP\r\n":                 "SMTP",
+		"* OK [CAPABILITY IMAP4rev1] ready.\r\n":         "IMAP",
+		"+OK POP3 ready\r\n":                             "POP3",
+		"RFB 003.008\n":                                  "VNC",
+		"J\x00\x00\x00\x0a8.0.36\x00":                    "does not speak HTTP/1.1",
+		"garbage here\r\n":                               "does not speak HTTP/1.1",
+		"HTTP/1.1 408 Request Timeout\r\n\r\n":           "HTTP status 408",
+		"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n": "HTTP status 503",
+	} {
+		t.Run(named, func(t *testing.T) {
+			t.Parallel()
+			port := serveConns(t, func(conn net.Conn) {
+				io.WriteString(conn, greeting)
+				io.Copy(io.Discard, conn)
+			})
+			checks := checked(t, Config{Dial: urlOf("http", port)}).Regions[0].Nodes[0].Checks
+			want(t, checks, "upgrade", Fail, named, ".")
+			wantNoOther(t, checks, "upgrade")
+			inOurWords(t, checks)
+		})
+	}
+}
+
+// A server that wants a certificate of everybody says so after the handshake, in TLS
+// 1.3.
+func TestAsksForACertificate(t *testing.T) {
+	cert := goodCert(t)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		port := serveConns(t, func(conn net.Conn) {
+			c := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{*cert}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: version})
+			c.Handshake()
+			io.Copy(io.Discard, conn)
+		})
+		checks := checkedNode(t, Config{}, mapNode("900a", port, cert))
+		want(t, checks, "tls", Fail, "", "nobody for")
+		wantNoOther(t, checks, "tls")
 	}
 }
 

@@ -93,19 +93,19 @@ func (n *node) checkWebSocket(ctx context.Context) Check {
 }
 
 func (n *node) noWebSocket(err error) Check {
-	text := n.trim(err)
+	text := n.webText(err)
 	if refusal, isStatus := errors.AsType[*client.StatusError](err); isStatus {
 		c := n.refused(refusal)
 		if n.wantsTLS(refusal.Code) {
 			return c
 		}
-		text = c.Detail
-	} else if errors.Is(err, context.DeadlineExceeded) {
+		c.Detail = line("browsers cannot connect: %s", c.Detail)
+		return c.do(passWebSocketOn)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
 		text = "no answer"
 	}
-	c := n.webTrouble(err, "browsers cannot connect: %s", text)
-	if refusal, isStatus := errors.AsType[*client.StatusError](err); isStatus {
-		c.status = refusal.Code
-	}
-	return c.do("have what stands before the relay pass on Upgrade: websocket and Sec-WebSocket-Protocol: derp")
+	return n.webTrouble(err, "browsers cannot connect: %s", text).do(passWebSocketOn)
 }
+
+const passWebSocketOn = "have what stands before the relay pass on Upgrade: websocket and Sec-WebSocket-Protocol: derp"

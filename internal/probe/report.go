@@ -26,10 +26,9 @@ type Check struct {
 	Remedy string        `json:"remedy,omitempty"` // what to do, in one line; always there with Warn and Fail
 	Took   time.Duration `json:"-"`                // in JSON: took_ms
 
-	silent bool // it failed because nothing was said
-	derp   bool // it failed although DERP was agreed on
-	lost   bool // it failed because a packet did not arrive
-	status int  // it failed with this HTTP status
+	derp bool   // it failed although what answers speaks DERP
+	lost bool   // it failed because a packet did not arrive
+	same string // checks that failed with the same have one cause; empty: it is its own
 }
 
 // MarshalJSON adds the time in milliseconds.

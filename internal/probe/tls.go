@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http/httptrace"
 	"os"
 	"strings"
 	"time"
@@ -35,6 +34,8 @@ func (n *node) checkTLS(ctx context.Context) Check {
 	}
 	n.tls = &state
 	switch {
+	case n.explain(verdict).Cause == explain.TLSRefused: // TLS 1.3 tells after the handshake
+		return n.noTLS(verdict)
 	case errors.Is(verdict, client.ErrPinMismatch):
 		return n.wrongPin(state.PeerCertificates)
 	case errors.Is(verdict, client.ErrCertificate):
@@ -71,35 +72,18 @@ func (n *node) configRemedy() string {
 
 // handshake shakes hands with whoever is there, and believes everything.
 func (n *node) handshake(ctx context.Context) (state tls.ConnectionState, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	shaken := make(chan tls.ConnectionState, 1) // the handshake may outlive the request
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{TLSHandshakeDone: func(s tls.ConnectionState, err error) {
-		if err == nil && s.ServerName == n.sni() { // else it is that of an https proxy
-			select {
-			case shaken <- s:
-			default:
-			}
-			cancel()
-		}
-	}})
-	answer, err := n.get(ctx, "/derp/probe", nil)
-	if err == nil {
-		answer.Body.Close()
-	}
-	select {
-	case state = <-shaken:
-		return state, nil
-	default:
+	conn, err := n.open(ctx)
+	if err != nil {
 		return state, err
 	}
+	defer conn.Close()
+	return conn.(*tls.Conn).ConnectionState(), nil
 }
 
 // noTLS explains why there was no handshake.
 func (n *node) noTLS(err error) Check {
 	text := n.trim(err)
 	var refusal *client.StatusError
-	var alert tls.AlertError
 	_, plain := errors.AsType[tls.RecordHeaderError](err)
 	switch {
 	case errors.As(err, &refusal) && refusal.Proxy:
@@ -109,8 +93,9 @@ func (n *node) noTLS(err error) Check {
 		return fail("%s", what).do("%s", remedy)
 	case n.explain(err).Cause == explain.Proxy:
 		return fail("%s", text).do("%s", n.explain(err).Remedy)
-	case errors.As(err, &alert):
-		return fail("the relay refuses the handshake: %v", alert).do("give it a certificate for %s, and allow TLS 1.3", n.host)
+	case n.explain(err).Cause == explain.TLSRefused:
+		what, remedy, _ := strings.Cut(n.explain(err).Remedy, ": ")
+		return fail("%s: %v", what, cause(err)).do("%s", remedy)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return fail("no answer to the TLS handshake").
 			do("see whether what listens on port %s is a relay, and not overloaded; and whether the path loses large packets (MTU): "+

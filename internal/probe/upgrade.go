@@ -11,6 +11,8 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/explain"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -39,15 +41,14 @@ func (n *node) notUpgraded(err error) Check {
 	switch {
 	case errors.As(err, &refusal):
 		return n.refused(refusal)
-	case errors.Is(err, errNotDERP):
+	case errors.Is(err, errNotDERP), errors.Is(err, errNoGreeting):
 		c := fail("%v", err)
-		c.derp = true
+		c.derp, c.same = errors.Is(err, errNotDERP), string(explain.NotDERP)
 		return c.do("see whether what listens on port %s is a relay", n.port)
 	case errors.Is(err, context.DeadlineExceeded):
-		return n.webTrouble(err, "no answer to the request to upgrade").
-			do("see whether what listens on port %s is a relay, and not overloaded", n.port)
+		return n.noAnswer(err, "no answer to the request to upgrade")
 	}
-	return fail("%s", n.webText(err)).do("see the relay's log, and what stands before it")
+	return n.noAnswer(err, "%s", n.webText(err))
 }
 
 // noteServer keeps who answers, as he says himself. Greetings come at the same
@@ -61,7 +62,10 @@ func (n *node) noteServer(answer *http.Response) {
 	n.server = line("%.60s", answer.Header.Get("Server"))
 }
 
-var errNotDERP = errors.New("what answers does not speak DERP")
+var (
+	errNotDERP    = errors.New("what answers does not speak DERP")
+	errNoGreeting = errors.New("HTTP status 101, but no greeting of a relay behind it")
+)
 
 // greeting returns the key that the relay says is its own when it is asked in the
 // classic way.
@@ -74,12 +78,15 @@ func (n *node) greeting(ctx context.Context) (key.Public, error) {
 	defer answer.Body.Close()
 	n.noteServer(answer)
 	if answer.StatusCode != http.StatusSwitchingProtocols {
-		return key.Public{}, &client.StatusError{Code: answer.StatusCode, Redirect: answer.Header.Get("Location")}
+		return key.Public{}, refusalOf(answer)
 	}
 	stop := context.AfterFunc(ctx, func() { answer.Body.Close() })
 	relay, err := readGreeting(answer.Body)
 	if !stop() {
-		err = context.Cause(ctx)
+		err = fmt.Errorf("%w: %w", errNoGreeting, context.Cause(ctx))
+	}
+	if err != nil && !reach.ForDERP(answer.Header) {
+		return relay, fmt.Errorf("%w (it is for %.40q): %w", errNoGreeting, answer.Header.Get("Upgrade"), cause(err))
 	}
 	if said := answer.Header.Get("Derp-Public-Key"); err == nil && said != "" && !strings.EqualFold(said, relay.Hex()) {
 		err = fmt.Errorf("%w properly: the header Derp-Public-Key says another key than the greeting", errNotDERP)
@@ -91,7 +98,7 @@ func (n *node) greeting(ctx context.Context) (key.Public, error) {
 func readGreeting(r io.Reader) (relay key.Public, err error) {
 	header := make([]byte, derp.HeaderLen)
 	if _, err := io.ReadFull(r, header); err != nil {
-		return relay, fmt.Errorf("%w: no greeting after the upgrade: %w", errNotDERP, err)
+		return relay, fmt.Errorf("%w: %w", errNoGreeting, err)
 	}
 	frame, n := derp.ParseHeader(header)
 	if frame != derp.FrameServerKey || n > derp.MaxGreeting {
@@ -99,7 +106,7 @@ func readGreeting(r io.Reader) (relay key.Public, err error) {
 	}
 	payload := make([]byte, n)
 	if _, err := io.ReadFull(r, payload); err != nil {
-		return relay, fmt.Errorf("%w: half a greeting after the upgrade: %w", errNotDERP, err)
+		return relay, fmt.Errorf("%w: half a greeting: %w", errNoGreeting, err)
 	}
 	if relay, err = derp.ParseServerKey(payload); err != nil {
 		return relay, fmt.Errorf("%w: %w", errNotDERP, err)

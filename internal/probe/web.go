@@ -2,50 +2,51 @@ package probe
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
+	"time"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/explain"
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 const maxAnswer = 16 << 10 // bytes of an HTTP header
 
-// transport connects as the client does: to the same addresses, by the same proxy.
-// It does not verify the relay, which the check of TLS is for; nothing secret goes
-// to it.
-func (n *node) transport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyURL(n.proxy),
-		DialContext:            n.dial.DialContext,
-		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true, VerifyConnection: n.verifyProxy},
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxAnswer,
-	}
-}
-
-// verifyProxy verifies an https proxy, which may get a password.
-func (n *node) verifyProxy(state tls.ConnectionState) error {
-	if n.proxy == nil || state.ServerName == n.sni() {
-		return nil
-	}
-	intermediates := x509.NewCertPool()
-	for _, cert := range state.PeerCertificates[1:] {
-		intermediates.AddCert(cert)
-	}
-	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
-		DNSName: n.proxy.Hostname(), Roots: n.dial.RootCAs, Intermediates: intermediates,
+// open connects as the client does: to the same addresses, by the same proxy, with
+// the same server name. It believes whoever is there, which the check of TLS is for;
+// nothing secret goes to it.
+func (n *node) open(ctx context.Context) (net.Conn, error) {
+	t, err := reach.New(reach.Config{
+		URL: n.url.String(), RootCAs: n.dial.RootCAs, CertName: n.dial.CertName, InsecureSkipVerify: true,
+		Proxy: http.ProxyURL(n.proxy), DialContext: n.dial.DialContext,
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	if err := t.FindProxy(); err != nil {
+		return nil, err
+	}
+	raw, err := t.DialTCP(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := t.Secure(ctx, raw)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // get asks for a path over a connection of its own. Redirects are not followed:
 // relays do not redirect.
-func (n *node) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
+func (n *node) get(ctx context.Context, path string, header http.Header) (answer *http.Response, err error) {
 	at := url.URL{Scheme: n.url.Scheme, Host: n.url.Host, Path: path}
 	if path == n.url.Path {
 		at.RawQuery = n.url.RawQuery
@@ -57,7 +58,19 @@ func (n *node) get(ctx context.Context, path string, header http.Header) (*http.
 	if header != nil {
 		request.Header = header
 	}
-	return n.transport().RoundTrip(request)
+	conn, err := n.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = reach.During(ctx, conn, func() error {
+		answer, err = reach.Exchange(conn, request)
+		return err
+	})
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return answer, nil
 }
 
 // head asks for a path and returns what came back, but for the body, which nobody
@@ -70,11 +83,42 @@ func (n *node) head(ctx context.Context, path string) (*http.Response, error) {
 	return answer, err
 }
 
+// What a check of the web can fail with, whatever it asked for.
+const (
+	saidNothing = "nothing is said"
+	hungUp      = "the connection is closed"
+	redirect    = "a redirect"
+)
+
 // webTrouble is a failure without an answer.
 func (n *node) webTrouble(err error, format string, args ...any) Check {
 	c := fail(format, args...)
-	c.silent = errors.Is(err, context.DeadlineExceeded)
+	switch cause := n.explain(err).Cause; {
+	case errors.Is(err, context.DeadlineExceeded):
+		c.same = saidNothing
+	case errors.Is(err, reach.ErrNoAnswer):
+		c.same = hungUp
+	default:
+		c.same = string(cause)
+	}
 	return c
+}
+
+// noAnswer is a failure without an answer, where it is not known better what to do.
+func (n *node) noAnswer(err error, format string, args ...any) Check {
+	c := n.webTrouble(err, format, args...)
+	switch f := n.explain(err); {
+	case f.Cause == explain.NotHTTP:
+		_, remedy, _ := strings.Cut(f.Remedy, ": ")
+		return c.do("%s", remedy)
+	case c.same == saidNothing:
+		return c.do("see whether what listens on port %s is a relay, and not overloaded", n.port)
+	case c.same == hungUp:
+		return c.do("see whether what listens on port %s is a relay, its log, and what stands before it", n.port)
+	case f.Remedy != "":
+		return c.do("%s", f.Remedy)
+	}
+	return c.do("see whether what listens on port %s is a relay", n.port)
 }
 
 // checkProbe asks as browsers and clients without UDP do to measure the way to a
@@ -85,15 +129,20 @@ func (n *node) checkProbe(ctx context.Context) Check {
 		answer, err := n.head(ctx, path)
 		switch {
 		case err != nil:
-			return n.webTrouble(err, "%s: %s", path, n.webText(err)).do("see whether what listens on port %s is a relay", n.port)
+			return n.noAnswer(err, "%s: %s", path, n.webText(err))
 		case isRedirect(answer):
-			return fail("%s redirects to %.200q: a captive portal or a web server answers", path, answer.Header.Get("Location")).
-				do("leave the network that redirects, or have %s lead to the relay", n.host)
+			c := n.redirected(answer.Header.Get("Location"))
+			c.Detail = line("%s redirects to %s", path, c.Detail)
+			return c
 		case n.wantsTLS(answer.StatusCode):
 			return n.refused(&client.StatusError{Code: answer.StatusCode})
 		case answer.StatusCode == http.StatusServiceUnavailable:
 			return withStatus(503, fail("%s answers with HTTP status 503: the relay is not accepting peers now", path).
 				do("see whether it restarts, and its log: it may have found itself not well"))
+		case answer.StatusCode == http.StatusSwitchingProtocols:
+			c := fail("%s answers with HTTP status 101, which nobody asked for", path).do("see whether what listens on port %s is a relay", n.port)
+			c.same = string(explain.NotDERP)
+			return c
 		case answer.StatusCode != http.StatusOK:
 			return withStatus(answer.StatusCode, fail("%s answers with HTTP status %d", path, answer.StatusCode).
 				do("have what stands before the relay pass %s on to it", path))
@@ -106,13 +155,26 @@ func (n *node) checkProbe(ctx context.Context) Check {
 	return ok("%s and %s answer", probe, latency)
 }
 
+// redirected explains an answer that sends us elsewhere.
+func (n *node) redirected(to string) Check {
+	c := fail("%.200q: a captive portal or a web server answers", to).
+		do("leave the network that redirects, or have %s lead to the relay", n.host)
+	if n.way().IsSecure(to) {
+		c = fail("%.200q: the same host with TLS", to).do("write https://")
+	}
+	c.same = redirect
+	return c
+}
+
 func isRedirect(answer *http.Response) bool { return answer.StatusCode/100 == 3 }
 
 // withStatus notes the HTTP status that a check failed with.
 func withStatus(code int, c Check) Check {
-	c.status = code
+	c.same = sameStatus(code)
 	return c
 }
+
+func sameStatus(code int) string { return fmt.Sprintf("HTTP status %d", code) }
 
 // wantsTLS tells how servers answer to plain HTTP on a port for TLS. One that has
 // answered a probe is none.
@@ -125,10 +187,14 @@ func (n *node) webText(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
-	case errors.Is(err, io.EOF):
+	case n.explain(err).Cause == explain.NotHTTP:
+		what, _, _ := strings.Cut(n.explain(err).Remedy, ": ")
+		other, _ := errors.AsType[*client.NotHTTPError](err)
+		return fmt.Sprintf("%s; it begins with %.40q", what, other.Begin)
+	case errors.Is(err, reach.ErrNoAnswer), errors.Is(err, io.EOF):
 		return "the connection was closed instead of an answer"
 	}
-	return err.Error()
+	return n.trim(err)
 }
 
 // refused explains an HTTP status that came instead of an upgrade.
@@ -136,17 +202,30 @@ func (n *node) refused(refusal *client.StatusError) Check {
 	if refusal.Proxy {
 		return fail("the proxy answers with HTTP status %d", refusal.Code).do("%s", n.explain(refusal).Remedy)
 	}
-	return withStatus(refusal.Code, n.noUpgrade(refusal))
+	if refusal.Code/100 == 3 {
+		c := n.redirected(refusal.Redirect)
+		c.Detail = line("HTTP status %d, a redirect to %s", refusal.Code, c.Detail)
+		return c
+	}
+	c := withStatus(refusal.Code, n.noUpgrade(refusal))
+	if page := refusal.Page(); page != "" {
+		c.Detail = line("%s; it says %q", c.Detail, page)
+	}
+	return c
+}
+
+// refusalOf reads what an answer says; not for long.
+func refusalOf(answer *http.Response) *client.StatusError {
+	over := time.AfterFunc(time.Second, func() { answer.Body.Close() })
+	defer over.Stop()
+	return reach.RefusalOf(answer)
 }
 
 func (n *node) noUpgrade(refusal *client.StatusError) Check {
 	switch code := refusal.Code; {
-	case code/100 == 3:
-		return fail("HTTP status %d, a redirect to %.200q: a captive portal or a web server answers", code, refusal.Redirect).
-			do("leave the network that redirects, or have %s lead to the relay", n.host)
 	case code == http.StatusOK:
 		return fail("HTTP status 200 instead of an upgrade: a page answers there").
-			do("correct the path of the URL (relays answer at /derp), or have %s lead to the relay", n.host)
+			do("correct the path of the URL (relays answer at /derp), or have %s lead to the relay, with the path as it is", n.host)
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		return fail("HTTP status %d: something before the relay refuses us", code).
 			do("let everybody through to %s: relays admit by key, after the upgrade", n.url.Path)

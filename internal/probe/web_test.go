@@ -44,6 +44,7 @@ func TestUpgradeFailsAndWebSocketPasses(t *testing.T) {
 					}
 					return true
 				})
+				inOurWords(t, checks)
 				who := `a proxy before the relay \(server: envoy\) refuses Upgrade: DERP, while WebSocket passes: HTTP status ` + name
 				if answer == nil {
 					who = "a proxy before the relay refuses Upgrade: DERP, while WebSocket passes: the connection was closed"

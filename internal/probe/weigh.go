@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -63,36 +64,36 @@ func proxySetting(server string) string {
 	return ""
 }
 
-// mergeWeb leaves one finding where nothing is said to any request, or the same
-// status to all.
+// mergeWeb leaves one finding where requests failed with the same.
 func (n *node) mergeWeb() {
-	var checks []*Check
-	for _, name := range web {
-		c := n.find(name)
-		if c.Status != Fail {
-			return
-		}
-		checks = append(checks, c)
+	probe, upgrade, webSocket := n.find(web[0]), n.find(web[1]), n.find(web[2])
+	if probe.Status == Warn && upgrade.Status == Fail && upgrade.same == sameStatus(http.StatusOK) {
+		sameAs(upgrade, probe) // a page answers there, too
 	}
-	all := func(same func(*Check) bool) bool {
-		return !slices.ContainsFunc(checks, func(c *Check) bool { return !same(c) })
-	}
-	first := checks[0]
 	switch {
-	case all(func(c *Check) bool { return c.silent }):
-		first.Detail = "what listens there takes connections, but answers no request: neither probe, nor upgrade, nor WebSocket"
-		if n.useTLS {
-			first.Detail = "what listens there shakes hands, but answers no request: neither probe, nor upgrade, nor WebSocket"
-		}
-		first.Remedy = line("see whether what listens on port %s is a relay, or reaches one, and is not overloaded", n.port)
-	case first.status != 0 && all(func(c *Check) bool { return c.status == first.status }):
-		first = checks[1] // whose remedy is about more than a path
-	default:
+	case upgrade.Status != Fail || webSocket.Status != Fail || upgrade.same == "" || upgrade.same != webSocket.same:
 		return
+	case probe.Status == Fail && probe.same == upgrade.same && upgrade.same == saidNothing:
+		n.allSilent(probe)
+		sameAs(probe, upgrade, webSocket)
+	case probe.Status == Fail && probe.same == upgrade.same:
+		sameAs(upgrade, probe, webSocket) // whose remedy is about more than a path
+	default:
+		sameAs(upgrade, webSocket)
 	}
-	for _, c := range checks {
-		if c != first {
-			c.Status, c.Detail, c.Remedy = Skip, "the same as "+first.Name, ""
-		}
+}
+
+func (n *node) allSilent(c *Check) {
+	c.Detail = "what listens there takes connections, but answers no request: neither probe, nor upgrade, nor WebSocket"
+	if n.useTLS {
+		c.Detail = "what listens there shakes hands, but answers no request: neither probe, nor upgrade, nor WebSocket"
+	}
+	c.Remedy = line("see whether what listens on port %s is a relay, or reaches one, and is not overloaded", n.port)
+}
+
+// sameAs leaves out what another check has found.
+func sameAs(first *Check, others ...*Check) {
+	for _, c := range others {
+		c.Status, c.Detail, c.Remedy = Skip, "the same as "+first.Name, ""
 	}
 }

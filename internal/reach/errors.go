@@ -3,9 +3,12 @@ package reach
 import (
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"github.com/coder/websocket"
 
@@ -36,9 +39,38 @@ func (e *StatusError) Error() string {
 	case e.Proxy:
 		return text + " from the proxy"
 	case e.Redirect != "":
-		return fmt.Sprintf("%s to %q: a middlebox is in the way", text, e.Redirect)
+		return fmt.Sprintf("%s, a redirect to %.200q, instead of an upgrade", text, e.Redirect)
+	}
+	if page := e.Page(); page != "" {
+		return fmt.Sprintf("%s instead of an upgrade (it says %q)", text, page)
 	}
 	return text + " instead of an upgrade"
+}
+
+// maxPage is how much of a page is told, in characters.
+const maxPage = 80
+
+var (
+	title = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+	tags  = regexp.MustCompile(`(?is)<(style|script)[^>]*>.*?(</(style|script)>|$)|<[^>]*>`)
+)
+
+// Page returns in a line what the page says that came with the status, as that is
+// often the cause; "" if it says no more than the status does.
+func (e *StatusError) Page() string {
+	text := e.Body
+	if found := title.FindStringSubmatch(text); found != nil {
+		text = found[1]
+	}
+	text = strings.Join(strings.Fields(html.UnescapeString(tags.ReplaceAllString(text, " "))), " ")
+	plain := fmt.Sprintf("%d %s", e.Code, http.StatusText(e.Code))
+	if strings.HasSuffix(strings.ToLower(plain), strings.ToLower(text)) || len(text) < len("busy") {
+		return ""
+	}
+	if runes := []rune(text); len(runes) > maxPage {
+		return string(runes[:maxPage]) + "…"
+	}
+	return text
 }
 
 // ProxyError is a failure on the way to the HTTP proxy, or of the proxy itself. The

@@ -2,9 +2,11 @@ package reach
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 )
 
 // Exchange sends a request over conn, whose other end is the relay, and returns the
@@ -48,13 +50,19 @@ type ended struct {
 	io.Closer
 }
 
-// oneConn makes one request over a connection.
+// oneConn makes one request over a connection, which is to become a WebSocket.
 type oneConn struct{ net.Conn }
 
 func (c oneConn) RoundTrip(r *http.Request) (answer *http.Response, err error) {
 	err = During(r.Context(), c.Conn, func() error {
 		answer, err = Exchange(c.Conn, r)
+		if err == nil && answer.StatusCode == http.StatusSwitchingProtocols && !strings.EqualFold(answer.Header.Get("Upgrade"), "websocket") {
+			err = fmt.Errorf("%w: HTTP status 101 for %.40q instead of a WebSocket", ErrProtocol, answer.Header.Get("Upgrade"))
+		}
 		return err
 	})
-	return answer, err
+	if err != nil {
+		return nil, err // net/http wants one of the two
+	}
+	return answer, nil
 }

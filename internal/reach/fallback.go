@@ -77,11 +77,20 @@ func (f *Fallback[T]) webSocket(ctx context.Context) (none T, err error) {
 		return none, errNoUse
 	}
 	got, err := f.WebSocket(ctx)
+	if err != nil && isClosed(f.ended) && f.err != nil && err.Error() == f.err.Error() {
+		return none, sameError{err}
+	}
 	if err != nil {
 		return none, fmt.Errorf("WebSocket: %w", err)
 	}
 	return got, nil
 }
+
+// sameError is for a WebSocket that fails as the upgrade did.
+type sameError struct{ error }
+
+func (e sameError) Error() string { return "WebSocket: the same" }
+func (e sameError) Unwrap() error { return e.error }
 
 // hangs waits until the upgrade has failed for a reason that a WebSocket may not have,
 // or takes too long. It returns false if it has done neither.
