@@ -39,7 +39,11 @@ func TestConfigRefused(t *testing.T) {
 			return nil, io.EOF
 		}
 		change(&cfg)
-		if _, err := Dial(t.Context(), cfg); err == nil || strings.Contains(err.Error(), "\n") {
+		_, err := Dial(t.Context(), cfg)
+		if err != nil && strings.HasPrefix(cfg.URL, "https://") && strings.Count(err.Error(), "://") > 1 {
+			t.Errorf("%s: %v: the URL stands there twice", name, err)
+		}
+		if err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want an error of one line", name, err)
 		}
 	}

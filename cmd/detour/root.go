@@ -35,7 +35,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !started {
-		err = cli.Usagef("%w", err) // cobra refused the line before any command ran
+		err = cli.Refused(err) // by cobra, before any command ran
 	}
 	if err != nil && err.Error() != "" {
 		printError(stderr, cmd, err)

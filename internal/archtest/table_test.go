@@ -54,7 +54,7 @@ var table = []row{
 	// The peers' side. Nothing of the relay is beneath it.
 	{name: "internal/stun", own: []string{"internal/retry"}, outside: []string{"github.com/pion/stun/v3", "golang.org/x/net", "golang.org/x/sys"}},
 	{
-		name: "internal/reach", own: []string{"key", "derp", "derpmap", "internal/hostname", "internal/pin"},
+		name: "internal/reach", own: []string{"key", "derp", "derpmap", "internal/hostname", "internal/pin", "internal/text"},
 		outside: []string{"github.com/coder/websocket", "golang.org/x/net", "golang.org/x/sys"}, beneath: []string{module + "relay"},
 	},
 	{name: "internal/reach/errno", own: none, outside: []string{"golang.org/x/sys"}},

@@ -267,6 +267,10 @@ func TestConfig(t *testing.T) {
 		"two things to check":  {Map: m, Dial: urlOf("http", 1)},
 		"a region of a URL":    {Dial: urlOf("http", 1), Region: "tst"},
 		"not a URL of a relay": {Dial: clientURL("ftp://relay.test")},
+		"not a URL":            {Dial: clientURL("https://u:hunter2@re lay.test/derp")},
+		"port 99999":           {Dial: clientURL("https://u:hunter2@relay.test:99999/derp")},
+		"a wildcard":           {Dial: clientURL("https://*.relay.test/derp")},
+		"an IDN":               {Dial: clientURL("https://b\u00fccher.example/derp")},
 		"negative":             {Map: m, Timeout: -1},
 		"no such region":       {Map: m, Region: "901"},
 		"no such node":         {Map: m, Region: "TST", Node: "900b"},
@@ -275,6 +279,10 @@ func TestConfig(t *testing.T) {
 		_, err := Run(t.Context(), cfg)
 		if err == nil {
 			t.Errorf("%s: no error", name)
+			continue
+		}
+		if text := err.Error(); strings.Count(text, "://") > 1 && name != "not a URL of a relay" || strings.Contains(text, "hunter") {
+			t.Errorf("%s: %v", name, err)
 		}
 		if strings.Contains(name, "no such") && (!errors.As(err, &none) || len(none.Nodes) != 1 || none.Nodes[0] != "tst/900a") {
 			t.Errorf("%s: %v", name, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 // target is a relay to check, and what is claimed of it.
@@ -27,18 +28,14 @@ type target struct {
 
 // byURL is the target of a URL, which the client has to find valid, too.
 func byURL(cfg Config) (*target, error) {
-	u, err := url.Parse(cfg.Dial.URL)
-	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%q is not the URL of a relay", cfg.Dial.URL)
+	way, err := reach.New(reach.Config{URL: cfg.Dial.URL})
+	if err != nil {
+		return nil, err
 	}
-	if u.Path == "" {
-		u.Path = "/derp"
-	}
-	u.User, u.Fragment = nil, ""
-	port := cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80"}[u.Scheme])
+	_, port, err := net.SplitHostPort(way.Addr)
 	return &target{
-		dial: cfg.Dial, base: cfg.Dial.DialContext, url: u, host: u.Hostname(), port: port, useTLS: u.Scheme == "https",
-	}, nil
+		dial: cfg.Dial, base: cfg.Dial.DialContext, url: way.Location, host: way.Host, port: port, useTLS: way.TLS,
+	}, err
 }
 
 // byNode is the target of a node. What its HostName lacks to be one shows when it

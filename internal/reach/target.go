@@ -14,6 +14,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/hostname"
 	"github.com/detour-relay/detour/internal/pin"
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // DialFunc makes connections, as net.Dialer.DialContext does.
@@ -65,22 +66,23 @@ func New(cfg Config) (*Target, error) {
 
 func (t *Target) parseURL() error {
 	u, err := url.Parse(t.URL)
-	if err != nil {
-		return err // names the URL
+	shown := text.RedactURL(t.URL)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("URL %q: %w", shown, failed.Err)
 	}
 	defaultPort := map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	if defaultPort == "" {
-		return fmt.Errorf("URL %q: want https:// or http://", t.URL)
+		return fmt.Errorf("URL %q: want https:// or http://", shown)
 	}
 	if u.Hostname() == "" {
-		return fmt.Errorf("URL %q: want a host name or an IP address after the scheme", t.URL)
+		return fmt.Errorf("URL %q: want a host name or an IP address after the scheme", shown)
 	}
 	if err := usable(u.Hostname()); err != nil {
-		return fmt.Errorf("URL %q: want a host name or an IP address after the scheme: %w", u.Redacted(), err)
+		return fmt.Errorf("URL %q: want a host name or an IP address after the scheme: %w", shown, err)
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return fmt.Errorf("URL %q: want a port from 1 to 65535", u.Redacted())
+			return fmt.Errorf("URL %q: want a port from 1 to 65535", shown)
 		}
 	}
 	if u.Path == "" {

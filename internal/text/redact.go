@@ -1,6 +1,9 @@
 package text
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // RedactURL hides user and password in what may be a URL, also in one that cannot be
 // parsed: a rejected argument must not repeat them.
@@ -26,3 +29,8 @@ func RedactURL(s string) string {
 	}
 	return redacted
 }
+
+var password = regexp.MustCompile(`(://[^"/:@]*):[^"]*@`)
+
+// RedactURLs hides the passwords in the URLs of a longer text.
+func RedactURLs(s string) string { return password.ReplaceAllString(s, "$1:***@") }

@@ -5,6 +5,19 @@ import (
 	"testing"
 )
 
+func TestRedactURLsHidesPasswordsInTexts(t *testing.T) {
+	for in, want := range map[string]string{
+		`unknown command "https://u:hunter2@h/x" for "detour peers"`: `unknown command "https://u:***@h/x" for "detour peers"`,
+		`"http://:hunter@2@h" and "ftp://a:hunter2/@h"`:              `"http://:***@h" and "ftp://a:***@h"`,
+		`unknown command "http://h:8080/x" for "a@b"`:                `unknown command "http://h:8080/x" for "a@b"`,
+		`write https:// or u@h`:                                      `write https:// or u@h`,
+	} {
+		if got := RedactURLs(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
 func TestRedactURLHidesPasswords(t *testing.T) {
 	for in, want := range map[string]string{
 		"http://u:hunter2@h/x":        "http://u:***@h/x",

@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // Exit statuses. Scripts branch on them, so they never change meaning.
@@ -27,6 +29,15 @@ func (e *exitError) Unwrap() error { return e.err }
 func Usagef(format string, args ...any) error {
 	return &exitError{ExitUsage, fmt.Errorf(format, args...)}
 }
+
+// Refused is Usagef for a command line that the library does not take. Its texts repeat what was written, also
+// passwords.
+func Refused(err error) error { return &exitError{ExitUsage, redacted{err}} }
+
+type redacted struct{ error }
+
+func (e redacted) Error() string { return text.RedactURLs(e.error.Error()) }
+func (e redacted) Unwrap() error { return e.error }
 
 // Unansweredf reports that a check could not be done, so that nothing is known about what was to be
 // checked.
