@@ -208,7 +208,7 @@ func (n *node) refused(refusal *client.StatusError) Check {
 		return c
 	}
 	c := withStatus(refusal.Code, n.noUpgrade(refusal))
-	if page := refusal.Page(); page != "" {
+	if page := refusal.Page(); page != "" && !n.wantsTLS(refusal.Code) {
 		c.Detail = line("%s; it says %q", c.Detail, page)
 	}
 	return c
