@@ -27,7 +27,7 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
-const timeout = 20 * time.Second
+const timeout = time.Minute
 
 const host = "relay.example"
 

@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	patience = 20 * time.Second       // for what must happen
-	brief    = 500 * time.Millisecond // of checks that are to find silence
+	timeout = time.Minute     // of what must happen
+	brief   = 2 * time.Second // of checks that are to find silence; half of it is for TLS
 
 	hostName = "relay.test" // of all relays, which are at 127.0.0.1
 )
@@ -54,7 +54,7 @@ func startRelay(t *testing.T, cert *tls.Certificate, cfg relay.Config) (port int
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(context.Background()) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		if err := errors.Join(r.Shutdown(ctx), server.Shutdown(ctx), <-served); err != nil {
 			t.Error(err)
@@ -87,7 +87,7 @@ func link(t *testing.T, from *relay.Server, port int, pin string) {
 		cancel()
 		<-done
 	})
-	for deadline := time.Now().Add(patience); m.Siblings()[0].Status != mesh.Linked; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); m.Siblings()[0].Status != mesh.Linked; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not linked: %+v", m.Siblings())
 		}
@@ -172,7 +172,7 @@ func checked(t *testing.T, cfg Config) *Report {
 			MeshKey: "--mesh-psk-file", MeshWith: "--mesh-with",
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	report, err := Run(ctx, cfg)
 	if err != nil {

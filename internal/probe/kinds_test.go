@@ -82,6 +82,7 @@ func TestOriginCertificate(t *testing.T) {
 
 // What is lost for its size is not the relay's fault before the path's.
 func TestLargePacketsAreLost(t *testing.T) {
+	t.Parallel()
 	for _, limit := range []int{1200, 9000} {
 		s := newScript()
 		s.packet = func(src, _ key.Public, data []byte) (key.Public, []byte) {
@@ -90,7 +91,7 @@ func TestLargePacketsAreLost(t *testing.T) {
 			}
 			return src, data
 		}
-		checks := startScript(t, s)(Config{Timeout: time.Second})
+		checks := startScript(t, s)(Config{Timeout: 2 * brief})
 		want(t, checks, "packet", OK, "there and back", "")
 		want(t, checks, "large", Fail, "65536 bytes is lost, though one of 64 bytes comes through", "the path loses large packets .MTU.")
 	}
@@ -123,20 +124,22 @@ func TestARelayThatRefusesApplicationNames(t *testing.T) {
 
 // A connection that is cut while it is idle is found by holding one.
 func TestHold(t *testing.T) {
+	t.Parallel()
 	cert := goodCert(t)
 	for _, test := range []struct {
 		name string
-		cut  time.Duration
+		hold time.Duration
+		cut  time.Duration // long enough for the other checks
 		as   Status
 		want string
 	}{
-		{"held", time.Hour, OK, "held for 300ms, in which 0 KeepAlives came"},
-		{"cut", 50 * time.Millisecond, Fail, `an idle connection is cut after \d\.\d s`},
+		{"held", 300 * time.Millisecond, time.Hour, OK, "held for 300ms, in which 0 KeepAlives came"},
+		{"cut", timeout / 2, brief, Fail, `an idle connection is cut after \d\.\d s`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			relay := serve(t, cert, newScript())
 			port := serveConns(t, func(conn net.Conn) { cutWhenIdle(conn, relay, test.cut) })
-			checks := checkedNode(t, Config{Hold: 300 * time.Millisecond}, mapNode("900a", port, cert))
+			checks := checkedNode(t, Config{Hold: test.hold}, mapNode("900a", port, cert))
 			remedy := ""
 			if test.as == Fail {
 				remedy = "proxy_read_timeout.*timeout tunnel"

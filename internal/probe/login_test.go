@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
@@ -26,7 +25,7 @@ func TestLogin(t *testing.T) {
 
 	limiting := newScript()
 	limiting.limit = derp.ServerInfo{TokenBucketBytesPerSecond: 1 << 20, TokenBucketBytesBurst: 4096}
-	checks = startScript(t, limiting)(Config{Timeout: 2 * time.Second})
+	checks = startScript(t, limiting)(Config{})
 	want(t, checks, "login", OK, "at most 1048576 bytes per second, 4096 at once", "")
 	want(t, checks, "large", Warn, "not sent: the relay asks for at most 4096 bytes at once", "raise the burst")
 
@@ -34,7 +33,7 @@ func TestLogin(t *testing.T) {
 	never := make(chan struct{})
 	defer close(never)
 	undecided.admit = func() bool { <-never; return false }
-	checks = startScript(t, undecided)(Config{Timeout: 2 * brief})
+	checks = startScript(t, undecided)(Config{Timeout: brief})
 	want(t, checks, "login", Fail, "no answer to the login", "waits for who decides about admission")
 }
 

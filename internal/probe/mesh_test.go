@@ -2,7 +2,6 @@ package probe
 
 import (
 	"testing"
-	"time"
 
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
@@ -16,7 +15,7 @@ func TestMeshIsMissing(t *testing.T) {
 	portB, _ := startRelay(t, cert, cfg)
 	region := func(keys ...key.Mesh) []Check {
 		m := mapOf(mapNode("900a", portA, cert), mapNode("900b", portB, cert))
-		return checked(t, Config{Map: m, MeshKeys: keys, Timeout: 2 * time.Second}).Regions[0].Checks
+		return checked(t, Config{Map: m, MeshKeys: keys, Timeout: 2 * brief}).Regions[0].Checks
 	}
 	checks := region()
 	want(t, checks, "mesh 900a 900b", Fail, "peers on 900a do not reach peers on 900b", "name relay.test:.* in --mesh-with of 900a")
@@ -29,7 +28,7 @@ func TestMeshIsMissing(t *testing.T) {
 	want(t, checks, "mesh 900a 900b", Fail, "peers on 900b do not reach peers on 900a", "in --mesh-with of 900b")
 
 	m := mapOf(mapNode("900a", portA, cert), mapNode("900b", portB, cert))
-	report := checked(t, Config{Map: m, MeshKeys: []key.Mesh{otherMeshKey}, Timeout: 2 * time.Second}).Regions[0]
+	report := checked(t, Config{Map: m, MeshKeys: []key.Mesh{otherMeshKey}, Timeout: 2 * brief}).Regions[0]
 	want(t, report.Nodes[0].Checks, "meshkey", Fail, "refused", "give the relay the mesh key")
 	want(t, report.Checks, "link 900a 900b", Skip, "needs meshkey of 900b", "")
 }

@@ -38,7 +38,7 @@ func TestPackets(t *testing.T) {
 			t.Parallel()
 			s := newScript()
 			s.packet = test.packet
-			checks := startScript(t, s)(Config{Timeout: 4 * brief})
+			checks := startScript(t, s)(Config{Timeout: 2 * brief})
 			want(t, checks, test.check, Fail, test.what, test.do)
 			wantNoOther(t, checks, test.check, "websocket")
 		})
@@ -49,7 +49,7 @@ func TestNoPong(t *testing.T) {
 	t.Parallel()
 	s := newScript()
 	s.pong = func([derp.PingLen]byte) []byte { return nil }
-	checks := startScript(t, s)(Config{Timeout: 4 * brief})
+	checks := startScript(t, s)(Config{Timeout: 2 * brief})
 	want(t, checks, "ping", Fail, "no Pong", "clients close connections that do not answer")
 	wantNoOther(t, checks, "ping")
 }

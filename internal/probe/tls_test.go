@@ -120,7 +120,7 @@ func TestMetaCertificate(t *testing.T) {
 	t.Parallel()
 	cert, s := goodCert(t), newScript()
 	behind := func(extra ...[]byte) []Check {
-		return checkedNode(t, Config{Timeout: brief * 4}, mapNode("900a", serve(t, with(cert, extra...), s), cert))
+		return checkedNode(t, Config{}, mapNode("900a", serve(t, with(cert, extra...), s), cert))
 	}
 	right := func(change func(*x509.Certificate)) []byte { return metaCert(t, s.key.Public(), change) }
 
