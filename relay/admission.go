@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
@@ -79,54 +77,4 @@ func timeoutOf(ctx context.Context) error {
 		return ErrAdmitTimeout
 	}
 	return nil
-}
-
-// A group is those conns that are counted together.
-type group struct {
-	name           string // set once
-	conns          int    // guarded by groups.mu
-	packets, bytes atomic.Uint64
-}
-
-// groups are those that have conns.
-type groups struct {
-	mu     sync.Mutex
-	byName map[string]*group // guarded by mu
-}
-
-// join counts a conn in; nil for no group.
-func (gs *groups) join(name string) *group {
-	if name == "" {
-		return nil
-	}
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	g := gs.byName[name]
-	if g == nil {
-		if gs.byName == nil {
-			gs.byName = make(map[string]*group)
-		}
-		g = &group{name: name}
-		gs.byName[name] = g
-	}
-	g.conns++
-	return g
-}
-
-// leave counts a conn out. The last one takes the group with it.
-func (gs *groups) leave(g *group) {
-	if g == nil {
-		return
-	}
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	if g.conns--; g.conns == 0 {
-		delete(gs.byName, g.name)
-	}
-}
-
-// received adds up what one burst of a conn of the group brought.
-func (g *group) received(packets, bytes int) {
-	g.packets.Add(uint64(packets))
-	g.bytes.Add(uint64(bytes))
 }

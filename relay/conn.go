@@ -9,6 +9,7 @@ import (
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/audience"
 	"github.com/detour-relay/detour/internal/rate"
+	"github.com/detour-relay/detour/internal/tally"
 	"github.com/detour-relay/detour/internal/wheel"
 	"github.com/detour-relay/detour/key"
 )
@@ -27,7 +28,7 @@ type conn struct {
 	prober  bool
 	ideal   unique.Handle[string] // the node that the peer would rather be on; empty: this one
 	appName unique.Handle[string] // what the peer calls its program
-	group   *group                // who it is counted with; nil: nobody
+	group   *tally.Group          // who it is counted with
 	until   int64                 // when its admission ends, Unix milliseconds; 0: never
 
 	// Owned by the reader.
@@ -76,7 +77,7 @@ func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.
 
 // admitted notes as what the peer has been admitted.
 func (c *conn) admitted(a *Admission) {
-	c.group = c.server.groups.join(a.Group)
+	c.group = c.server.groups.Join(a.Group)
 	if !a.Until.IsZero() {
 		c.until = a.Until.UnixMilli()
 	}
@@ -119,7 +120,7 @@ func (c *conn) serve() error {
 	c.close(c.stream.ReadBursts(c.ingest))
 	c.server.wheel.Remove(c)
 	c.server.routes.remove(c)
-	c.server.groups.leave(c.group)
+	c.server.groups.Leave(c.group)
 	c.out.close()
 	c.server.routes.audience.End(c)
 	if c.home.Load() {

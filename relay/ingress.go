@@ -46,9 +46,7 @@ func (c *conn) count(b *burst) {
 	if b.packets[kindData] > 0 {
 		c.usedAt.Store(b.now)
 	}
-	if c.group != nil {
-		c.group.received(b.packets[kindDisco]+b.packets[kindData], bytes)
-	}
+	c.group.Received(b.packets[kindDisco]+b.packets[kindData], bytes)
 }
 
 // longestPause bounds the time that the reader of an overflowing conn rests.

@@ -64,6 +64,7 @@ func (c *conn) state() PeerState {
 		Used:      c.server.timeAt(max(c.since, c.usedAt.Load(), pushedAt)),
 		AppName:   c.appName.Value(),
 		IdealNode: c.ideal.Value(),
+		Group:     c.group.Name(),
 		Home:      c.home.Load(),
 		Sibling:   c.sibling,
 		Prober:    c.prober,
@@ -71,9 +72,6 @@ func (c *conn) state() PeerState {
 		Queued:    queued + int(o.inHand.Load()),
 		Received:  c.received.Load(),
 		Sent:      sent,
-	}
-	if c.group != nil {
-		p.Group = c.group.name
 	}
 	if c.until != 0 {
 		p.Until = time.UnixMilli(c.until)

@@ -41,6 +41,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/tally"
 	"github.com/detour-relay/detour/internal/wheel"
 	"github.com/detour-relay/detour/key"
 )
@@ -99,7 +100,7 @@ type Server struct {
 	wheel       keepAliveWheel
 	sweeper     sweeper
 	count       counters
-	groups      groups
+	groups      tally.Groups
 	asking      atomic.Int64 // calls of Config.Admit under way
 	largeLogins atomic.Int64 // bytes of unfinished ones; see frame.go
 	meshKeys    atomic.Pointer[[]key.Mesh]

@@ -46,7 +46,7 @@ func (rt *route) setActive(out *outbox) {
 //	routes.mu · outbox.mu
 //	waiter.mu · all of these, since an admitted conn is registered under it
 //
-// Server.mu, groups.mu, sweeper.mu and those of packages wheel and budget are taken
+// Server.mu, sweeper.mu and those of packages budget, tally and wheel are taken
 // with none of the others held, nor while they are.
 type routes struct {
 	seed  [2]uint64             // set once

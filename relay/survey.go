@@ -146,7 +146,7 @@ func (s *Server) Counters() Counters {
 // Survey returns the counters, and what one learns by visiting every conn and
 // link. It is for people and scrapers, not for every second.
 func (s *Server) Survey() Survey {
-	survey := Survey{Counters: s.Counters(), Groups: s.groups.states()}
+	survey := Survey{Counters: s.Counters(), Groups: s.groupStates()}
 	survey.Queued = s.queued()
 	survey.Links, survey.Draining = s.routes.linkStates(s.now())
 	return survey
@@ -176,17 +176,12 @@ func (r *routes) linkStates(now int64) (states []LinkState, draining bool) {
 	return states, r.draining
 }
 
-// states returns the groups by name.
-func (gs *groups) states() []GroupState {
+// groupStates returns the groups by name.
+func (s *Server) groupStates() []GroupState {
 	states := []GroupState{}
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	for _, g := range gs.byName {
-		states = append(states, GroupState{
-			Name: g.name, Conns: g.conns, Received: Traffic{g.packets.Load(), g.bytes.Load()},
-		})
+	for _, g := range s.groups.States() {
+		states = append(states, GroupState{g.Name, g.Members, Traffic{g.Packets, g.Bytes}})
 	}
-	slices.SortFunc(states, func(a, b GroupState) int { return cmp.Compare(a.Name, b.Name) })
 	return states
 }
 

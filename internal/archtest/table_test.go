@@ -25,6 +25,7 @@ var table = []row{
 	{name: "internal/rate", own: none, outside: none, beneath: web},
 	{name: "internal/audience", own: none, outside: none, beneath: web},
 	{name: "internal/wheel", own: none, outside: none, beneath: web},
+	{name: "internal/tally", own: none, outside: none, beneath: web},
 	{name: "internal/retry", own: none, outside: none, beneath: web},
 	{name: "internal/text", own: none, outside: none, beneath: web},
 	{name: "internal/home", own: none, outside: none, beneath: web},
@@ -47,7 +48,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/framequeue", "internal/rate", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/framequeue", "internal/rate", "internal/tally", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 
