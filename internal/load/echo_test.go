@@ -12,7 +12,7 @@ import (
 func smallEcho(url string) EchoConfig {
 	return EchoConfig{
 		Dial: client.Config{URL: url}, Count: 60, Size: 100,
-		Interval: time.Millisecond, Timeout: 200 * time.Millisecond,
+		Interval: time.Millisecond, Timeout: time.Minute,
 	}
 }
 
@@ -41,6 +41,7 @@ func TestEchoComesBack(t *testing.T) {
 func TestEchoTellsWhatIsLost(t *testing.T) {
 	_, url := newScripted(t, drops)
 	cfg := smallEcho(url)
+	cfg.Timeout = 200 * time.Millisecond
 	var lost uint64
 	cfg.Each = func(r Reply) {
 		if r.Lost {
@@ -55,7 +56,9 @@ func TestEchoTellsWhatIsLost(t *testing.T) {
 
 func TestEchoFindsFaults(t *testing.T) {
 	_, url := newScripted(t, corrupts)
-	r, err := Echo(t.Context(), smallEcho(url))
+	cfg := smallEcho(url)
+	cfg.Timeout = 200 * time.Millisecond
+	r, err := Echo(t.Context(), cfg)
 	if err != nil || r.Broken.Kinds[WrongContent.String()] == 0 || r.Received == r.Sent {
 		t.Errorf("%+v, %v", r, err)
 	}

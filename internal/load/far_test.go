@@ -72,21 +72,22 @@ func TestEchoAcrossTwoRelays(t *testing.T) {
 }
 
 func TestRelaysThatAreNotMeshed(t *testing.T) {
-	_, nearURL := newScripted(t, nil)
 	_, farURL := newScripted(t, nil)
-	enough := func() context.Context {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		t.Cleanup(cancel)
-		return ctx
+	near := func() (url string, enough context.Context) {
+		enough, cancel := context.WithCancel(t.Context())
+		url = deaf(t, cancel)
+		return url, enough
 	}
+	nearURL, enough := near()
 	run := small(nearURL)
 	run.Far.URL = farURL
-	if _, err := Run(enough(), run); !errors.Is(err, ErrNotMeshed) {
+	if _, err := Run(enough, run); !errors.Is(err, ErrNotMeshed) {
 		t.Errorf("a load across them: %v", err)
 	}
+	nearURL, enough = near()
 	echo := smallEcho(nearURL)
 	echo.Far.URL = farURL
-	if _, err := Echo(enough(), echo); !errors.Is(err, ErrNotMeshed) {
+	if _, err := Echo(enough, echo); !errors.Is(err, ErrNotMeshed) {
 		t.Errorf("round trips across them: %v", err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/detour-relay/detour/client"
-	"github.com/detour-relay/detour/key"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -187,11 +186,10 @@ func TestTheStalledPairIsNotCounted(t *testing.T) {
 }
 
 func TestRunThatCannotStart(t *testing.T) {
-	_, url := newScripted(t, func(int, key.Public, []byte) []frame { return nil })
-	deaf := small(url)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errors.New("enough"))
-	defer cancel()
-	if _, err := Run(ctx, deaf); !errors.Is(err, ErrNothingArrives) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	url := deaf(t, func() { cancel(errors.New("enough")) })
+	if _, err := Run(ctx, small(url)); !errors.Is(err, ErrNothingArrives) {
 		t.Errorf("a relay that delivers nothing: %v", err)
 	}
 

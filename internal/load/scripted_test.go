@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/detour-relay/detour/derp"
@@ -58,6 +59,20 @@ func newScripted(tb testing.TB, spoil mischief) (s *scripted, url string) {
 	s.work.Go(s.accept)
 	tb.Cleanup(s.close)
 	return s, "http://" + listener.Addr().String() + "/derp"
+}
+
+// deaf is newScripted for a relay that passes nothing on, and says when it has
+// got a few packets.
+func deaf(tb testing.TB, enough func()) (url string) {
+	tb.Helper()
+	var got atomic.Int64
+	_, url = newScripted(tb, func(int, key.Public, []byte) []frame {
+		if got.Add(1) == 5 {
+			enough()
+		}
+		return nil
+	})
+	return url
 }
 
 func (s *scripted) accept() {
