@@ -9,9 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+	"weak"
 
 	"github.com/coder/websocket"
 
@@ -210,5 +213,31 @@ func TestWebSocketAdmissionRefused(t *testing.T) {
 	cfg.WebSocket = WebSocketAlways
 	if _, err := dial(t, cfg).Recv(nil); !errors.Is(err, ErrAdmissionRefused) {
 		t.Errorf("%v, want ErrAdmissionRefused", err)
+	}
+}
+
+// A connection that has ended leaves nothing of its WebSocket behind.
+func TestNothingOfAWebSocketStays(t *testing.T) {
+	relay := startWebRelay(t, nil, key.NewPrivate(), "derp", func(_ *websocket.Conn, s *side) {
+		if s.greetAndLogin() {
+			s.drain()
+		}
+	})
+	cfg := relay.config("http://relay.example.com")
+	cfg.WebSocket = WebSocketAlways
+	ended := func() weak.Pointer[websocket.Conn] {
+		c, _, err := Login(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return weak.Make(c.ws)
+	}()
+	for tries := 0; ended.Value() != nil; tries++ {
+		if tries == 1000 {
+			t.Fatal("the WebSocket is still reachable")
+		}
+		runtime.GC()
+		time.Sleep(time.Millisecond)
 	}
 }

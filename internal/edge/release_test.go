@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
 	"runtime"
@@ -131,5 +132,48 @@ func TestWitnessSeesWhatIsHeld(t *testing.T) {
 	response := must(http.ReadResponse(bufio.NewReader(c), nil))(t)
 	if response.StatusCode != 200 {
 		t.Errorf("status %d", response.StatusCode)
+	}
+}
+
+// seenListener counts the connections it accepts that are still reachable.
+type seenListener struct {
+	net.Listener
+	reachable atomic.Int64
+}
+
+func (l *seenListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	seen := &struct{ net.Conn }{c}
+	l.reachable.Add(1)
+	runtime.AddCleanup(seen, func(struct{}) { l.reachable.Add(-1) }, struct{}{})
+	return seen, nil
+}
+
+// A WebSocket leaves nothing behind, however it ends.
+func TestNothingOfAWebSocketStays(t *testing.T) {
+	write := func(ws *websocket.Conn, kind websocket.MessageType, p string) {
+		must(0, ws.Write(t.Context(), kind, []byte(p)))(t)
+	}
+	for name, end := range map[string]func(*websocket.Conn){
+		"closed":       func(ws *websocket.Conn) { ws.Close(websocket.StatusNormalClosure, "") },
+		"gone":         func(ws *websocket.Conn) { ws.CloseNow() },
+		"too slow":     func(ws *websocket.Conn) { write(ws, websocket.MessageBinary, "\x02") },
+		"no DERP":      func(ws *websocket.Conn) { write(ws, websocket.MessageBinary, "hello") },
+		"text message": func(ws *websocket.Conn) { write(ws, websocket.MessageText, "hello") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &seenListener{Listener: must(net.Listen("tcp", "127.0.0.1:0"))(t)}
+			s := start(t, Config{Listener: l, TLS: selfTLS(t), PendingTimeout: time.Second})
+			ws, _, err := dialWebSocket(t, s, "derp")
+			if err != nil {
+				t.Fatal(err)
+			}
+			end(ws)
+			eventually(t, "the conn gone", func() bool { return s.Snapshot().Serving == 0 && s.Snapshot().Pending == 0 })
+			eventually(t, "the conn collected", func() bool { runtime.GC(); return l.reachable.Load() == 0 })
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -37,6 +38,7 @@ func (s *Server) upgradeWebSocket(w http.ResponseWriter, r *http.Request) {
 		}
 		return // otherwise Accept has answered
 	}
+	reach.Unfinalized(ws)
 	if ws.Subprotocol() != subprotocol {
 		s.count.refused.Add(1)
 		ws.Close(websocket.StatusPolicyViolation, `the subprotocol must be "derp"`) // waits for the peer's answer

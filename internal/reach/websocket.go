@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 
 	"github.com/coder/websocket"
 )
@@ -35,9 +36,15 @@ func (t *Target) DialWebSocket(ctx context.Context, conn net.Conn) (io.ReadWrite
 		ws.CloseNow()
 		return nil, nil, fmt.Errorf("%w: the WebSocket is not for %q", ErrProtocol, webSocketProtocol)
 	}
+	Unfinalized(ws)
 	ws.SetReadLimit(-1) // frames have their own limits
 	return &messages{ws: ws}, ws, nil
 }
+
+// Unfinalized lets a WebSocket be collected that ends with its transport, without a
+// close of its own: the library sets a finalizer on what refers to itself, so that
+// it would stay for ever.
+func Unfinalized(ws *websocket.Conn) { runtime.SetFinalizer(ws, nil) }
 
 // webSocketError leaves out what the library says of its steps.
 func webSocketError(answer *http.Response, err error) error {
