@@ -115,7 +115,7 @@ func cutScheme(text string) (rest string, plain bool, err error) {
 		plain = true
 	case "https":
 	default:
-		return "", false, fmt.Errorf("scheme %q: remove %s:// for a sibling with TLS, or write http:// for one without", name, name)
+		return "", false, fmt.Errorf("scheme %q: remove it for a sibling with TLS, or write http:// for one without", name)
 	}
 	if strings.Contains(rest, "/") {
 		return "", false, errors.New("a URL cannot have a path: write what stands before it, or host:port/dialhost without a scheme")
