@@ -9,6 +9,7 @@ import (
 	"io"
 	"os/exec"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -41,18 +42,27 @@ func BenchmarkRelayTLS(b *testing.B) {
 
 func allocationsPerPacket(tb testing.TB, window time.Duration) (float64, uint64) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
 	r := runTestRelay(tb, quiet(tb), nil)
-	load := exec.CommandContext(ctx, "detour", "bench", "--insecure", "--rate", "200M", "--burst", "8",
-		"--duration", (window + 2*time.Second).String(), r.url)
+	return allocationsUnderLoad(tb, window, func() uint64 { return r.Counters().Sent.Other.Packets }, r.url)
+}
+
+// allocationsUnderLoad puts a load on relays of this process for as long as it takes,
+// and returns how much was allocated for each of the packets that were counted.
+func allocationsUnderLoad(tb testing.TB, window time.Duration, packets func() uint64, urls ...string) (perPacket float64, counted uint64) {
+	tb.Helper()
+	const limit = 2 * time.Minute
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	load := exec.CommandContext(ctx, "detour", slices.Concat([]string{"bench", "--insecure", "--rate", "200M", "--burst", "8",
+		"--duration", limit.String()}, urls)...)
 	load.Stdout, load.Stderr = io.Discard, io.Discard
+	defer func() {
+		cancel()
+		load.Wait()
+	}()
 	if err := load.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	defer load.Wait()
-
-	for r.Counters().Sent.Other.Packets < 20_000 { // logins, pools and stacks are behind us
+	for packets() < 20_000 { // logins, pools and stacks are behind us
 		select {
 		case <-ctx.Done():
 			tb.Fatal("the load did not come up")
@@ -60,10 +70,10 @@ func allocationsPerPacket(tb testing.TB, window time.Duration) (float64, uint64)
 		}
 	}
 	var before, after runtime.MemStats
-	sent := r.Counters().Sent.Other.Packets
+	counted = packets()
 	runtime.ReadMemStats(&before)
 	time.Sleep(window)
 	runtime.ReadMemStats(&after)
-	sent = r.Counters().Sent.Other.Packets - sent
-	return float64(after.Mallocs-before.Mallocs) / float64(max(1, sent)), sent
+	counted = packets() - counted
+	return float64(after.Mallocs-before.Mallocs) / float64(max(1, counted)), counted
 }

@@ -5,10 +5,6 @@
 package main
 
 import (
-	"context"
-	"io"
-	"os/exec"
-	"runtime"
 	"testing"
 	"time"
 )
@@ -37,30 +33,6 @@ func BenchmarkMeshTLS(b *testing.B) {
 
 func allocationsPerForward(tb testing.TB, window time.Duration) (float64, uint64) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
 	near, far := runSiblings(tb)
-
-	load := exec.CommandContext(ctx, "detour", "bench", "--insecure", "--rate", "200M", "--burst", "8",
-		"--duration", (window + 2*time.Second).String(), near.url, far.url)
-	load.Stdout, load.Stderr = io.Discard, io.Discard
-	if err := load.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	defer load.Wait()
-
-	for far.Counters().ForwardedIn < 20_000 { // logins, pools and stacks are behind us
-		select {
-		case <-ctx.Done():
-			tb.Fatal("the load did not come up")
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	var before, after runtime.MemStats
-	forwarded := far.Counters().ForwardedIn
-	runtime.ReadMemStats(&before)
-	time.Sleep(window)
-	runtime.ReadMemStats(&after)
-	forwarded = far.Counters().ForwardedIn - forwarded
-	return float64(after.Mallocs-before.Mallocs) / float64(max(1, forwarded)), forwarded
+	return allocationsUnderLoad(tb, window, func() uint64 { return far.Counters().ForwardedIn }, near.url, far.url)
 }
