@@ -76,8 +76,9 @@
 // # Limits and cost
 //
 // Packets have at most derp.MaxPacket bytes. A silence of 120 s ends a connection
-// (relays send KeepAlive every minute), as does a frame of more than 1 MiB. Of all
-// three, one goroutine at a time may call Recv, any number everything else.
+// (relays send KeepAlive once a minute at least), as does a frame of more than
+// 1 MiB. Of all three, one goroutine at a time may call Recv, any number everything
+// else.
 //
 // Sending and receiving allocate nothing in the steady state, except for texts in
 // messages. Under TLS, crypto/tls allocates 24 bytes whenever it wants more input;

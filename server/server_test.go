@@ -89,7 +89,7 @@ func TestPageProgram(t *testing.T) {
 	if block == nil {
 		t.Fatal("docs/embed.md has no program")
 	}
-	if n := strings.Count(string(block[1]), "\n"); n > 36 {
+	if n := strings.Count(string(block[1]), "\n"); n > 30 {
 		t.Errorf("the program has %d lines", n)
 	}
 	program := strings.NewReplacer("127.0.0.1:8443", "127.0.0.1:0", "127.0.0.1:3478", "127.0.0.1:0").Replace(string(block[1]))
