@@ -110,7 +110,8 @@ func TestHostWithHostileMap(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		atHome(t, n, 901)
-		if dials := w.dials.Load(); dials > 5000 {
+		if dials := w.dials.Load(); dials > 200 { // about 35: nobody sends, so nobody tries again
+
 			t.Errorf("%d connections tried in an hour", dials)
 		}
 		n.Close()
