@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -278,6 +279,21 @@ func TestFallbackStories(t *testing.T) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// A proxy that says nothing is told as the proxy, also when the time is over.
+func TestSilentProxyIsNamed(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := pipeRelay(t, func(s *side) { s.drain() })
+			cfg.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(scheme + "://u:secret@proxy.example:3128") }
+			_, err := Dial(t.Context(), cfg)
+			failed, isProxy := errors.AsType[*ProxyError](err)
+			if !isProxy || failed.Proxy != "proxy.example:3128" || !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%v, want the proxy named", err)
+			}
 		})
 	}
 }

@@ -118,6 +118,9 @@ func TestProxy(t *testing.T) {
 	want(t, checks, "packet", OK, "there and back", "")
 	wantNoOther(t, checks, "proxy")
 	want(t, by(refusing), "tls", Fail, "the proxy answers with HTTP status 407", "see HTTPS_PROXY")
+	cfg := Config{}
+	cfg.Dial.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("socks5://127.0.0.1:1080") }
+	want(t, checkedNode(t, cfg, mapNode("900a", port, cert)), "tls", Fail, "^proxy socks5://127.0.0.1:1080: only http and https", "see HTTPS_PROXY")
 }
 
 func TestSTUNIsSilent(t *testing.T) {

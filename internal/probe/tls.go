@@ -22,6 +22,9 @@ import (
 // checkTLS has the client verify the relay, and looks at the handshake itself.
 func (n *node) checkTLS(ctx context.Context) Check {
 	dialled, verdict := n.dialOnce(ctx)
+	if !dialled && n.explain(verdict).Cause == explain.Proxy {
+		return fail("%s", n.trim(verdict)).do("%s", n.explain(verdict).Remedy)
+	}
 	if !dialled && verdict != nil {
 		return fail("%s", strings.TrimPrefix(verdict.Error(), "connect to relay: ")).do("%s", n.configRemedy())
 	}
@@ -48,7 +51,8 @@ func (n *node) checkTLS(ctx context.Context) Check {
 // about trust, or about something that later checks are for; if nothing was
 // dialled, about what the client was told.
 func (n *node) dialOnce(ctx context.Context) (dialled bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, n.run.cfg.Timeout/2) // a silent relay must leave time for the look
+	half := n.run.cfg.Timeout / 2 // a silent relay must leave time for the look
+	ctx, cancel := context.WithTimeoutCause(ctx, half, slowError(half))
 	defer cancel()
 	cfg := n.dial
 	cfg.Key = key.NewPrivate()
@@ -181,7 +185,7 @@ func (n *node) certNameField() string {
 func (n *node) trim(err error) string {
 	text := err.Error()
 	text = strings.TrimPrefix(text, "connect to relay "+n.url.Redacted()+": ")
-	return strings.TrimPrefix(text, "TLS: ")
+	return strings.TrimPrefix(strings.TrimPrefix(text, "connect to relay: "), "TLS: ")
 }
 
 // cause is the innermost error.

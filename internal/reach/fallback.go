@@ -1,6 +1,7 @@
 package reach
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,6 +131,9 @@ func (f *Fallback[T]) lost() bool {
 
 // story returns what is to be said of both attempts.
 func (f *Fallback[T]) story(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !isClosed(f.steps.asked) {
+		return f.hungBefore(err)
+	}
 	ended := isClosed(f.ended)
 	switch {
 	case ctx.Err() != nil && isClosed(f.steps.asked) && !isClosed(f.steps.greeted) && !(ended && f.lost()):
@@ -140,6 +144,22 @@ func (f *Fallback[T]) story(ctx context.Context, err error) error {
 		return context.Cause(ctx) // also if the upgrade succeeded in the same moment
 	}
 	return err
+}
+
+// graceOfEnd is how long an attempt whose time is over may take to say where it hung.
+const graceOfEnd = 100 * time.Millisecond
+
+// hungBefore returns what took so long that there was no time left to ask: it may be
+// the proxy.
+func (f *Fallback[T]) hungBefore(err error) error {
+	grace := time.NewTimer(graceOfEnd)
+	defer grace.Stop()
+	select {
+	case <-f.ended:
+		return cmp.Or(f.err, err)
+	case <-grace.C: // a dialler that does not care for its context
+		return err
+	}
 }
 
 // missing says what an attempt waited for that took too long.
