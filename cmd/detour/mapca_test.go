@@ -69,8 +69,8 @@ func TestAuthorityWithoutEffectIsRefused(t *testing.T) {
 
 // What is refused is not repeated with its password.
 func TestRefusedURLsKeepTheirPassword(t *testing.T) {
-	for _, url := range []string{"http://u:hunter%zz2@h/x", "ftp://u:hunter2@h/x", "http://u:hunter2@127.0.0.1:1/x.json"} {
-		for _, line := range [][]string{{"map", "lint", url}, {"map", "lint", "--json", url}, {"map", "serve", url}, {"netcheck", url}, {"check", "--map", url}, {"check", url}, {"ping", url}} {
+	for _, url := range []string{"http://u:hunter%zz2@h/x", "ftp://u:hunter2@h/x", "http://u:hunter2@:99999/", "http://u:hunter2@127.0.0.1:1/x.json"} {
+		for _, line := range [][]string{{"map", "lint", url}, {"map", "lint", "--json", url}, {"map", "serve", url}, {"netcheck", url}, {"check", "--map", url}, {"check", url}, {"ping", url}, {"bench", url}} {
 			status, stdout, stderr := runLine(line...)
 			if status == 0 || strings.Contains(stdout+stderr, "hunter") {
 				t.Errorf("%q: %d, %s%s", line, status, stdout, stderr)

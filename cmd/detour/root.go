@@ -12,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/derper"
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // run executes one command line and returns the exit status.
@@ -30,7 +31,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 	if err := derper.CheckDashes(root, args); err != nil {
 		cmd, _, _ := root.Find(args)
-		printError(stderr, cmd, err)
+		printError(stderr, cmd, args, err)
 		return cli.ExitStatus(err)
 	}
 	cmd, err := root.ExecuteContextC(ctx)
@@ -38,7 +39,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = cli.Refused(err) // by cobra, before any command ran
 	}
 	if err != nil && err.Error() != "" {
-		printError(stderr, cmd, err)
+		printError(stderr, cmd, args, err)
 	}
 	return cli.ExitStatus(err)
 }
@@ -93,10 +94,10 @@ func markStart(cmd *cobra.Command, started *bool) {
 
 // printError prints one line: which command, what is wrong, and for a wrong
 // command line where to read on. Multi-line texts of libraries are folded.
-func printError(w io.Writer, cmd *cobra.Command, err error) {
-	text := strings.Join(strings.Fields(err.Error()), " ")
+func printError(w io.Writer, cmd *cobra.Command, args []string, err error) {
+	line := text.RedactArguments(strings.Join(strings.Fields(err.Error()), " "), args)
 	if cli.ExitStatus(err) == cli.ExitUsage {
-		text += fmt.Sprintf(" (see %q)", cmd.CommandPath()+" --help")
+		line += fmt.Sprintf(" (see %q)", cmd.CommandPath()+" --help")
 	}
-	fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), text)
+	fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), line)
 }

@@ -35,8 +35,8 @@ const (
 	Invalid    Kind = "invalid"
 )
 
-// Error says why a text names no host. Host is what was probably meant; it may be
-// empty.
+// Error says why a text names no host. Name is that text, without a password. Host is
+// what was probably meant; it may be empty.
 type Error struct {
 	Name         string
 	Kind         Kind
@@ -53,7 +53,7 @@ const maxText = 1000
 // without a dot at its end, or an IP address. Its error is an [*Error].
 func Parse(s string) (string, error) {
 	if e := written(s); e != nil {
-		e.Name = s
+		e.Name = text.RedactURL(s) // people paste URLs
 		return "", e
 	}
 	if addr, err := netip.ParseAddr(s); err == nil {
@@ -61,11 +61,11 @@ func Parse(s string) (string, error) {
 	}
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	if e := decorated(s); e != nil {
-		e.Name = s
+		e.Name = text.RedactURL(s) // people paste URLs
 		return "", e
 	}
 	if e := dns(name); e != nil {
-		e.Name = s
+		e.Name = text.RedactURL(s) // people paste URLs
 		return "", e
 	}
 	return name, nil

@@ -34,3 +34,25 @@ var password = regexp.MustCompile(`(://[^"/:@]*):[^"]*@`)
 
 // RedactURLs hides the passwords in the URLs of a longer text.
 func RedactURLs(s string) string { return password.ReplaceAllString(s, "$1:***@") }
+
+// RedactArguments hides in a message the passwords that command-line arguments have:
+// whoever refuses one may repeat it whole, or the part of it that is wrong.
+func RedactArguments(message string, args []string) string {
+	for _, arg := range args {
+		for part := range strings.SplitSeq(arg, ",") {
+			if p := passwordOf(part); p != "" {
+				message = strings.ReplaceAll(message, p+"@", "***@")
+			}
+		}
+	}
+	return message
+}
+
+// passwordOf returns what stands between user and host of what may be a URL.
+func passwordOf(s string) string {
+	if _, rest, ok := strings.Cut(s, "://"); ok {
+		s = rest
+	}
+	_, p, _ := strings.Cut(s[:max(0, strings.LastIndexByte(s, '@'))], ":")
+	return p
+}

@@ -40,3 +40,18 @@ func TestRedactURLHidesPasswords(t *testing.T) {
 		}
 	}
 }
+
+func TestRedactArgumentsHidesWhateverPartIsRepeated(t *testing.T) {
+	args := []string{"--listen=u:hunter2@x", "--home", "http://v:hunter%zz2@h/x", "http://a:hunterA@b,http://c:hunterC@d", "file@host", "a:b", "@", ""}
+	for in, want := range map[string]string{
+		`"u:hunter2@x": no such port`:                `"u:***@x": no such port`,
+		`port "hunter2@x": want a number`:            `port "***@x": want a number`,
+		`--home "http://v:hunter%zz2@h/x": want`:     `--home "http://v:***@h/x": want`,
+		`entry 2, http://c:hunterC@d and a:hunterA@`: `entry 2, http://c:***@d and a:***@`,
+		`file@host, a:b, @`:                          `file@host, a:b, @`,
+	} {
+		if got := RedactArguments(in, args); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
