@@ -158,6 +158,8 @@ var wordsOfJSON = map[string]string{
 
 var word = regexp.MustCompile(`^[\pL_$][\pL\pN_$.-]*`)
 
+var digits = regexp.MustCompile(`^\d+`)
+
 // mistakeJSON knows by the character at which the parser stopped what people write
 // who have another language in mind.
 func mistakeJSON(source []byte, offset int, message string) (what, remedy string) {
@@ -176,6 +178,8 @@ func mistakeJSON(source []byte, offset int, message string) (what, remedy string
 		return "a ; stands here", "write , between two members"
 	case strings.Contains(message, "expecting") && (c == '"' || c == '{' || c == '['):
 		return "a comma is missing before this", "put one behind the value before"
+	case strings.Contains(message, "object name") && '0' <= c && c <= '9':
+		return "the name of a member has no quotes around it", fmt.Sprintf("write %q", digits.Find(source[offset:]))
 	case c == ',':
 		return "a comma stands here without a value before it", "take it out"
 	case found != "" && wordsOfJSON[strings.ToLower(found)] != "" && !strings.Contains(message, "object name"):

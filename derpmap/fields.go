@@ -66,6 +66,9 @@ func (d *decoder) unknown(path, below string, m member, fields []string) {
 		d.bad[join(path, field)] = true // what follows from its absence needs no word
 		return
 	}
+	if m.anchored {
+		return // it stands there for what takes it over with * or <<
+	}
 	d.found(Warning, "unknown-field", below, m.at, fmt.Sprintf("there is no field %q", m.name), d.remedyUnknown(m, fields))
 }
 

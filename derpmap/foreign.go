@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -66,7 +67,7 @@ var foreignObjects = []struct {
 	{"PrivateKey privateKey", "this is the key of a relay", "name the map, and keep the key secret"},
 	{"RegionLatency PreferredDERP", "this is a report of netcheck", "name the map"},
 	{"BackendState Self+Peer", "this is the status of a peer", "name the map (tailscale debug derp-map prints it)"},
-	{"error message+code", "this is an error of a server", "look at its URL: what answers there has no map"},
+	{"error message+code message+status message+statusCode message+documentation_url error_description", "this is an error of a server", "look at its URL: what answers there has no map"},
 }
 
 // foreignObject names what an object is that has no Regions.
@@ -80,6 +81,9 @@ func foreignObject(root *tree, form Form) (what, remedy string) {
 				return f.what + ", not a map", f.remedy
 			}
 		}
+	}
+	if i := root.find("derp"); i >= 0 && slices.ContainsFunc([]string{"server", "urls", "paths"}, func(name string) bool { return root.members[i].value.find(name) >= 0 }) {
+		return "this is a part of Headscale's configuration, not a map", "the map is the file that derp.paths lists"
 	}
 	for _, m := range root.members {
 		if m.value.kind == object && m.value.find("Regions") >= 0 {

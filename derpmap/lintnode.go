@@ -93,7 +93,7 @@ func (l *linter) address(path, s, family string, fits func(netip.Addr) bool) {
 	case err != nil && strings.EqualFold(strings.TrimSpace(s), none):
 		l.error(path, "address-invalid", "write none", "%q is not how a map says that there is no %s", s, family)
 	case err != nil:
-		l.error(path, "address-invalid", "write an address, or none if the node has no "+family,
+		l.error(path, "address-invalid", l.addressRemedy(s, family),
 			"%q is no address, so clients do not try %s at all", s, family)
 	case addr.Is4In6():
 		l.error(path, "address-family", "write "+addr.Unmap().String()+" in the field IPv4", "%s is an IPv4 address in disguise", s)
@@ -107,6 +107,21 @@ func (l *linter) address(path, s, family string, fits func(netip.Addr) bool) {
 	case addr.IsLoopback() || addr.IsLinkLocalUnicast():
 		l.warn(path, "address-special", "write an address that peers reach", "%s reaches the relay only from nearby", s)
 	}
+}
+
+// addressRemedy finds the address in what people write around it.
+func (l *linter) addressRemedy(s, family string) string {
+	bare, port := strings.Trim(strings.TrimSpace(s), "[]"), ""
+	if prefix, err := netip.ParsePrefix(bare); err == nil {
+		bare = prefix.Addr().String()
+	}
+	if both, err := netip.ParseAddrPort(strings.TrimSpace(s)); err == nil {
+		bare, port = both.Addr().String(), ", and the port in "+l.spelled("DERPPort")+" or "+l.spelled("STUNPort")
+	}
+	if _, err := netip.ParseAddr(bare); err == nil {
+		return "write " + bare + port
+	}
+	return "write an address, or none if the node has no " + family
 }
 
 func (l *linter) ports(path string, n *Node) {

@@ -114,14 +114,15 @@ func (r *yamlReader) object(n *yaml.Node, depth int) (*tree, error) {
 		r.bytes -= len(name.Value)
 		switch {
 		case name.Kind != yaml.ScalarNode:
-			return nil, syntaxAt(placeOfYAML(name), "a key is not a simple word")
+			return nil, finding("syntax", placeOfYAML(name), "a key is not a simple word",
+				"put quotes around a value that begins with {, and fill in what stands for another: {{ }} is a template")
 		case name.ShortTag() == "!!merge" && value.kind == list:
 			merged = append(merged, value.items...)
 		case name.ShortTag() == "!!merge":
 			merged = append(merged, value)
 		default:
 			t.members = append(t.members, member{
-				name: name.Value, at: placeOfYAML(n.Content[i]), value: value, quoted: name.ShortTag() == "!!str",
+				name: name.Value, at: placeOfYAML(n.Content[i]), value: value, quoted: name.ShortTag() == "!!str", anchored: n.Content[i+1].Anchor != "",
 			})
 		}
 	}

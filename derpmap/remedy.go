@@ -20,6 +20,10 @@ func (d *decoder) typeRemedy(path string, t *tree, want kind) string {
 		return listRemedy(d.form)
 	case want == object:
 		return "write the fields of " + what(path) + " here"
+	case want == str && t.kind == list && len(t.items) == 1 && t.items[0].kind == str:
+		return "take the list away: write " + t.items[0].text
+	case want == str && (t.kind == list || t.kind == object):
+		return "write one value here"
 	case want == str:
 		return "write it in quotes: " + strconv.Quote(t.text)
 	case want == boolean && t.kind != object && t.kind != list:

@@ -47,7 +47,8 @@ type member struct {
 	value *tree
 	known bool // writing only: a field of ours, which YAML has in lower case
 
-	quoted bool // YAML only: the name is a string by its quotes or its tag
+	quoted   bool // YAML only: the name is a string by its quotes or its tag
+	anchored bool // YAML only: the value has a name, by which it can be used elsewhere
 }
 
 func textTree(s string) *tree   { return &tree{kind: str, text: s} }
