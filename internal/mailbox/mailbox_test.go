@@ -140,6 +140,7 @@ func TestNewerValueReplacesARefusedOne(t *testing.T) {
 		stop := deliver(m, r)
 		m.Put(1)
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		old := len(r.got)
 		m.Put(2)
 		put := time.Since(r.began)
