@@ -4,7 +4,9 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,4 +205,66 @@ func TestHostCloseAtEveryMoment(t *testing.T) {
 		time.Sleep(time.Duration(i) * 300 * time.Microsecond)
 		within(t, "Close", func() { n.Close(); all.Wait() })
 	}
+}
+
+// A map of 1 MB has thousands of regions; a Host measures them within bounds, and
+// connects to one.
+func TestHostWithALargeMap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &derpmap.Map{Regions: make(map[int]*derpmap.Region)}
+		for id := 1; id <= 6505; id++ {
+			m.Regions[id] = &derpmap.Region{RegionID: id, Nodes: []*derpmap.Node{{HostName: "r.example", IPv4: "198.51.100.1", IPv6: "2001:db8::1"}}}
+		}
+		before := runtime.NumGoroutine()
+		var most, dials atomic.Int64
+		look := func() {
+			for n := int64(runtime.NumGoroutine() - before); n > most.Load(); {
+				most.Store(n)
+			}
+		}
+		n, err := NewHost(HostConfig{
+			Key: key.NewPrivate(), Map: m,
+			Base: Config{Proxy: noProxy, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				dials.Add(1)
+				look()
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}},
+			ListenPacket: func(context.Context, string, string) (net.PacketConn, error) {
+				return &deafSocket{look: look, closed: make(chan struct{})}, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		n.Close()
+		const goroutines, connections = 2000, 1500 // about twice what it takes
+		if most.Load() > goroutines || dials.Load() > connections || most.Load() == 0 {
+			t.Errorf("%d goroutines, %d connections tried", most.Load(), dials.Load())
+		}
+	})
+}
+
+// deafSocket is one on which no answer arrives.
+type deafSocket struct {
+	net.PacketConn
+	look   func()
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (d *deafSocket) WriteTo(b []byte, _ net.Addr) (int, error) { d.look(); return len(b), nil }
+func (d *deafSocket) ReadFrom([]byte) (int, net.Addr, error) {
+	<-d.closed
+	return 0, nil, net.ErrClosed
+}
+func (d *deafSocket) SetReadDeadline(time.Time) error  { return nil }
+func (d *deafSocket) SetWriteDeadline(time.Time) error { return nil }
+func (d *deafSocket) SetDeadline(time.Time) error      { return nil }
+func (d *deafSocket) LocalAddr() net.Addr              { return &net.UDPAddr{} }
+
+func (d *deafSocket) Close() error {
+	d.once.Do(func() { close(d.closed) })
+	return nil
 }
