@@ -147,7 +147,7 @@ func parseHostPort(text string, plain bool) (host string, port uint16, err error
 		port = portPlain
 	}
 	if bare, err := netip.ParseAddr(text); err == nil && bare.Is6() {
-		return "", 0, fmt.Errorf("IPv6 address %q: put it in brackets, [%s]", text, text)
+		return "", 0, fmt.Errorf("IPv6 address %q: put it in brackets, [%v]", text, bare.WithZone(""))
 	}
 	host = text
 	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {

@@ -77,6 +77,7 @@ func TestParseEntriesRefuses(t *testing.T) {
 		"ä":                 `host "ä": want`,
 		"a:1:2":             `host "a:1": want`,
 		"2001:db8::1":       `IPv6 address "2001:db8::1": put it in brackets, [2001:db8::1]`,
+		"fe80::1%\n0":       `IPv6 address "fe80::1%\n0": put it in brackets, [fe80::1]`,
 		"[2001:db8::1":      `want`,
 		"[192.0.2.1]":       `want an IPv6 address without zone in the brackets`,
 		"[fe80::1%eth0]":    `want an IPv6 address without zone in the brackets`,
