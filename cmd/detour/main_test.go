@@ -48,8 +48,8 @@ func (c leakCheck) Run() int {
 	return status
 }
 
-// patience bounds every wait of a script for something that must happen.
-const patience = 20 * time.Second
+// timeout bounds every wait of a script for something that must happen.
+const timeout = 20 * time.Second
 
 // Besides the usual commands, scripts have those below. A script with several
 // relays puts @NAME first: its files are NAME.out and NAME.err, its variables
@@ -168,7 +168,7 @@ func launch(ts *testscript.TestScript, r *runningRelay, name string, args []stri
 	stdout, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
-	stuck := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	stuck := time.AfterFunc(timeout, func() { cmd.Process.Kill() })
 	text, url = read(bufio.NewScanner(stdout))
 	stuck.Stop()
 
@@ -205,7 +205,7 @@ func logged(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: logged REGEXP")
 	}
 	want := regexp.MustCompile(args[0])
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
 		text, err := os.ReadFile(filepath.Clean(ts.MkAbs(name + ".err")))
 		ts.Check(err)
 		for line := range bytes.Lines(text) {
@@ -241,7 +241,7 @@ func ask(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: ask STATUS REGEXP URL")
 	}
 	want := regexp.MustCompile(args[1])
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
 		answer, err := http.Get(args[2])
 		ts.Check(err)
 		body, err := io.ReadAll(answer.Body)
@@ -274,7 +274,7 @@ func askSTUN(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return
 	}
-	result, err := prober.Probe(context.Background(), addr, patience)
+	result, err := prober.Probe(context.Background(), addr, timeout)
 	ts.Check(err)
 	if !result.Public.Addr().IsLoopback() {
 		ts.Fatalf("it sees us as %v", result.Public)
@@ -296,7 +296,7 @@ func down(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: down, after up")
 	}
 	cmd := r.cmd
-	stuck := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	stuck := time.AfterFunc(timeout, func() { cmd.Process.Kill() })
 	defer stuck.Stop()
 	err := <-r.done
 	r.cmd = nil

@@ -65,7 +65,7 @@ func (m *meshed) join(t *testing.T, ideal string) key.Public {
 // are done, which the relay sees a little later.
 func (m *meshed) alone(t *testing.T, n int64) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); m.Counters().Conns != n; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); m.Counters().Conns != n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d conns, want %d", m.Counters().Conns, n)
 		}
@@ -216,7 +216,7 @@ func interruptWhen(t *testing.T, cmd *exec.Cmd, enough func(out, talk string) bo
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); !enough(out.text(), talk.text()); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); !enough(out.text(), talk.text()); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			cmd.Process.Kill()
 			cmd.Wait()

@@ -65,13 +65,13 @@ func (s *service) askAllTheTime(t *testing.T, addr netip.AddrPort) *askers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := &http.Client{Timeout: patience, Transport: &http.Transport{
+	web := &http.Client{Timeout: timeout, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
 	}}
 	a := new(askers)
 	for range 4 {
 		a.goOn(&a.stun, func() error {
-			_, err := prober.Probe(context.Background(), addr, patience) // once: what is swallowed shows
+			_, err := prober.Probe(context.Background(), addr, timeout) // once: what is swallowed shows
 			return err
 		})
 	}
@@ -113,7 +113,7 @@ func (a *askers) goOn(answered *atomic.Int64, ask func() error) {
 func (a *askers) wantMore(t *testing.T) {
 	t.Helper()
 	requests, probes := a.stun.Load()+500, a.probes.Load()+20
-	for deadline := time.Now().Add(patience); a.failed.Load() == nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); a.failed.Load() == nil; time.Sleep(time.Millisecond) {
 		if a.stun.Load() >= requests && a.probes.Load() >= probes {
 			return
 		}

@@ -117,7 +117,7 @@ func TestTakeoverLosesNothing(t *testing.T) {
 		close(oldGone)
 	}()
 	all, have := -1, 0
-	for deadline := time.After(patience); have != all; {
+	for deadline := time.After(timeout); have != all; {
 		select {
 		case have = <-received:
 		case all = <-sent:
@@ -151,7 +151,7 @@ func (s *service) roam(t *testing.T) (*client.Region, key.Public) {
 	t.Cleanup(func() { r.Close() })
 	select {
 	case <-connected:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatalf("no connection\n%s", s.log.text())
 	}
 	return r, secret.Public()
@@ -245,7 +245,7 @@ func startService(t testing.TB, args ...string) *service {
 // wantNotice reads what the service manager is told next.
 func (s *service) wantNotice(t *testing.T, want string) []string {
 	t.Helper()
-	s.notices.SetReadDeadline(time.Now().Add(patience))
+	s.notices.SetReadDeadline(time.Now().Add(timeout))
 	buf := make([]byte, 4096)
 	n, err := s.notices.Read(buf)
 	if err != nil {
@@ -260,7 +260,7 @@ func (s *service) wantNotice(t *testing.T, want string) []string {
 
 func (s *service) wantLog(t testing.TB, want string) []string {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
 		if found := regexp.MustCompile(want).FindStringSubmatch(s.log.text()); found != nil {
 			return found
 		}
@@ -275,7 +275,7 @@ func (s *service) wantLogEnd(t *testing.T, want string, times int) {
 	t.Helper()
 	select {
 	case <-s.log.ended:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatalf("a process is left\n%s", s.log.text())
 	}
 	if n := strings.Count(s.log.text(), want); n != times {
@@ -328,7 +328,7 @@ func (s *service) dial(t *testing.T) *guest {
 
 // tryDial logs a peer in, and returns when the relay has admitted it.
 func (s *service) tryDial() (*guest, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	conn, err := client.Dial(ctx, client.Config{
 		URL: s.url, Key: key.NewPrivate(), InsecureSkipVerify: true, WebSocket: client.WebSocketNever,
@@ -386,7 +386,7 @@ func (s *service) connectAllTheTime(t *testing.T) *comers {
 func (c *comers) wantMore(t *testing.T) {
 	t.Helper()
 	want := c.came.Load() + 20
-	for deadline := time.Now().Add(patience); c.came.Load() < want && c.failed.Load() == nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); c.came.Load() < want && c.failed.Load() == nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody comes any more")
 		}

@@ -81,7 +81,7 @@ func runSiblings(tb testing.TB) (near, far *testRelay) {
 
 func (r *testRelay) awaitLink(tb testing.TB) {
 	tb.Helper()
-	for deadline := time.Now().Add(patience); r.State().Siblings[0].Status != mesh.Linked; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); r.State().Siblings[0].Status != mesh.Linked; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			tb.Fatalf("no link: %+v", r.State().Siblings)
 		}

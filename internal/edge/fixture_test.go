@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait of a test for something that must happen.
-const patience = 20 * time.Second
+// timeout bounds every wait of a test for something that must happen.
+const timeout = 20 * time.Second
 
 // vectors are the parts of the protocol's test vectors that concern this package.
 type vectors struct {
@@ -139,7 +139,7 @@ func run(t *testing.T, s *Server) {
 
 func shutDown(t *testing.T, shutdown func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := shutdown(ctx); err != nil {
 		t.Error(err)
@@ -151,7 +151,7 @@ func dial(t *testing.T, s *Server) net.Conn {
 	t.Helper()
 	c := must(net.Dial("tcp", s.Addr().String()))(t)
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(timeout))
 	return c
 }
 
@@ -244,9 +244,9 @@ func (p peer) wantServed(t *testing.T, c io.ReadWriter) {
 // eventually waits until a condition holds that another goroutine brings about.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", timeout, what)
 		}
 	}
 }

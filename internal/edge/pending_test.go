@@ -110,7 +110,7 @@ func TestUpgradedConnsOutliveTheTimeouts(t *testing.T) {
 }
 
 func TestTimeoutsOfHandshakeAndHead(t *testing.T) {
-	config := Config{HandshakeTimeout: 50 * time.Millisecond, PendingTimeout: time.Hour}
+	config := Config{HandshakeTimeout: time.Second, PendingTimeout: time.Hour} // a whole handshake fits in
 	r := testRelay(t)
 	config.Relay = r
 	plain := start(t, config)
@@ -126,7 +126,7 @@ func TestTimeoutsOfHandshakeAndHead(t *testing.T) {
 		"no end of the head": stall(t, plain, 1, "GET /derp HTTP/1.1\r\nHost: x\r\n")[0],
 	} {
 		if _, err := io.ReadAll(c); isTimeout(err) {
-			t.Errorf("%s: still open after %v", name, patience)
+			t.Errorf("%s: still open after %v", name, timeout)
 		}
 	}
 	eventually(t, "everything forgotten", func() bool {
@@ -147,7 +147,7 @@ func TestPendingTimeoutCutsBusyConnections(t *testing.T) {
 	s := start(t, Config{PendingTimeout: 100 * time.Millisecond, HandshakeTimeout: time.Hour})
 	began := time.Now()
 	c := dial(t, s)
-	for time.Since(began) < patience {
+	for time.Since(began) < timeout {
 		if _, err := c.Write([]byte("GET /derp/probe HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
 			break
 		}
@@ -155,7 +155,7 @@ func TestPendingTimeoutCutsBusyConnections(t *testing.T) {
 			break
 		}
 	}
-	if took := time.Since(began); took < 100*time.Millisecond || took >= patience {
+	if took := time.Since(began); took < 100*time.Millisecond || took >= timeout {
 		t.Errorf("cut after %v, want 100 ms", took)
 	}
 	if n := s.Snapshot().Expired; n != 1 {

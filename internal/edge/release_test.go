@@ -55,7 +55,7 @@ func (w *witness) wantAllFreed(t *testing.T, requests int64) {
 	if n := w.watched.Load(); n != 4*requests {
 		t.Fatalf("%d objects of net/http seen, want 4 for each of %d requests", n, requests)
 	}
-	for deadline := time.Now().Add(patience); w.freed.Load() < w.watched.Load(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); w.freed.Load() < w.watched.Load(); time.Sleep(time.Millisecond) {
 		runtime.GC()
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d objects of net/http are still reachable while the conns are up", w.watched.Load()-w.freed.Load(), w.watched.Load())

@@ -22,7 +22,7 @@ func dialWebSocket(t *testing.T, s *Server, subprotocols ...string) (*websocket.
 	if s.config.TLS != nil {
 		url = strings.Replace(url, "ws:", "wss:", 1)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	ws, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{
 		HTTPClient:      &http.Client{Transport: transport},
@@ -39,7 +39,7 @@ func dialWebSocket(t *testing.T, s *Server, subprotocols ...string) (*websocket.
 // webSocketStream is a byte stream of binary messages.
 func webSocketStream(t *testing.T, ws *websocket.Conn) net.Conn {
 	c := websocket.NetConn(context.Background(), ws, websocket.MessageBinary)
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(timeout))
 	return c
 }
 
@@ -90,7 +90,7 @@ func TestWebSocket(t *testing.T) {
 
 func wantClosed(t *testing.T, ws *websocket.Conn, want websocket.StatusCode) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	for {
 		_, _, err := ws.Read(ctx)
