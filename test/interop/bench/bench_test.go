@@ -177,7 +177,7 @@ func TestTheDocumentKeepsItsText(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, _ := choose(allRows(), "goodput")
-	rep := newReport(options{rounds: 3, seconds: 5}, rows, fixture(), time.Now())
+	rep := newReport(options{rounds: 3, seconds: 5}, machine{}, rows, fixture(), time.Now())
 	for range 2 { // the second time it finds its own table
 		if err := rep.updateDoc(path); err != nil {
 			t.Fatal(err)

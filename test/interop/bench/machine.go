@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"debug/buildinfo"
 	"fmt"
 	"os"
 	"runtime"
@@ -9,18 +11,38 @@ import (
 
 // machine is where the figures come from.
 type machine struct {
-	CPU    string `json:"cpu"`
-	Cores  int    `json:"cores"`
-	Kernel string `json:"kernel"`
-	Go     string `json:"go"`
+	CPU      string `json:"cpu"`
+	Cores    int    `json:"cores"`
+	Kernel   string `json:"kernel"`
+	Go       string `json:"go"` // that Detour was built with
+	Derper   string `json:"derper"`
+	DerperGo string `json:"derper_go"`
 }
 
-func thisMachine() machine {
-	return machine{CPU: cpuModel(), Cores: runtime.NumCPU(), Kernel: kernel(), Go: runtime.Version()}
+// machine describes this one, and the programs under test.
+func (s *stage) machine() (m machine, err error) {
+	ours, err := buildinfo.ReadFile(s.detour)
+	if err != nil {
+		return m, err
+	}
+	theirs, err := buildinfo.ReadFile(s.derper)
+	if err != nil {
+		return m, err
+	}
+	version := theirs.Main.Version
+	for _, d := range theirs.Deps {
+		if d.Path == "tailscale.com" {
+			version = cmp.Or(version, d.Version)
+		}
+	}
+	return machine{
+		CPU: cpuModel(), Cores: runtime.NumCPU(), Kernel: kernel(),
+		Go: ours.GoVersion, Derper: strings.TrimPrefix(version, "v"), DerperGo: theirs.GoVersion,
+	}, nil
 }
 
 func (m machine) String() string {
-	return fmt.Sprintf("%s, %d cores, %s, %s", m.CPU, m.Cores, m.Kernel, m.Go)
+	return fmt.Sprintf("%s, %d cores, %s; Detour with %s, derper %s with %s", m.CPU, m.Cores, m.Kernel, m.Go, m.Derper, m.DerperGo)
 }
 
 // cpuModel reads the processor's name from /proc/cpuinfo.

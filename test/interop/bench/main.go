@@ -90,11 +90,15 @@ func run(ctx context.Context, o options) (reached bool, err error) {
 		return false, err
 	}
 	defer stage.cleanUp()
+	m, err := stage.machine()
+	if err != nil {
+		return false, err
+	}
 	results, err := stage.measureAll(ctx, needs(rows))
 	if err != nil {
 		return false, err
 	}
-	report := newReport(o, rows, results, began)
+	report := newReport(o, m, rows, results, began)
 	if err := report.print(os.Stdout); err != nil {
 		return false, err
 	}

@@ -43,10 +43,10 @@ const (
 	statusNotMeasured status = "not measured"
 )
 
-func newReport(o options, rows []row, r *results, began time.Time) *report {
+func newReport(o options, m machine, rows []row, r *results, began time.Time) *report {
 	rep := &report{
 		Date: began.UTC().Truncate(time.Second), Took: math.Round(time.Since(began).Seconds()),
-		Rounds: o.rounds, Seconds: o.seconds, Machine: thisMachine(), Results: r,
+		Rounds: o.rounds, Seconds: o.seconds, Machine: m, Results: r,
 	}
 	for _, row := range rows {
 		rep.Rows = append(rep.Rows, row.line(r))

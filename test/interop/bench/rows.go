@@ -74,7 +74,7 @@ func (m mark) reached(figure float64) bool {
 func allRows() []row {
 	rows := []row{
 		loadRow("goodput", "goodput, 10 pairs, as fast as it goes", "Mbit/s", mark{limit: 20, atLeast: true, ratio: true}, "max", goodput),
-		loadRow("loss", "missing at 2 Gbit/s offered, 10 pairs", "%", mark{limit: 0.1}, "2g", missing),
+		loadRow("loss", "loss at 2 Gbit/s offered, 10 pairs", "%", mark{limit: 0.1}, "2g", loss),
 		scaleRow(),
 		loadRow("cpu-1g", "CPU per delivered packet, 1 Gbit/s, 16 packets per write", "us", mark{limit: 0.35, ratio: true}, "1g-16", cpu),
 		loadRow("cpu-500m", "CPU per delivered packet, 500 Mbit/s, 1 packet per write", "us", mark{limit: 0.65, ratio: true}, "500m-1", cpu),
@@ -105,7 +105,7 @@ func allRows() []row {
 // The figures of one report; NaN where it has none.
 
 func goodput(r *load.Report) float64 { return r.Packets.GoodputMbitPerS }
-func missing(r *load.Report) float64 { return r.Packets.OfferedLossPercent }
+func loss(r *load.Report) float64 { return r.Packets.OfferedLossPercent }
 
 func cpu(r *load.Report) float64 {
 	if r.Relay == nil {

@@ -181,7 +181,7 @@ func glance(r *load.Report) string {
 	if r.Idle != nil {
 		return fmt.Sprintf("%.0f bytes per idle peer", r.Idle.BytesPerPeer)
 	}
-	text := fmt.Sprintf("%7.1f Mbit/s, %5.1f%% missing", r.Packets.GoodputMbitPerS, r.Packets.OfferedLossPercent)
+	text := fmt.Sprintf("%7.1f Mbit/s, %5.1f%% loss", r.Packets.GoodputMbitPerS, r.Packets.OfferedLossPercent)
 	if r.Relay != nil {
 		text += fmt.Sprintf(", %5.2f us of CPU per packet", r.Relay.CPUPerPacketUS)
 	}
