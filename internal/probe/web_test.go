@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -46,6 +47,9 @@ func TestUpgradeFailsAndWebSocketPasses(t *testing.T) {
 				})
 				inOurWords(t, checks)
 				who := `a proxy before the relay \(server: envoy\) refuses Upgrade: DERP, while WebSocket passes: HTTP status ` + name
+				if strings.HasPrefix(name, "30") {
+					who += `, a redirect to "https://portal\.test/"$`
+				}
 				if answer == nil {
 					who = "a proxy before the relay refuses Upgrade: DERP, while WebSocket passes: the connection was closed"
 				}

@@ -47,7 +47,7 @@ func (n *node) blameProxy() {
 
 // firstClause is what was found, without what was made of it.
 func firstClause(text string) string {
-	what, _, _ := strings.Cut(text, ":")
+	what, _, _ := strings.Cut(text, ": ")
 	return what
 }
 
