@@ -129,7 +129,10 @@ func (f *Fetcher) get(ctx context.Context, before string) (source []byte, etag s
 		request.Header.Set("If-None-Match", before)
 	}
 	response, err := f.cfg.Client.Do(request)
-	if err != nil {
+	switch {
+	case err != nil && response != nil: // then the client has refused to follow one more
+		return nil, "", fmt.Errorf("%s: it redirects again and again: give the URL of the map itself", request.URL.Redacted())
+	case err != nil:
 		return nil, "", err
 	}
 	defer response.Body.Close()
@@ -138,13 +141,33 @@ func (f *Fetcher) get(ctx context.Context, before string) (source []byte, etag s
 	case response.StatusCode == http.StatusNotModified && before != "":
 		return nil, before, nil
 	case response.StatusCode != http.StatusOK:
-		return nil, "", fmt.Errorf("%s: %s: is this the URL of a map?", from, response.Status)
+		return nil, "", fmt.Errorf("%s: %s: %s", from, response.Status, statusRemedy(response.StatusCode))
 	}
 	source, err = io.ReadAll(io.LimitReader(response.Body, MaxSize+1)) // Load refuses what is longer than MaxSize
-	if err != nil {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF): // not wrapped: the URL is right, and the way to it
+		return nil, "", fmt.Errorf("%s: the answer broke off after %d bytes: ask again; if it stays, see the log of its server", from, len(source))
+	case err != nil:
 		return nil, "", fmt.Errorf("%s: %w", from, err)
 	}
 	return source, response.Header.Get("ETag"), nil
+}
+
+// statusRemedy is what to do about an answer that has no map in it.
+func statusRemedy(code int) string {
+	switch {
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return "its server wants to know who asks: have it give the map to everybody, or write https://name:password@ into the URL"
+	case code == http.StatusProxyAuthRequired:
+		return "the proxy wants to know who asks: write http://name:password@ into HTTPS_PROXY"
+	case code == http.StatusTooManyRequests:
+		return "its server is asked too often: wait, or ask it less often"
+	case code == http.StatusNotModified:
+		return "nothing was asked that has this answer: see the cache on the way to the map's server"
+	case code >= 500:
+		return "its server has a fault, or cannot be reached by what stands before it: see their logs"
+	}
+	return "is this the URL of a map?"
 }
 
 // takeLocked takes a text for the last one if it is a good map.

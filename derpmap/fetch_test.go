@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -103,6 +104,44 @@ func TestLastGoodMapStays(t *testing.T) {
 		}
 		if err != nil && !strings.Contains(err.Error(), step.want) {
 			t.Errorf("%s: %v, want %q", step.name, err, step.want)
+		}
+	}
+}
+
+// What is wrong with an answer decides what there is to do about it, not that there
+// was none.
+func TestAnswersWithoutAMapComeWithARemedy(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/status/{code}", func(w http.ResponseWriter, r *http.Request) {
+		code, _ := strconv.Atoi(r.PathValue("code"))
+		w.WriteHeader(code)
+	})
+	mux.Handle("/circle", http.RedirectHandler("/circle", http.StatusFound))
+	mux.HandleFunc("/short", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "900")
+		io.WriteString(w, oneRegion)
+	})
+	web := httptest.NewServer(mux)
+	defer web.Close()
+	for _, test := range []struct{ path, want, not string }{
+		{"/status/404", "404 Not Found: is this the URL of a map?", ""},
+		{"/status/204", "204 No Content: is this the URL of a map?", ""},
+		{"/status/401", "401 Unauthorized: its server wants to know who asks", "URL of a map?"},
+		{"/status/403", "403 Forbidden: its server wants to know who asks", "URL of a map?"},
+		{"/status/429", "429 Too Many Requests: its server is asked too often", "URL of a map?"},
+		{"/status/500", "500 Internal Server Error: its server has a fault", "URL of a map?"},
+		{"/status/503", "503 Service Unavailable: its server has a fault", "URL of a map?"},
+		{"/status/304", "304 Not Modified: nothing was asked that has this answer", "URL of a map?"},
+		{"/circle", web.URL + "/circle: it redirects again and again: give the URL of the map itself", "Get"},
+		{"/short", "/short: the answer broke off after 47 bytes: ask again", "unexpected EOF"},
+	} {
+		f, err := NewFetcher(FetchConfig{URL: web.URL + test.path, Client: web.Client()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = f.Fetch(t.Context())
+		if err == nil || !strings.Contains(err.Error(), test.want) || test.not != "" && strings.Contains(err.Error(), test.not) {
+			t.Errorf("%s: %v; want %q, not %q", test.path, err, test.want, test.not)
 		}
 	}
 }

@@ -86,7 +86,7 @@ func (f *netcheckFlags) load(cmd *cobra.Command, name string) (*derpmap.Map, err
 	case err != nil:
 		return nil, err
 	case len(m.IDs()) == 0:
-		return nil, cli.Unansweredf("%s: the map has no regions", source.Name)
+		return nil, cli.Unansweredf("%s: the map has no regions: add Regions with a region in it", source.Name)
 	}
 	if n := newLintReport(source, derpmap.LintConfig{Public: true}).Errors; n > 0 {
 		f.say(cmd, fmt.Sprintf("%s has %s, so that peers may do something else with it: see \"detour map lint\"",

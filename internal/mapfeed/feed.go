@@ -118,10 +118,10 @@ func (f *Feed) judge(source Text) (*derpmap.Map, error) {
 	errs := derpmap.Errors(findings)
 	m, err := source.Load()
 	switch {
+	case err == nil && len(errs) > 0 && !f.cfg.Force: // which say more than that there are no regions
+		return nil, &Refusal{source.Name, errs, true}
 	case err == nil && len(m.IDs()) == 0 && !f.cfg.Force:
 		return nil, fmt.Errorf("%s: %w", source.Name, derpmap.ErrNoRegions)
-	case err == nil && len(errs) > 0 && !f.cfg.Force:
-		return nil, &Refusal{source.Name, errs, true}
 	case err != nil && len(errs) > 0:
 		return nil, &Refusal{source.Name, errs, false}
 	case err != nil:

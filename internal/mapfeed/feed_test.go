@@ -138,7 +138,7 @@ func TestFeedKeepsTheMapFromWhatIsBroken(t *testing.T) {
 		f.expect(2, 900, `reason="derp.json:1:14: error: a comma stands here`)
 		f.expect(3, 900, "") // it is said once
 		f.put(`{"Regions": {}}`)
-		f.expect(2, 900, "derp.json: the map has no regions")
+		f.expect(2, 900, "derp.json:1:13: error: Regions: the map has no regions; add Regions with a region in it [map-empty]")
 		f.put(strings.Replace(otherRegion, `"RegionID": 901, "RegionCode"`, `"RegionID": 902, "RegionCode"`, 1))
 		f.expect(2, 900, "[region-id-mismatch]")
 		f.put(otherRegion)
