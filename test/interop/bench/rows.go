@@ -105,7 +105,7 @@ func allRows() []row {
 // The figures of one report; NaN where it has none.
 
 func goodput(r *load.Report) float64 { return r.Packets.GoodputMbitPerS }
-func loss(r *load.Report) float64 { return r.Packets.OfferedLossPercent }
+func loss(r *load.Report) float64    { return r.Packets.OfferedLossPercent }
 
 func cpu(r *load.Report) float64 {
 	if r.Relay == nil {
