@@ -19,6 +19,8 @@ func (w *Way) certificate(err error) (Finding, bool) {
 	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
 	_, noRoots := errors.AsType[x509.SystemRootsError](err)
 	switch {
+	case errors.Is(err, pin.ErrNotAlone):
+		return Finding{Certificate, "serve the pinned certificate without intermediates, or take the pin out and let authorities vouch for it"}, true
 	case errors.Is(err, client.ErrPinMismatch), errors.Is(err, pin.ErrMismatch):
 		return Finding{Certificate, fmt.Sprintf("compare %s with the pin that the relay prints at start; "+
 			"if they differ, somebody else answers for it", w.Words.CertName)}, true

@@ -19,8 +19,12 @@ import (
 // Prefix begins the text of a pin; 64 lowercase hex digits follow.
 const Prefix = "sha256-raw:"
 
-// ErrMismatch: what was sent is not the pinned certificate, or not alone.
-var ErrMismatch = errors.New("the certificate is not the pinned one")
+var (
+	// ErrMismatch: what was sent is not the pinned certificate, or not alone.
+	ErrMismatch = errors.New("the certificate is not the pinned one")
+	// ErrNotAlone is the ErrMismatch of a chain, where another pin would not help.
+	ErrNotAlone = fmt.Errorf("%w", ErrMismatch)
+)
 
 // A Pin names one certificate, or none if it is zero. Pins can be compared.
 type Pin struct {
@@ -75,7 +79,7 @@ func (p Pin) Verify(chain []*x509.Certificate, host string, now time.Time) error
 		}
 	}
 	if others > 0 {
-		return fmt.Errorf("%w: %d more were sent with it, a pinned certificate has to be alone", ErrMismatch, others)
+		return fmt.Errorf("%w: %d more were sent with it, a pinned certificate has to be alone", ErrNotAlone, others)
 	}
 	if got := Of(leaf); got != p {
 		return fmt.Errorf("%w: it is %v, want %v", ErrMismatch, got, p)
