@@ -84,7 +84,7 @@ func TestAdviceAtStart(t *testing.T) {
 		want []string // words of one line; none: nothing is said
 	}{
 		"good":       {ca.middle, server(), "relay.example", nil},
-		"no SAN":     {ca.middle, issued(func(c *x509.Certificate) { c.DNSNames = nil }), "", []string{"no subject alternative names", "-addext", "subjectAltName=DNS:relay.example", "TLS mode self", "turn the self-check off"}},
+		"no SAN":     {ca.middle, issued(func(c *x509.Certificate) { c.DNSNames = nil }), "", []string{"no subject alternative names", "-addext", "subjectAltName=DNS:relay.example", "TLS mode self", "give no host name and turn the self-check off"}},
 		"client's":   {ca.middle, issued(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), "", []string{"serverAuth"}},
 		"Cloudflare": {cloudflare, server(), "", []string{"Cloudflare's Origin CA", "Let's Encrypt", "pin"}},
 		"staging":    {staging, server(), "", []string{"staging environment"}},

@@ -107,7 +107,7 @@ func noNames(leaf *x509.Certificate, host string) error {
 	}
 	return fmt.Errorf("it is not valid for %s: it has no subject alternative names, and peers do not look at the common name: "+
 		`make it anew with openssl req's option -addext "subjectAltName=%s", or let the relay make its own (TLS mode self), whose pin goes into the map; `+
-		"for a map with InsecureForTests turn the self-check off", host, altName(host))
+		"for a map with InsecureForTests give no host name and turn the self-check off", host, altName(host))
 }
 
 // namesOf returns what a leaf can be verified for.
