@@ -138,6 +138,9 @@ func orDefault[T comparable](field *T, value T) {
 
 // CheckListen says what is wrong with a listen address.
 func CheckListen(address string) error {
+	if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix || strings.HasPrefix(address, "/") {
+		return fmt.Errorf("%q: %s is a Unix socket, and relays listen on TCP: want host:port, such as 127.0.0.1:3340 for a proxy on this machine", address, path)
+	}
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("%q: want host:port, such as 127.0.0.1:3340, or :443 for every address", address)
