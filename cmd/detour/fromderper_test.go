@@ -58,6 +58,7 @@ func TestLongFlagsHaveTwoDashes(t *testing.T) {
 		{"key new -out k", "write --out"},
 		{"map lint -strict m.json", "write --strict"},
 		{"relay -listen :1", "write --listen"},
+		{"relay -help", "write --help"},
 		{"relay -tls off", "write --tls"},
 		{"netcheck -no-udp m.json", "write --no-udp"},
 		{"peers list -watch http://127.0.0.1:1", "write --watch"},

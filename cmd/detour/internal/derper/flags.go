@@ -59,6 +59,7 @@ func CheckDashes(root *cobra.Command, args []string) error {
 	if err != nil {
 		return nil // cobra says which command there is not
 	}
+	cmd.InitDefaultHelpFlag() // cobra adds it later
 	var derpers []string
 	for _, arg := range rest {
 		if arg == "--" {
