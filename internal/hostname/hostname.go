@@ -139,6 +139,11 @@ func dns(name string) *Error {
 	switch {
 	case !ascii:
 		return notASCII(name)
+	case name == "none":
+		return &Error{
+			Kind: Invalid, What: "is how a map says that there is no address, and no name",
+			Remedy: "write the name of the relay, or leave it out where the map has an address",
+		}
 	case strings.Trim(name, "0123456789.") == "":
 		return &Error{Kind: NotAddress, What: "is no IPv4 address", Remedy: "write four numbers from 0 to 255, without leading zeros, or a DNS name"}
 	case len(name) > 253:

@@ -57,6 +57,8 @@ func TestParseNamesTheMistake(t *testing.T) {
 		"a.test;b.test":                   {List, ""},
 		"*.test":                          {Wildcard, ""},
 		"*.relay.test":                    {Wildcard, ""},
+		"none":                            {Invalid, ""},
+		"None":                            {Invalid, ""},
 		"bücher.example":                  {NotASCII, "xn--bcher-kva.example"},
 		"BÜCHER.example.":                 {NotASCII, "xn--bcher-kva.example"},
 		"реле.тест":                       {NotASCII, "xn--e1aars.xn--e1aybc"},
