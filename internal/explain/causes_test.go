@@ -19,7 +19,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/pin"
+	"github.com/detour-relay/detour/key"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -97,6 +99,8 @@ func TestCertificatesAreExplainedByTheirCause(t *testing.T) {
 		{"self-signed, with authority and name", verify(good, "relay.test", false), Way{CA: true, CertName: true}, Certificate, "add it there$", ""},
 		{"map server", verify(good, "relay.test", false), Way{Map: true}, Certificate, "name it with --ca, or in SSL_CERT_FILE", "pin"},
 		{"another pin", fmt.Errorf("TLS: %w: it is x", client.ErrPinMismatch), Way{Pin: true}, Certificate, "compare --cert-name with the pin", "give"},
+		{"pinned, with intermediates", fmt.Errorf("TLS: %w", pin.Of(good).Verify([]*x509.Certificate{good, cf}, "relay.test", now)), Way{Pin: true},
+			Certificate, "serve the pinned certificate without intermediates", "compare"},
 		{"no roots", x509.SystemRootsError{Err: errors.New("none")}, Way{}, Certificate, "install ca-certificates", ""},
 		{"wrong use", x509.CertificateInvalidError{Cert: good, Reason: x509.IncompatibleUsage}, Way{}, Certificate, "serverAuth", "--ca"},
 		{"no authority", x509.CertificateInvalidError{Cert: good, Reason: x509.NotAuthorizedToSign}, Way{}, Certificate, "CA:TRUE", "--ca"},
@@ -108,6 +112,12 @@ func TestCertificatesAreExplainedByTheirCause(t *testing.T) {
 
 func system(op string, code syscall.Errno) error {
 	return fmt.Errorf("connect to relay: %w", &net.OpError{Op: op, Net: "tcp", Err: os.NewSyscallError("connect", code)})
+}
+
+// at gives the error of a node of a map that leads nowhere.
+func at(n derpmap.Node) error {
+	_, err := client.Dial(context.Background(), client.Config{Key: key.NewPrivate()}.AtNode(&n))
+	return err
 }
 
 func TestConnectionsAreExplainedByTheirCause(t *testing.T) {
@@ -147,6 +157,10 @@ func TestConnectionsAreExplainedByTheirCause(t *testing.T) {
 		{"silent", context.DeadlineExceeded, Way{}, Silent, "firewall", "URL of"},
 		{"end", io.EOF, Way{}, Cut, "URL of a relay, path included", ""},
 		{"end of a map", io.ErrUnexpectedEOF, Way{Map: true}, Cut, "URL of a map", "relay"},
+		{"a node without a name", at(derpmap.Node{IPv4: "127.0.0.1"}), Way{Node: true}, Node, "no HostName to verify.*: add one, or pin", "online"},
+		{"a node with a port in its name", at(derpmap.Node{HostName: "r.test:443", IPv4: "127.0.0.1"}), Way{Node: true}, Node,
+			"HostName .r.test:443. has a port: write r.test", "online"},
+		{"a node without anything", at(derpmap.Node{}), Way{Node: true}, Node, "neither a HostName nor an address", "online"},
 		{"bad port", &net.AddrError{Err: "invalid port", Addr: "70000"}, Way{}, NoPort, "70000", ""},
 
 		{"HTTP for TLS", header("HTTP/"), Way{}, NotTLS, "speaks plain HTTP, not TLS: write http://", ""},

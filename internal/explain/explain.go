@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 // Cause is what stood in the way.
@@ -38,6 +39,7 @@ const (
 	Status      Cause = "an HTTP status"
 	Admission   Cause = "the relay does not admit us"
 	NotDERP     Cause = "what answers does not speak DERP"
+	Node        Cause = "what the map says of the node"
 )
 
 // MayBeOffline reports whether the cause may be that this machine has no network.
@@ -100,7 +102,7 @@ func Explain(err error, way Way) Finding {
 	}
 	way.Words = way.Words.or(inWords)
 	for _, explain := range []func(error) (Finding, bool){
-		way.proxy, way.status, way.certificate, way.handshake, way.noHTTP, way.login, way.name, way.system, way.end,
+		way.proxy, way.status, way.certificate, way.handshake, way.noHTTP, way.login, way.node, way.name, way.system, way.end,
 	} {
 		if f, known := explain(err); known {
 			return f
@@ -128,6 +130,15 @@ func (w *Way) login(err error) (Finding, bool) {
 		return Finding{NotDERP, "is this the URL of a relay, path included?"}, true
 	}
 	return Finding{}, false
+}
+
+// node is about maps that say of a node what leads nowhere.
+func (w *Way) node(err error) (Finding, bool) {
+	wrong, isNode := errors.AsType[*reach.NodeError](err)
+	if !isNode {
+		return Finding{}, false
+	}
+	return Finding{Node, wrong.What + ": " + wrong.Remedy}, true
 }
 
 // end is about connections that ended, or on which nothing came.

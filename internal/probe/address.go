@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/detour-relay/detour/internal/hostname"
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 // A family is IPv4 or IPv6.
@@ -44,6 +47,9 @@ func (n *node) checkDNS(ctx context.Context) Check {
 		}
 		return skip("%s is an address", n.host)
 	}
+	if err := reach.Usable(n.host); err != nil {
+		return n.noName(err)
+	}
 	found := make(chan int)
 	for f := range families {
 		go func() {
@@ -56,6 +62,27 @@ func (n *node) checkDNS(ctx context.Context) Check {
 	}
 	return n.judgeDNS()
 }
+
+// noName is for a host that no DNS knows, since it is no name. Clients go by the
+// addresses of the map, if there are any.
+func (n *node) noName(err error) Check {
+	for f := range families {
+		if n.ways[f] = n.fromMap(families[f]); len(n.ways[f].to) == 0 && n.ways[f].none == "" {
+			n.ways[f].none = "the node has no name to look up"
+		}
+	}
+	wrong, isName := errors.AsType[*hostname.Error](err)
+	switch {
+	case !isName:
+		return fail("HostName: %v", err).do("correct the node's HostName")
+	case n.known():
+		return skip("HostName %q %s, so it is not looked up", wrong.Name, wrong.What)
+	}
+	return fail("HostName %q %s", wrong.Name, wrong.What).do("%s", wrong.Remedy)
+}
+
+// known reports whether there is an address to connect to.
+func (n *node) known() bool { return len(n.ways[0].to)+len(n.ways[1].to) > 0 }
 
 // literalWays are the addresses of a host that is one.
 func (n *node) literalWays(f family, literal netip.Addr) addresses {
@@ -108,7 +135,7 @@ func (n *node) lookUp(ctx context.Context, f family) addresses {
 // judgeDNS says what is wrong with what was found.
 func (n *node) judgeDNS() Check {
 	v4, v6 := n.ways[0], n.ways[1]
-	known := len(v4.to)+len(v6.to) > 0 || n.proxy != nil // a proxy looks names up itself
+	known := n.known() || n.proxy != nil // a proxy looks names up itself
 	switch {
 	case len(v4.dns)+len(v6.dns) > 0:
 		return n.compareDNS()

@@ -47,6 +47,11 @@ func TestDNS(t *testing.T) {
 	withAddress := mapNode("900a", port, cert)
 	without := mapNode("900a", port, cert)
 	without.IPv4, without.IPv6 = "", ""
+	spelt := func(hostName, v4 string) *derpmap.Node {
+		n := mapNode("900a", port, cert)
+		n.HostName, n.IPv4, n.IPv6, n.CertName = hostName, v4, "", ""
+		return n
+	}
 	for _, test := range []struct {
 		name   string
 		node   *derpmap.Node
@@ -61,6 +66,8 @@ func TestDNS(t *testing.T) {
 		{"no name, but a map", withAddress, says(), Warn, "clients use the map", "publish"},
 		{"broken, but a map", withAddress, broken, Warn, "server misbehaving", "name servers of relay.test"},
 		{"no name", without, says(), Fail, "no address in the DNS, and the map says none", "correct the node's HostName"},
+		{"no name of the DNS, but a map", spelt("relay.test ", "127.0.0.1"), says(), Skip, "white space around it, so it is not looked up", ""},
+		{"neither name nor address", spelt("relay.test:443", ""), says(), Fail, "has a port", "write relay.test"},
 		{"broken", without, broken, Fail, "server misbehaving", "name servers of relay.test"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -48,9 +49,23 @@ func byNode(cfg Config, n *derpmap.Node) *target {
 	}
 	return &target{
 		dial: dial, base: cfg.Dial.DialContext, node: n, useTLS: true,
-		url:  &url.URL{Scheme: "https", Host: strings.TrimSuffix(strings.TrimPrefix(dial.URL, "https://"), "/derp"), Path: "/derp"},
-		host: host, port: strconv.Itoa(n.DERP()),
+		url: &url.URL{Scheme: "https", Host: shownHost(n, dial.URL, host), Path: "/derp"}, host: host, port: strconv.Itoa(n.DERP()),
 	}
+}
+
+// shownHost is the host, and the port if it is not the usual one, that stands in the
+// URL of the report: the address where the name is none.
+func shownHost(n *derpmap.Node, dialed, host string) string {
+	if reach.Usable(host) == nil {
+		return strings.TrimSuffix(strings.TrimPrefix(dialed, "https://"), "/derp")
+	}
+	for _, field := range []string{n.IPv4, n.IPv6} {
+		if addr, err := netip.ParseAddr(field); err == nil {
+			host = addr.String()
+			break
+		}
+	}
+	return net.JoinHostPort(host, strconv.Itoa(n.DERP()))
 }
 
 func (t *target) relays() bool { return t.node == nil || !t.node.STUNOnly }

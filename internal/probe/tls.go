@@ -15,6 +15,7 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/internal/pin"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/internal/reach/errno"
 	"github.com/detour-relay/detour/key"
 )
@@ -24,6 +25,9 @@ func (n *node) checkTLS(ctx context.Context) Check {
 	dialled, verdict := n.dialOnce(ctx)
 	if !dialled && n.explain(verdict).Cause == explain.Proxy {
 		return fail("%s", n.trim(verdict)).do("%s", n.explain(verdict).Remedy)
+	}
+	if wrong, isNode := errors.AsType[*reach.NodeError](verdict); isNode {
+		return fail("%s", wrong.What).do("%s", wrong.Remedy)
 	}
 	if !dialled && verdict != nil {
 		return fail("%s", strings.TrimPrefix(verdict.Error(), "connect to relay: ")).do("%s", n.configRemedy())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/internal/hostname"
 	"github.com/detour-relay/detour/internal/pin"
 )
 
@@ -20,12 +21,17 @@ import (
 // 7.3).
 const ipv6Lead = 200 * time.Millisecond
 
-var (
-	errNoFamily = errors.New("the map gives the node neither an IPv4 nor an IPv6 address")
-	errNoWay    = errors.New("the map gives the node neither a HostName nor an address: add one")
-	errNoName   = errors.New("the map gives the node no HostName to verify its certificate for: " +
-		"add one, or pin the certificate with CertName")
-)
+var errNoFamily = errors.New("the map gives the node neither an IPv4 nor an IPv6 address")
+
+// NodeError: what the map says of a node leads nowhere.
+type NodeError struct {
+	Node         string // its name
+	What, Remedy string
+}
+
+func (e *NodeError) Error() string {
+	return fmt.Sprintf("node %.100q: %s: %s", e.Node, e.What, e.Remedy)
+}
 
 // AtNode returns cfg pointed at a node of a DERP map: with its URL, its certificate,
 // and a DialContext that connects to the node's addresses, over IPv4 and IPv6 at
@@ -38,7 +44,6 @@ var (
 func (cfg Config) AtNode(n *derpmap.Node, preferIPv6 func() bool) (Config, error) {
 	host, err := nodeHost(n)
 	if err != nil {
-		err = fmt.Errorf("node %.100q: %w", n.Name, err)
 		host = n.HostName // for show
 	}
 	addr := net.JoinHostPort(host, strconv.Itoa(n.DERP()))
@@ -67,21 +72,32 @@ func (cfg Config) AtNode(n *derpmap.Node, preferIPv6 func() bool) (Config, error
 
 // nodeHost returns what the node goes by: its name, or an address where that will do.
 func nodeHost(n *derpmap.Node) (string, error) {
-	wrong := usable(n.HostName)
+	wrong := Usable(n.HostName)
 	if wrong == nil {
 		return n.HostName, nil
 	}
 	addr, found := nodeAddr(n)
-	nameless := n.InsecureForTests || pin.Is(n.CertName) || n.CertName != "" && usable(n.CertName) == nil
+	nameless := n.InsecureForTests || pin.Is(n.CertName) || n.CertName != "" && Usable(n.CertName) == nil
 	switch {
 	case found && nameless:
 		return addr, nil
 	case n.HostName != "":
-		return "", fmt.Errorf("HostName %w", wrong)
+		return "", badName(n, wrong)
 	case found:
-		return "", errNoName
+		return "", &NodeError{
+			n.Name, "the map gives the node no HostName to verify its certificate for",
+			"add one, or pin the certificate with CertName",
+		}
 	}
-	return "", errNoWay
+	return "", &NodeError{n.Name, "the map gives the node neither a HostName nor an address", "add one"}
+}
+
+func badName(n *derpmap.Node, err error) error {
+	wrong, ok := errors.AsType[*hostname.Error](err)
+	if !ok {
+		return &NodeError{n.Name, "HostName", err.Error()}
+	}
+	return &NodeError{n.Name, fmt.Sprintf("HostName %q %s", wrong.Name, wrong.What), wrong.Remedy}
 }
 
 // nodeAddr returns the first address that the map has for a node.
@@ -105,7 +121,7 @@ func dialAddrs(n *derpmap.Node) (addrs []dialAddr) {
 		host := family.field
 		if host == "" {
 			host = n.HostName
-			if usable(host) != nil {
+			if Usable(host) != nil {
 				continue
 			}
 		}

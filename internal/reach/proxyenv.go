@@ -49,5 +49,5 @@ func readable(value string) bool {
 	}
 	u, err := url.Parse(value)
 	return err == nil && u.Hostname() != "" && (u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == "" &&
-		usable(u.Hostname()) == nil
+		Usable(u.Hostname()) == nil
 }

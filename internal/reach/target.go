@@ -77,7 +77,7 @@ func (t *Target) parseURL() error {
 	if u.Hostname() == "" {
 		return fmt.Errorf("URL %q: want a host name or an IP address after the scheme", shown)
 	}
-	if err := usable(u.Hostname()); err != nil {
+	if err := Usable(u.Hostname()); err != nil {
 		return fmt.Errorf("URL %q: want a host name or an IP address after the scheme: %w", shown, err)
 	}
 	if port := u.Port(); port != "" {
@@ -101,10 +101,10 @@ func (t *Target) parseURL() error {
 // HostHeader returns what stands in requests: without the port if it is the default.
 func (t *Target) HostHeader() string { return t.Location.Host }
 
-// usable says why a host cannot be connected to and named in a request. Names with
+// Usable says why a host cannot be connected to and named in a request. Names with
 // underscores work, although no authority certifies them; so does an address such as
 // 0.0.0.0, on some systems.
-func usable(host string) error {
+func Usable(host string) error {
 	_, err := hostname.Parse(host)
 	if wrong, ok := errors.AsType[*hostname.Error](err); ok && (wrong.Kind == hostname.Underscore || wrong.Kind == hostname.Nowhere) {
 		return nil
