@@ -82,7 +82,7 @@ var table = []row{
 
 	// The relay's side: what stands around the engine.
 	{
-		name: "internal/edge",
+		name:    "internal/edge",
 		own:     []string{"key", "derp", "relay", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry"},
 		outside: []string{"github.com/coder/websocket", "golang.org/x/sys"},
 	},
