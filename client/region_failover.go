@@ -244,8 +244,8 @@ func (r *Region) adopt(s *session) {
 
 // hold waits until the connection has to be replaced, and has it looked after.
 func (r *Region) hold(s *session) {
-	tick := time.NewTicker(quietTime + rand.N(quietJitter))
-	defer tick.Stop()
+	look := time.NewTimer(quietTime + rand.N(quietJitter))
+	defer look.Stop()
 	for {
 		select {
 		case <-s.conn.done:
@@ -260,11 +260,14 @@ func (r *Region) hold(s *session) {
 		case <-r.ctx.Done():
 			s.conn.Close()
 			return
-		case <-tick.C:
+		case <-look.C:
 			s.tellPreferred(&r.preferred)
-			if s.silentFor() >= quietTime {
+			next := quietTime - s.silentFor() // when it will have been silent for long, if it stays so
+			if next <= 0 {
+				next = quietTime
 				r.running.Go(func() { s.askIfSilent(quietTime, pongTimeout) })
 			}
+			look.Reset(next + rand.N(quietJitter))
 		case <-s.traffic:
 			r.running.Go(func() { r.watchTraffic(s) })
 		case <-r.nudged:

@@ -268,6 +268,22 @@ func TestRegionFindsSilence(t *testing.T) {
 		}
 		r.Close()
 
+		const speaks = quietTime - time.Second
+		r = regionOf(t, pipeRelay(t, func(s *side) {
+			if s.admit() {
+				time.Sleep(speaks)
+				s.write(derp.AppendKeepAlive(nil))
+				s.drain()
+			}
+		}), pipeRelay(t, echoing))
+		regionRecv(t, r, MessageServerInfo)
+		start = time.Now()
+		regionRecv(t, r, MessageServerInfo)
+		if took := time.Since(start); took > speaks+quietTime+quietJitter+pongTimeout+time.Second {
+			t.Errorf("found %v after its last word", took-speaks)
+		}
+		r.Close()
+
 		r = regionOf(t, pipeRelay(t, echoing))
 		time.Sleep(time.Hour)
 		if n := r.Stats().Connects; n != 1 {
