@@ -38,6 +38,7 @@ var table = []row{
 	{name: "internal/framequeue", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
 	{name: "internal/config", own: none, outside: none, beneath: web},
+	{name: "internal/issuers", own: none, outside: none, beneath: web},
 	{name: "internal/pin", own: []string{"derp"}, outside: none, beneath: []string{"net/http", "crypto/tls"}},
 
 	// Maps are data: who connects to what they name is not their business.
@@ -70,12 +71,12 @@ var table = []row{
 			"internal/rate", "internal/reach", "internal/readbuf", "internal/socket"},
 		outside: []string{"github.com/coder/websocket"}, beneath: []string{module + "relay"},
 	},
-	{name: "internal/explain", own: []string{"client", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},
+	{name: "internal/explain", own: []string{"client", "internal/issuers", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},
 	{name: "internal/roster", own: []string{"key", "derp", "client"}, outside: none},
 	{name: "internal/load", own: []string{"key", "derp", "client"}, outside: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
 	{
 		name: "internal/probe",
-		own: []string{"key", "derp", "derpmap", "client", "internal/explain", "internal/hostname", "internal/measure", "internal/pin",
+		own: []string{"key", "derp", "derpmap", "client", "internal/explain", "internal/hostname", "internal/issuers", "internal/measure", "internal/pin",
 			"internal/reach", "internal/reach/errno", "internal/retry", "internal/roster", "internal/stun"},
 		outside: []string{"golang.org/x/sys"}, beneath: []string{module + "relay"},
 	},
@@ -90,7 +91,7 @@ var table = []row{
 		name: "internal/mesh", own: []string{"key", "relay", "internal/hostname", "internal/netio", "internal/pin", "internal/reach", "internal/retry"},
 		outside: []string{"golang.org/x/sys"},
 	},
-	{name: "internal/certs", own: []string{"key", "derp", "internal/hostname", "internal/pin", "internal/smallfile", "internal/text"}, outside: none},
+	{name: "internal/certs", own: []string{"key", "derp", "internal/hostname", "internal/issuers", "internal/pin", "internal/smallfile", "internal/text"}, outside: none},
 	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
 	{name: "internal/admin", own: []string{"relay", "internal/certs", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
 	{name: "internal/takeover", own: []string{"key", "relay", "internal/netio"}, outside: []string{"github.com/cloudflare/tableflip"}},

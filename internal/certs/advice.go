@@ -12,7 +12,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
+
+	"github.com/detour-relay/detour/internal/issuers"
 )
 
 const (
@@ -109,31 +110,17 @@ func servesTLS(leaf *x509.Certificate) bool {
 		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
-// issuers are authorities that no peer knows unless told, by words of their names.
-var issuers = []struct {
-	words  []string
-	remedy string
-}{
-	{[]string{"cloudflare", "origin"}, "only Cloudflare's own proxy trusts its issuer, Cloudflare's Origin CA, and peers of a relay do not come through that proxy: " +
-		"take a certificate of Let's Encrypt, or serve this one alone and publish its pin as CertName in the map"},
-	{[]string{"(staging)"}, "it is from an authority's staging environment, which nobody trusts: have it issued by the production environment"},
-	{[]string{"fake le "}, "it is from an authority's staging environment, which nobody trusts: have it issued by the production environment"},
-	{[]string{"mkcert"}, "only machines where mkcert -install ran trust its issuer: take a certificate of Let's Encrypt, or let the relay make its own and publish the pin"},
-	{[]string{"kubernetes ingress controller fake certificate"}, "it is the default certificate of an ingress controller, which stands for a missing one: see that the controller has yours"},
-	{[]string{"traefik default cert"}, "it is Traefik's default certificate, which stands for a missing one: see that Traefik has yours"},
-	{[]string{"caddy local authority"}, "only machines that Caddy was told to set up trust its local authority: let Caddy get a public certificate, or publish the pin"},
-}
-
-// foreignIssuer recognises a certificate that peers will not trust, whatever the file
-// has besides; "" if it is nothing known.
+// foreignIssuer says what is wrong with a certificate that peers will not trust,
+// whatever the file has besides; "" if that is not known.
 func foreignIssuer(leaf *x509.Certificate) string {
-	name := strings.ToLower(leaf.Issuer.String())
-	for _, issuer := range issuers {
-		if !slices.ContainsFunc(issuer.words, func(word string) bool { return !strings.Contains(name, word) }) {
-			return issuer.remedy
-		}
+	known := issuers.Of(leaf)
+	switch {
+	case known == nil:
+		return ""
+	case known.Pin:
+		return known.Why + ": " + known.Do + ", or serve this one alone and publish its pin as CertName in the map"
 	}
-	return ""
+	return known.Why + ": " + known.Do
 }
 
 // altName is a name as openssl wants it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -60,6 +61,12 @@ func pinned(cert *x509.Certificate, host string) error {
 	return fmt.Errorf("TLS: %w: %w", client.ErrCertificate, pin.Of(cert).Verify([]*x509.Certificate{cert}, host, now))
 }
 
+func issuedBy(name string) *x509.Certificate {
+	return &x509.Certificate{Issuer: pkix.Name{CommonName: name}, RawIssuer: []byte(name), DNSNames: []string{"other.test"}}
+}
+
+func unknown(name string) error { return x509.UnknownAuthorityError{Cert: issuedBy(name)} }
+
 // Each error is told by its cause, and nobody is told to give what he gave.
 func TestCertificatesAreExplainedByTheirCause(t *testing.T) {
 	past, future, cn, cf, good := read(t, "past.pem"), read(t, "future.pem"), read(t, "cn.pem"), read(t, "cf.pem"), read(t, "ok.pem")
@@ -93,6 +100,13 @@ func TestCertificatesAreExplainedByTheirCause(t *testing.T) {
 		{"origin certificate", verify(cf, "relay.test", false), Way{}, Certificate,
 			"only Cloudflare's proxies trust: take a certificate of Let's Encrypt, or pin this one: sha256-raw:", "fullchain"},
 		{"origin certificate, with an authority", verify(cf, "relay.test", false), Way{CA: true}, Certificate, "only Cloudflare", "fullchain"},
+		{"staging", unknown("(STAGING) Ersatz Edamame E1"), Way{}, Certificate, "staging environment.*: have it issued by the production", "fullchain"},
+		{"mkcert", unknown("mkcert me@host"), Way{}, Certificate, "Let's Encrypt; or give its root with --ca: .*, or pin this one", "fullchain"},
+		{"mkcert, with another authority", unknown("mkcert me@host"), Way{CA: true}, Certificate, "Let's Encrypt, or pin this one", "its root"},
+		{"mkcert, of a map", unknown("mkcert me@host"), Way{Map: true}, Certificate, "or give its root with --ca: .*prints$", "pin"},
+		{"ingress controller", unknown("Kubernetes Ingress Controller Fake Certificate"), Way{}, Certificate, "see that the controller has yours$", "--ca"},
+		{"ingress controller, for other names", x509.HostnameError{Certificate: issuedBy("TRAEFIK DEFAULT CERT"), Host: "relay.test"}, Way{}, Certificate,
+			"see that Traefik has yours$", "issue"},
 		{"self-signed", verify(good, "relay.test", false), Way{}, Certificate,
 			"self-signed: if the relay prints the pin sha256-raw:[0-9a-f]{64} at start, give that with --cert-name", "fullchain"},
 		{"self-signed, with an authority", verify(good, "relay.test", false), Way{CA: true}, Certificate, "not among --ca: add it there", "give its issuer"},

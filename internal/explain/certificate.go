@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/issuers"
 	"github.com/detour-relay/detour/internal/pin"
 )
 
@@ -90,7 +91,10 @@ func Subject(cert *x509.Certificate) string {
 // does not help there: the pinned certificate has to be for the host, too, unless
 // that is an address.
 func (w *Way) NameRemedy(leaf *x509.Certificate, name string) string {
+	known := issuers.Of(leaf)
 	switch {
+	case known.StandsIn():
+		return known.Why + ": " + known.Do
 	case Nameless(leaf), strings.EqualFold(leaf.Subject.CommonName, name):
 		text := fmt.Sprintf("issue the certificate anew with the subject alternative name %s "+
 			"(openssl: -addext subjectAltName=%s): the common name does not count", name, sanOf(name))
@@ -147,36 +151,35 @@ func NamesOf(cert *x509.Certificate) string {
 // SelfSigned reports whether a certificate is its own issuer.
 func SelfSigned(cert *x509.Certificate) bool { return bytes.Equal(cert.RawSubject, cert.RawIssuer) }
 
-// CloudflareOrigin reports whether a certificate is of the authority whose
-// certificates only Cloudflare's own proxies accept.
-func CloudflareOrigin(cert *x509.Certificate) bool {
-	for _, text := range append(append([]string{cert.Issuer.CommonName}, cert.Issuer.Organization...), cert.Issuer.OrganizationalUnit...) {
-		text = strings.ToLower(text)
-		if strings.Contains(text, "cloudflare") && strings.Contains(text, "origin") {
-			return true
-		}
-	}
-	return false
-}
-
 // IssuerRemedy says what to do about a certificate whose issuer nobody trusts.
 func (w *Way) IssuerRemedy(leaf *x509.Certificate) string {
-	issuer := issuerName(leaf)
 	weak := leaf.SignatureAlgorithm == x509.SHA1WithRSA || leaf.SignatureAlgorithm == x509.ECDSAWithSHA1 ||
 		leaf.SignatureAlgorithm == x509.MD5WithRSA
 	switch {
-	case CloudflareOrigin(leaf):
-		return "it is issued by an authority that only Cloudflare's proxies trust: take a certificate of Let's Encrypt, " +
-			w.orPin(leaf, "or pin this one")
+	case issuers.Of(leaf) != nil:
+		return issuers.Of(leaf).Why + ": " + w.ForeignRemedy(leaf, issuers.Of(leaf))
 	case weak:
 		return fmt.Sprintf("it is signed with %v, which nobody accepts any more: issue it anew with SHA-256", leaf.SignatureAlgorithm)
 	case w.CA && SelfSigned(leaf):
 		return fmt.Sprintf("it is self-signed, and not among %s: add it there%s", w.Words.CA, w.elsePin(leaf))
 	case w.CA:
 		return fmt.Sprintf("it is issued by %s, which %s does not have: add this authority there, "+
-			"and see whether the relay serves its intermediates", issuer, w.Words.CA)
+			"and see whether the relay serves its intermediates", issuerName(leaf), w.Words.CA)
 	}
 	return w.trustRemedy(leaf)
+}
+
+// ForeignRemedy says what to do about a certificate of an issuer that is known for
+// being trusted by nobody.
+func (w *Way) ForeignRemedy(leaf *x509.Certificate, known *issuers.Known) string {
+	do := known.Do
+	if known.Root != "" && !w.CA {
+		do += fmt.Sprintf("; or give its root with %s: %s", w.Words.CA, known.Root)
+	}
+	if known.Pin && !(w.Map && known.Root != "") {
+		do += ", " + w.orPin(leaf, "or pin this one")
+	}
+	return do
 }
 
 // trustRemedy says how to trust a certificate that no known authority vouches for.

@@ -66,18 +66,34 @@ func TestKeysThatOthersRefuse(t *testing.T) {
 	}
 }
 
-// An origin certificate of Cloudflare's is no matter of missing intermediates.
-func TestOriginCertificate(t *testing.T) {
-	ca := newAuthority(t)
-	template := template(func(c *x509.Certificate) {
-		c.Subject = pkix.Name{Organization: []string{"CloudFlare, Inc."}, OrganizationalUnit: []string{"CloudFlare Origin SSL Certificate Authority"}}
-		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
-	})
-	der := must(x509.CreateCertificate(rand.Reader, template, template, ca.key.Public(), ca.key))(t)
-	ca.cert = must(x509.ParseCertificate(der))(t)
-	port := serve(t, ca.issue(t, asIs), newScript())
-	checks := checkedNode(t, Config{Dial: trusting(newAuthority(t).pool())}, mapNode("900a", port, nil))
-	want(t, checks, "tls", Fail, "only Cloudflare's proxies accept", "Let's Encrypt, or pin this one: sha256-raw:")
+// A certificate of an issuer that nobody trusts is no matter of missing intermediates,
+// and one that stands for a missing one none of its names.
+func TestCertificatesOfIssuersThatNobodyTrusts(t *testing.T) {
+	other := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"ingress.local"}, nil }
+	for _, test := range []struct {
+		issuer       pkix.Name
+		change       func(*x509.Certificate)
+		want, remedy string
+	}{
+		{pkix.Name{Organization: []string{"CloudFlare, Inc."}, OrganizationalUnit: []string{"CloudFlare Origin SSL Certificate Authority"}}, asIs,
+			"only Cloudflare's proxies trust", "^take a certificate of Let's Encrypt, or pin this one: sha256-raw:"},
+		{pkix.Name{CommonName: "(STAGING) Pretend Pear X1"}, asIs, "staging environment, which nobody trusts", "production environment$"},
+		{pkix.Name{CommonName: "mkcert me@host"}, asIs, "mkcert -install", "Let's Encrypt; or give its root.*mkcert -CAROOT.*, or pin this one"},
+		{pkix.Name{CommonName: "Caddy Local Authority - ECC Intermediate"}, asIs, "Caddy was told", "public certificate; or give its root"},
+		{pkix.Name{CommonName: "Kubernetes Ingress Controller Fake Certificate"}, other, "stands for a missing one", "^see that the controller has yours$"},
+		{pkix.Name{CommonName: "TRAEFIK DEFAULT CERT"}, other, "stands for a missing one", "^see that Traefik has yours$"},
+	} {
+		ca := newAuthority(t)
+		template := template(func(c *x509.Certificate) {
+			c.Subject = test.issuer
+			c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
+		})
+		der := must(x509.CreateCertificate(rand.Reader, template, template, ca.key.Public(), ca.key))(t)
+		ca.cert = must(x509.ParseCertificate(der))(t)
+		dial := urlOf("https", serve(t, ca.issue(t, test.change), newScript()))
+		checks := checked(t, Config{Dial: dial}).Regions[0].Nodes[0].Checks
+		want(t, checks, "tls", Fail, test.want, test.remedy)
+	}
 }
 
 // What is lost for its size is not the relay's fault before the path's.

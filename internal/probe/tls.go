@@ -14,6 +14,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/explain"
+	"github.com/detour-relay/detour/internal/issuers"
 	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/internal/reach/errno"
@@ -129,15 +130,18 @@ func (n *node) wrongPin(certs []*x509.Certificate) Check {
 // verified.
 func (n *node) notValid(certs []*x509.Certificate, err error, now time.Time) Check {
 	leaf := certs[0]
+	known := issuers.Of(leaf)
 	switch {
+	case known.StandsIn():
+		return foreign(known, n.way(), leaf)
 	case now.After(leaf.NotAfter):
 		return fail("the certificate has expired: %s", explain.ClockText(leaf, now)).do("%s", renewRemedy)
 	case now.Before(leaf.NotBefore):
 		return fail("the certificate is not valid yet: %s", explain.ClockText(leaf, now)).do("%s", clockRemedy)
 	case !covers(leaf, n.verifiedName()):
 		return fail("the certificate is not for %s", n.verifiedName()).do("%s", n.way().NameRemedy(leaf, n.verifiedName()))
-	case explain.CloudflareOrigin(leaf):
-		return fail("the certificate is one that only Cloudflare's proxies accept: %s", cause(err)).do("%s", n.way().IssuerRemedy(leaf))
+	case known != nil:
+		return foreign(known, n.way(), leaf)
 	case selfSigned(leaf):
 		return fail("the certificate is self-signed: no authority vouches for it").
 			do("pin it: write %s into %s", pin.Of(leaf), n.certNameField())
@@ -147,6 +151,11 @@ func (n *node) notValid(certs []*x509.Certificate, err error, now time.Time) Che
 	}
 	return fail("the certificate cannot be traced to an authority: %s", cause(err)).
 		do("name its authority with %s if it is your own, or get a certificate of one that clients trust", n.run.cfg.Words.CA)
+}
+
+// foreign is about a certificate of an issuer that is known for being trusted by nobody.
+func foreign(known *issuers.Known, way *explain.Way, leaf *x509.Certificate) Check {
+	return fail("no authority vouches for the certificate: %s", known.Why).do("%s", way.ForeignRemedy(leaf, known))
 }
 
 // verified says what there is to say about a handshake that clients are happy with.
