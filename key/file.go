@@ -1,6 +1,7 @@
 package key
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,7 +94,32 @@ func parseJSON(data []byte) (Private, error) {
 	if err != nil || file.PrivateKey == nil {
 		return Private{}, fmt.Errorf(`no private key in it; %s`, keyForm)
 	}
+	if line := secondKey(data); line > 0 {
+		return Private{}, fmt.Errorf("line %d: a second PrivateKey: keep the one whose relay this is", line)
+	}
 	return parseBare(*file.PrivateKey)
+}
+
+// secondKey returns the line of a second PrivateKey of an object that is known to be one; 0 if there is none.
+// encoding/json takes the last in silence, in whichever case it is written.
+func secondKey(data []byte) (line int) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.Token() // the brace
+	for found := false; decoder.More(); {
+		name, err := decoder.Token()
+		if member, ok := name.(string); ok && strings.EqualFold(member, "PrivateKey") {
+			if found {
+				line, _ = text.Place(data, int(decoder.InputOffset()))
+				return line
+			}
+			found = true
+		}
+		var value json.RawMessage
+		if err != nil || decoder.Decode(&value) != nil {
+			return 0
+		}
+	}
+	return 0
 }
 
 // CreateFile writes a new key file, readable by its owner only, and makes the directories above it, likewise. The file

@@ -59,6 +59,7 @@ func TestRelayKeyFilesMadeByHand(t *testing.T) {
 		"member in Latin-1":       {strings.Replace(asJSON, "}", ", \"note\": \"K\xf6ln\"}", 1), ""},
 		"JSON, space in quotes":   {strings.Replace(asJSON, "privkey:", " privkey:", 1), ""},
 		"JSON, newline in quotes": {strings.Replace(asJSON, digits, digits+`\n`, 1), ""},
+		"JSON, key further in":    {`{"old": {"PrivateKey": 1}, ` + asJSON[1:], ""},
 		"upper-case digits":       {"privkey:" + strings.ToUpper(digits), ""},
 
 		"empty":              {"", "it is empty: restore it, or remove it"},
@@ -82,6 +83,8 @@ func TestRelayKeyFilesMadeByHand(t *testing.T) {
 		"gzip":               {"\x1f\x8b\x08", "gzip"},
 		"zero-width inside":  {bare[:20] + "\u200b" + bare[20:], "zero-width space"},
 		"two keys":           {bare + "\n" + bare, "private key: "},
+		"two keys in JSON":   {"{\n\"PrivateKey\": \"" + bare + "\",\n\"PrivateKey\": \"" + bare + "\"}", "line 3: a second PrivateKey: keep the one"},
+		"and in other case":  {`{"privateKey": null, "note": [{}], "PrivateKey": "` + bare + `"}`, "line 1: a second PrivateKey"},
 		"words":              {"see the wiki", `want {"PrivateKey"`},
 		"JSON without a key": {`{"key": "` + bare + `"}`, "no private key in it"},
 	} {
