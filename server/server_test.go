@@ -70,8 +70,15 @@ func TestOpenNamesTheField(t *testing.T) {
 		"give it to every relay with Config.MeshKeyFile":             {StateDir: dir, Plain: true, MeshWith: []string{"b"}},
 		"server: Config.Hostname: ":                                  {StateDir: dir, Hostname: "https://a.example"},
 		"server: Config.CertFile and Config.KeyFile mean TLS files,": {StateDir: dir, Plain: true, CertFile: "c"},
+
+		// Passwords are not repeated.
+		`server: Config.Listen "http://u:***@h`:         {StateDir: dir, Plain: true, Listen: "http://u:hunter2@h"},
+		`server: Config.Listen "u:***@h:1x": want`:      {StateDir: dir, Plain: true, Listen: "u:hunter2@h:1x"},
+		`server: Config.STUN`:                           {StateDir: dir, Plain: true, STUN: "http://u:hunter2@h"},
+		`server: Config.Hostname: host "https://u:***@`: {StateDir: dir, Hostname: "https://u:hunter2@a.example"},
+		`server: Config.MeshWith`:                       {StateDir: dir, Plain: true, MeshKeyFile: "k", MeshWith: []string{"b", "http://u:hunter%zz2@h"}},
 	} {
-		if _, err := Open(c); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Open(c); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

@@ -37,7 +37,7 @@ var table = []row{
 	{name: "derp", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/framequeue", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
-	{name: "internal/config", own: none, outside: none, beneath: web},
+	{name: "internal/config", own: []string{"internal/text"}, outside: none, beneath: web},
 	{name: "internal/issuers", own: none, outside: none, beneath: web},
 	{name: "internal/pin", own: []string{"derp"}, outside: none, beneath: []string{"net/http", "crypto/tls"}},
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -98,6 +99,27 @@ func TestErrorSpelling(t *testing.T) {
 		if got := e.Text(flag); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
+	}
+}
+
+// A value is refused by whoever knows it, in words that may have all of it or a part.
+func TestErrorsRepeatNoPassword(t *testing.T) {
+	c := good()
+	c.Home, c.SelfCheck, c.Mesh.With = "ftp://u:hunter2@h", "http://v:hunter%zz3@h", []string{"w:hunter4@h"}
+	for want, err := range map[string]error{
+		`home "ftp://u:***@h"`:              &Error{Setting: "home", What: `"ftp://u:hunter2@h"`},
+		`self-check: no port "***@h"`:       &Error{Setting: "self-check", Err: errors.New(`no port "hunter%zz3@h"`)},
+		`mesh.with: w:***@h: leave it`:      &Error{Setting: "mesh.with", Err: errors.New("w:hunter4@h"), Remedy: "leave it"},
+		`opening: mesh.with w:***@h is bad`: fmt.Errorf("opening: %w", &Error{Setting: "mesh.with", What: "w:hunter4@h is bad"}),
+		`no setting`:                        errors.New("no setting"),
+	} {
+		_ = err.Error() // before it is hidden, nobody knows what is one
+		if got := Text(c.Hide(err), func(setting string) string { return setting }); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	if err := c.Hide(nil); err != nil {
+		t.Errorf("nothing became %v", err)
 	}
 }
 

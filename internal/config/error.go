@@ -1,6 +1,13 @@
 package config
 
-import "strings"
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/detour-relay/detour/internal/text"
+)
 
 // An Error says what is wrong with a setting and what to do. Its texts name other
 // settings in braces, "{mesh.with}", so that each front end can say how it calls
@@ -14,6 +21,8 @@ type Error struct {
 	// More are names in braces that a front end knows besides the settings of a
 	// Config.
 	More []string
+
+	given []string // what was given, by which passwords are hidden
 
 	// Failed tells a setting that means something which could not be done from one
 	// that means nothing.
@@ -47,7 +56,17 @@ func (e *Error) Text(spell func(setting string) string) string {
 	if e.Remedy != "" {
 		b.WriteString(": " + e.spell(e.Remedy, spell))
 	}
-	return b.String()
+	return text.RedactArguments(b.String(), e.given)
+}
+
+// Hide has the error about a setting, if there is one in err, repeat no password of the
+// settings: whoever refuses a value may repeat it, or the part of it that is wrong.
+func (c Config) Hide(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.given = append([]string{c.Listen, c.Hostname, c.STUN, c.Home, c.SelfCheck, c.Admin, c.Pprof},
+			slices.Concat(c.Mesh.With, c.Mesh.DNS, c.Mesh.SRV, slices.Collect(maps.Values(c.Mesh.Rebalance)))...)
+	}
+	return err
 }
 
 // Text is an error with the settings that it and what it wraps are about as spell has
@@ -56,11 +75,14 @@ func Text(err error, spell func(setting string) string) string {
 	if e, ok := err.(*Error); ok {
 		return e.Text(spell)
 	}
-	text := err.Error()
+	said := err.Error()
 	for _, inner := range unwrap(err) {
-		text = strings.Replace(text, inner.Error(), Text(inner, spell), 1)
+		said = strings.Replace(said, inner.Error(), Text(inner, spell), 1)
 	}
-	return text
+	if e, ok := errors.AsType[*Error](err); ok {
+		said = text.RedactArguments(said, e.given) // which whoever wrapped it has not known
+	}
+	return said
 }
 
 func unwrap(err error) []error {

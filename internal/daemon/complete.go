@@ -26,7 +26,12 @@ func Complete(cfg config.Config, t *takeover.Takeover) (config.Config, error) {
 	return complete(cfg)
 }
 
-func complete(cfg config.Config) (config.Config, error) {
+func complete(given config.Config) (config.Config, error) {
+	cfg, err := check(given)
+	return cfg, given.Hide(err)
+}
+
+func check(cfg config.Config) (config.Config, error) {
 	cfg, err := cfg.Complete()
 	if err != nil {
 		return cfg, err

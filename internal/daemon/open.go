@@ -104,7 +104,7 @@ func Open(cfg config.Config, o Options) (*Daemon, error) {
 	d.beside, d.endBeside = context.WithCancel(context.Background())
 	d.linked, d.unlink = context.WithCancel(d.beside)
 	if err := d.open(cfg); err != nil {
-		return nil, errors.Join(err, d.Stop(), closeGiven(o))
+		return nil, errors.Join(cfg.Hide(err), d.Stop(), closeGiven(o))
 	}
 	d.logStart(cfg)
 	return d, nil
