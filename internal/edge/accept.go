@@ -55,6 +55,8 @@ func listenRemedy(err error) string {
 	switch {
 	case errors.Is(err, syscall.EACCES):
 		return ": ports below 1024 need a privilege (root or CAP_NET_BIND_SERVICE), or choose a higher port"
+	case errors.Is(err, syscall.EMFILE):
+		return ": this process may open too few files and sockets: set LimitNOFILE= in its systemd unit, or raise it with ulimit -n"
 	case errors.Is(err, errno.AddressInUse):
 		return ": another process has the port: stop it, or choose another port"
 	case errors.Is(err, errno.AddressNotAvailable):

@@ -77,6 +77,8 @@ func remedy(err error) string {
 		return ": give an address of this machine, or only a port"
 	case errors.Is(err, fs.ErrPermission):
 		return ": take a port above 1023, or allow the process to bind lower ones (CAP_NET_BIND_SERVICE)"
+	case errors.Is(err, syscall.EMFILE):
+		return ": this process may open too few files and sockets: set LimitNOFILE= in its systemd unit, or raise it with ulimit -n"
 	case errors.As(err, &errno) && errno == addressInUse:
 		return ": another STUN server has the port (another relay, coturn, stund?): stop it, or give this one another " +
 			"address and say so in the DERP map (STUNPort), or switch STUN off"
