@@ -141,6 +141,17 @@ func TestSTUNIsSilent(t *testing.T) {
 	checks := checkedNode(t, Config{}, n)
 	want(t, checks, "stun4", Fail, "no answer from UDP 127.0.0.1:"+strconv.Itoa(n.STUNPort), "let UDP port .* or write STUNPort -1")
 	wantNoOther(t, checks, "stun4")
+	go func() { // some other service
+		b := make([]byte, 1500)
+		for {
+			_, from, err := socket.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			socket.WriteToUDPAddrPort([]byte("hello world"), from)
+		}
+	}()
+	want(t, checkedNode(t, Config{}, n), "stun4", Fail, "does not do so as STUN servers do", "correct the node's STUNPort")
 }
 
 func TestSTUNOnly(t *testing.T) {

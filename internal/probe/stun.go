@@ -2,7 +2,9 @@ package probe
 
 import (
 	"context"
+	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/internal/stun"
@@ -52,10 +54,12 @@ func (n *node) stunAddr(f int) (addr netip.Addr, none string) {
 }
 
 func (n *node) askSTUN(ctx context.Context, f family, at netip.AddrPort) Check {
-	prober, err := stun.Dial(f.udp)
+	conn, err := net.ListenUDP(f.udp, nil)
 	if err != nil {
 		return skip("this machine cannot send over %s: %v", f.name, err)
 	}
+	socket := &listeningSocket{UDPConn: conn, at: at}
+	prober := stun.NewProber(socket)
 	defer prober.Close()
 	result, err := prober.Probe(ctx, at, n.stunWaits()...)
 	switch {
@@ -63,7 +67,25 @@ func (n *node) askSTUN(ctx context.Context, f family, at netip.AddrPort) Check {
 		return ok("%v in %s; we are %v", at, short(result.RoundTrip), result.Public)
 	case n.node == nil:
 		return skip("no answer from UDP %v; a URL does not say whether there should be one", at)
+	case socket.heard.Load():
+		return fail("what answers on UDP %v does not do so as STUN servers do", at).
+			do("correct the node's STUNPort, or have STUN answer there in place of what does")
 	}
 	return fail("no answer from UDP %v", at).
 		do("let UDP port %d through the firewall and have STUN answer there, or write STUNPort -1", at.Port())
+}
+
+// listeningSocket notes whether anything at all comes from an address.
+type listeningSocket struct {
+	*net.UDPConn
+	at    netip.AddrPort
+	heard atomic.Bool
+}
+
+func (s *listeningSocket) ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err error) {
+	n, from, err = s.UDPConn.ReadFromUDPAddrPort(b)
+	if err == nil && netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) == s.at {
+		s.heard.Store(true)
+	}
+	return n, from, err
 }
