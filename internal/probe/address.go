@@ -139,6 +139,8 @@ func (n *node) judgeDNS() Check {
 	switch {
 	case len(v4.dns)+len(v6.dns) > 0:
 		return n.compareDNS()
+	case n.lacks["proxy"] != "" && !known:
+		return skip("%s has no address in the DNS of this machine; the proxy may know better, once it can be used", n.host)
 	case !notFound(v4.err) || !notFound(v6.err):
 		return atMost(known, "the name cannot be looked up: %s", lookupText(v4.err, v6.err)).
 			do("see whether this machine's DNS works, and the name servers of %s", n.host)

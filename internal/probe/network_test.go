@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/relay"
@@ -125,9 +127,48 @@ func TestProxy(t *testing.T) {
 	want(t, checks, "packet", OK, "there and back", "")
 	wantNoOther(t, checks, "proxy")
 	want(t, by(refusing), "tls", Fail, "the proxy answers with HTTP status 407", "see HTTPS_PROXY")
-	cfg := Config{}
+	cfg := Config{LookupNetIP: func(_ context.Context, _, host string) ([]netip.Addr, error) {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}}
+	cfg.Dial.Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("HTTPS_PROXY: not the URL of a proxy") }
+	for _, v4 := range []string{"127.0.0.1", ""} {
+		n := mapNode("900a", port, cert)
+		n.IPv4 = v4
+		checks := checkedNode(t, cfg, n)
+		want(t, checks, "proxy", Fail, "cannot be used: HTTPS_PROXY", "correct HTTPS_PROXY")
+		want(t, checks, "tls", Skip, "needs proxy", "")
+		for _, c := range checks {
+			if c.Status == Fail && c.Name != "proxy" {
+				t.Errorf("%s fails, too: %s", c.Name, c.Detail)
+			}
+		}
+	}
+	cfg = Config{}
 	cfg.Dial.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("socks5://127.0.0.1:1080") }
 	want(t, checkedNode(t, cfg, mapNode("900a", port, cert)), "tls", Fail, "^proxy socks5://127.0.0.1:1080: only http and https", "see HTTPS_PROXY")
+}
+
+// A server that says nothing costs the time of one request, not of each.
+func TestRequestsToTheMuteShareATime(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		mute bool
+		part time.Duration
+	}{{"probe", false, 1}, {"probe", true, 3}, {"upgrade", true, 3}, {"websocket", true, 3}, {"key", true, 1}} {
+		cfg := Config{Timeout: time.Hour}
+		n := newNode(&target{})
+		n.run, n.mute = &run{cfg: cfg}, test.mute
+		n.ask(t.Context(), test.name, func(ctx context.Context) Check {
+			until, _ := ctx.Deadline()
+			if left, most := time.Until(until), cfg.Timeout/test.part; left > most || left < most/2 {
+				t.Errorf("%s, mute %v: %v are left, want %v", test.name, test.mute, left, most)
+			}
+			return Check{Status: Fail, same: saidNothing}
+		})
+		if !n.mute {
+			t.Errorf("%s said nothing, but the node is not mute", test.name)
+		}
+	}
 }
 
 func TestSTUNIsSilent(t *testing.T) {

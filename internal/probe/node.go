@@ -37,6 +37,7 @@ type node struct {
 	meshKey key.Mesh     // logs us in where admission does not; zero: not needed
 	server  string       // who answered HTTP requests, as he says himself
 	answers bool         // a probe was answered as it has to be
+	mute    bool         // takes connections, and has said nothing for as long as a client waits
 
 	refusedName string              // application name that the relay does not admit
 	a, b        *peer               // two identities of ours at the relay, while there are checks for them
@@ -133,9 +134,13 @@ func (n *node) askLong(ctx context.Context, name string, question func(context.C
 			return
 		}
 	}
+	if n.mute && slices.Contains(web, name) {
+		longer -= n.run.cfg.Timeout - n.run.cfg.Timeout/time.Duration(len(web)) // they share the time of one
+	}
 	c := n.run.ask(ctx, name, question, longer)
 	if c.Status == Fail {
 		n.lacks[name] = name
+		n.mute = n.mute || c.same == saidNothing
 	}
 	n.put(c)
 }

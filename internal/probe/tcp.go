@@ -32,7 +32,10 @@ func (n *node) checkTCP(ctx context.Context) {
 		}
 		n.put(checks[f])
 	}
-	if !connected {
+	switch broken := n.lacks["proxy"]; {
+	case broken != "": // clients do not go past it
+		n.lacks["tcp"] = broken
+	case !connected:
 		n.lacks["tcp"] = cmp.Or(n.lacks["dns"], "tcp")
 	}
 }
@@ -40,7 +43,7 @@ func (n *node) checkTCP(ctx context.Context) {
 // unroutable makes a failure of what would only be skipped if there were another
 // way to the relay.
 func (n *node) unroutable(f int, c Check) Check {
-	if c.Status != Skip || n.proxy != nil || n.lacks["dns"] != "" {
+	if c.Status != Skip || n.proxy != nil || n.lacks["proxy"] != "" || n.lacks["dns"] != "" {
 		return c
 	}
 	switch {

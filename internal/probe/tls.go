@@ -41,6 +41,7 @@ func (n *node) checkTLS(ctx context.Context) Check {
 		return n.noTLS(err)
 	}
 	n.tls = &state
+	n.mute = errors.Is(verdict, context.DeadlineExceeded)
 	switch {
 	case n.explain(verdict).Cause == explain.TLSRefused: // TLS 1.3 tells after the handshake
 		return n.noTLS(verdict)
