@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/detour-relay/detour/client"
@@ -350,6 +352,21 @@ func TestOpsLogWhereTheRelayLogs(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, `"level":"WARN","msg":"http: Accept error"`) {
 		t.Errorf("the log says %s", text)
 	}
+}
+
+// A server without descriptors says so each second.
+func TestOpsLogOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		to := &sparse{to: slog.New(slog.NewTextHandler(&log, nil))}
+		for range 150 {
+			fmt.Fprintln(to, "http: Accept error: too many open files; retrying in 1s")
+			time.Sleep(time.Second)
+		}
+		if n := strings.Count(log.String(), "level=WARN msg=\"http: Accept error: too many open files; retrying in 1s\"\n"); n != 3 {
+			t.Errorf("%d lines in 150 s, want 3: %s", n, log.String())
+		}
+	})
 }
 
 func TestStateDirIsForTheRelayAlone(t *testing.T) {

@@ -1,13 +1,17 @@
 package daemon
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/detour-relay/detour/internal/config"
@@ -49,8 +53,32 @@ func (d *Daemon) newOps(setting, address string) (*opsServer, error) {
 	return &opsServer{listener, &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(&sparse{to: d.log}, "", 0),
 	}, host}, nil
+}
+
+// sparse logs what net/http has to say: a line a minute as a warning, and what is
+// more for who looks closely. Where no descriptor is left, each server says so again
+// and again.
+type sparse struct {
+	to *slog.Logger
+
+	mu   sync.Mutex
+	next time.Time // guarded by mu; from when on a line is a warning
+}
+
+const sparsely = time.Minute
+
+// Write is called by a log.Logger, with a line.
+func (s *sparse) Write(line []byte) (int, error) {
+	s.mu.Lock()
+	level := slog.LevelDebug
+	if now := time.Now(); !now.Before(s.next) {
+		level, s.next = slog.LevelWarn, now.Add(sparsely)
+	}
+	s.mu.Unlock()
+	s.to.Log(context.Background(), level, string(bytes.TrimRight(line, "\n")))
+	return len(line), nil
 }
 
 // handle says who answers, before anybody is served.
@@ -96,13 +124,13 @@ func newProfiles() http.Handler {
 	return mux
 }
 
-func (s *opsServer) serve(log *slog.Logger) {
+func (s *opsServer) serve(to *slog.Logger) {
 	if s == nil {
 		return
 	}
 	err := s.server.Serve(s.listener)
 	if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-		log.Error("the server for operators ended", "listen", s.listener.Addr().String(), "reason", err)
+		to.Error("the server for operators ended", "listen", s.listener.Addr().String(), "reason", err)
 	}
 }
 
