@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -193,6 +194,43 @@ func TestSTUNIsSilent(t *testing.T) {
 		}
 	}()
 	want(t, checkedNode(t, Config{}, n), "stun4", Fail, "does not do so as STUN servers do", "correct the node's STUNPort")
+}
+
+// What answers STUN, and says nothing that clients can use.
+func TestSTUNAnswersUselessly(t *testing.T) {
+	t.Parallel()
+	const cookie = "\x21\x12\xa4\x42"
+	for name, test := range map[string]struct {
+		kind, attributes string // the length between them is added
+		as               Status
+		want, remedy     string
+	}{
+		"unauthorized": {"\x01\x11", "\x00\x09\x00\x10\x00\x00\x04\x01Unauthorized", Fail, "does not say who we are: .*error response", "without a login .as TURN wants."},
+		"no address":   {"\x01\x01", "", Fail, "does not say who we are: .*no address", "or correct the node.s STUNPort"},
+		"IPv6":         {"\x01\x01", "\x00\x20\x00\x14\x00\x02" + strings.Repeat("\x11", 18), Warn, "which is no address of IPv4", "clients learn no address"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			socket := must(net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}))(t)
+			defer socket.Close()
+			go func() {
+				b := make([]byte, 1500)
+				for {
+					n, from, err := socket.ReadFromUDPAddrPort(b)
+					if err != nil {
+						return
+					}
+					if n >= 20 {
+						answer := test.kind + "\x00" + string(rune(len(test.attributes))) + cookie + string(b[8:20]) + test.attributes
+						socket.WriteToUDPAddrPort([]byte(answer), from)
+					}
+				}
+			}()
+			n := mapNode("900s", 0, nil)
+			n.STUNPort, n.STUNOnly = socket.LocalAddr().(*net.UDPAddr).Port, true
+			want(t, checkedNode(t, Config{}, n), "stun4", test.as, test.want, test.remedy)
+		})
+	}
 }
 
 func TestSTUNOnly(t *testing.T) {

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -62,11 +63,18 @@ func (n *node) askSTUN(ctx context.Context, f family, at netip.AddrPort) Check {
 	prober := stun.NewProber(socket)
 	defer prober.Close()
 	result, err := prober.Probe(ctx, at, n.stunWaits()...)
+	useless, isUseless := errors.AsType[*stun.AnswerError](err)
 	switch {
+	case err == nil && !f.has(result.Public.Addr()):
+		return warn("%v in %s; it says that we are %v, which is no address of %s", at, short(result.RoundTrip), result.Public, f.name).
+			do("see what answers STUN on UDP port %d: clients learn no address from it", at.Port())
 	case err == nil:
 		return ok("%v in %s; we are %v", at, short(result.RoundTrip), result.Public)
 	case n.node == nil:
 		return skip("no answer from UDP %v; a URL does not say whether there should be one", at)
+	case isUseless:
+		return fail("what answers at UDP %v does not say who we are: %v", at, useless).
+			do("have STUN answer on UDP port %d, without a login (as TURN wants), or correct the node's STUNPort", at.Port())
 	case socket.heard.Load():
 		return fail("what answers on UDP %v does not do so as STUN servers do", at).
 			do("correct the node's STUNPort, or have STUN answer there in place of what does")

@@ -36,11 +36,19 @@ type Prober struct {
 	tries map[transactionID]try // guarded by mu; that are not answered
 }
 
+// An AnswerError is among the errors of Probe, besides ErrSilent, if what came does not
+// tell who we are: a refusal, or no address.
+type AnswerError struct{ err error }
+
+func (e *AnswerError) Error() string { return e.err.Error() }
+func (e *AnswerError) Unwrap() error { return e.err }
+
 // A try is a request that was sent.
 type try struct {
-	to     netip.AddrPort
-	sent   time.Time
-	result chan<- Result // has room for one; shared by the tries of a Probe
+	to      netip.AddrPort
+	sent    time.Time
+	result  chan<- Result // has room for one; shared by the tries of a Probe
+	useless chan<- error  // likewise
 }
 
 // A Result is what an answer tells.
@@ -98,21 +106,21 @@ func (p *Prober) Close() error {
 // the transaction ID of a request to it; all others are ignored, so forging
 // one takes guessing 12 random bytes.
 //
-// The error is ErrSilent if no answer came, that of ctx, net.ErrClosed after
+// The error is ErrSilent if no answer came that counts, that of ctx, net.ErrClosed after
 // Close, or that of a request that could not be sent.
 func (p *Prober) Probe(ctx context.Context, to netip.AddrPort, waits ...time.Duration) (Result, error) {
 	if len(waits) == 0 {
 		waits = []time.Duration{Timeout}
 	}
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	results := make(chan Result, 1)
+	results, useless := make(chan Result, 1), make(chan error, 1)
 	var ids []transactionID
 	defer func() { p.forget(ids) }()
 	for _, wait := range waits {
 		if err := ctx.Err(); err != nil {
 			return Result{}, probeError(to, err)
 		}
-		id, err := p.ask(to, results)
+		id, err := p.ask(to, results, useless)
 		ids = append(ids, id)
 		if err != nil {
 			return Result{}, probeError(to, err)
@@ -131,19 +139,24 @@ func (p *Prober) Probe(ctx context.Context, to netip.AddrPort, waits ...time.Dur
 			return Result{}, probeError(to, net.ErrClosed)
 		}
 	}
-	return Result{}, probeError(to, ErrSilent)
+	select {
+	case err := <-useless:
+		return Result{}, probeError(to, fmt.Errorf("%w that counts: %w", ErrSilent, &AnswerError{err}))
+	default:
+		return Result{}, probeError(to, ErrSilent)
+	}
 }
 
 func probeError(to netip.AddrPort, err error) error { return fmt.Errorf("asking %v: %w", to, err) }
 
 // ask sends a request. The caller forgets it, also after an error.
-func (p *Prober) ask(to netip.AddrPort, results chan<- Result) (transactionID, error) {
+func (p *Prober) ask(to netip.AddrPort, results chan<- Result, useless chan<- error) (transactionID, error) {
 	id, request, err := newRequest()
 	if err != nil {
 		return id, err
 	}
 	p.mu.Lock()
-	p.tries[id] = try{to, time.Now(), results}
+	p.tries[id] = try{to, time.Now(), results, useless}
 	p.mu.Unlock()
 	_, err = p.socket.WriteToUDPAddrPort(request, to)
 	return id, err
@@ -201,7 +214,11 @@ func (p *Prober) take(b []byte, from netip.AddrPort, arrived time.Time) {
 	}
 	public, err := parseAnswer(b)
 	if err != nil {
-		return // a good one may follow
+		select { // a good one may follow
+		case asked.useless <- err:
+		default: // another was, too
+		}
+		return
 	}
 	select {
 	case asked.result <- Result{arrived.Sub(asked.sent), public}:
