@@ -75,7 +75,7 @@ func TestReadSaysWhoMayNotReadWhat(t *testing.T) {
 			if !errors.Is(err, fs.ErrPermission) {
 				t.Fatalf("error %v", err)
 			}
-			for _, want := range []string{c.path, me, c.refuses, "LoadCredential="} {
+			for _, want := range []string{c.path, me, c.refuses, "LoadCredential=", "by chown to what this program keeps itself"} {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("error %q does not say %q", err, want)
 				}

@@ -15,7 +15,7 @@ const nonBlocking = syscall.O_NONBLOCK
 
 // permissionRemedy is what an operator does about a file that is not ours to read.
 const permissionRemedy = `: copy it where this user may read it (certificates: by a deploy hook of the ACME client, install -m 640 -g GROUP), ` +
-	`hand it over with systemd's LoadCredential=, or give a group of this user access`
+	`hand it over with systemd's LoadCredential=, or give this user access: by chown to what this program keeps itself, by one of its groups to the rest`
 
 // whoami names the user of this process.
 func whoami() string { return "user " + account("/etc/passwd", os.Geteuid()) }
