@@ -15,6 +15,15 @@ import (
 const excuseRemedy = "if peers get through, all is well: set {self-check} to direct to say so; " +
 	"if they use another URL, set {self-check} to that"
 
+// excuse is what to do where the listener is checked instead of the name. Dates are
+// as wrong for peers, whoever's the certificate is.
+func excuse(err error) string {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return remedy(invalid) + "; if another server answers there, set {self-check} to direct, or to the URL that peers use"
+	}
+	return excuseRemedy
+}
+
 // remedy says what an operator does about a self-check that failed. It names the
 // setting in braces, which spelt takes away.
 func remedy(err error) string {

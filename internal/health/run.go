@@ -81,7 +81,7 @@ func (h *Health) viaBest(ctx context.Context) (*Path, error) {
 	if !h.nameExcused && ctx.Err() == nil {
 		h.nameExcused = true
 		h.config.Logger.Info("the relay cannot check itself by its name from this machine; its listener is checked instead",
-			"url", name.Target, "reason", err, "remedy", h.spelt(excuseRemedy))
+			"url", name.Target, "reason", err, "remedy", h.spelt(excuse(err)))
 	}
 	return direct, h.run(ctx, direct)
 }

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,6 +26,24 @@ func TestRemediesNameTheSettingAsOperatorsDo(t *testing.T) {
 		}
 		if text := h.spelt(remedy(errors.New("else"))); strings.ContainsAny(text, "{}") {
 			t.Error(text)
+		}
+	}
+}
+
+// A certificate that has expired is not well for peers, whatever they get through to.
+func TestExcusesKnowOfDates(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{x509.CertificateInvalidError{Reason: x509.Expired}, "peers refuse the certificate for its dates, at "},
+		{x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}, "if peers get through, all is well"},
+		{x509.HostnameError{}, "if peers get through, all is well"},
+		{errors.New("silence"), "if peers get through, all is well"},
+	} {
+		got := excuse(fmt.Errorf("%w: %w", ErrUnproven, test.err))
+		if !strings.HasPrefix(got, test.want) || !strings.Contains(got, "set {self-check} to direct") {
+			t.Errorf("%v: %s, want %s", test.err, got, test.want)
 		}
 	}
 }
