@@ -216,7 +216,7 @@ func TestNetcheckIsInterrupted(t *testing.T) {
 	cmd.SetArgs([]string{file})
 	cmd.SetOut(io.Discard)
 	cmd.SetErr(io.Discard)
-	if err := cmd.ExecuteContext(ctx); cli.ExitStatus(err) != cli.ExitUnanswered || err.Error() != "interrupted before the regions had answered" {
+	if err := cmd.ExecuteContext(ctx); cli.ExitStatus(err) != cli.ExitUnanswered || !strings.HasPrefix(err.Error(), "interrupted ") {
 		t.Error(err)
 	}
 }

@@ -119,7 +119,7 @@ func (f *Feed) judge(source Text) (*derpmap.Map, error) {
 	m, err := source.Load()
 	switch {
 	case err == nil && len(errs) > 0 && !f.cfg.Force: // which say more than that there are no regions
-		return nil, &Refusal{source.Name, errs, true}
+		return nil, &Refusal{source.Name, errs, len(m.IDs()) > 0}
 	case err == nil && len(m.IDs()) == 0 && !f.cfg.Force:
 		return nil, fmt.Errorf("%s: %w", source.Name, derpmap.ErrNoRegions)
 	case err != nil && len(errs) > 0:
