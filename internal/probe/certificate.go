@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
@@ -77,14 +76,6 @@ func (n *node) verifiedName() string {
 }
 
 func (n *node) pinned() bool { return pin.Is(n.dial.CertName) }
-
-// sni is the server name that goes out.
-func (n *node) sni() string {
-	if isAddress(n.host) {
-		return ""
-	}
-	return strings.TrimSuffix(n.host, ".")
-}
 
 // checkMeta looks at the certificate that tells clients the relay's key.
 func (n *node) checkMeta(context.Context) Check {
