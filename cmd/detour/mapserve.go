@@ -17,9 +17,9 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/derpmap"
-	"github.com/detour-relay/detour/internal/daemon"
 	"github.com/detour-relay/detour/internal/mapfeed"
 	"github.com/detour-relay/detour/internal/notify"
+	"github.com/detour-relay/detour/internal/reach/errno"
 )
 
 // How often another map is looked for, unless a flag says it.
@@ -183,10 +183,10 @@ func mapBanner(name string, m *derpmap.Map, listens net.Addr) string {
 
 func listenForMaps(address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
-	if daemon.AddressInUse(err) {
-		err = fmt.Errorf("%w: stop what listens there, or choose another address with --listen", err)
+	if err != nil {
+		return nil, errno.BindError(err, "stop what listens there, or choose another address with --listen")
 	}
-	return listener, err
+	return listener, nil
 }
 
 // explainRefusal prints all that is wrong with a map that is not served.

@@ -54,7 +54,7 @@ var table = []row{
 	},
 
 	// The peers' side. Nothing of the relay is beneath it.
-	{name: "internal/stun", own: []string{"internal/retry"}, outside: []string{"github.com/pion/stun/v3", "golang.org/x/net", "golang.org/x/sys"}},
+	{name: "internal/stun", own: []string{"internal/reach/errno", "internal/retry"}, outside: []string{"github.com/pion/stun/v3", "golang.org/x/net", "golang.org/x/sys"}},
 	{
 		name: "internal/reach", own: []string{"key", "derp", "derpmap", "internal/hostname", "internal/pin", "internal/text"},
 		outside: []string{"github.com/coder/websocket", "golang.org/x/net", "golang.org/x/sys"}, beneath: []string{module + "relay"},
@@ -100,12 +100,14 @@ var table = []row{
 	{
 		name: "internal/daemon",
 		own: []string{"key", "client", "relay", "internal/admin", "internal/certs", "internal/config", "internal/edge", "internal/health",
-			"internal/mesh", "internal/meshkey", "internal/notify", "internal/smallfile", "internal/stun", "internal/takeover"},
+			"internal/mesh", "internal/meshkey", "internal/notify", "internal/reach/errno", "internal/smallfile", "internal/stun",
+			"internal/takeover"},
 		outside: none,
 	},
 	{
-		name:    "internal/demo",
-		own:     []string{"derpmap", "internal/certs", "internal/config", "internal/daemon", "internal/mapfeed", "internal/mesh", "internal/meshkey", "internal/smallfile"},
+		name: "internal/demo",
+		own: []string{"derpmap", "internal/certs", "internal/config", "internal/daemon", "internal/mapfeed", "internal/mesh", "internal/meshkey", "internal/reach/errno",
+			"internal/smallfile"},
 		outside: none,
 	},
 

@@ -2,12 +2,11 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
-	"syscall"
 
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/reach/errno"
 )
 
 // socketName is the name of a socket for the next process, which takes it only if it
@@ -26,7 +25,7 @@ func (d *Daemon) openListener(cfg config.Config) (listener net.Listener, inherit
 	}
 	listener, err = Listen(cfg.Listen)
 	if err != nil {
-		return nil, false, failed("listen", err, listenRemedy(err))
+		return nil, false, cannotListen("listen", err)
 	}
 	return listener, false, nil
 }
@@ -38,18 +37,9 @@ func Listen(address string) (net.Listener, error) {
 	return lc.Listen(context.Background(), "tcp", address)
 }
 
-// AddressInUse reports whether an address could not be bound because it is taken.
-func AddressInUse(err error) bool { return errors.Is(err, addressInUse) }
-
-// listenRemedy says what to do about an address that cannot be bound.
-func listenRemedy(err error) string {
-	switch {
-	case AddressInUse(err):
-		return "stop what listens there, or choose another address with {listen}"
-	case errors.Is(err, syscall.EACCES):
-		return "ports below 1024 need a privilege (root or CAP_NET_BIND_SERVICE), or choose a higher port"
-	}
-	return ""
+// cannotListen is an error about the setting of an address.
+func cannotListen(setting string, err error) error {
+	return failed(setting, err, errno.BindRemedy(err, "stop what listens there, or choose another address with {"+setting+"}"))
 }
 
 // boundAddr returns the address of a TCP listener.

@@ -47,7 +47,7 @@ func (d *Daemon) newOps(setting, address string) (*opsServer, error) {
 		}
 	}
 	if err != nil {
-		return nil, failed(setting, err, "")
+		return nil, cannotListen(setting, err)
 	}
 	host, _, _ := net.SplitHostPort(address)
 	return &opsServer{listener, &http.Server{

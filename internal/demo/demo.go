@@ -23,8 +23,8 @@ import (
 
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/config"
-	"github.com/detour-relay/detour/internal/daemon"
 	"github.com/detour-relay/detour/internal/mapfeed"
+	"github.com/detour-relay/detour/internal/reach/errno"
 	"github.com/detour-relay/detour/internal/smallfile"
 )
 
@@ -182,15 +182,13 @@ func (d *Demo) abandon() error {
 	return errors.Join(append(errs, d.state.close())...)
 }
 
-// portError says what to do about an address that is taken.
+// portError says what to do about an address that cannot be listened on.
 func portError(who string, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &config.Error{Err: fmt.Errorf("%s: %w", who, err), Failed: true}
-	if daemon.AddressInUse(err) {
-		e.More = []string{"port"}
-		e.Remedy = "stop what listens there, or choose other ports with {port} (0: any free ones)"
+	return &config.Error{
+		Err: fmt.Errorf("%s: %w", who, err), Failed: true, More: []string{"port"},
+		Remedy: errno.BindRemedy(err, "stop what listens there, or choose other ports with {port} (0: any free ones)"),
 	}
-	return e
 }

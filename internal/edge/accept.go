@@ -44,27 +44,9 @@ func listen(config Config) (net.Listener, error) {
 	lc.SetMultipathTCP(false)
 	listener, err := lc.Listen(context.Background(), "tcp", config.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("edge: %w%s", err, listenRemedy(err))
+		return nil, fmt.Errorf("edge: %w", errno.BindError(err, "stop what listens there, or choose another port"))
 	}
 	return listener, nil
-}
-
-// listenRemedy says what an operator does about a failure to listen.
-func listenRemedy(err error) string {
-	_, isDNS := errors.AsType[*net.DNSError](err)
-	switch {
-	case errors.Is(err, syscall.EACCES):
-		return ": ports below 1024 need a privilege (root or CAP_NET_BIND_SERVICE), or choose a higher port"
-	case errors.Is(err, syscall.EMFILE):
-		return ": this process may open too few files and sockets: set LimitNOFILE= in its systemd unit, or raise it with ulimit -n"
-	case errors.Is(err, errno.AddressInUse):
-		return ": another process has the port: stop it, or choose another port"
-	case errors.Is(err, errno.AddressNotAvailable):
-		return ": no interface has this address: give one of this machine, or only a port"
-	case isDNS:
-		return ": give an address of this machine, or only a port"
-	}
-	return ""
 }
 
 // inherit gives a listener that was bound elsewhere the options of this one.

@@ -2,14 +2,9 @@ package edge
 
 import (
 	"math"
-	"os"
-	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/detour-relay/detour/internal/reach/errno"
 )
 
 func TestConfigRefuses(t *testing.T) {
@@ -38,17 +33,6 @@ func TestConfigRefuses(t *testing.T) {
 		_, err := Listen(config)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("error %v, want one line with %q", err, want)
-		}
-	}
-}
-
-func TestListenRemedies(t *testing.T) {
-	for code, want := range map[syscall.Errno]string{
-		syscall.EMFILE: "LimitNOFILE", syscall.EACCES: "CAP_NET_BIND_SERVICE", errno.AddressInUse: "choose another port",
-		errno.AddressNotAvailable: "give one of this machine", syscall.EINVAL: "^$",
-	} {
-		if got := listenRemedy(os.NewSyscallError("bind", code)); !regexp.MustCompile(want).MatchString(got) {
-			t.Errorf("%v: %q, want %q", code, got, want)
 		}
 	}
 }

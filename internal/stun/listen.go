@@ -2,12 +2,11 @@ package stun
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
-	"syscall"
+
+	"github.com/detour-relay/detour/internal/reach/errno"
 )
 
 // receiveBuffer is asked of the system, which may give less: bursts of
@@ -27,7 +26,7 @@ func Listen(ctx context.Context, config Config) (*Responder, error) {
 	var l net.ListenConfig
 	conn, err := l.ListenPacket(ctx, network, config.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("STUN: cannot listen on UDP %s: %w%s", config.Addr, err, remedy(err))
+		return nil, fmt.Errorf("STUN: cannot listen on UDP %s: %w", config.Addr, errno.BindError(err, taken))
 	}
 	return New(conn.(*net.UDPConn), config)
 }
@@ -68,22 +67,6 @@ func networkOf(hostPort string) (string, error) {
 	}
 }
 
-// remedy returns what an operator does about a failure to listen.
-func remedy(err error) string {
-	var dns *net.DNSError
-	var errno syscall.Errno
-	switch {
-	case errors.As(err, &dns):
-		return ": give an address of this machine, or only a port"
-	case errors.Is(err, fs.ErrPermission):
-		return ": take a port above 1023, or allow the process to bind lower ones (CAP_NET_BIND_SERVICE)"
-	case errors.Is(err, syscall.EMFILE):
-		return ": this process may open too few files and sockets: set LimitNOFILE= in its systemd unit, or raise it with ulimit -n"
-	case errors.As(err, &errno) && errno == addressInUse:
-		return ": another STUN server has the port (another relay, coturn, stund?): stop it, or give this one another " +
-			"address and say so in the DERP map (STUNPort), or switch STUN off"
-	case errors.As(err, &errno) && errno == addressNotAvailable:
-		return ": no interface has this address: give one of this machine, or only a port"
-	}
-	return ""
-}
+// taken is what an operator does about a port that something else has.
+const taken = "another STUN server has the port (another relay, coturn, stund?): stop it, or give this one another " +
+	"address and say so in the DERP map (STUNPort), or switch STUN off"

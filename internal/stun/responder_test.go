@@ -5,10 +5,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -251,12 +249,6 @@ func TestListenSaysWhatToDo(t *testing.T) {
 		} else if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want a word about %q", addr, err, want)
 		}
-	}
-}
-
-func TestRemedyForTooFewDescriptors(t *testing.T) {
-	if got := remedy(os.NewSyscallError("socket", syscall.EMFILE)); !strings.Contains(got, "LimitNOFILE") {
-		t.Errorf("%q, want the setting that raises the limit", got)
 	}
 }
 
