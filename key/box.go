@@ -49,11 +49,11 @@ func (b *Box) Open(sealed []byte) (msg []byte, ok bool) {
 	return box.OpenAfterPrecomputation(nil, sealed[nonceLen:], &nonce, &b.shared)
 }
 
-// String returns a placeholder.
+// String returns the redacted form.
 func (b Box) String() string { return redactedBox }
 
-// Format prints a placeholder for every verb.
+// Format prints the redacted form, whatever the verb.
 func (b Box) Format(f fmt.State, verb rune) { io.WriteString(f, redactedBox) }
 
-// LogValue returns a placeholder.
+// LogValue returns the redacted form.
 func (b Box) LogValue() slog.Value { return slog.StringValue(redactedBox) }

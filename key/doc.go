@@ -7,7 +7,7 @@
 //   - Mesh: a random secret that the relays of one region share.
 //   - Box: what two parties compute from one's private and the other's public key; it seals and opens the two login messages.
 //
-// Secrets do not print: Private, Mesh and Box show a placeholder through fmt and slog, whatever the verb, and no error
+// Secrets do not print: Private, Mesh and Box have a redacted form for fmt and slog, whatever the verb, and no error
 // text of this package repeats what it was given. Only the Text methods give a secret away. (fmt cannot call methods on
 // keys in unexported fields of other structs, so such structs should not be printed whole.)
 //

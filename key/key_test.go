@@ -117,7 +117,7 @@ func TestBoxRoundTrip(t *testing.T) {
 	}
 }
 
-// Everything that prints a secret by accident must show the placeholder instead.
+// Everything that prints a secret by accident must show the redacted form instead.
 func TestSecretsDoNotPrint(t *testing.T) {
 	private := NewPrivate()
 	mesh := Mesh{NewPrivate().raw}
@@ -163,7 +163,7 @@ func printed(t *testing.T, value any) map[string]string {
 	return texts
 }
 
-func TestPlaceholders(t *testing.T) {
+func TestRedactedForms(t *testing.T) {
 	private, mesh, box := NewPrivate(), Mesh{}, Box{}
 	for got, want := range map[string]string{
 		private.String(): redactedPrivate, private.GoString(): redactedPrivate,

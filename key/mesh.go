@@ -51,14 +51,14 @@ func (m *Mesh) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// String returns a placeholder.
+// String returns the redacted form.
 func (m Mesh) String() string { return redactedMesh }
 
-// GoString returns a placeholder.
+// GoString returns the redacted form.
 func (m Mesh) GoString() string { return redactedMesh }
 
-// Format prints a placeholder for every verb.
+// Format prints the redacted form, whatever the verb.
 func (m Mesh) Format(f fmt.State, verb rune) { io.WriteString(f, redactedMesh) }
 
-// LogValue returns a placeholder.
+// LogValue returns the redacted form.
 func (m Mesh) LogValue() slog.Value { return slog.StringValue(redactedMesh) }

@@ -61,14 +61,14 @@ func (k Private) Equal(other Private) bool {
 // Text returns the secret: "privkey:" and 64 lowercase hex digits.
 func (k Private) Text() string { return privatePrefix + hex.EncodeToString(k.raw[:]) }
 
-// String returns a placeholder.
+// String returns the redacted form.
 func (k Private) String() string { return redactedPrivate }
 
-// GoString returns a placeholder.
+// GoString returns the redacted form.
 func (k Private) GoString() string { return redactedPrivate }
 
-// Format prints a placeholder for every verb.
+// Format prints the redacted form, whatever the verb.
 func (k Private) Format(f fmt.State, verb rune) { io.WriteString(f, redactedPrivate) }
 
-// LogValue returns a placeholder.
+// LogValue returns the redacted form.
 func (k Private) LogValue() slog.Value { return slog.StringValue(redactedPrivate) }
