@@ -46,8 +46,8 @@ func (rt *route) setActive(out *outbox) {
 //	routes.mu · outbox.mu
 //	waiter.mu · all of these, since an admitted conn is registered under it
 //
-// Server.mu, sweeper.mu and those of packages budget, tally and wheel are taken
-// with none of the others held, nor while they are.
+// Server.mu, sweeper.mu and those of packages tally and wheel are taken with none
+// of the others held, nor while they are.
 type routes struct {
 	seed  [2]uint64             // set once
 	count *counters             // set once
