@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/detour-relay/detour/client"
@@ -93,6 +94,15 @@ var inWords = Words{
 type Finding struct {
 	Cause  Cause
 	Remedy string
+}
+
+// Parts are the remedy's two: what is the matter, and what to do about it. What is
+// empty if the remedy does not say it.
+func (f Finding) Parts() (what, do string) {
+	if what, do, ok := strings.Cut(f.Remedy, ": "); ok {
+		return what, do
+	}
+	return "", f.Remedy
 }
 
 // Explain finds the cause of an error and what to do.

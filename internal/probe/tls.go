@@ -99,12 +99,12 @@ func (n *node) noTLS(err error) Check {
 	case errors.As(err, &refusal) && refusal.Proxy:
 		return n.refused(refusal)
 	case plain:
-		what, remedy, _ := strings.Cut(n.explain(err).Remedy, ": ")
+		what, remedy := n.explain(err).Parts()
 		return fail("%s", what).do("%s", remedy)
 	case n.explain(err).Cause == explain.Proxy:
 		return fail("%s", text).do("%s", n.explain(err).Remedy)
 	case n.explain(err).Cause == explain.TLSRefused:
-		what, remedy, _ := strings.Cut(n.explain(err).Remedy, ": ")
+		what, remedy := n.explain(err).Parts()
 		return fail("%s: %v", what, cause(err)).do("%s", remedy)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return fail("no answer to the TLS handshake").

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/detour-relay/detour/client"
@@ -109,7 +108,7 @@ func (n *node) noAnswer(err error, format string, args ...any) Check {
 	c := n.webTrouble(err, format, args...)
 	switch f := n.explain(err); {
 	case f.Cause == explain.NotHTTP:
-		_, remedy, _ := strings.Cut(f.Remedy, ": ")
+		_, remedy := f.Parts()
 		return c.do("%s", remedy)
 	case c.same == saidNothing:
 		return c.do("see whether what listens on port %s is a relay, and not overloaded", n.port)
@@ -188,7 +187,7 @@ func (n *node) webText(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
 	case n.explain(err).Cause == explain.NotHTTP:
-		what, _, _ := strings.Cut(n.explain(err).Remedy, ": ")
+		what, _ := n.explain(err).Parts()
 		other, _ := errors.AsType[*client.NotHTTPError](err)
 		return fmt.Sprintf("%s; it begins with %.40q", what, other.Begin)
 	case errors.Is(err, reach.ErrNoAnswer), errors.Is(err, io.EOF):
