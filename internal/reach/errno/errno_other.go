@@ -10,4 +10,6 @@ const (
 	AddressNotAvailable = syscall.EADDRNOTAVAIL
 	ConnectionRefused   = syscall.ECONNREFUSED
 	ConnectionReset     = syscall.ECONNRESET
+	AccessDenied        = syscall.EACCES
+	TooManyFiles        = syscall.EMFILE
 )

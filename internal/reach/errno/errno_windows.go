@@ -8,4 +8,6 @@ const (
 	AddressNotAvailable = windows.WSAEADDRNOTAVAIL
 	ConnectionRefused   = windows.WSAECONNREFUSED
 	ConnectionReset     = windows.WSAECONNRESET
+	AccessDenied        = windows.WSAEACCES
+	TooManyFiles        = windows.WSAEMFILE
 )

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"syscall"
 )
 
 // BindError returns err with its remedy.
@@ -26,9 +25,9 @@ func BindRemedy(err error, taken string) string {
 		return "no interface has this address: give one of this machine, or only a port"
 	case isDNS:
 		return "give an address of this machine, or only a port"
-	case errors.Is(err, syscall.EACCES):
+	case errors.Is(err, AccessDenied):
 		return "ports below 1024 need a privilege (root or CAP_NET_BIND_SERVICE), or choose a higher port"
-	case errors.Is(err, syscall.EMFILE):
+	case errors.Is(err, TooManyFiles):
 		return "this process may open too few files and sockets: set LimitNOFILE= in its systemd unit, or raise it with ulimit -n"
 	}
 	return ""

@@ -19,8 +19,8 @@ func TestBindRemedy(t *testing.T) {
 		{bind(AddressInUse), "stop it"},
 		{bind(AddressNotAvailable), "give one of this machine"},
 		{&net.OpError{Op: "listen", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "a"}}, "give an address of this machine"},
-		{bind(syscall.EACCES), "CAP_NET_BIND_SERVICE"},
-		{bind(syscall.EMFILE), "LimitNOFILE"},
+		{bind(AccessDenied), "CAP_NET_BIND_SERVICE"},
+		{bind(TooManyFiles), "LimitNOFILE"},
 	} {
 		if got := BindRemedy(c.err, "stop it"); !strings.Contains(got, c.want) {
 			t.Errorf("%v: %q, want %q", c.err, got, c.want)
