@@ -24,6 +24,8 @@ func Defaults() Config {
 			UserTimeout:  Duration(15 * time.Second),
 			WriteTimeout: Duration(2 * time.Second),
 		},
+		Access:    Access{VerifyTimeout: Duration(5 * time.Second), Grace: Duration(24 * time.Hour)},
+		Quota:     Quota{Count: CountBoth, Day: 1, Then: QuotaDrain},
 		Drain:     Duration(15 * time.Second),
 		SelfCheck: CheckAuto,
 		Log:       Log{Format: "auto", Level: "info"},

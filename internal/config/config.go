@@ -63,6 +63,12 @@ type Config struct {
 
 	Mesh Mesh `json:"mesh" yaml:"mesh"`
 
+	Access Access `json:"access" yaml:"access"`
+
+	Limits Limits `json:"limits" yaml:"limits"`
+
+	Quota Quota `json:"quota" yaml:"quota"`
+
 	// Drain is the time over which peers are sent away at the end; 0: none.
 	Drain Duration `json:"drain" yaml:"drain"`
 
@@ -76,7 +82,84 @@ type Config struct {
 	// health and status, and profiles. Empty: none.
 	Admin string `json:"admin" yaml:"admin"`
 	Pprof string `json:"pprof" yaml:"pprof"`
+
+	// AdminSocket is the unix socket by which the commands of this machine change the
+	// running relay, or "off". Empty: admin.sock in the state directory; Dev has none.
+	AdminSocket string `json:"admin-socket" yaml:"admin-socket"`
+
+	// AdminHTTPS is the address at which the same is answered over the network, with
+	// the relay's certificate, to those who have the token of AdminToken. Empty: none.
+	AdminHTTPS string `json:"admin-https" yaml:"admin-https"`
+	AdminToken string `json:"admin-token" yaml:"admin-token"` // file with the bearer token
 }
+
+// Access says who may come in. Of all sources the first that says yes lets a peer
+// in; a ban, and the name of a denied application, beat them all.
+type Access struct {
+	// Keys are files with a nodekey:... a line, its label and its end; they are read
+	// again when they change.
+	Keys []string `json:"keys" yaml:"keys"`
+
+	// Managed lets in whom "detour access" has allowed or imported. It is also asked
+	// when another source is there.
+	Managed bool `json:"managed" yaml:"managed"`
+
+	// Verify are URLs that take derper's admission request; the others say how they
+	// are asked.
+	Verify        []string `json:"verify" yaml:"verify"`
+	VerifyTimeout Duration `json:"verify-timeout" yaml:"verify-timeout"`
+	VerifyCA      string   `json:"verify-ca" yaml:"verify-ca"`           // PEM file; empty: the system's authorities
+	VerifyHeaders string   `json:"verify-headers" yaml:"verify-headers"` // file with a header a line, such as Authorization
+
+	// Tailscaled are the sockets of Tailscale daemons on this machine, whose tailnets
+	// may come in; "auto" is where the system has it.
+	Tailscaled []string `json:"tailscaled" yaml:"tailscaled"`
+
+	// Everyone lets everybody in.
+	Everyone bool `json:"everyone" yaml:"everyone"`
+
+	// DenyApps are names of applications whose peers stay out.
+	DenyApps []string `json:"deny-apps" yaml:"deny-apps"`
+
+	// Grace is how long a key that a source has confirmed stays admitted while no
+	// source can be asked.
+	Grace Duration `json:"grace" yaml:"grace"`
+}
+
+// Given reports whether anything says who may come in.
+func (a Access) Given() bool {
+	return a.Managed || a.Everyone || len(a.Keys)+len(a.Verify)+len(a.Tailscaled) > 0
+}
+
+// Limits say what keys may use, all connections of one together, and the relay as a
+// whole. Siblings are exempt.
+type Limits struct {
+	In     Rate             `json:"in" yaml:"in"`         // from each key
+	Out    Rate             `json:"out" yaml:"out"`       // to each key
+	Burst  Size             `json:"burst" yaml:"burst"`   // at once after a rest; 0: one second's worth
+	Total  Rate             `json:"total" yaml:"total"`   // from all keys, shared fairly
+	Labels map[string]Limit `json:"labels" yaml:"labels"` // instead of In, Out and Burst for keys with this label
+}
+
+// Quota says what a month may cost. 0: no mark.
+type Quota struct {
+	Soft    Size   `json:"soft" yaml:"soft"`       // beyond it, operators are told
+	Hard    Size   `json:"hard" yaml:"hard"`       // beyond it, Then
+	Count   string `json:"count" yaml:"count"`     // in, out or both
+	Day     int    `json:"day" yaml:"day"`         // of the month (UTC) on which counting begins anew, 1 to 28
+	Then    string `json:"then" yaml:"then"`       // QuotaDrain, or the Rate to slow down to
+	Webhook string `json:"webhook" yaml:"webhook"` // URL that is told of marks, or a file that has it
+}
+
+// QuotaDrain sends all peers to other regions.
+const QuotaDrain = "drain"
+
+// What a quota counts.
+const (
+	CountIn   = "in"
+	CountOut  = "out"
+	CountBoth = "both"
+)
 
 // TLS says how connections are secured.
 type TLS struct {
