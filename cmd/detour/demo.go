@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
 	"github.com/detour-relay/detour/internal/daemon"
 	"github.com/detour-relay/detour/internal/demo"
 	"github.com/detour-relay/detour/internal/notify"
@@ -82,7 +83,7 @@ func (f *demoFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.stateDir, "state-dir", "", "`directory` for keys and certificates (default a temporary one, removed at the end)")
 	flags.StringVar(&f.logLevel, "log-level", "warn", "least `level` to log: debug, info, warn or error")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, and nothing else")
-	completeFlag(cmd, "log-level", "debug", "info", "warn", "error")
+	cli.Complete(cmd, "log-level", "debug", "info", "warn", "error")
 }
 
 // settle checks the flags and fills in what follows from them.
@@ -132,7 +133,7 @@ func (f *demoFlags) demo(cmd *cobra.Command) error {
 		StateDir: f.stateDir, LogLevel: f.logLevel, Logger: log,
 	})
 	if err != nil {
-		return spelt(err)
+		return relaycmd.Spelt(err)
 	}
 	return d.Run(ctx, func() error {
 		notify.Ready(log)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/derper"
+	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
 )
 
 // derper's flags are told by what they are here.
@@ -38,7 +39,7 @@ func TestDerpersFlagsAreTold(t *testing.T) {
 
 // What derper's flags are called here is there.
 func TestTheCounterpartsOfDerpersFlagsAreThere(t *testing.T) {
-	relay := newRelayCommand()
+	relay := relaycmd.New()
 	for name, here := range derper.Flags {
 		for _, flag := range regexp.MustCompile(`--([a-z][a-z-]+)`).FindAllStringSubmatch(here, -1) {
 			if relay.Flags().Lookup(flag[1]) == nil {

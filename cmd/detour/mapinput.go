@@ -54,7 +54,7 @@ type mapInput struct {
 // relays, too, have a --ca of their own, which counts for both.
 func (in *mapInput) define(cmd *cobra.Command) {
 	cmd.Flags().Var(&in.from, "from", "`form` of what is read: json, hujson or yaml (default: by the name, else by the text)")
-	completeFlag(cmd, "from", formNames()...)
+	cli.Complete(cmd, "from", formNames()...)
 	if cmd.Flags().Lookup("ca") == nil {
 		cmd.Flags().StringVar(&in.caFile, "ca", "", "when fetching a map over https, trust the certificates of this PEM `file` instead of the system's")
 		cmd.PreRunE = func(_ *cobra.Command, names []string) error { return in.checkCA(names) }
@@ -163,12 +163,4 @@ func checkStdinOnce(names []string) error {
 		return cli.Usagef("- stands here %d times, but standard input can be read only once: put the maps into files", times)
 	}
 	return nil
-}
-
-// completeFlag makes the shell complete a flag that has been defined.
-func completeFlag(cmd *cobra.Command, flag string, choices ...string) {
-	complete := cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
-	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
-		panic(err) // there is no such flag
-	}
 }

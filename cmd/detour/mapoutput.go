@@ -22,7 +22,7 @@ func (o *mapOutput) define(cmd *cobra.Command, usual string) {
 	flags := cmd.Flags()
 	flags.Var(&o.to, "to", "`form` to write: json, hujson or yaml ("+usual+")")
 	flags.StringVarP(&o.out, "out", "o", mapfeed.Stdin, "`file` to write, as a whole or not at all; -: standard output")
-	completeFlag(cmd, "to", formNames()...)
+	cli.Complete(cmd, "to", formNames()...)
 }
 
 // form is the form to write: as asked for, else as the name of the file says, else

@@ -37,6 +37,9 @@ type serveFlags struct {
 	logLevel  string
 }
 
+// stopPatience bounds the end of what has been told to end.
+const stopPatience = 10 * time.Second
+
 func newMapServeCommand() *cobra.Command {
 	var f serveFlags
 	cmd := &cobra.Command{
@@ -79,8 +82,8 @@ func (f *serveFlags) define(cmd *cobra.Command) {
 	flags.BoolVar(&f.force, "force", false, "serve the map also if lint finds errors in it")
 	flags.StringVar(&f.logFormat, "log-format", "auto", "`format` of the log on standard error: auto, text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "least `level` to log: debug, info, warn or error")
-	completeFlag(cmd, "log-format", "auto", "text", "json")
-	completeFlag(cmd, "log-level", "debug", "info", "warn", "error")
+	cli.Complete(cmd, "log-format", "auto", "text", "json")
+	cli.Complete(cmd, "log-level", "debug", "info", "warn", "error")
 	f.in.define(cmd)
 }
 

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -130,15 +129,5 @@ func writeConfig(t *testing.T, file string, c config.Config) {
 	}
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// Each setting has a flag, and each flag that an error names is one.
-func TestEachSettingHasAFlag(t *testing.T) {
-	flags := newRelayCommand().Flags()
-	for _, setting := range config.Settings() {
-		if name := strings.TrimPrefix(flagName(setting), "--"); flags.Lookup(name) == nil {
-			t.Errorf("%s: there is no flag --%s", setting, name)
-		}
 	}
 }

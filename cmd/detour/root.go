@@ -12,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/derper"
+	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
 	"github.com/detour-relay/detour/internal/text"
 )
 
@@ -50,7 +51,7 @@ func newRootCommand() *cobra.Command {
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.AddCommand(
-		newRelayCommand(),
+		relaycmd.New(),
 		newDemoCommand(),
 		newPingCommand(),
 		newNetcheckCommand(),

@@ -11,3 +11,11 @@ func Unused(cmd *cobra.Command, why string, flags ...string) error {
 	}
 	return nil
 }
+
+// Complete makes the shell complete a flag that has been defined.
+func Complete(cmd *cobra.Command, flag string, choices ...string) {
+	complete := cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
+	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(err) // there is no such flag
+	}
+}

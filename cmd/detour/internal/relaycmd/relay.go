@@ -1,4 +1,6 @@
-package main
+// Package relaycmd is the command "detour relay": its flags, what it prints once the
+// relay is ready, and how it calls the settings of package config.
+package relaycmd
 
 import (
 	"strings"
@@ -20,7 +22,8 @@ type relayFlags struct {
 	rebalance []string
 }
 
-func newRelayCommand() *cobra.Command {
+// New returns the command.
+func New() *cobra.Command {
 	f := relayFlags{Config: config.Defaults()}
 	cmd := &cobra.Command{
 		Use:   "relay",
@@ -51,12 +54,12 @@ listening sockets to it: an upgrade that refuses no connection.`,
 			if err != nil {
 				return err
 			}
-			return spelt(runRelay(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr()))
+			return Spelt(runRelay(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr()))
 		},
 	}
 	f.define(cmd.Flags())
 	for name, choices := range relayChoices {
-		completeFlag(cmd, name, choices...)
+		cli.Complete(cmd, name, choices...)
 	}
 	return cmd
 }

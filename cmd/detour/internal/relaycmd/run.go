@@ -1,4 +1,4 @@
-package main
+package relaycmd
 
 import (
 	"context"
@@ -8,16 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/daemon"
 	"github.com/detour-relay/detour/internal/takeover"
 )
-
-// stopPatience bounds the end of what has drained.
-const stopPatience = 10 * time.Second
 
 // runRelay runs a relay until ctx is done or another process has taken over.
 func runRelay(ctx context.Context, c config.Config, stdout, stderr io.Writer) error {
@@ -37,7 +33,7 @@ func runRelay(ctx context.Context, c config.Config, stdout, stderr io.Writer) er
 	signal.Notify(hangup, syscall.SIGHUP) // from before anybody is told that we are ready
 	defer signal.Stop(hangup)
 	d, err := daemon.Open(c, daemon.Options{
-		Logger: log, Takeover: handover, Version: readBuildVersion().Version, Service: true, Spell: flagName,
+		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: FlagName,
 	})
 	if err != nil {
 		return err
@@ -63,7 +59,7 @@ func reloadOn(hangup <-chan os.Signal, d *daemon.Daemon, log *slog.Logger) (stop
 			select {
 			case <-hangup:
 				if err := d.Reload(d.Config()); err != nil {
-					log.Error("reload: not everything could be taken over", "reason", config.Text(err, flagName))
+					log.Error("reload: not everything could be taken over", "reason", config.Text(err, FlagName))
 				}
 			case <-ctx.Done():
 				return

@@ -1,4 +1,4 @@
-package main
+package relaycmd
 
 import (
 	"errors"
@@ -19,24 +19,24 @@ var flagOf = map[string]string{
 	"mesh.rebalance": "--rebalance",
 }
 
-// flagName says how the command line calls a setting: as flagOf has it, or with
+// FlagName says how the command line calls a setting: as flagOf has it, or with
 // hyphens where the setting has dots.
-func flagName(setting string) string {
+func FlagName(setting string) string {
 	if flag := flagOf[setting]; flag != "" {
 		return flag
 	}
 	return "--" + strings.ReplaceAll(setting, ".", "-")
 }
 
-// spelt gives an error the names of flags for the settings in it. Settings that mean
+// Spelt gives an error the names of flags for the settings in it. Settings that mean
 // nothing are wrong usage.
-func spelt(err error) error {
+func Spelt(err error) error {
 	e, ok := errors.AsType[*config.Error](err)
 	switch {
 	case !ok:
 		return err
 	case e.Failed:
-		return errors.New(config.Text(err, flagName))
+		return errors.New(config.Text(err, FlagName))
 	}
-	return cli.Usagef("%s", config.Text(err, flagName))
+	return cli.Usagef("%s", config.Text(err, FlagName))
 }
