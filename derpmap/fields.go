@@ -87,7 +87,7 @@ func (d *decoder) remedyUnknown(m member, fields []string) string {
 	if remedy := d.otherWord(m, fields); remedy != "" {
 		return remedy
 	}
-	if near := nearest(m.name, fields); near != "" {
+	if near := text.Nearest(m.name, fields); near != "" {
 		return "did you mean " + d.spelled(near) + "?"
 	}
 	if near, of := elsewhere(m.name); near != "" {
@@ -169,7 +169,7 @@ func elsewhere(name string) (field, of string) {
 		of     string
 		fields []string
 	}{{"a node", nodeFields}, {"a region", regionFields}, {"HomeParams", homeFields}, {"the map", mapFields}} {
-		if near := nearest(name, level.fields); near != "" {
+		if near := text.Nearest(name, level.fields); near != "" {
 			return near, level.of
 		}
 	}

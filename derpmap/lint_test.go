@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/detour-relay/detour/internal/text"
 )
 
 func examples(t testing.TB, dir string) []string {
@@ -145,7 +147,7 @@ func TestNearest(t *testing.T) {
 		"Host_Name": "HostName", "derp-port": "DERPPort", "stunprot": "STUNPort", "IPv5": "IPv4", "Comment": "", "x": "", "ip": "",
 		strings.Repeat("x", 1000): "",
 	} {
-		if got := nearest(slip, nodeFields); got != want {
+		if got := text.Nearest(slip, nodeFields); got != want {
 			t.Errorf("%.20s: %q, want %q", slip, got, want)
 		}
 	}

@@ -126,6 +126,9 @@ type Access struct {
 	Grace Duration `json:"grace" yaml:"grace"`
 }
 
+// TailscaledAuto stands for the socket of this machine's Tailscale daemon.
+const TailscaledAuto = "auto"
+
 // Given reports whether anything says who may come in.
 func (a Access) Given() bool {
 	return a.Managed || a.Everyone || len(a.Keys)+len(a.Verify)+len(a.Tailscaled) > 0
@@ -228,5 +231,8 @@ const (
 	CheckOff    = "off"
 )
 
-// STUNOff switches STUN off.
-const STUNOff = "off"
+// What switches things off.
+const (
+	STUNOff        = "off"
+	AdminSocketOff = "off"
+)

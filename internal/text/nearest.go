@@ -1,12 +1,12 @@
-package derpmap
+package text
 
 import (
 	"strings"
 	"unicode/utf8"
 )
 
-// nearest returns the one of names that s may be a slip of, or "".
-func nearest(s string, names []string) string {
+// Nearest returns the one of names that s may be a slip of, or "".
+func Nearest(s string, names []string) string {
 	if utf8.RuneCountInString(s) > 40 {
 		return ""
 	}
@@ -20,11 +20,10 @@ func nearest(s string, names []string) string {
 }
 
 // slips counts how many letters have to be put in, taken out or replaced to make b
-// of a (Levenshtein's distance). Separators that others write within names count
-// nothing.
+// of a (Levenshtein's distance). Separators within names count nothing.
 func slips(a, b string) int {
-	from := []rune(strings.NewReplacer("_", "", "-", "", " ", "").Replace(a))
-	to := []rune(b)
+	separators := strings.NewReplacer("_", "", "-", "", " ", "")
+	from, to := []rune(separators.Replace(a)), []rune(separators.Replace(b))
 	row := make([]int, len(to)+1) // distances of what is read of from to each beginning of to
 	for j := range row {
 		row[j] = j

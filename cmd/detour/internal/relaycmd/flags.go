@@ -1,0 +1,76 @@
+package relaycmd
+
+import (
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/detour-relay/detour/internal/config"
+)
+
+// settingFlags collects what the command line gives of the table of settings.
+type settingFlags struct{ given []config.Given }
+
+// define adds a flag for each setting, in the order of the table, and completes its
+// values.
+func (f *settingFlags) define(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	for _, s := range config.Table() {
+		usage := s.Usage(FlagName)
+		if s.Follows != "" {
+			usage += " (default: " + s.Default(FlagName) + ")"
+		}
+		flag := flags.VarPF(&flagValue{s, f}, s.Flag, "", usage)
+		if s.Kind == config.KindBool {
+			flag.NoOptDefVal = "true"
+		}
+		complete(cmd, s)
+	}
+}
+
+// complete has the shell complete the values of a setting: its words, or files.
+func complete(cmd *cobra.Command, s config.Setting) {
+	words := append(append([]string(nil), s.Choices...), s.Begins...)
+	switch {
+	case len(words) > 0 && !s.File:
+		cobra.CheckErr(cmd.RegisterFlagCompletionFunc(s.Flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
+	case s.Path == "state-dir":
+		cobra.CheckErr(cmd.MarkFlagDirname(s.Flag))
+	case !s.File && s.Path != "admin-socket":
+		cobra.CheckErr(cmd.RegisterFlagCompletionFunc(s.Flag, cobra.NoFileCompletions))
+	}
+}
+
+// A flagValue is the flag of a setting.
+type flagValue struct {
+	setting config.Setting
+	flags   *settingFlags
+}
+
+var _ pflag.Value = (*flagValue)(nil)
+
+// Set notes the value. What it means is for package config, which tells of a wrong one
+// in the same words wherever it comes from.
+func (v *flagValue) Set(text string) error {
+	v.flags.given = append(v.flags.given, config.Given{Path: v.setting.Path, Text: text})
+	return nil
+}
+
+// String is the default, which help shows.
+func (v *flagValue) String() string {
+	if v.setting.Follows != "" {
+		return "" // said in words
+	}
+	return v.setting.Default(FlagName)
+}
+
+// Type names the value where the help does not.
+func (v *flagValue) Type() string {
+	switch v.setting.Kind {
+	case config.KindInt, config.KindFloat:
+		return "number"
+	case config.KindDuration:
+		return "time"
+	}
+	return string(v.setting.Kind)
+}

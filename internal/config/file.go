@@ -1,0 +1,3 @@
+package config
+
+func (l *Loaded) readFile(contents []byte) {}

@@ -1,0 +1,118 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// An Origin is where the value of a setting comes from. The zero one is its default.
+type Origin struct {
+	Flag         string // as the command line calls it, without dashes
+	Variable     string // of the environment
+	File         string // with the place in it
+	Line, Column int
+}
+
+// String is the origin as people write it.
+func (o Origin) String() string {
+	switch {
+	case o.Flag != "":
+		return "--" + o.Flag
+	case o.Variable != "":
+		return "$" + o.Variable
+	case o.Line > 0:
+		return fmt.Sprintf("%s:%d:%d", o.File, o.Line, o.Column)
+	}
+	return cmp.Or(o.File, "default")
+}
+
+// A Problem is one thing that keeps settings from being used, said where whoever gave
+// them finds it.
+type Problem struct {
+	Origin  Origin
+	Setting string // the path; empty: none
+	Text    string // what and what to do, with settings as they were given
+}
+
+// Error is the text, behind its place if that is one in a file.
+func (p *Problem) Error() string { return p.Origin.place() + p.Text }
+
+func (o Origin) place() string {
+	if o.File == "" {
+		return ""
+	}
+	return o.String() + ": "
+}
+
+// Loaded are settings and where each comes from.
+type Loaded struct {
+	Config   Config
+	File     string // that was read; empty: none
+	Problems []*Problem
+
+	// Credentials are those that settings name and that nobody has put anywhere: this
+	// process is not the service. Who wants to use them has to refuse.
+	Credentials []Given
+
+	origins map[string]Origin
+}
+
+// Origin is where the value of a setting comes from.
+func (l *Loaded) Origin(path string) Origin { return l.origins[path] }
+
+// Spell calls a setting as whoever gave it has, and others as the file has them if
+// there is one, else as flags.
+func (l *Loaded) Spell(path string) string {
+	switch o := l.origins[path]; {
+	case o.Flag != "", o.Variable != "":
+		return o.String()
+	case o.File != "", l.File != "":
+		return path
+	}
+	s, known := Lookup(path)
+	if !known {
+		return path
+	}
+	return "--" + s.Flag
+}
+
+// Err is the first problem; nil: there is none.
+func (l *Loaded) Err() error {
+	if len(l.Problems) == 0 {
+		return nil
+	}
+	return l.Problems[0]
+}
+
+// Problem says an error about a setting where that was given.
+func (l *Loaded) Problem(e *Error) *Problem {
+	return &Problem{l.at(e.Setting), e.Setting, e.Text(l.Spell)}
+}
+
+// Place begins what is said of a setting that the file gives, or would.
+func (l *Loaded) Place(path string) string { return l.at(path).place() }
+
+// at is the origin of a setting. What nobody has given is missing in the file.
+func (l *Loaded) at(path string) Origin {
+	if o := l.origins[path]; o != (Origin{}) {
+		return o
+	}
+	return Origin{File: l.File}
+}
+
+func (l *Loaded) add(e *Error) {
+	if e != nil {
+		l.Problems = append(l.Problems, l.Problem(e))
+	}
+}
+
+// Usable is the first thing that keeps this process from using the settings, also that
+// it is not the service that a credential is for; nil: there is none.
+func (l *Loaded) Usable() error {
+	if err := l.Err(); err != nil || len(l.Credentials) == 0 {
+		return err
+	}
+	missing := l.Credentials[0]
+	return l.Problem(&Error{Setting: missing.Path, What: "names the credential " + missing.Text + ", and there is no $CREDENTIALS_DIRECTORY",
+		Remedy: "have systemd start the relay with LoadCredential=" + missing.Text + ":FILE, or name the file itself"})
+}
