@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"strings"
 )
 
 // An Origin is where the value of a setting comes from. The zero one is its default.
@@ -69,11 +70,10 @@ func (l *Loaded) Spell(path string) string {
 	case o.File != "", l.File != "":
 		return path
 	}
-	s, known := Lookup(path)
-	if !known {
-		return path
+	if s, known := Lookup(path); known {
+		return "--" + s.Flag
 	}
-	return "--" + s.Flag
+	return "--" + strings.ReplaceAll(path, ".", "-") // a name that a program has besides
 }
 
 // Err is the first problem; nil: there is none.
