@@ -135,6 +135,14 @@ var ends = map[string]func(r *relaytest.Relay){
 		r.Join("guest")
 		time.Sleep(time.Minute + time.Second)
 	},
+	"revoked": func(r *relaytest.Relay) {
+		r.Join("alice")
+		r.Server.Close(func(relay.PeerState) bool { return true }, relay.ErrRevoked, 0)
+	},
+	"banned": func(r *relaytest.Relay) {
+		r.Join("alice")
+		r.Server.Close(func(relay.PeerState) bool { return true }, relay.ErrBanned, 0)
+	},
 	"close_peer": func(r *relaytest.Relay) {
 		alice := r.Join("alice")
 		r.JoinAs(relaytest.Who{Name: "mesh-peer", Mesh: true}).Send(derp.AppendClosePeer(nil, alice.Public()))

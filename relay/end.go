@@ -25,6 +25,8 @@ const (
 	endAdmitTimeout                   // it said nothing in time
 	endAdmitBusy                      // too many others wait for it
 	endExpired                        // the admission ended
+	endRevoked                        // the peer is not admitted any more
+	endBanned                         // its key has been banned
 	endClosePeer                      // a sibling had the peer closed
 	endShutdown                       // the relay shut down
 	endRestarting                     // the relay drained before a restart
@@ -42,7 +44,7 @@ const (
 
 var endNames = [endReasons]string{
 	"eof", "read_error", "write_error", "write_timeout", "bad_frame", "frame_timeout", "not_privileged", "overrun",
-	"login_timeout", "login_memory", "bad_login", "not_admitted", "admit_timeout", "admit_busy", "expired", "close_peer", "shutdown",
+	"login_timeout", "login_memory", "bad_login", "not_admitted", "admit_timeout", "admit_busy", "expired", "revoked", "banned", "close_peer", "shutdown",
 	"restarting", "rebalanced", "mesh_key", "self", "linked", "not_sibling", "silent", "too_many_peers",
 }
 
@@ -75,6 +77,10 @@ var (
 	ErrAdmitBusy = errors.New("relay: too many peers wait for admission")
 	// ErrExpired: the time of Admission.Until has come.
 	ErrExpired = errors.New("relay: the admission has ended")
+	// ErrRevoked: the peer had been admitted, and would not be any more.
+	ErrRevoked = errors.New("relay: the admission has been revoked")
+	// ErrBanned: the peer's key has been banned.
+	ErrBanned = errors.New("relay: the key is banned")
 	// ErrClosePeer: a sibling sent ClosePeer for this key.
 	ErrClosePeer = errors.New("relay: closed on a sibling's request")
 
@@ -109,7 +115,7 @@ func reasonOf(err error) endReason {
 		{ErrNotSibling, endNotSibling}, {io.EOF, endEOF}, {errWrite, endWriteError}, {ErrWriteTimeout, endWriteTimeout},
 		{ErrBadFrame, endBadFrame}, {ErrFrameTimeout, endFrameTimeout}, {ErrNotPrivileged, endNotPrivileged}, {ErrOverrun, endOverrun},
 		{ErrLoginTimeout, endLoginTimeout}, {ErrLoginMemory, endLoginMemory}, {ErrBadLogin, endBadLogin}, {ErrNotAdmitted, endNotAdmitted},
-		{ErrAdmitTimeout, endAdmitTimeout}, {ErrAdmitBusy, endAdmitBusy}, {ErrExpired, endExpired},
+		{ErrAdmitTimeout, endAdmitTimeout}, {ErrAdmitBusy, endAdmitBusy}, {ErrExpired, endExpired}, {ErrRevoked, endRevoked}, {ErrBanned, endBanned},
 		{ErrClosePeer, endClosePeer}, {ErrShutdown, endShutdown}, {ErrRestarting, endRestarting},
 		{ErrRebalanced, endRebalanced}, {ErrMeshKeyReplaced, endMeshKey}, {ErrSelf, endSelf},
 		{ErrLinked, endLinked}, {ErrSilent, endSilent}, {ErrTooManyPeers, endTooManyPeers},
