@@ -8,31 +8,19 @@
 package smallfile
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 )
 
 // Read returns what a file holds, if that is at most so many bytes. Its errors name
 // the path and wrap what the system said.
 func Read(path string, most int) ([]byte, error) {
-	if path == "" {
-		return nil, errors.New("the name of the file is empty")
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0) // or the open of a pipe waits for a writer
+	f, _, err := Open(path)
 	if err != nil {
-		return nil, Explain(path, err)
+		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, Explain(path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is %s: name a regular file", path, kindOf(info.Mode()))
-	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	if err != nil {
 		return nil, Explain(path, err)
