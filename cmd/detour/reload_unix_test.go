@@ -42,16 +42,14 @@ func reloadFrom(file string) error {
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	d, err := daemon.Open(c, daemon.Options{Logger: log, Takeover: handover})
+	load := func() (config.Config, error) { return readConfig(file) }
+	d, err := daemon.Open(c, daemon.Options{Logger: log, Takeover: handover, Load: load})
 	if err != nil {
 		return err
 	}
 	go func() {
 		for range hangup {
-			c, err := readConfig(file)
-			if err == nil {
-				err = d.Reload(c)
-			}
+			_, err := d.ReloadNow()
 			log.Info("reloaded", "error", err)
 		}
 	}()

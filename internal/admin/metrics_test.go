@@ -79,10 +79,12 @@ func numbers(t reflect.Type, path string) (all []string) {
 	switch t.Kind() {
 	case reflect.Pointer:
 		return numbers(t.Elem(), path)
+	case reflect.Slice:
+		return numbers(t.Elem(), path)
 	case reflect.Map:
 		return numbers(t.Elem(), path+".*")
 	case reflect.Struct:
-		if t.PkgPath() == "time" || strings.HasSuffix(t.PkgPath(), "/certs") { // moments and texts
+		if t.PkgPath() == "time" || strings.HasSuffix(t.PkgPath(), "/certs") || strings.HasSuffix(t.PkgPath(), "/config") { // moments and texts
 			return nil
 		}
 		for f := range t.Fields() {

@@ -97,7 +97,7 @@ var table = []row{
 		outside: []string{"golang.org/x/net"},
 	},
 	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
-	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
+	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/config", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
 	{name: "internal/takeover", own: []string{"key", "relay", "internal/netio"}, outside: []string{"github.com/cloudflare/tableflip"}},
 
 	{name: "internal/notify", own: none, outside: []string{"github.com/coreos/go-systemd/v22"}},

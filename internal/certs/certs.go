@@ -44,9 +44,9 @@ type Source interface {
 	// Describe says what is shown now.
 	Describe() Description
 
-	// Reload looks now for what Run would find later. If that cannot be used,
-	// the pairs in use stay and the error says why.
-	Reload(ctx context.Context) error
+	// Prepare looks now for what Run would find later, and returns what has it used.
+	// If it cannot be used, the error, which the caller reports, says why.
+	Prepare(ctx context.Context) (use func(), err error)
 
 	// Run renews or reloads until ctx is done.
 	Run(ctx context.Context)

@@ -109,7 +109,7 @@ func TestTLSConfigFollowsItsSource(t *testing.T) {
 		t.Fatalf("chain of %d: want leaf, intermediate, meta certificate", len(first))
 	}
 	putPair(t, dir, "relay.example", time.Now())
-	if err := files.Reload(t.Context()); err != nil {
+	if err := reload(t, files); err != nil {
 		t.Fatal(err)
 	}
 	second := chain()

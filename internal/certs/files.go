@@ -112,26 +112,32 @@ func (f *Files) Run(ctx context.Context) {
 // cannot change in one instant, so the first look proves nothing.
 const reportAt = 2
 
-// Reload reads the files now. If they hold nothing usable, the pair in use stays
-// and the error, which the caller reports, says which file is to blame and why.
-func (f *Files) Reload(context.Context) error {
+// Prepare implements Source: it reads the files now. The error says which file is to
+// blame.
+func (f *Files) Prepare(context.Context) (use func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	seen, err := f.reloadLocked()
+	seen, take, err := f.lookLocked()
 	f.failure.note(err)
 	if err != nil {
 		f.refused, f.looks = seen, reportAt
+		return nil, err
 	}
-	return err
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		take()
+	}, nil
 }
 
 // poll reloads, and reports an unusable pair once.
 func (f *Files) poll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	seen, err := f.reloadLocked()
+	seen, use, err := f.lookLocked()
 	defer func() { f.remindLocked(time.Now()) }()
 	if err == nil {
+		use()
 		f.refused, f.looks = pairFiles{}, 0
 		f.failure.note(nil)
 		return
@@ -146,22 +152,24 @@ func (f *Files) poll() {
 	}
 }
 
-// reloadLocked returns what it saw in the files.
-func (f *Files) reloadLocked() (seen pairFiles, err error) {
+// lookLocked returns what it saw in the files, and what has it used, to be called
+// with the lock held.
+func (f *Files) lookLocked() (seen pairFiles, use func(), err error) {
 	seen, err = f.read()
 	if err != nil || seen.equal(f.served) {
-		return seen, err
+		return seen, func() {}, err
 	}
 	pair, order, err := seen.parse()
 	if err != nil {
-		return seen, err
+		return seen, nil, err
 	}
 	if err := checkLeaf(pair.Leaf, f.config.Host, time.Now()); err != nil {
-		return seen, fmt.Errorf("certificate file %s: %w", f.config.CertFile, err)
+		return seen, nil, fmt.Errorf("certificate file %s: %w", f.config.CertFile, err)
 	}
-	f.useLocked(seen, pair, order)
-	f.config.Logger.Info("certificate reloaded", "file", f.config.CertFile, "expires", day(pair.Leaf.NotAfter))
-	return seen, nil
+	return seen, func() {
+		f.useLocked(seen, pair, order)
+		f.config.Logger.Info("certificate reloaded", "file", f.config.CertFile, "expires", day(pair.Leaf.NotAfter))
+	}, nil
 }
 
 // useLocked shows the pair from now on, and says what peers may not like about it.

@@ -203,22 +203,22 @@ func TestReloadSaysWhyNot(t *testing.T) {
 		first := pairOf(files)
 
 		putPair(t, dir, "relay.example", time.Now().Add(-2*selfLife))
-		if err := files.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "expired") {
+		if err := reload(t, files); err == nil || !strings.Contains(err.Error(), "expired") {
 			t.Errorf("reload of an expired pair: %v", err)
 		}
 		putPair(t, dir, "other.example", time.Now())
-		if err := files.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "not for relay.example") {
+		if err := reload(t, files); err == nil || !strings.Contains(err.Error(), "not for relay.example") {
 			t.Errorf("reload of a pair for another name: %v", err)
 		}
 		looks(20)
 		if n := log.lines("ERROR"); n != 0 {
-			t.Errorf("what Reload had returned was logged as well: %s", log)
+			t.Errorf("what Prepare had returned was logged as well: %s", log)
 		}
 		if pairOf(files) != first {
 			t.Error("an unusable pair is in use")
 		}
 		putPair(t, dir, "relay.example", time.Now())
-		if err := files.Reload(t.Context()); err != nil || pairOf(files) == first {
+		if err := reload(t, files); err != nil || pairOf(files) == first {
 			t.Errorf("reload of a good pair: %v", err)
 		}
 	})
@@ -235,10 +235,38 @@ func TestReloadMissingFile(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "k.pem")); err != nil {
 		t.Fatal(err)
 	}
-	if err := files.Reload(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+	if err := reload(t, files); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("reload without a key file: %v", err)
 	}
 	if pairOf(files) != first {
 		t.Error("the pair in use changed")
+	}
+}
+
+// reload takes over what Prepare finds.
+func reload(t *testing.T, files *Files) error {
+	use, err := files.Prepare(t.Context())
+	if err == nil {
+		use()
+	}
+	return err
+}
+
+// What was looked at waits until somebody wants it.
+func TestPreparingChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	putPair(t, dir, "relay.example", time.Now())
+	files, err := OpenFiles(filesIn(dir, new(logbook)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := pairOf(files)
+	putPair(t, dir, "relay.example", time.Now())
+	use, err := files.Prepare(t.Context())
+	if err != nil || pairOf(files) != first {
+		t.Fatalf("it is in use already, or cannot be: %v", err)
+	}
+	if use(); pairOf(files) == first {
+		t.Error("it is not in use")
 	}
 }

@@ -94,8 +94,11 @@ func (s *Self) Describe() Description {
 	return d
 }
 
-// Reload does now what is due: there is nothing that others could have changed.
-func (s *Self) Reload(context.Context) error {
+// Prepare implements Source. What is due is done at once: it would be done anyway, and
+// there is nothing that others could have changed.
+func (s *Self) Prepare(context.Context) (use func(), err error) { return func() {}, s.advance() }
+
+func (s *Self) advance() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.advanceLocked(time.Now())
@@ -113,7 +116,7 @@ func (s *Self) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := s.Reload(ctx); err != nil {
+		if err := s.advance(); err != nil {
 			s.config.Logger.Error("cannot renew the self-signed certificate; trying again in an hour", "reason", err)
 		}
 	}

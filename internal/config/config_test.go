@@ -130,16 +130,19 @@ func TestDiffTellsLiveFromRestart(t *testing.T) {
 	to.Mesh.With, to.Listen, to.Drain, to.Accept.Burst = []string{"b"}, ":1", 0, 3
 	to.Mesh.DNS = []string{} // as good as none
 	got := Diff(from, to)
-	if want := []string{"tls.cert", "tls.key", "mesh.key-file", "log.level"}; !slices.Equal(got.Live, want) {
-		t.Errorf("live: %q", got.Live)
+	if want := []string{"tls.cert", "tls.key", "mesh.key-file", "drain", "log.level"}; !slices.Equal(Names(got.Changed), want) {
+		t.Errorf("live: %q", got.Changed)
 	}
-	if want := []string{"listen", "accept.burst", "mesh.with", "drain"}; !slices.Equal(got.Restart, want) {
+	if want := []string{"listen", "accept.burst", "mesh.with"}; !slices.Equal(Names(got.Restart), want) {
 		t.Errorf("restart: %q", got.Restart)
 	}
-	if got := Diff(from, from); got.Live != nil || got.Restart != nil {
+	if got := Diff(from, from); got.Changed != nil || got.Restart != nil {
 		t.Errorf("nothing changed: %+v", got)
 	}
-	for _, setting := range live {
+	if now := to.Live(from); now.Listen != from.Listen || now.Drain != to.Drain || len(Diff(now, to).Changed) > 0 || len(Diff(from, now).Restart) > 0 {
+		t.Errorf("without a restart: %+v", now)
+	}
+	for _, setting := range restart {
 		if !slices.Contains(Settings(), setting) {
 			t.Errorf("there is no setting %s", setting)
 		}
@@ -172,7 +175,7 @@ func TestDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := Decode(text)
-	if err != nil || len(Diff(c, got).Live)+len(Diff(c, got).Restart) > 0 {
+	if err != nil || len(Diff(c, got).Changed)+len(Diff(c, got).Restart) > 0 {
 		t.Errorf("%s: %+v, %v", text, got, err)
 	}
 	if got, err := Decode([]byte(`{"listen": ":1", "tcp": {"keepalive": "0s"}}`)); err != nil ||

@@ -1,33 +1,88 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 )
 
-// live are the settings that a running relay takes over as they are.
-var live = []string{"log.level", "mesh.key-file", "tls.cert", "tls.key"}
+// restart are the settings that make another relay of it: its sockets and its key.
+// A running relay takes all others over as they are.
+var restart = []string{
+	"dev", "listen", "stun", "state-dir", "relay-key", "admin", "pprof", "admin-socket", "admin-https",
 
-// Changes are the settings in which two configurations differ.
-type Changes struct {
-	Live    []string // a running relay can take them over
-	Restart []string // they need a new process
+	"hostname", "home", "tls.mode", "accept.limit", "accept.burst", "max-conns", "max-pending", "keepalive",
+	"tcp.keepalive", "tcp.user-timeout", "tcp.write-timeout", "mesh.with", "mesh.dns", "mesh.srv", "mesh.ca", "mesh.rebalance",
+	"self-check", "log.format",
+}
+
+// A Change is a setting that is not what it was. The values are as a person would
+// write them, without what is secret, and long lists without their middle.
+type Change struct {
+	Setting string `json:"setting"`
+	Old     string `json:"old"`
+	New     string `json:"new"`
+}
+
+// A Report is what other settings mean to a running relay.
+type Report struct {
+	Changed []Change `json:"changed"` // it takes them over as they are
+	Restart []Change `json:"restart"` // they need another process
 }
 
 // Diff tells what changes from one configuration to another. Both are complete.
-func Diff(from, to Config) (c Changes) {
+func Diff(from, to Config) (r Report) {
 	before, after := values(from), values(to)
 	for i, v := range before {
-		switch {
-		case same(v.value, after[i].value):
-		case slices.Contains(live, v.setting):
-			c.Live = append(c.Live, v.setting)
-		default:
-			c.Restart = append(c.Restart, v.setting)
+		if same(v.value, after[i].value) {
+			continue
+		}
+		change := Change{v.setting, written(v.setting, from), written(v.setting, to)}
+		if slices.Contains(restart, v.setting) {
+			r.Restart = append(r.Restart, change)
+		} else {
+			r.Changed = append(r.Changed, change)
+		}
+	}
+	return r
+}
+
+// mostWritten is how many values of a list are written out.
+const mostWritten = 5
+
+// written is the value of a setting in one line.
+func written(path string, c Config) string {
+	s, _ := Lookup(path)
+	shown := s.Shown(c)
+	if !s.Kind.Many() {
+		return shown
+	}
+	all := strings.Split(shown, ",")
+	if left := len(all) - mostWritten; left > 0 {
+		all = slices.Concat(all[:mostWritten-1], []string{fmt.Sprintf("... %d more ...", left)}, all[len(all)-1:])
+	}
+	return strings.Join(all, ",")
+}
+
+// Live is the configuration with those settings that need another process as they are
+// in running.
+func (c Config) Live(running Config) Config {
+	keep := values(running)
+	for i, v := range fields(nil, "", reflect.ValueOf(&c).Elem()) {
+		if slices.Contains(restart, v.setting) {
+			v.value.Set(keep[i].value)
 		}
 	}
 	return c
+}
+
+// Names are the settings that the changes are about.
+func Names(changes []Change) (settings []string) {
+	for _, c := range changes {
+		settings = append(settings, c.Setting)
+	}
+	return settings
 }
 
 // Settings returns the paths of all settings, in the order of the fields.

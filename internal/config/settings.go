@@ -79,7 +79,7 @@ var table = sync.OnceValue(func() []Setting {
 		if s.Flag == "" {
 			s.Flag = strings.ReplaceAll(s.Path, ".", "-")
 		}
-		s.Live = slices.Contains(live, s.Path)
+		s.Live = !slices.Contains(restart, s.Path)
 		if v, ok := byPath[s.Path]; ok {
 			s.Kind = kinds[v.Type()]
 		}
@@ -138,13 +138,17 @@ func (s Setting) value(c *Config) reflect.Value {
 	panic("config: no setting " + s.Path) // rows are compared with the fields by a test
 }
 
-// mask hides passwords in each value, and where a URL as a whole is a secret all but
+// mask hides passwords and queries in each value, and where a URL as a whole is a secret all but
 // its host.
 func (s Setting) mask(shown string) string {
 	parts := strings.Split(shown, ",")
 	for i, part := range parts {
 		part = text.RedactURL(part)
-		if scheme, rest, isURL := strings.Cut(part, "://"); s.Secret && isURL {
+		scheme, rest, isURL := strings.Cut(part, "://")
+		if before, query, _ := strings.Cut(part, "?"); isURL && query != "" {
+			part = before + "?***"
+		}
+		if s.Secret && isURL {
 			host, _, _ := strings.Cut(rest, "/")
 			part = scheme + "://" + host + "/***"
 		}

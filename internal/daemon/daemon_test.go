@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -227,14 +228,14 @@ func TestReloadTakesOverWhatIsLive(t *testing.T) {
 	d := open(t, c, Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	next := d.Config()
 	next.Mesh.KeyFile, next.Log.Level = filepath.Join(dir, "b"), "debug"
-	if err := d.Reload(next); err != nil {
+	if _, err := d.Reload(next); err != nil {
 		t.Fatal(err)
 	}
 	if got := d.Config(); got.Mesh.KeyFile != next.Mesh.KeyFile || !d.log.Enabled(t.Context(), slog.LevelDebug) {
 		t.Errorf("%+v", got)
 	}
 	next.Mesh.KeyFile = filepath.Join(dir, "nowhere")
-	if err := d.Reload(next); err == nil || !strings.Contains(err.Error(), "the old ones stay") {
+	if _, err := d.Reload(next); err == nil || !strings.Contains(err.Error(), "the old ones stay") {
 		t.Errorf("%v", err)
 	}
 	if got := d.Config().Mesh.KeyFile; got != filepath.Join(dir, "b") {
@@ -248,24 +249,27 @@ func TestReloadTakesOverWhatIsLive(t *testing.T) {
 func TestReloadSaysWhatNeedsARestart(t *testing.T) {
 	d := open(t, plain(), Options{Spell: func(s string) string { return "--" + s }})
 	next := d.Config()
-	next.Listen, next.Mesh.DNS, next.Log.Level = "127.0.0.1:1", nil, "error"
+	next.Listen, next.Mesh.DNS, next.Log.Level, next.Pprof = "127.0.0.1:1", nil, "error", "127.0.0.1:2"
 	next.Drain++
-	err := d.Reload(next)
-	if !errors.Is(err, ErrRestart) || !strings.Contains(err.Error(), "restart needed for listen, drain: ") {
+	report, err := d.Reload(next)
+	if !errors.Is(err, ErrRestart) || !strings.Contains(err.Error(), "restart needed for listen, pprof: ") {
 		t.Errorf("%v", err)
 	}
+	if !slices.Equal(config.Names(report.Changed), []string{"drain", "log.level"}) || !slices.Equal(config.Names(report.Restart), []string{"listen", "pprof"}) {
+		t.Errorf("%+v", report)
+	}
 	got := d.State().Reload
-	if got == nil || len(got.Restart) != 2 || !strings.Contains(got.Error, "--listen, --drain") {
+	if got == nil || !slices.Equal(got.Restart, config.Names(report.Restart)) || !slices.Equal(got.Changed, report.Changed) || !strings.Contains(got.Error, "--listen, --pprof") {
 		t.Errorf("%+v", got)
 	}
 	if d.Config().Listen != plain().Listen || d.Config().Log.Level != "error" {
 		t.Errorf("what is live was not taken over alone: %+v", d.Config())
 	}
 	next.Drain = -1
-	if err := d.Reload(next); err == nil || errors.Is(err, ErrRestart) {
+	if _, err := d.Reload(next); err == nil || errors.Is(err, ErrRestart) {
 		t.Errorf("nonsense: %v", err)
 	}
-	if err := d.Reload(d.Config()); err != nil || d.State().Reload.Restart != nil {
+	if _, err := d.Reload(d.Config()); err != nil || d.State().Reload.Restart != nil {
 		t.Errorf("nothing changes: %v, %+v", err, d.State().Reload)
 	}
 }
@@ -289,11 +293,11 @@ func TestReloadMovesTheCertificate(t *testing.T) {
 	}
 	next := d.Config()
 	next.TLS.Cert, next.TLS.Key = files[1], files[1]
-	if err := d.Reload(next); err != nil || d.State().Certificate.Pin != pins[1] {
+	if _, err := d.Reload(next); err != nil || d.State().Certificate.Pin != pins[1] {
 		t.Errorf("%v: %s", err, d.State().Certificate.Pin)
 	}
 	next.TLS.Cert = filepath.Join(dir, "nowhere")
-	if err := d.Reload(next); err == nil || d.State().Certificate.Pin != pins[1] {
+	if _, err := d.Reload(next); err == nil || d.State().Certificate.Pin != pins[1] {
 		t.Errorf("%v: %s", err, d.State().Certificate.Pin)
 	}
 }

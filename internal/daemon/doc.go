@@ -22,10 +22,10 @@
 // earlier is a sibling that fails. Both end Run's part of the work, whoever calls
 // them.
 //
-// Reload takes over what can change in a running relay: mesh keys, certificates,
-// the log level. Everything else takes a new process, to which the relay hands over
-// without loss (package takeover) where that can be; where it cannot, Reload says
-// what needs a restart.
+// Reload takes other settings over while the relay runs: each part has a [step], which
+// checks all of it before anything takes effect. Sockets, the relay's key and the state
+// directory take a new process, to which the relay hands over without loss (package
+// takeover) where that can be; where it cannot, Reload says what needs a restart.
 //
 // # Limits
 //

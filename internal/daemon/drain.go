@@ -36,6 +36,7 @@ func (d *Daemon) drain(ctx context.Context) error {
 	case Serving:
 		<-d.started
 	}
+	d.leave()
 	over := time.Duration(d.Config().Drain)
 	if !d.takenOver() {
 		d.log.Info("stopping", "drain", over.String())

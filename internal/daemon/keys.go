@@ -65,21 +65,17 @@ func openSource(cfg config.Config, log *slog.Logger) (certs.Source, error) {
 	return nil, nil
 }
 
-// meshKeys loads the mesh keys, and makes sure that there are some if the relay
+// meshKeys loads the mesh keys, tells where they are from, and makes sure that there are some if the relay
 // needs them.
-func (d *Daemon) meshKeys(cfg config.Config) ([]key.Mesh, error) {
-	keys, from, err := meshkey.Load(cfg.Mesh.KeyFile)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(keys) == 0 && cfg.Mesh.Used():
-		return nil, &config.Error{
+func meshKeys(cfg config.Config) (keys []key.Mesh, from string, err error) {
+	keys, from, err = meshkey.Load(cfg.Mesh.KeyFile)
+	if err == nil && len(keys) == 0 && cfg.Mesh.Used() {
+		err = &config.Error{
 			Setting: "mesh.with", What: `, {mesh.dns} and {mesh.srv} need the mesh key of the region`,
 			Remedy: `make one with "detour key mesh --out mesh.key" and give it to every relay with {mesh.key-file}`,
 		}
 	}
-	d.meshKeysFrom, d.meshKeyCount = from, len(keys)
-	return keys, nil
+	return keys, from, err
 }
 
 func (d *Daemon) warnOfMeshKey(cfg config.Config) {

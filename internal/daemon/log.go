@@ -9,19 +9,17 @@ import (
 // while the relay runs.
 func leveled(to *slog.Logger, name string) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
-	setLevel(level, name)
+	level.Set(levelOf(name))
 	if to == nil {
 		return slog.New(slog.DiscardHandler), level
 	}
 	return slog.New(levelHandler{to.Handler(), level}), level
 }
 
-// setLevel takes a name that the settings were checked for.
-func setLevel(level *slog.LevelVar, name string) {
-	var least slog.Level
-	if least.UnmarshalText([]byte(name)) == nil {
-		level.Set(least)
-	}
+// levelOf takes a name that the settings were checked for.
+func levelOf(name string) (least slog.Level) {
+	least.UnmarshalText([]byte(name))
+	return least
 }
 
 type levelHandler struct {

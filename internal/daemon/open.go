@@ -40,6 +40,10 @@ type Options struct {
 	// It is not asked about the peers of the relay's own self-check.
 	Admit func(context.Context, relay.Applicant) (relay.Admission, error)
 
+	// Load returns the settings anew for ReloadNow: files may have changed. Nil: those
+	// that the relay has.
+	Load func() (config.Config, error)
+
 	// Version is shown to operators.
 	Version string
 
@@ -66,7 +70,7 @@ type Daemon struct {
 	profiles *opsServer
 	own      visitors
 
-	meshKeysFrom string // where the mesh keys are from
+	meshKeysFrom string // where the first mesh keys are from
 	meshKeyCount int
 
 	// beside is done when what runs beside the listener ends; links, which belongs to
@@ -77,6 +81,8 @@ type Daemon struct {
 	running    sync.WaitGroup
 	linked     context.Context
 	unlink     context.CancelFunc
+	inUse      context.Context // done when the relay begins to drain
+	leave      context.CancelFunc
 	started    chan struct{} // closed when Run has started all there is
 	drained    sync.Once
 	drainError error // set in drained
@@ -103,6 +109,7 @@ func Open(cfg config.Config, o Options) (*Daemon, error) {
 	d.log, d.level = leveled(o.Logger, cfg.Log.Level)
 	d.beside, d.endBeside = context.WithCancel(context.Background())
 	d.linked, d.unlink = context.WithCancel(d.beside)
+	d.inUse, d.leave = context.WithCancel(d.beside)
 	if err := d.open(cfg); err != nil {
 		return nil, errors.Join(cfg.Hide(err), d.Stop(), closeGiven(o))
 	}
@@ -172,10 +179,11 @@ func (d *Daemon) openKeys(cfg config.Config) (identity key.Private, secure *tls.
 }
 
 func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
-	keys, err := d.meshKeys(cfg)
+	keys, from, err := meshKeys(cfg)
 	if err != nil {
 		return err
 	}
+	d.meshKeysFrom, d.meshKeyCount = from, len(keys)
 	d.relay, err = relay.New(relay.Config{
 		Key:          identity,
 		MeshKeys:     keys,

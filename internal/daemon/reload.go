@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/config"
-	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/internal/notify"
 )
 
@@ -24,35 +22,125 @@ func (d *Daemon) Config() config.Config {
 	return d.config
 }
 
-// Reload looks again at the files of mesh keys and certificates, and takes over what
-// has changed in the settings: what is live at once, the rest by having another
-// process take over, which the relay then drains for. What is wrong or cannot be
-// changed stays as it is, and the error says so. [ErrRestart] is in it if settings
-// need a restart.
-func (d *Daemon) Reload(next config.Config) error {
-	d.reloading.Lock()
-	defer d.reloading.Unlock()
-	d.notify(notify.Reloading)
-	defer d.notify(notify.Ready)
-	var waiting []string
-	next, err := complete(next)
-	if err == nil {
-		changes := config.Diff(d.Config(), next)
-		err = errors.Join(d.reloadMeshKeys(next), d.reloadCertificate(next, changes), d.reloadLog(next))
-		if len(changes.Restart) > 0 {
-			if other := d.handOver(next, changes.Restart); other != nil {
-				waiting, err = changes.Restart, errors.Join(err, other)
-			}
-		}
+// ReloadNow is Reload with the settings as Options.Load has them now.
+func (d *Daemon) ReloadNow() (config.Report, error) {
+	if load := d.options.Load; load != nil {
+		return d.reloadFrom(load)
 	}
-	d.noteReload(err, waiting)
-	return err
+	return d.reloadFrom(func() (config.Config, error) { return d.Config(), nil })
 }
 
-func (d *Daemon) noteReload(err error, waiting []string) {
-	state := admin.Reload{At: time.Now().UTC(), Restart: waiting}
+// Reload takes other settings over, and looks again at the files that they name. If
+// anything is wrong with them, nothing changes at all. What makes another relay of it
+// is taken over by another process, which the relay then drains for; where that cannot
+// be, the error has [ErrRestart] in it, and all else has changed.
+//
+// Reloads come one after the other. A relay that drains takes nothing over any more.
+func (d *Daemon) Reload(next config.Config) (config.Report, error) {
+	return d.reloadFrom(func() (config.Config, error) { return next, nil })
+}
+
+func (d *Daemon) reloadFrom(load func() (config.Config, error)) (report config.Report, err error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	if err := d.ending(); err != nil {
+		return report, err
+	}
+	d.notify(notify.Reloading)
+	defer d.notify(notify.Ready)
+	next, err := load()
+	if err == nil {
+		report, err = d.renew(next)
+	}
+	d.noteReload(report, err)
+	return report, err
+}
+
+// ending says why it is too late for other settings; nil: it is not.
+func (d *Daemon) ending() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if phase := d.phaseLocked(); order[phase] >= order[Draining] {
+		return fmt.Errorf("the relay is %s and takes over no other settings", phase)
+	}
+	return nil
+}
+
+// renew changes what can change in this process, then what cannot.
+func (d *Daemon) renew(given config.Config) (config.Report, error) {
+	next, err := complete(given)
 	if err != nil {
+		return config.Report{}, err
+	}
+	from := d.Config()
+	now, err := complete(next.Live(from))
+	if err != nil {
+		now = from // what could change fits only to what cannot: all waits for the other process
+	}
+	if err := d.takeOver(from, now); err != nil {
+		return config.Report{}, given.Hide(err)
+	}
+	return d.handOver(from, now, next)
+}
+
+// A step has one part of the relay take other settings over, and look again at its
+// files. It checks and opens whatever can be wrong, and returns what has it take
+// effect, which cannot fail; nil: nothing. Until that is called nothing has changed:
+// another part may have found something wrong.
+type step func(from, to config.Config) (apply func(), err error)
+
+// steps are those of all parts, in the order in which they take effect.
+func (d *Daemon) steps() []step {
+	return []step{d.reloadMeshKeys, d.reloadCertificate}
+}
+
+// takeOver changes all that differs, or nothing.
+func (d *Daemon) takeOver(from, to config.Config) error {
+	var applies []func()
+	var wrong []error
+	for _, prepare := range d.steps() {
+		apply, err := prepare(from, to)
+		if wrong = append(wrong, err); apply != nil {
+			applies = append(applies, apply)
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return err
+	}
+	for _, apply := range applies {
+		apply()
+	}
+	d.mu.Lock()
+	d.config = to
+	d.mu.Unlock()
+	d.logChanges(from, to)
+	return nil
+}
+
+// logChanges has a line for each change, whichever of the two levels lets it through.
+func (d *Daemon) logChanges(from, to config.Config) {
+	d.level.Set(min(levelOf(from.Log.Level), levelOf(to.Log.Level)))
+	for _, c := range config.Diff(from, to).Changed {
+		d.log.Info("reload: a setting has changed", "setting", d.spelling()(c.Setting), "old", c.Old, "new", c.New)
+	}
+	d.level.Set(levelOf(to.Log.Level))
+}
+
+// noteReload keeps what became of a reload, and logs what went wrong.
+func (d *Daemon) noteReload(report config.Report, err error) {
+	state := admin.Reload{At: time.Now().UTC(), Changed: report.Changed, Restart: config.Names(report.Restart)}
+	switch {
+	case err == nil:
+		d.log.Info("reload: done", "changed", len(report.Changed))
+	case len(report.Restart) > 0:
 		state.Error = config.Text(err, d.spelling())
+		for _, c := range report.Restart {
+			d.log.Warn("reload: a setting needs a restart", "setting", d.spelling()(c.Setting), "old", c.Old, "new", c.New)
+		}
+		d.log.Error("reload: not all could be taken over", "reason", state.Error)
+	default:
+		state.Error = config.Text(err, d.spelling())
+		d.log.Error("reload: everything stays as it is", "reason", state.Error)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -70,78 +158,29 @@ func (d *Daemon) lastReload() *admin.Reload {
 	return &last
 }
 
-// reloadMeshKeys takes the mesh keys over that stand in the file now.
-func (d *Daemon) reloadMeshKeys(next config.Config) error {
-	before := d.Config().Mesh.KeyFile
-	if next.Mesh.KeyFile == "" && before == "" {
-		return nil
-	}
-	keys, _, err := meshkey.Load(next.Mesh.KeyFile)
-	if err == nil && len(keys) == 0 && next.Mesh.Used() {
-		err = &config.Error{Setting: "mesh.key-file", What: "is gone, and siblings need it"}
-	}
-	if err == nil {
-		err = d.relay.ReplaceMeshKeys(keys)
-	}
-	if err != nil {
-		return fmt.Errorf("the new mesh keys cannot be used; the old ones stay: %w", err)
-	}
-	d.change(func(c *config.Config) { c.Mesh.KeyFile = next.Mesh.KeyFile })
-	d.log.Info("reload: the mesh keys are up to date", "count", len(keys))
-	d.warnOfMeshKey(next)
-	return nil
-}
-
-// reloadCertificate has the source look again, or opens another one for other files.
-// Settings that change more than the files wait for the next process.
-func (d *Daemon) reloadCertificate(next config.Config, changes config.Changes) error {
-	if d.source == nil {
-		return nil
-	}
-	err := d.source.Reload(d.beside)
-	moved := slices.Contains(changes.Live, "tls.cert") || slices.Contains(changes.Live, "tls.key")
-	if moved && d.Config().TLS.Mode == config.TLSFiles && next.TLS.Mode == config.TLSFiles {
-		err = d.replaceSource(next)
-	}
-	if err != nil {
-		return fmt.Errorf("the new certificate cannot be used; the old one stays: %w", err)
-	}
-	d.log.Info("reload: the certificate is up to date")
-	return nil
-}
-
-func (d *Daemon) replaceSource(next config.Config) error {
-	source, err := openSource(next, d.log)
-	if err != nil {
-		return err
-	}
-	d.source.replace(source)
-	d.change(func(c *config.Config) { c.TLS.Cert, c.TLS.Key = next.TLS.Cert, next.TLS.Key })
-	return nil
-}
-
-func (d *Daemon) reloadLog(next config.Config) error {
-	setLevel(d.level, next.Log.Level)
-	d.change(func(c *config.Config) { c.Log.Level = next.Log.Level })
-	return nil
-}
-
-// change notes a setting that has been taken over.
-func (d *Daemon) change(set func(*config.Config)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	set(&d.config)
-}
-
 // fixed are the settings that make the relay another one: another process that has
 // another key cannot take over from this one.
 var fixed = []string{"dev", "state-dir", "relay-key"}
 
-// handOver has another process take over with the settings.
-func (d *Daemon) handOver(next config.Config, changed []string) error {
+// handOver has another process take over with the settings that this one, which has
+// gone from some to those of now, cannot run with. It reports on both.
+func (d *Daemon) handOver(from, now, next config.Config) (config.Report, error) {
+	report := config.Report{Changed: config.Diff(from, now).Changed}
+	waiting := config.Diff(now, next)
+	if len(waiting.Restart) == 0 {
+		return report, nil
+	}
+	report.Restart = append(waiting.Restart, waiting.Changed...)
+	if err := d.ask(next, report.Restart); err != nil {
+		return report, err
+	}
+	return config.Report{Changed: append(report.Changed, report.Restart...)}, nil
+}
+
+func (d *Daemon) ask(next config.Config, changed []config.Change) error {
 	why := d.options.Takeover.Possible()
-	for _, setting := range changed {
-		if slices.Contains(fixed, setting) {
+	for _, c := range changed {
+		if slices.Contains(fixed, c.Setting) {
 			why = errors.New("the relay gets another key by them")
 		}
 	}
@@ -152,16 +191,19 @@ func (d *Daemon) handOver(next config.Config, changed []string) error {
 	if err != nil {
 		return err
 	}
-	if err := d.options.Takeover.Ask(d.beside, text); err != nil {
+	if err := d.options.Takeover.Ask(d.inUse, text); err != nil {
 		return needsRestart(changed, fmt.Errorf("no other process could take over: %w", err))
 	}
 	return nil
 }
 
-func needsRestart(settings []string, why error) error {
-	names := make([]string, len(settings))
-	for i, setting := range settings {
-		names[i] = "{" + setting + "}"
+func needsRestart(changed []config.Change, why error) error {
+	text := "restart needed for "
+	for i, c := range changed {
+		if i > 0 {
+			text += ", "
+		}
+		text += "{" + c.Setting + "}"
 	}
-	return &config.Error{What: "restart needed for " + strings.Join(names, ", "), Err: why, Failed: true}
+	return &config.Error{What: text, Err: why, Failed: true}
 }

@@ -51,9 +51,9 @@ func (s *sources) Describe() certs.Description {
 	return current.Describe()
 }
 
-func (s *sources) Reload(ctx context.Context) error {
+func (s *sources) Prepare(ctx context.Context) (use func(), err error) {
 	current, _ := s.get()
-	return current.Reload(ctx)
+	return current.Prepare(ctx)
 }
 
 // Run runs the current source, one after the other.

@@ -35,14 +35,14 @@ func TestStatusIsTheState(t *testing.T) {
 		t.Errorf("%+v, %+v", s.Descriptors, s.Reload)
 	}
 	next := d.Config()
-	next.Drain++
-	if err := d.Reload(next); err == nil {
-		t.Error("another drain is taken over")
+	next.Pprof = "127.0.0.1:1"
+	if _, err := d.Reload(next); err == nil {
+		t.Error("another address is taken over")
 	}
 	if s := status(); s.Reload == nil || !reflect.DeepEqual(s.Reload, d.State().Reload) || len(s.Reload.Restart) != 1 || s.Reload.Error == "" {
 		t.Errorf("%+v", s.Reload)
 	}
-	if err := d.Reload(d.Config()); err != nil {
+	if _, err := d.Reload(d.Config()); err != nil {
 		t.Error(err)
 	}
 	if s := status(); s.Reload == nil || s.Reload.Error != "" || len(s.Reload.Restart) != 0 {

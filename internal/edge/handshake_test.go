@@ -110,6 +110,15 @@ func writeFile(t *testing.T, path string, text []byte) {
 	}
 }
 
+// reload takes over what the files hold now.
+func reload(t *testing.T, files *certs.Files) error {
+	use, err := files.Prepare(t.Context())
+	if err == nil {
+		use()
+	}
+	return err
+}
+
 // A new pair shows at the next handshake, a broken one never, and conns that
 // are up do not notice either.
 func TestCertificateReload(t *testing.T) {
@@ -130,14 +139,14 @@ func TestCertificateReload(t *testing.T) {
 	wantBytes(t, c, v.ReplyFastStart)
 
 	writeFile(t, filepath.Join(dir, "k.pem"), []byte("broken"))
-	if err := files.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "k.pem") {
+	if err := reload(t, files); err == nil || !strings.Contains(err.Error(), "k.pem") {
 		t.Errorf("reload of a broken pair: %v", err)
 	}
 	if got := shown(); !slices.Equal(got, first) {
 		t.Error("a broken pair changed what is shown")
 	}
 	second := writePair(t, dir)
-	if err := files.Reload(t.Context()); err != nil {
+	if err := reload(t, files); err != nil {
 		t.Fatal(err)
 	}
 	if got := shown(); !slices.Equal(got, second) {

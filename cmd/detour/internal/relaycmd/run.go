@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -26,10 +25,14 @@ func runRelay(ctx context.Context, load func() *config.Loaded, stdout, stderr io
 	if err := l.Usable(); err != nil {
 		return cli.Usagef("%w", err)
 	}
-	return spelt(l, run(ctx, l, handover, stdout, stderr))
+	again := func() (config.Config, error) {
+		l := load()
+		return l.Config, l.Usable()
+	}
+	return spelt(l, run(ctx, l, again, handover, stdout, stderr))
 }
 
-func run(ctx context.Context, l *config.Loaded, handover *takeover.Takeover, stdout, stderr io.Writer) error {
+func run(ctx context.Context, l *config.Loaded, again func() (config.Config, error), handover *takeover.Takeover, stdout, stderr io.Writer) error {
 	c, err := daemon.Complete(l.Config, handover)
 	if err != nil {
 		return err
@@ -43,7 +46,7 @@ func run(ctx context.Context, l *config.Loaded, handover *takeover.Takeover, std
 	signal.Notify(hangup, syscall.SIGHUP) // from before anybody is told that we are ready
 	defer signal.Stop(hangup)
 	d, err := daemon.Open(c, daemon.Options{
-		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: l.Spell,
+		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: l.Spell, Load: again,
 	})
 	if err != nil {
 		return err
@@ -54,13 +57,12 @@ func run(ctx context.Context, l *config.Loaded, handover *takeover.Takeover, std
 		}
 	}
 	defer context.AfterFunc(ctx, func() { log.Info("a second signal ends the relay at once") })()
-	defer reloadOn(hangup, d, l.Spell, log)()
+	defer reloadOn(hangup, d)()
 	return d.Run(ctx)
 }
 
-// reloadOn reloads the relay whenever the channel says so, until stop is called. Its
-// settings are those of the command line, but what the files hold may be new.
-func reloadOn(hangup <-chan os.Signal, d *daemon.Daemon, spell func(string) string, log *slog.Logger) (stop func()) {
+// reloadOn reloads the relay whenever the channel says so, until stop is called.
+func reloadOn(hangup <-chan os.Signal, d *daemon.Daemon) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -68,9 +70,7 @@ func reloadOn(hangup <-chan os.Signal, d *daemon.Daemon, spell func(string) stri
 		for {
 			select {
 			case <-hangup:
-				if err := d.Reload(d.Config()); err != nil {
-					log.Error("reload: not everything could be taken over", "reason", config.Text(err, spell))
-				}
+				d.ReloadNow() // which logs what became of it
 			case <-ctx.Done():
 				return
 			}

@@ -1,0 +1,93 @@
+package daemon
+
+import (
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/detour-relay/detour/internal/config"
+)
+
+// One thing that is wrong, and everything stays as it is.
+func TestReloadIsAllOrNothing(t *testing.T) {
+	var log lines
+	d := open(t, plain(), Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Spell: func(s string) string { return "--" + s }})
+	before := d.Config()
+	for want, change := range map[string]func(*config.Config){
+		"no such file": func(c *config.Config) { c.Mesh.KeyFile = filepath.Join(t.TempDir(), "nowhere") },
+		"--drain -1ns": func(c *config.Config) { c.Drain = -1 },
+	} {
+		next := before
+		next.Log.Level, next.Drain = "debug", 7
+		change(&next)
+		report, err := d.Reload(next)
+		if err == nil || report.Changed != nil || report.Restart != nil || errors.Is(err, ErrRestart) {
+			t.Errorf("%+v, %v", report, err)
+		}
+		if now := d.Config(); len(config.Diff(before, now).Changed) > 0 || d.log.Enabled(t.Context(), slog.LevelDebug) {
+			t.Errorf("something changed: %+v", config.Diff(before, now))
+		}
+		if got := d.State().Reload; got == nil || !strings.Contains(got.Error, want) || got.Changed != nil {
+			t.Errorf("%+v, want %s", got, want)
+		}
+		if text := log.String(); !strings.Contains(text, `level=ERROR msg="reload: everything stays as it is" reason=`) || !strings.Contains(text, want) {
+			t.Errorf("the log has no %s: %s", want, text)
+		}
+	}
+}
+
+// Each change is a line, whichever of the two levels would not let it through.
+func TestReloadLogsWhatChanges(t *testing.T) {
+	var log lines
+	d := open(t, plain(), Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Spell: func(s string) string { return "--" + s }})
+	for _, level := range []string{"error", "info"} {
+		next := d.Config()
+		next.Log.Level = level
+		next.Drain += 1e9
+		if _, err := d.Reload(next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{
+		`setting=--drain old=0s new=1s`, `setting=--drain old=1s new=2s`, `setting=--log.level old=info new=error`, `setting=--log.level old=error new=info`,
+	} {
+		if !strings.Contains(log.String(), `level=INFO msg="reload: a setting has changed" `+want) {
+			t.Errorf("no line has %s:\n%s", want, log.String())
+		}
+	}
+}
+
+func TestReloadNowAsksForTheSettings(t *testing.T) {
+	next, wrong := plain(), error(nil)
+	d := open(t, plain(), Options{Load: func() (config.Config, error) { return next, wrong }})
+	next.Drain = 7
+	if report, err := d.ReloadNow(); err != nil || len(report.Changed) != 1 || d.Config().Drain != 7 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	next.Drain, wrong = 8, errors.New("relay.yaml:3:1: what is this")
+	if report, err := d.ReloadNow(); !errors.Is(err, wrong) || report.Changed != nil || d.Config().Drain != 7 || d.State().Reload.Error != wrong.Error() {
+		t.Errorf("%+v, %v", report, err)
+	}
+	alone := open(t, plain(), Options{})
+	if report, err := alone.ReloadNow(); err != nil || report.Changed != nil {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+func TestReloadComesTooLate(t *testing.T) {
+	d := open(t, plain(), Options{})
+	end := run(t, d)
+	if err := d.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, phase := range []string{"draining", "stopped"} {
+		next := d.Config()
+		next.Drain++
+		if report, err := d.Reload(next); err == nil || !strings.Contains(err.Error(), phase) || report.Changed != nil || d.State().Reload != nil {
+			t.Errorf("%s: %+v, %v", phase, report, err)
+		}
+		end()
+	}
+}

@@ -1,0 +1,49 @@
+package daemon
+
+import (
+	"fmt"
+
+	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/config"
+)
+
+// reloadMeshKeys takes the mesh keys over that stand in the file now.
+func (d *Daemon) reloadMeshKeys(from, to config.Config) (apply func(), err error) {
+	if to.Mesh.KeyFile == "" && from.Mesh.KeyFile == "" {
+		return nil, nil
+	}
+	keys, _, err := meshKeys(to)
+	if err != nil {
+		return nil, fmt.Errorf("the new mesh keys cannot be used; the old ones stay: %w", err)
+	}
+	return func() {
+		if err := d.relay.ReplaceMeshKeys(keys); err != nil {
+			d.log.Error("reload: the old mesh keys stay", "reason", err) // a key file has no such key
+			return
+		}
+		d.log.Info("reload: the mesh keys are up to date", "count", len(keys))
+		d.warnOfMeshKey(to)
+	}, nil
+}
+
+// reloadCertificate has the source look again, or opens another one for other files.
+func (d *Daemon) reloadCertificate(from, to config.Config) (apply func(), err error) {
+	if d.source == nil {
+		return nil, nil
+	}
+	var use func()
+	if from.TLS != to.TLS {
+		var source certs.Source
+		source, err = openSource(to, d.log)
+		use = func() { d.source.replace(source) }
+	} else {
+		use, err = d.source.Prepare(d.beside)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the new certificate cannot be used; the old one stays: %w", err)
+	}
+	return func() {
+		use()
+		d.log.Info("reload: the certificate is up to date")
+	}, nil
+}
