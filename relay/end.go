@@ -3,6 +3,8 @@ package relay
 import (
 	"errors"
 	"io"
+
+	"github.com/detour-relay/detour/internal/firstframe"
 )
 
 // An endReason says why a conn or link ended.
@@ -66,7 +68,7 @@ var (
 	ErrLoginTimeout = errors.New("relay: login took too long")
 	// ErrLoginMemory: logins under way need too much memory together, and this one,
 	// which is larger than real ones are, asked for more.
-	ErrLoginMemory = errors.New("relay: unfinished logins take too much memory")
+	ErrLoginMemory = firstframe.ErrMemory
 	// ErrBadLogin: the login was malformed, or its box did not open.
 	ErrBadLogin = errors.New("relay: bad login")
 	// ErrNotAdmitted wraps what the admission callback returned.

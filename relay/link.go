@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/firstframe"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -126,10 +127,10 @@ func (s *Server) join(stream Stream, to Sibling, meshKey key.Mesh) (*link, error
 
 // greeted reads the sibling's greeting, which says who it is.
 func (s *Server) greeted(stream Stream, to Sibling) (*link, error) {
-	greeting := oneFrame{want: derp.FrameServerKey, min: 1, max: derp.MaxGreeting}
-	payload, err := greeting.from(stream)
+	greeting := firstframe.Frame{Want: derp.FrameServerKey, Min: 1, Max: derp.MaxGreeting}
+	payload, err := greeting.From(stream)
 	if err != nil {
-		return nil, err
+		return nil, asBadLogin(err)
 	}
 	sibling, err := derp.ParseServerKey(payload)
 	if err != nil {

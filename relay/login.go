@@ -2,11 +2,13 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/firstframe"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -117,11 +119,11 @@ func (l *login) greet() error {
 }
 
 func (l *login) readAnswer() (c *conn, box key.Box, info derp.ClientInfo, err error) {
-	answer := oneFrame{want: derp.FrameClientInfo, min: derp.MinClientInfo, max: derp.MaxClientInfo, large: &l.server.largeLogins}
-	payload, err := answer.from(l.stream)
-	answer.release()
+	answer := firstframe.Frame{Want: derp.FrameClientInfo, Min: derp.MinClientInfo, Max: derp.MaxClientInfo, Large: &l.server.largeLogins}
+	payload, err := answer.From(l.stream)
+	answer.Release()
 	if err != nil {
-		return nil, box, info, err
+		return nil, box, info, asBadLogin(err)
 	}
 	peer, sealed, err := derp.ParseClientInfo(payload)
 	if err == nil {
@@ -134,4 +136,12 @@ func (l *login) readAnswer() (c *conn, box key.Box, info derp.ClientInfo, err er
 	c = newConn(l.server, l.stream, l.from, peer, info)
 	l.server.noteMeshKey(c, info)
 	return c, box, info, nil
+}
+
+// asBadLogin marks a first frame that is none as a malformed login.
+func asBadLogin(err error) error {
+	if errors.Is(err, firstframe.ErrUnexpected) {
+		return fmt.Errorf("%w: %w", ErrBadLogin, err)
+	}
+	return err
 }

@@ -102,7 +102,7 @@ type Server struct {
 	count       counters
 	groups      tally.Groups
 	asking      atomic.Int64 // calls of Config.Admit under way
-	largeLogins atomic.Int64 // bytes of unfinished ones; see frame.go
+	largeLogins atomic.Int64 // bytes of unfinished ones; see package firstframe
 	meshKeys    atomic.Pointer[[]key.Mesh]
 
 	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never

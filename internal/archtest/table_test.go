@@ -25,6 +25,7 @@ var table = []row{
 	{name: "internal/rate", own: none, outside: none, beneath: web},
 	{name: "internal/audience", own: none, outside: none, beneath: web},
 	{name: "internal/wheel", own: none, outside: none, beneath: web},
+	{name: "internal/limit", own: none, outside: none, beneath: web},
 	{name: "internal/tally", own: none, outside: none, beneath: web},
 	{name: "internal/retry", own: none, outside: none, beneath: web},
 	{name: "internal/text", own: none, outside: none, beneath: web},
@@ -36,6 +37,7 @@ var table = []row{
 	{name: "key", own: []string{"internal/smallfile", "internal/text"}, outside: []string{"golang.org/x/crypto"}, beneath: web},
 	{name: "derp", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/framequeue", own: []string{"derp"}, outside: none, beneath: web},
+	{name: "internal/firstframe", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
 	{name: "internal/config", own: []string{"internal/text"}, outside: none, beneath: web},
 	{name: "internal/issuers", own: none, outside: none, beneath: web},
@@ -49,7 +51,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/framequeue", "internal/rate", "internal/tally", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/firstframe", "internal/framequeue", "internal/limit", "internal/rate", "internal/tally", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 

@@ -31,8 +31,11 @@ type socket struct {
 	in     readBuf
 	take   func(*readBuf) error // works through what arrived
 	err    error                // why reading ended
-	bursts uint                 // read so far
+	bursts uint32               // read so far
+	most   uint32               // bytes that one read takes; 0: a burst
 	first  [1]byte              // what ended an idle time
+	begun  bool                 // first has come, and nobody has taken it yet
+	onWork func()
 	onRead func(fd uintptr) bool
 	onIdle func(fd uintptr) bool
 
@@ -45,9 +48,9 @@ type socket struct {
 	working sync.WaitGroup // owned by the caller of read
 
 	mu      sync.Mutex
-	reading bool        // guarded by mu: a reader is at work and will close
 	why     error       // guarded by mu: why it was closed from within, if it was
 	closed  atomic.Bool // set under mu
+	reading bool        // guarded by mu: a reader is at work and will close
 }
 
 // errNoSocket says that a conn is not one of TCP.
@@ -67,7 +70,7 @@ func newSocket(c net.Conn) (*socket, error) {
 		return nil, err
 	}
 	s := &socket{conn: conn, raw: raw, in: readBuf{guest: guest}}
-	s.onRead, s.onIdle = s.readable, s.arrived
+	s.onWork, s.onRead, s.onIdle = s.work, s.readable, s.arrived
 	s.onSend, s.onWait = s.send, s.sendSome
 	return s, nil
 }
@@ -87,9 +90,9 @@ func (s *socket) read(take func(*readBuf) error) error {
 	s.mu.Unlock()
 
 	s.take, s.err = take, nil
-	for first := s.first[:0]; s.err == nil; first = s.first[:] {
+	for s.err == nil {
 		s.working.Add(1)
-		go s.work(first)
+		go s.onWork() // a method's value, made once: a reader that rests often comes here as often
 		s.working.Wait()
 		if s.err == nil {
 			s.err = cmp.Or(s.raw.Read(s.onIdle), s.err)
@@ -102,11 +105,14 @@ func (s *socket) read(take func(*readBuf) error) error {
 // idleAfter is how long a conn without input keeps its working goroutine.
 const idleAfter = 5 * time.Second
 
-// work takes what has arrived already, which ends with first, and then every
+// work takes what has arrived already, which may end with first, and then every
 // burst until the stream is over or nothing has come for idleAfter.
-func (s *socket) work(first []byte) {
+func (s *socket) work() {
 	defer s.working.Done()
-	s.in.preload(first)
+	if s.begun {
+		s.begun = false
+		s.in.preload(s.first[:])
+	}
 	s.err = s.take(&s.in)
 	for s.err == nil {
 		bursts := s.bursts
@@ -145,7 +151,9 @@ func (s *socket) arrived(fd uintptr) bool {
 	}
 	if err != nil || n == 0 {
 		s.err = readError(err)
+		return true
 	}
+	s.begun = true
 	return true
 }
 
@@ -184,6 +192,9 @@ func (s *socket) readable(fd uintptr) bool {
 		if len(room) == 0 {
 			s.err = ErrBurstTooLong
 			return true
+		}
+		if s.most > 0 {
+			room = room[:min(len(room), int(s.most))]
 		}
 		n, err := retry(syscall.Read, fd, room)
 		if err == syscall.EAGAIN {

@@ -53,6 +53,8 @@ func (s *tcpStream) ReadBursts(handle func([]byte) (int, error)) error {
 
 func (s *tcpStream) take(in *readBuf) error { return in.deliver(s.handle) }
 
+func (s *tcpStream) LimitBursts(bytes int) { s.sock.most = uint32(bytes) }
+
 func (s *tcpStream) Write(p []byte) (int, error) { return s.sock.out.Write(p) }
 
 func (s *tcpStream) Flush(wait bool) (bool, error) { return s.sock.flush(wait) }
@@ -119,6 +121,8 @@ func (s *tlsStream) open() error {
 		}
 	}
 }
+
+func (s *tlsStream) LimitBursts(bytes int) { s.sock.most = uint32(bytes) }
 
 func (s *tlsStream) Write(p []byte) (int, error) { return s.conn.Write(p) }
 
