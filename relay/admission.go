@@ -23,37 +23,13 @@ type Admission struct {
 	// Group names those who are counted together, such as a tenant; empty: none.
 	Group string
 
-	// Limits are told to the peer.
+	// Limits are what the peer may use, instead of those that SetLimits says. Zero: what
+	// SetLimits says; a negative rate: no limit.
 	Limits Limits
 
 	// Until is when the admission ends: the conn is closed then, at most a second
 	// later. Zero: never.
 	Until time.Time
-}
-
-// Limits say how fast a peer may send. The relay tells the peer, which keeps to
-// them if it is honest: what does not fit it drops itself (spec 7.6). The relay
-// does not enforce them.
-type Limits struct {
-	// BytesPerSecond counts whole frames; 0: no limit.
-	BytesPerSecond int
-
-	// Burst is how many bytes may go out at once after a rest; at least one largest
-	// frame, 65,573 bytes.
-	Burst int
-}
-
-// smallestBurst lets every packet pass at some time.
-const smallestBurst = derp.HeaderLen + derp.KeyLen + derp.MaxPacket
-
-// serverInfo is what the peer is told.
-func (a *Admission) serverInfo() derp.ServerInfo {
-	info := derp.ServerInfo{Version: derp.ProtocolVersion}
-	if a.Limits.BytesPerSecond > 0 {
-		info.TokenBucketBytesPerSecond = a.Limits.BytesPerSecond
-		info.TokenBucketBytesBurst = max(a.Limits.Burst, smallestBurst)
-	}
-	return info
 }
 
 // admit asks whether the peer of a login may come in. It holds one of the places

@@ -276,10 +276,13 @@ func TestAdmissionIsTold(t *testing.T) {
 		want   derp.ServerInfo
 	}{
 		"no limits":        {relay.Limits{}, derp.ServerInfo{Version: 2}},
-		"limits":           {relay.Limits{BytesPerSecond: 1000, Burst: 100_000}, derp.ServerInfo{Version: 2, TokenBucketBytesPerSecond: 1000, TokenBucketBytesBurst: 100_000}},
-		"a burst is given": {relay.Limits{BytesPerSecond: 1000}, derp.ServerInfo{Version: 2, TokenBucketBytesPerSecond: 1000, TokenBucketBytesBurst: 65_573}},
+		"limits":           {relay.Limits{In: 10_000, Burst: 100_000}, derp.ServerInfo{Version: 2, TokenBucketBytesPerSecond: 10_000, TokenBucketBytesBurst: 100_000}},
+		"a burst is given": {relay.Limits{In: 10_000}, derp.ServerInfo{Version: 2, TokenBucketBytesPerSecond: 10_000, TokenBucketBytesBurst: 65_573}},
 		"a burst alone":    {relay.Limits{Burst: 100_000}, derp.ServerInfo{Version: 2}},
-		"less than none":   {relay.Limits{BytesPerSecond: -5}, derp.ServerInfo{Version: 2}},
+		"less than none":   {relay.Limits{In: -5}, derp.ServerInfo{Version: 2}},
+		"hardly any":       {relay.Limits{In: 1}, derp.ServerInfo{Version: 2, TokenBucketBytesPerSecond: 8000, TokenBucketBytesBurst: 65_573}},
+		"a second's worth": {relay.Limits{In: 1e6}, derp.ServerInfo{Version: 2, TokenBucketBytesPerSecond: 1e6, TokenBucketBytesBurst: 1e6}},
+		"only of the rest": {relay.Limits{Out: 1e6}, derp.ServerInfo{Version: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			admit := func(context.Context, relay.Applicant) (relay.Admission, error) {

@@ -4,6 +4,7 @@ package relay
 
 import (
 	"testing"
+	"unsafe"
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
@@ -54,19 +55,38 @@ func TestPacketsAllocateNothing(t *testing.T) {
 		"Pings":          {burst: func(*Server) []byte { return derp.AppendPing(nil, [8]byte{}) }},
 		"unknown frames": {burst: func(*Server) []byte { return append(derp.AppendHeader(nil, 0x99, 100), make([]byte, 100)...) }},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s := newTestServer(t, c.cfg)
-			from, _ := join(s, numbered(0))
-			from.sibling = c.sibling
-			burst := c.burst(s)
-			allocs := testing.AllocsPerRun(100, func() {
-				if used, err := from.ingest(burst); used != len(burst) || err != nil {
-					t.Fatalf("used %d of %d bytes: %v", used, len(burst), err)
+		for limits, rules := range map[string]LimitRules{
+			"": {}, ", limited": {Keys: Limits{In: 1e11, Out: 1e11}, Total: 1e11}, ", at their limits": {Keys: Limits{In: 8000, Out: 8000}, Total: 8000},
+		} {
+			t.Run(name+limits, func(t *testing.T) {
+				s := newTestServer(t, c.cfg)
+				from, _ := join(s, numbered(0))
+				from.sibling = c.sibling
+				burst := c.burst(s)
+				s.SetLimits(rules)
+				if got := from.limits.Key() != nil; got != (limits != "" && !c.sibling) {
+					t.Fatalf("limited: %v", got)
+				}
+				allocs := testing.AllocsPerRun(100, func() {
+					if used, err := from.ingest(burst); used != len(burst) || err != nil && err != errRest {
+						t.Fatalf("used %d of %d bytes: %v", used, len(burst), err)
+					}
+				})
+				if allocs != 0 {
+					t.Errorf("%v allocations per burst", allocs)
 				}
 			})
-			if allocs != 0 {
-				t.Errorf("%v allocations per burst", allocs)
-			}
-		})
+		}
+	}
+}
+
+// A conn has the size class that it had before it could be limited, and a route a
+// cache line of its own: each idle peer has one of both.
+func TestPeersStaySmall(t *testing.T) {
+	if size := unsafe.Sizeof(conn{}); size > 576 {
+		t.Errorf("a conn has %d bytes", size)
+	}
+	if size := unsafe.Sizeof(route{}); size > 128 {
+		t.Errorf("a route has %d bytes", size)
 	}
 }

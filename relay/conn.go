@@ -8,6 +8,7 @@ import (
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/audience"
+	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/internal/tally"
 	"github.com/detour-relay/detour/internal/wheel"
@@ -21,15 +22,16 @@ type conn struct {
 	// Set once.
 	key     key.Public
 	addr    netip.AddrPort
-	since   int64     // when it was registered
-	sibling bool      // it has a mesh key, or is a twin
-	meshKey *key.Mesh // which one; nil: none
-	twin    bool      // it is the other process of a takeover, and a sibling
+	since   int64 // when it was registered
+	sibling bool  // it has a mesh key, or is a twin
+	twin    bool  // it is the other process of a takeover, and a sibling
 	prober  bool
+	meshKey *key.Mesh             // which one; nil: none
 	ideal   unique.Handle[string] // the node that the peer would rather be on; empty: this one
 	appName unique.Handle[string] // what the peer calls its program
 	group   *tally.Group          // who it is counted with
 	until   int64                 // when its admission ends, Unix milliseconds; 0: never
+	limits  limit.Member          // limits.go
 
 	// Owned by the reader.
 	dests   []destination // ingress.go; a power of two
@@ -37,6 +39,8 @@ type conn struct {
 	begun   uint32        // length of the incomplete frame in front of the next burst
 	answers rate.Bucket   // of PeerGone(not here) and the floods of WatchConns
 	pause   time.Duration // of the last burst, if it overflowed
+	owes    *limit.Key    // limits.go: to whom it has sent more than may be; nil: nobody
+	most    int32         // limits.go: how much its stream is to read at once; 0: no matter
 	flows   *flows        // forward.go: of a sibling that forwards; nil: none yet
 
 	// Written by the reader.
@@ -45,6 +49,7 @@ type conn struct {
 	begunAt  atomic.Uint32 // the tick at which the frame was begun that is not complete; 0: all are
 	home     atomic.Bool   // the peer said that this relay is its home
 	swept    atomic.Bool   // the sweeper looks after the frame that was begun
+	resting  atomic.Bool   // limits.go: it is not read, for it has used too much
 
 	duplicate atomic.Bool // its key has other conns; set under routes.mu
 	route     *route      // of its own key; set once, at registration
@@ -78,6 +83,10 @@ func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.
 // admitted notes as what the peer has been admitted.
 func (c *conn) admitted(a *Admission) {
 	c.group = c.server.groups.Join(a.Group)
+	if a.Limits != (Limits{}) {
+		own := limit.Limits(a.Limits)
+		c.limits.Own = &own
+	}
 	if !a.Until.IsZero() {
 		c.until = a.Until.UnixMilli()
 	}
@@ -96,6 +105,7 @@ const homeMoveGrace = 5 * time.Second
 func (c *conn) begin(answer []byte) {
 	c.out.writing = true
 	c.server.routes.add(c)
+	c.applyLimits()
 	c.server.wheel.add(c)
 	if c.sibling {
 		c.server.siblingSeen()
@@ -117,9 +127,10 @@ func (c *conn) begin(answer []byte) {
 
 // serve relays the conn's packets until it ends, and returns why.
 func (c *conn) serve() error {
-	c.close(c.stream.ReadBursts(c.ingest))
+	c.close(c.read())
 	c.server.wheel.Remove(c)
 	c.server.routes.remove(c)
+	c.server.limits.Leave(&c.limits, c.server.now())
 	c.server.groups.Leave(c.group)
 	c.out.close()
 	c.server.routes.audience.End(c)

@@ -83,7 +83,7 @@ func (c *conn) ping(payload []byte, b *burst) error {
 	c.server.count.pings.Add(1)
 	if c.out.pushPong(data) {
 		c.server.count.pongs.Add(1)
-		b.touch(&c.out)
+		b.touch(&c.out, 0)
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package relay
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/detour-relay/detour/internal/limit"
+)
 
 // counters are added to once per burst or batch, not per packet.
 //
@@ -36,6 +40,10 @@ type counters struct {
 	closed        [endReasons]atomic.Uint64
 	linkTries     atomic.Uint64
 	linksEnded    [endReasons]atomic.Uint64
+
+	rests       [limit.Reasons]atomic.Uint64 // limits.go
+	restedBytes [limit.Reasons]atomic.Uint64
+	rested      [limit.Reasons]atomic.Uint64 // nanoseconds
 }
 
 func (n *counters) received(b *burst) {

@@ -52,7 +52,7 @@ func (c *conn) deliver(src, dst *key.Public, packet []byte, b *burst) {
 		}
 	}
 	b.overflow += out.push(src, dst, packet, k, b.now)
-	b.touch(out)
+	b.touch(out, 0)
 }
 
 // rememberedFlow returns the outbox for dst if packets from src to it have come

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/key"
 )
@@ -19,7 +20,7 @@ import (
 
 // ingest relays the burst p. It is the handler of the conn's stream.
 func (c *conn) ingest(p []byte) (used int, err error) {
-	b := burst{now: c.server.now()}
+	b := burst{now: c.server.now(), limited: c.server.limits.On() && !c.sibling}
 	if c.duplicate.Load() && c.bringsHeader(p) {
 		c.server.routes.activate(c)
 	}
@@ -35,6 +36,9 @@ func (c *conn) ingest(p []byte) (used int, err error) {
 	c.count(&b)
 	b.flush()
 	c.pace(&b)
+	if b.limited && err == nil {
+		err = c.charge(&b, used)
+	}
 	return used, err
 }
 
@@ -105,25 +109,35 @@ type burst struct {
 
 	touched [16]*outbox
 	n       int
+
+	limited bool       // limits.go: what it brings is charged
+	owed    limit.Rest // for what was sent to others
+	owes    *limit.Key // of these, whom it is owed for
+	pushed  [16]int    // bytes of frames for those touched
 }
 
-// touch notes that out is to be flushed at the end of the burst.
-func (b *burst) touch(out *outbox) {
+// touch notes that out is to be flushed at the end of the burst, and that bytes of
+// frames have been pushed into it.
+func (b *burst) touch(out *outbox, bytes int) {
 	for i := b.n - 1; i >= 0; i-- {
 		if b.touched[i] == out {
+			b.pushed[i] += bytes
 			return
 		}
 	}
 	if b.n == len(b.touched) {
 		b.flush()
 	}
-	b.touched[b.n] = out
+	b.touched[b.n], b.pushed[b.n] = out, bytes
 	b.n++
 }
 
 func (b *burst) flush() {
-	for _, out := range b.touched[:b.n] {
+	for i, out := range b.touched[:b.n] {
 		out.flush()
+		if b.limited {
+			b.chargeOut(out, b.pushed[i])
+		}
 	}
 	b.n = 0
 }
@@ -167,7 +181,7 @@ func (c *conn) sendPacket(dst *key.Public, packet []byte, b *burst) {
 		}
 	}
 	b.overflow += out.push(&c.key, dst, packet, k, b.now)
-	b.touch(out)
+	b.touch(out, recvOverhead+len(packet))
 }
 
 func kindOf(packet []byte) packetKind {
@@ -261,7 +275,7 @@ func (c *conn) unknownDest(dst key.Public, packet []byte, reason dropReason, b *
 	}
 	if c.out.pushControl(derp.AppendPeerGone(nil, dst, derp.ReasonNotHere), c.controlLimit()) {
 		c.server.count.peerGone[derp.ReasonNotHere].Add(1)
-		b.touch(&c.out)
+		b.touch(&c.out, 0)
 	}
 }
 

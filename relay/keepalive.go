@@ -19,6 +19,7 @@ func inTicks(d time.Duration) int { return int((d + tick - 1) / tick) }
 func (s *Server) everyTick() {
 	s.wheel.sendDue()
 	s.sweeper.sweep()
+	s.limits.Forget(s.now())
 }
 
 // The keep-alive wheel sends each conn its KeepAlive and closes those whose

@@ -167,6 +167,7 @@ func TestLinkSkipsWhatItDoesNotKnow(t *testing.T) {
 		copy(longer[derp.HeaderLen:], x[:])
 		s.Send(unknown, derp.AppendKeepAlive(nil), derp.AppendHealth(nil, "ill"),
 			derp.AppendRecvPacket(nil, x, []byte("to the relay itself")), longer)
+		synctest.Wait()
 		r.Join("sender").SendPacket(x, "hi")
 		s.Expect(`ForwardPacket(src=sender,dst=x,"hi")`)
 	})

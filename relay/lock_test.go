@@ -10,6 +10,13 @@ import (
 // Everything on a packet's way works while somebody holds the registration
 // mutex: registering, announcing and closing peers stop no packet.
 func TestPacketsPassTheRegistrationMutex(t *testing.T) {
+	t.Run("no limits", func(t *testing.T) { testLocks(t, LimitRules{}) })
+	t.Run("limits", func(t *testing.T) {
+		testLocks(t, LimitRules{Keys: Limits{In: 1e9, Out: 1e9}, Total: 1e9})
+	})
+}
+
+func testLocks(t *testing.T, rules LimitRules) {
 	s := newTestServer(t, Config{})
 	a, toA := join(s, numbered(1))
 	b, toB := join(s, numbered(2))
@@ -31,6 +38,9 @@ func TestPacketsPassTheRegistrationMutex(t *testing.T) {
 		t.Fatal("a peer that a sibling has is not retired by draining")
 	}
 
+	s.SetLimits(rules)
+	s.limiting.Lock()
+	defer s.limiting.Unlock()
 	s.routes.mu.Lock()
 	defer s.routes.mu.Unlock()
 	for _, step := range []struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/firstframe"
+	"github.com/detour-relay/detour/internal/waiter"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -31,8 +32,8 @@ type login struct {
 	from     *Origin
 	timedOut atomic.Bool
 
-	asking  chan struct{} // closed when Admit is to be asked, or the login is over
-	waiting *waiter       // set before asking is closed; nil: nobody is asked
+	asking  chan struct{}  // closed when Admit is to be asked, or the login is over
+	waiting *waiter.Waiter // set before asking is closed; nil: nobody is asked
 
 	done chan struct{} // closed when the login is over
 	conn *conn         // set before done is closed; nil: the login failed
@@ -52,7 +53,7 @@ func (s *Server) accept(ctx context.Context, stream Stream, from *Origin) (*conn
 	}()
 	<-l.asking
 	if l.waiting != nil {
-		return l.waiting.wait(l)
+		return l.wait()
 	}
 	<-l.done
 	return l.conn, l.err
@@ -70,26 +71,27 @@ func (l *login) run(ctx context.Context) (*conn, error) {
 	s := l.server
 	if s.cfg.Admit == nil || c.sibling {
 		defer close(l.asking)
-		c.begin(l.answer(&box, &Admission{}))
+		c.admitted(&Admission{})
+		c.begin(c.answer(&box))
 		return c, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.AdmitTimeout, ErrAdmitTimeout)
 	defer cancel()
-	l.waiting = newWaiter(ctx, cancel)
+	l.waiting = waiter.New(ctx, cancel)
 	close(l.asking)
 	admission, err := l.admit(ctx, Applicant{Peer: c.key, Addr: c.addr, Info: info})
 	if err != nil {
-		l.waiting.refuse(l.stream)
+		l.waiting.Refuse(l.stream.Close)
 		return nil, err
 	}
-	if !l.waiting.admit(c, &admission, l.answer(&box, &admission)) {
-		return nil, errWaited
+	if !l.waiting.Admit(func(early []byte) (used int) {
+		c.admitted(&admission)
+		c.begin(c.answer(&box))
+		return c.relayEarly(early)
+	}) {
+		return nil, waiter.ErrOver
 	}
 	return c, nil
-}
-
-func (l *login) answer(box *key.Box, a *Admission) []byte {
-	return derp.AppendServerInfo(nil, box, a.serverInfo())
 }
 
 // identify exchanges greeting and answer within their times. The conn is not

@@ -24,6 +24,9 @@ type PeerState struct {
 	Queued    int            `json:"queued"`     // packets that wait for it
 	Received  uint64         `json:"received"`   // bytes of packets from it
 	Sent      uint64         `json:"sent"`       // bytes of packets to it
+	Limits    Limits         `json:"limits"`     // that its key has
+	Resting   bool           `json:"resting"`    // it is not read now, for it has used too much
+	LimitedMS int64          `json:"limited_ms"` // how long conns of its key were not read for that
 }
 
 // Peers ranges over the conns, in no order. A key that has several appears as
@@ -57,6 +60,7 @@ func (c *conn) state() PeerState {
 	o.mu.Lock()
 	pushedAt, sent, queued := o.pushedAt, o.taken, o.disco.Frames+o.other.Frames
 	o.mu.Unlock()
+	limits, rested := c.limits.Key().State()
 	p := PeerState{
 		Peer:      c.key,
 		Addr:      c.addr,
@@ -72,6 +76,9 @@ func (c *conn) state() PeerState {
 		Queued:    queued + int(o.inHand.Load()),
 		Received:  c.received.Load(),
 		Sent:      sent,
+		Limits:    Limits(limits),
+		Resting:   c.resting.Load(),
+		LimitedMS: rested.Milliseconds(),
 	}
 	if c.until != 0 {
 		p.Until = time.UnixMilli(c.until)

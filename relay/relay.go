@@ -41,6 +41,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/internal/tally"
 	"github.com/detour-relay/detour/internal/wheel"
 	"github.com/detour-relay/detour/key"
@@ -67,6 +68,9 @@ type Stream interface {
 	// Close makes every pending and later call fail. It never waits, and may be
 	// called from any goroutine, also from within handle.
 	Close() error
+
+	// LimitBursts(n int) may be there besides. From the next burst on, at most n bytes
+	// are read at once; 0: as many as come. It is called by who reads.
 }
 
 // An Origin says where a conn comes from.
@@ -101,11 +105,13 @@ type Server struct {
 	sweeper     sweeper
 	count       counters
 	groups      tally.Groups
+	limits      limit.Keys
 	asking      atomic.Int64 // calls of Config.Admit under way
 	largeLogins atomic.Int64 // bytes of unfinished ones; see package firstframe
 	meshKeys    atomic.Pointer[[]key.Mesh]
 
 	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never
+	limiting       sync.Mutex   // held while limits change, before all other locks
 
 	// Guarded by mu.
 	mu       sync.Mutex

@@ -44,9 +44,9 @@ func (rt *route) setActive(out *outbox) {
 //
 //	routes.mu · those of package audience
 //	routes.mu · outbox.mu
-//	waiter.mu · all of these, since an admitted conn is registered under it
+//	that of a Waiter · all of these, since an admitted conn is registered under it
 //
-// Server.mu, sweeper.mu and those of packages tally and wheel are taken with none
+// Server.mu, sweeper.mu and those of packages limit, tally and wheel are taken with none
 // of the others held, nor while they are.
 type routes struct {
 	seed  [2]uint64             // set once

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -65,6 +66,15 @@ type Counters struct {
 	UnknownFrames uint64            `json:"unknown_frames"`
 	Ended         map[string]uint64 `json:"ended"`       // conns and logins, by reason, see end.go
 	LinksEnded    map[string]uint64 `json:"links_ended"` // the same of links
+
+	Limited map[string]Limited `json:"limited"` // by what was used up: in, out, total
+}
+
+// A Limited says how much was made to wait because somebody had used what he may.
+type Limited struct {
+	Bursts uint64 `json:"bursts"` // after which a conn was not read for a while
+	Bytes  uint64 `json:"bytes"`  // that they brought
+	MS     uint64 `json:"ms"`     // milliseconds that conns were not read, all together
 }
 
 // A Survey is the state of a relay at one moment.
@@ -127,6 +137,7 @@ func (s *Server) Counters() Counters {
 		UnknownFrames: n.unknownFrames.Load(),
 		Ended:         make(map[string]uint64, linkEndReasons),
 		LinksEnded:    make(map[string]uint64, endReasons),
+		Limited:       make(map[string]Limited, limit.Reasons),
 	}
 	for r := range dropReasons {
 		c.Dropped[r.String()] = byKind(&n.dropped[r], &n.bytesLost[r])
@@ -136,6 +147,9 @@ func (s *Server) Counters() Counters {
 	}
 	for r := range linkEndReasons {
 		c.Ended[r.String()] = n.closed[r].Load()
+	}
+	for r := range limit.Reasons {
+		c.Limited[r.String()] = Limited{n.rests[r].Load(), n.restedBytes[r].Load(), n.rested[r].Load() / 1e6}
 	}
 	for r := range endReasons {
 		c.LinksEnded[r.String()] = n.linksEnded[r].Load()

@@ -24,6 +24,7 @@ var table = []row{
 	// The floor: no room of ours beneath it but the codec's.
 	{name: "internal/rate", own: none, outside: none, beneath: web},
 	{name: "internal/audience", own: none, outside: none, beneath: web},
+	{name: "internal/waiter", own: none, outside: none, beneath: web},
 	{name: "internal/wheel", own: none, outside: none, beneath: web},
 	{name: "internal/limit", own: none, outside: none, beneath: web},
 	{name: "internal/tally", own: none, outside: none, beneath: web},
@@ -51,7 +52,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/firstframe", "internal/framequeue", "internal/limit", "internal/rate", "internal/tally", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/firstframe", "internal/framequeue", "internal/limit", "internal/rate", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 

@@ -1,0 +1,178 @@
+package relay
+
+import (
+	"errors"
+	"time"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/limit"
+	"github.com/detour-relay/detour/key"
+)
+
+// What a peer may use is charged once for each burst, after it was relayed
+// (ingest). Who owes something is not read until it is paid, and TCP tells the
+// peer; nothing is read to be dropped. Meanwhile the conn holds no chunk, and only
+// its waiting goroutine. Siblings are neither charged nor made to wait, and what
+// they forward is not charged to those who get it.
+
+// Limits say how many bytes a second may come from a key and go to it, all conns
+// and whole frames counted. 0: no limit; less than 8,000 counts as so many.
+//
+// The relay tells peers of In, and honest ones keep to it: what does not fit they
+// drop themselves (spec 7.6). Out is kept by not reading those who send to the
+// key, whoever else they send to.
+type Limits struct {
+	In  int64 `json:"in"`
+	Out int64 `json:"out"`
+
+	// Burst is how many bytes may pass at once after a rest, in each direction; at
+	// least one largest frame, 65,573 bytes. 0: a second's worth.
+	Burst int64 `json:"burst"`
+}
+
+// LimitRules say what limits whom.
+type LimitRules struct {
+	Keys   Limits            // each key
+	Groups map[string]Limits // instead of Keys for those of these groups (Admission.Group)
+	Total  int64             // bytes a second from all keys together, shared fairly; 0: no limit
+}
+
+// SetLimits makes r the rules, for those who are here and those who come. Admissions
+// with Limits of their own keep them. Bursts are whole again where limits change.
+func (s *Server) SetLimits(r LimitRules) {
+	s.limiting.Lock()
+	defer s.limiting.Unlock()
+	rules := limit.Rules{Each: limit.Limits(r.Keys), Total: r.Total, Groups: make(map[string]limit.Limits, len(r.Groups))}
+	for name, l := range r.Groups {
+		rules.Groups[name] = limit.Limits(l)
+	}
+	s.limits.Set(rules, s.now())
+	for c := range s.routes.all {
+		c.applyLimits()
+	}
+}
+
+// applyLimits has a registered conn follow the rules, and tells its peer if they
+// are not what it was told.
+func (c *conn) applyLimits() {
+	if c.sibling {
+		return
+	}
+	limits, changed := c.server.limits.Apply(&c.limits, c.key, c.group.Name(), c.server.now())
+	if !changed {
+		return
+	}
+	box := c.server.cfg.Key.Box(c.key)
+	if c.out.pushControl(derp.AppendServerInfo(nil, &box, serverInfo(limits)), c.controlLimit()) {
+		c.out.flush()
+	}
+}
+
+// answer is what the peer is told when it has logged in.
+func (c *conn) answer(box *key.Box) []byte {
+	var limits limit.Limits
+	if !c.sibling {
+		limits = c.server.limits.Tell(&c.limits, c.group.Name())
+	}
+	return derp.AppendServerInfo(nil, box, serverInfo(limits))
+}
+
+func serverInfo(l limit.Limits) derp.ServerInfo {
+	perSecond, burst := l.Told()
+	return derp.ServerInfo{Version: derp.ProtocolVersion, TokenBucketBytesPerSecond: int(perSecond), TokenBucketBytesBurst: int(burst)}
+}
+
+// errRest ends the reading of a conn that owes something, for now.
+var errRest = errors.New("relay: more used than may be")
+
+const (
+	// shortestRest is worth the trouble. What is owed for less waits for more.
+	shortestRest = time.Millisecond
+
+	// restLook is how often a conn that rests looks whether it has ended, or its limits
+	// have.
+	restLook = 200 * time.Millisecond
+
+	// A conn that rests reads what it may use in restPiece: so it rests often and
+	// shortly, and little comes at once. Who does not rest reads more each time.
+	restPiece    = 8 * time.Millisecond
+	smallestRead = 4 << 10
+	largestRead  = 64 << 10
+)
+
+// chargeOut charges what the burst has brought for somebody.
+func (b *burst) chargeOut(out *outbox, bytes int) {
+	if out.conn == nil || bytes == 0 {
+		return
+	}
+	k := out.conn.limits.Key()
+	if rest := k.Out(bytes, b.now); rest.For > b.owed.For {
+		b.owed, b.owes = rest, k
+	}
+}
+
+// charge charges what the burst has brought, and returns errRest if the conn is to
+// rest.
+func (c *conn) charge(b *burst, used int) error {
+	rest := c.limits.Key().In(used, b.now).Or(b.owed)
+	if rest.For < shortestRest {
+		if c.most > 0 {
+			c.readAtOnce(2 * int64(c.most))
+		}
+		return nil
+	}
+	c.owes = b.owes
+	n := &c.server.count
+	n.rests[rest.Why].Add(1)
+	n.restedBytes[rest.Why].Add(uint64(used))
+	n.rested[rest.Why].Add(uint64(rest.For))
+	c.readAtOnce(rest.Rate * int64(restPiece) / int64(time.Second))
+	return errRest
+}
+
+// readAtOnce has the stream read about so many bytes at once, if it can.
+func (c *conn) readAtOnce(bytes int64) {
+	most := int32(max(bytes, smallestRead))
+	if bytes >= largestRead {
+		most = 0
+	}
+	if s, ok := c.stream.(interface{ LimitBursts(n int) }); ok && most != c.most {
+		c.most = most
+		s.LimitBursts(int(most))
+	}
+}
+
+// read relays bursts until the stream ends, and returns why. In between it rests.
+func (c *conn) read() error {
+	ingest := c.ingest // made once
+	err := c.stream.ReadBursts(ingest)
+	for err == errRest {
+		c.rest()
+		err = c.stream.ReadBursts(ingest)
+	}
+	return err
+}
+
+// rest waits until nothing is owed any more, or the conn has ended. It is not the
+// peer's fault that a frame stays incomplete meanwhile.
+func (c *conn) rest() {
+	begun := c.begunAt.Swap(0)
+	c.resting.Store(true)
+	defer c.resting.Store(false)
+	s := c.server
+	from := s.now()
+	for now := from; c.ended.Load() == nil; now = s.now() {
+		k := c.limits.Key()
+		left := max(k.Owes(now), c.owes.OwesOut(now))
+		if left <= 0 {
+			k.Rested(time.Duration(now - from))
+			break
+		}
+		time.Sleep(min(left, restLook))
+	}
+	c.owes = nil
+	if begun != 0 {
+		c.begunAt.Store(s.clock.Now())
+		s.sweeper.watchFrame(c)
+	}
+}
