@@ -40,9 +40,9 @@ func Explain(path string, err error) error {
 	return explained(path, err, why, remedy)
 }
 
-// explainWrite says of a file or directory that could not be made more than the system
+// ExplainWrite says of a file or directory that could not be made more than the system
 // did.
-func explainWrite(path string, err error) error {
+func ExplainWrite(path string, err error) error {
 	why, remedy := "", ""
 	switch {
 	case errors.Is(err, fs.ErrPermission):

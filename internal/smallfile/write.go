@@ -41,7 +41,7 @@ func write(path string, text []byte, mode fs.FileMode, move func(from, to string
 // stays as it is.
 func MakeDir(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return explainWrite(path, err)
+		return ExplainWrite(path, err)
 	}
 	return nil
 }
@@ -53,7 +53,7 @@ func nameFile(err error, path string) error {
 	} else if e := (*os.LinkError)(nil); errors.As(err, &e) {
 		err = &fs.PathError{Op: "write", Path: path, Err: e.Err}
 	}
-	return explainWrite(path, err)
+	return ExplainWrite(path, err)
 }
 
 func writeSynced(path string, text []byte, mode fs.FileMode) error {
