@@ -100,13 +100,16 @@ var table = []row{
 		outside: []string{"golang.org/x/net"},
 	},
 	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
-	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/config", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
+	{
+		name: "internal/control", own: []string{"key", "relay", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,
+	},
+	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
 	{name: "internal/takeover", own: []string{"key", "relay", "internal/netio"}, outside: []string{"github.com/cloudflare/tableflip"}},
 
 	{name: "internal/notify", own: none, outside: []string{"github.com/coreos/go-systemd/v22"}},
 	{
 		name: "internal/daemon",
-		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/certs", "internal/config", "internal/edge", "internal/health",
+		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/health",
 			"internal/mesh", "internal/meshkey", "internal/notify", "internal/reach/errno", "internal/smallfile", "internal/stun",
 			"internal/takeover"},
 		outside: none,

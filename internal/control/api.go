@@ -1,0 +1,153 @@
+package control
+
+import (
+	"time"
+
+	"github.com/detour-relay/detour/key"
+)
+
+// The paths. Lists are rows; everything else is one JSON value each way. An answer
+// with another status than 200 is a Failure.
+const (
+	pathVersion  = "/v1/version"
+	pathStatus   = "/v1/status"
+	pathSettings = "/v1/config"
+	pathReload   = "/v1/reload"
+	pathAccess   = "/v1/access" // its orders are below it
+	pathImport   = "/v1/access/import"
+	pathPeers    = "/v1/peers"
+	pathClose    = "/v1/peers/close"
+)
+
+// The orders about who may come in, which are paths, too.
+const (
+	Allow  = "allow"
+	Remove = "remove"
+	Ban    = "ban"
+	Unban  = "unban"
+)
+
+// A Version is what answers. Like all types here, its JSON names are stable.
+type Version struct {
+	Version string `json:"version"` // of the program
+	PID     int    `json:"pid"`
+}
+
+// A Failure is why something was not done.
+type Failure struct {
+	Error string `json:"error"`
+}
+
+// A Change is a setting that is another one now. What is secret is masked.
+type Change struct {
+	Setting string `json:"setting"`
+	Old     string `json:"old"`
+	New     string `json:"new"`
+}
+
+// A Report is what a reload has done.
+type Report struct {
+	Changed []Change `json:"changed"`         // and in effect
+	Restart []Change `json:"restart"`         // takes a new process
+	Error   string   `json:"error,omitempty"` // what could not be taken over
+}
+
+// A Line is one key of the access list.
+type Line struct {
+	Key       key.Public `json:"key"`
+	State     string     `json:"state"`
+	Label     string     `json:"label,omitempty"`
+	Name      string     `json:"name,omitempty"` // of the machine, as far as an import knew
+	From      string     `json:"from,omitempty"` // the file or set that has the key
+	Since     time.Time  `json:"since,omitzero"` // of a ban
+	Until     time.Time  `json:"until,omitzero"` // zero: without end
+	Why       string     `json:"why,omitempty"`  // of a ban
+	Connected bool       `json:"connected"`
+}
+
+// The states of a Line.
+const (
+	Allowed = "allowed"
+	Expired = "expired" // was allowed until its end
+	Banned  = "banned"  // whatever allows it
+)
+
+// A Filter picks lines; empty fields pick all.
+type Filter struct {
+	State string
+	Label string
+	Keys  []key.Public
+}
+
+// An Order is what is to be done with keys.
+type Order struct {
+	Keys  []key.Public `json:"keys"`
+	Label string       `json:"label,omitempty"`       // Allow
+	Why   string       `json:"why,omitempty"`         // Ban
+	For   int64        `json:"for_seconds,omitempty"` // Allow, Ban: how long, by the relay's clock; 0: without end
+}
+
+// A Result is what became of one key of an order.
+type Result struct {
+	Key   key.Public `json:"key"`
+	Conns int        `json:"conns"`           // that it had
+	Error string     `json:"error,omitempty"` // why it was not done
+}
+
+// Results are the answer to an order, in its order.
+type Results struct {
+	Results []Result `json:"results"`
+}
+
+// An Entry is a key that is imported.
+type Entry struct {
+	Key   key.Public `json:"key"`
+	Label string     `json:"label,omitempty"`
+	Name  string     `json:"name,omitempty"` // of the machine
+	Until time.Time  `json:"until,omitzero"`
+}
+
+// An ImportOrder says what an import does. The entries follow as rows.
+type ImportOrder struct {
+	Set    string // whose keys these are, all of them
+	Force  bool   // also if most of the set would go
+	DryRun bool   // only say what would come and go
+}
+
+// Imported is what an import did, or would do.
+type Imported struct {
+	Set  string `json:"set"`
+	Keys int    `json:"keys"` // in the set now
+	Came []Came `json:"came"` // at most MostTold, the others are counted
+	Went []Came `json:"went"`
+
+	CameTotal int  `json:"came_total"`
+	WentTotal int  `json:"went_total"`
+	DryRun    bool `json:"dry_run"`
+}
+
+// Came is a key that an import brought or took.
+type Came struct {
+	Key   key.Public `json:"key"`
+	Label string     `json:"label,omitempty"`
+	Name  string     `json:"name,omitempty"`
+}
+
+// A Peer is one connection.
+type Peer struct {
+	Key       key.Public `json:"key"`
+	Addr      string     `json:"addr,omitempty"`
+	Since     time.Time  `json:"since"`
+	Used      time.Time  `json:"used"` // when it last had packets
+	Label     string     `json:"label,omitempty"`
+	App       string     `json:"app,omitempty"`
+	IdealNode string     `json:"ideal_node,omitempty"` // where it would rather be
+	Until     time.Time  `json:"until,omitzero"`       // of its admission
+	Home      bool       `json:"home"`
+	Sibling   bool       `json:"sibling"`
+	Prober    bool       `json:"prober"`
+	Duplicate bool       `json:"duplicate"`
+	Queued    int        `json:"queued"`   // packets that wait for it
+	Received  uint64     `json:"received"` // bytes from it
+	Sent      uint64     `json:"sent"`     // bytes to it
+}

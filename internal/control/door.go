@@ -1,0 +1,163 @@
+package control
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/detour-relay/detour/internal/rate"
+)
+
+const (
+	// mostStrangers bounds the table of addresses that had a wrong token.
+	mostStrangers = 4096
+
+	// sparsely is how often a line about wrong tokens is logged.
+	sparsely = time.Minute
+)
+
+// wrongTokens is how many an address may try: the next ones are not looked at.
+var wrongTokens = rate.Limit{PerSecond: 0.2, Burst: 10}
+
+// A Door is what stands before a handler where strangers can knock.
+type Door struct {
+	next  http.Handler
+	named func(host string) bool
+	log   *slog.Logger
+	began time.Time
+
+	token atomic.Pointer[Token]
+
+	wrong, limited, strange atomic.Uint64
+
+	mu        sync.Mutex
+	strangers map[netip.Addr]*rate.Bucket // guarded by mu
+	logFrom   time.Duration               // guarded by mu: from when on a line is logged
+}
+
+// NewDoor lets those with the token to the handler, who call it by an address or by a
+// name for which named returns true.
+func NewDoor(next http.Handler, token Token, named func(host string) bool, log *slog.Logger) *Door {
+	d := &Door{next: next, named: named, log: log, began: time.Now(), strangers: make(map[netip.Addr]*rate.Bucket)}
+	d.SetToken(token)
+	return d
+}
+
+// SetToken has another token count from now on.
+func (d *Door) SetToken(t Token) { d.token.Store(&t) }
+
+// Count adds whom it turned away to a snapshot.
+func (d *Door) Count(s *Snapshot) {
+	s.WrongTokens, s.Limited, s.Strange = d.wrong.Load(), d.limited.Load(), d.strange.Load()
+}
+
+// ServeHTTP lets a request in, or says why not.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if why := d.refusal(w, r); why != nil {
+		w.Header().Set("Connection", "close") // nothing more is read of it
+		w.Header().Set("Cache-Control", "no-store")
+		fail(w, why)
+		return
+	}
+	d.next.ServeHTTP(w, r)
+}
+
+// refusal returns nil for who may come in. Pages in a browser can send requests here,
+// also under a name of their own that leads here (DNS rebinding); they say where they
+// are from, and do not know the token.
+func (d *Door) refusal(w http.ResponseWriter, r *http.Request) *Error {
+	switch {
+	case r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "":
+		d.strange.Add(1)
+		return &Error{http.StatusForbidden, "this is not for web pages"}
+	case !d.ours(r.Host):
+		d.strange.Add(1)
+		return &Error{http.StatusMisdirectedRequest, "this answers to an address, to localhost, and to the names of the relay and its certificate"}
+	}
+	from, now := remoteOf(r), time.Since(d.began)
+	if !d.mayTry(from, now, false) {
+		d.limited.Add(1)
+		w.Header().Set("Retry-After", strconv.Itoa(int(1/wrongTokens.PerSecond)))
+		return &Error{http.StatusTooManyRequests, "too many wrong tokens came from this address: wait a little"}
+	}
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") && d.token.Load().is(strings.TrimSpace(secret)) {
+		return nil
+	}
+	d.mayTry(from, now, true)
+	d.wrong.Add(1)
+	d.tell(from, now)
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	return &Error{http.StatusUnauthorized, "the token is missing or not the one of this relay"}
+}
+
+// ours reports whether a Host is an address or a name of ours.
+func (d *Door) ours(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+	_, err := netip.ParseAddr(host)
+	return err == nil || strings.EqualFold(host, "localhost") || host != "" && d.named(host)
+}
+
+// mayTry reports whether an address may try another token; wrong notes that it had
+// one that is not ours. If there are too many addresses, those without a place in the
+// table may try once each time it is asked.
+func (d *Door) mayTry(from netip.Addr, now time.Duration, wrong bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b := d.strangers[from]
+	if b == nil {
+		if !wrong {
+			return true
+		}
+		if len(d.strangers) >= mostStrangers {
+			d.forgetLocked(now)
+		}
+		if len(d.strangers) >= mostStrangers {
+			return true
+		}
+		b = new(rate.Bucket)
+		d.strangers[from] = b
+	}
+	if wrong {
+		return b.Take(wrongTokens, 1, now)
+	}
+	look := *b
+	return look.Take(wrongTokens, 1, now)
+}
+
+// forgetLocked drops the addresses whose wrong tokens are long ago.
+func (d *Door) forgetLocked(now time.Duration) {
+	for from, b := range d.strangers {
+		if full := *b; full.Take(wrongTokens, int(wrongTokens.Burst), now) {
+			delete(d.strangers, from)
+		}
+	}
+}
+
+// tell logs a wrong token, once a minute.
+func (d *Door) tell(from netip.Addr, now time.Duration) {
+	d.mu.Lock()
+	due := now >= d.logFrom
+	if due {
+		d.logFrom = now + sparsely
+	}
+	d.mu.Unlock()
+	if due {
+		d.log.Warn("somebody asks to change this relay without its token", "from", from.String(), "wrong_tokens", d.wrong.Load())
+	}
+}
+
+// remoteOf is whom a request counts for.
+func remoteOf(r *http.Request) netip.Addr {
+	from, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return addrOf(net.TCPAddrFromAddrPort(from))
+}

@@ -1,0 +1,171 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
+)
+
+const (
+	// MostText bounds labels, reasons and names of sets, in bytes.
+	MostText = 256
+
+	// MostFor bounds how long an order counts: times beyond are a slip of the pen.
+	MostFor = 100 * 365 * 24 * time.Hour
+)
+
+// readOrder reads what a request asks for, and checks it.
+func readOrder(r *http.Request) (o Order, err error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, mostOrder+1))
+	switch {
+	case err != nil:
+		return o, refusef(http.StatusBadRequest, "the order broke off: %v", err)
+	case len(body) > mostOrder:
+		return o, refusef(http.StatusRequestEntityTooLarge, "an order has %d bytes at most: split it", mostOrder)
+	}
+	return parseOrder(body)
+}
+
+func parseOrder(body []byte) (o Order, err error) {
+	if err := decodeStrictly(body, &o); err != nil {
+		return o, refusef(http.StatusBadRequest, "the order cannot be read: %v", err)
+	}
+	if len(o.Keys) == 0 {
+		return o, refusef(http.StatusBadRequest, "the order names no key")
+	}
+	for i, k := range o.Keys {
+		if k.IsZero() {
+			return o, refusef(http.StatusBadRequest, "key %d of the order is all zeros, which nobody has", i+1)
+		}
+	}
+	if o.For < 0 || o.For > int64(MostFor/time.Second) {
+		return o, refusef(http.StatusBadRequest, "%d seconds: want 1 second to 100 years, or 0 for no end", o.For)
+	}
+	for what, text := range map[string]string{"label": o.Label, "reason": o.Why} {
+		if err := CheckText(text); err != nil {
+			return o, refusef(http.StatusBadRequest, "the %s: %v", what, err)
+		}
+	}
+	return o, nil
+}
+
+// CheckText says what is wrong with a label, a reason or the name of a set: they
+// stand in files and logs, one to a line.
+func CheckText(text string) error {
+	switch {
+	case len(text) > MostText:
+		return fmt.Errorf("it has %d bytes, and %d are possible", len(text), MostText)
+	case !utf8.ValidString(text):
+		return errors.New("it is no UTF-8")
+	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("it has a character that cannot be printed")
+	}
+	return nil
+}
+
+// decodeStrictly reads one JSON value that has no names but ours.
+func decodeStrictly(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is more behind it")
+	}
+	return nil
+}
+
+// order answers orders about who may come in.
+func (h *Handler) order(what string) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if h.config.Access == nil {
+			return errNoAccess
+		}
+		o, err := readOrder(r)
+		if err != nil {
+			return err
+		}
+		end, err := h.begin()
+		if err != nil {
+			return err
+		}
+		defer end()
+		var until time.Time
+		if o.For > 0 {
+			until = time.Now().Add(time.Duration(o.For) * time.Second).UTC().Truncate(time.Second)
+		}
+		conns := h.conns(o.Keys)
+		all := Results{make([]Result, 0, len(o.Keys))}
+		for _, k := range o.Keys {
+			result := Result{Key: k, Conns: conns[k]}
+			if err := h.config.Access.Do(what, k, until, o); err != nil {
+				result.Error = err.Error()
+			}
+			all.Results = append(all.Results, result)
+		}
+		return say(w, all)
+	}
+}
+
+var errNoAccess = &Error{http.StatusNotImplemented, "this relay does not decide who may come in"}
+
+// conns counts the connections of some keys.
+func (h *Handler) conns(keys []key.Public) map[key.Public]int {
+	n := make(map[key.Public]int, len(keys))
+	for _, k := range keys {
+		n[k] = 0
+	}
+	for p := range h.config.Peers.Peers {
+		if _, wanted := n[p.Peer]; wanted {
+			n[p.Peer]++
+		}
+	}
+	return n
+}
+
+// errClosed is why the connections of an order end; it is counted as a sibling's.
+var errClosed = fmt.Errorf("control: closed by the operator: %w", relay.ErrClosePeer)
+
+// closePeers ends the connections that some keys have now.
+func (h *Handler) closePeers(w http.ResponseWriter, r *http.Request) error {
+	o, err := readOrder(r)
+	if err != nil {
+		return err
+	}
+	end, err := h.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	closed := make(map[key.Public]int, len(o.Keys))
+	for _, k := range o.Keys {
+		closed[k] = 0
+	}
+	h.config.Peers.Close(func(p relay.PeerState) bool {
+		n, wanted := closed[p.Peer]
+		if wanted {
+			closed[p.Peer] = n + 1
+		}
+		return wanted
+	}, errClosed, 0)
+	all := Results{make([]Result, 0, len(o.Keys))}
+	for _, k := range o.Keys {
+		result := Result{Key: k, Conns: closed[k]}
+		if result.Conns == 0 {
+			result.Error = "was not connected"
+		}
+		all.Results = append(all.Results, result)
+	}
+	return say(w, all)
+}

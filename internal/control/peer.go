@@ -1,0 +1,18 @@
+package control
+
+import "github.com/detour-relay/detour/relay"
+
+// peerOf is a connection as it is shown.
+func peerOf(p relay.PeerState) Peer {
+	shown := Peer{
+		Key: p.Peer, Since: p.Since.UTC(), Used: p.Used.UTC(), Label: p.Group, App: p.AppName, IdealNode: p.IdealNode,
+		Home: p.Home, Sibling: p.Sibling, Prober: p.Prober, Duplicate: p.Duplicate, Queued: p.Queued, Received: p.Received, Sent: p.Sent,
+	}
+	if !p.Until.IsZero() {
+		shown.Until = p.Until.UTC()
+	}
+	if p.Addr.IsValid() && p.Addr.Port() != 0 {
+		shown.Addr = p.Addr.String()
+	}
+	return shown
+}

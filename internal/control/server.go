@@ -1,0 +1,160 @@
+package control
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// mostConns bounds the connections of a server, and mostOfOne those of one address
+	// over the network; those above are closed at once.
+	mostConns = 64
+	mostOfOne = 8
+
+	// farewell is how long answers under way may take at the end.
+	farewell = 2 * time.Second
+)
+
+// A Server answers at one listener.
+type Server struct {
+	listener net.Listener
+	secure   *tls.Config // nil: without TLS
+	server   http.Server
+	under    sync.WaitGroup // answers under way
+}
+
+// NewServer has a handler answer at a listener, which Close closes; secure is nil where
+// there is no network in between. What net/http has to say goes to the log.
+func NewServer(listener net.Listener, secure *tls.Config, handler http.Handler, said *log.Logger) *Server {
+	s := &Server{listener: listener, secure: secure}
+	s.server = http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.under.Add(1)
+			defer s.under.Done()
+			handler.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: 5 * time.Second, // of a TLS handshake, too
+		ReadTimeout:       patience,        // renewed while bytes come
+		WriteTimeout:      patience,        // renewed while bytes go, and before an answer
+		IdleTimeout:       patience,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          said,
+	}
+	return s
+}
+
+// Serve answers until Close, which makes it return nil.
+func (s *Server) Serve() error {
+	var listener net.Listener = newBounded(s.listener)
+	if s.secure != nil {
+		listener = tls.NewListener(listener, s.secure)
+	}
+	err := s.server.Serve(listener)
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Addr is where it answers.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close ends serving. An answer under way is still given, if that does not take long:
+// an order may be what ends the relay. It may be called more than once, and before
+// Serve.
+func (s *Server) Close() error {
+	err := s.listener.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	context.AfterFunc(ctx, func() { s.server.Close() })
+	s.under.Wait()
+	if other := s.server.Close(); !errors.Is(other, net.ErrClosed) { // which it is by now
+		err = errors.Join(err, other)
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// bounded is a listener with so many connections at most.
+type bounded struct {
+	net.Listener
+
+	mu  sync.Mutex
+	all int                // guarded by mu
+	of  map[netip.Addr]int // guarded by mu: those of each address; of unix sockets, none
+}
+
+func newBounded(l net.Listener) *bounded {
+	return &bounded{Listener: l, of: make(map[netip.Addr]int)}
+}
+
+// Accept closes connections above the bound, so that those before them go on.
+func (b *bounded) Accept() (net.Conn, error) {
+	for {
+		conn, err := b.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if from := addrOf(conn.RemoteAddr()); b.take(from) {
+			return &boundedConn{Conn: conn, gone: sync.OnceFunc(func() { b.give(from) })}, nil
+		}
+		conn.Close()
+	}
+}
+
+func (b *bounded) take(from netip.Addr) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all >= mostConns || from.IsValid() && b.of[from] >= mostOfOne {
+		return false
+	}
+	b.all++
+	if from.IsValid() {
+		b.of[from]++
+	}
+	return true
+}
+
+func (b *bounded) give(from netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all--
+	if b.of[from]--; b.of[from] <= 0 {
+		delete(b.of, from)
+	}
+}
+
+type boundedConn struct {
+	net.Conn
+	gone func()
+}
+
+func (c *boundedConn) Close() error {
+	err := c.Conn.Close()
+	c.gone()
+	return err
+}
+
+// addrOf is whom a connection counts for: an IPv4 address, or a /64 of IPv6, for who
+// has one of these has all of them.
+func addrOf(addr net.Addr) netip.Addr {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if ip.Is6() {
+		prefix, _ := ip.Prefix(64)
+		return prefix.Addr()
+	}
+	return ip
+}

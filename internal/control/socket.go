@@ -1,0 +1,104 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/detour-relay/detour/internal/reach/errno"
+	"github.com/detour-relay/detour/internal/smallfile"
+)
+
+// SocketName is what the socket is called in a state directory.
+const SocketName = "admin.sock"
+
+// Why there is no socket.
+var (
+	// ErrAnswered: another process answers at the path.
+	ErrAnswered = errors.New("another relay answers there")
+	// ErrTooLong: the system takes no socket of that path.
+	ErrTooLong = errors.New("the path is too long for a socket")
+	// ErrNoSocket: what stands there is something else, which stays.
+	ErrNoSocket = errors.New("it is no socket")
+)
+
+// mostPath is how long the path of a socket may be, without the NUL behind it: 108
+// bytes on Linux and Windows, 104 elsewhere.
+const mostPath = 103
+
+// A Socket is the listener of a unix socket that only this user may open. One that
+// takes over stands aside until Publish.
+type Socket struct {
+	net.Listener
+	path  string
+	aside string // directory in which it waits for its place; empty: none
+
+	mu     sync.Mutex
+	placed os.FileInfo // guarded by mu: what stands at the path by us; nil: nothing
+}
+
+// Addr is the path.
+func (s *Socket) Addr() net.Addr { return &net.UnixAddr{Net: "unix", Name: s.path} }
+
+// Close removes the socket, but not that of another process in its place.
+func (s *Socket) Close() error {
+	err := s.Listener.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.placed != nil {
+		if now, other := os.Lstat(s.path); other == nil && os.SameFile(now, s.placed) {
+			err = errors.Join(err, os.Remove(s.path))
+		}
+		s.placed = nil
+	}
+	s.clearLocked()
+	return err
+}
+
+// clearLocked removes what stands aside.
+func (s *Socket) clearLocked() {
+	if s.aside != "" {
+		os.RemoveAll(s.aside)
+		s.aside = ""
+	}
+}
+
+// free makes sure that the path is free, or has a socket at which nobody answers any
+// more, and reports which.
+func free(path string) (stale bool, err error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, smallfile.Explain(path, err)
+	case info.Mode()&fs.ModeSocket == 0:
+		return false, fmt.Errorf("%s: %w", path, ErrNoSocket)
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		conn.Close()
+		return false, fmt.Errorf("%s: %w", path, ErrAnswered)
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case errors.Is(err, errno.ConnectionRefused):
+		return true, nil
+	case errors.Is(err, fs.ErrPermission):
+		return false, smallfile.Explain(path, err)
+	}
+	return false, fmt.Errorf("%s: %w (%w)", path, ErrAnswered, err) // busy, which is a sign of life
+}
+
+// makeRoom makes the directory of a socket and looks at its path.
+func makeRoom(path string, longest int) error {
+	if longest > mostPath {
+		return fmt.Errorf("%s: %w: it has %d bytes, and %d are possible", path, ErrTooLong, len(path), mostPath-(longest-len(path)))
+	}
+	return smallfile.MakeDir(filepath.Dir(path))
+}
