@@ -94,7 +94,8 @@ func (c Config) settings() config.Config {
 		s.TLS.Mode = config.TLSFiles
 	}
 	s.Mesh.With, s.Mesh.KeyFile = c.MeshWith, c.MeshKeyFile
-	s.Log.Level = "debug" // the logger decides
+	s.AdminSocket = config.AdminSocketOff // the program is what changes it
+	s.Log.Level = "debug"                 // the logger decides
 	if c.Drain != 0 {
 		s.Drain = config.Duration(max(0, c.Drain))
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/stun"
@@ -45,6 +46,9 @@ type Config struct {
 	// Descriptors returns what the process may open; nil: nobody knows.
 	Descriptors func() Descriptors
 
+	// Control returns what commands have asked; nil, or the result nil: none can.
+	Control func() *control.Snapshot
+
 	// Mesh returns what /status shows of the siblings; nil: nothing.
 	Mesh func() any
 }
@@ -70,6 +74,8 @@ type Status struct {
 	Certificate *certs.Description `json:"certificate"` // null without TLS
 	Reload      *Reload            `json:"reload"`      // null if there was none
 	Descriptors Descriptors        `json:"descriptors"`
+
+	Control *control.Snapshot `json:"control"` // null where no command can reach it
 }
 
 // New returns a handler for a relay that is ready.
@@ -152,6 +158,9 @@ func (h *Handler) Status() Status {
 	}
 	if h.config.Descriptors != nil {
 		s.Descriptors = h.config.Descriptors()
+	}
+	if h.config.Control != nil {
+		s.Control = h.config.Control()
 	}
 	if h.config.Mesh != nil {
 		s.Mesh = h.config.Mesh()

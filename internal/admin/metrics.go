@@ -31,7 +31,7 @@ type Metric struct {
 
 // Metrics lists every number of a Status once. A part that a relay does not have,
 // such as STUN, has no values.
-var Metrics = slices.Concat(healthMetrics, relayMetrics, edgeMetrics, stunMetrics, certificateMetrics, processMetrics)
+var Metrics = slices.Concat(healthMetrics, relayMetrics, edgeMetrics, stunMetrics, certificateMetrics, controlMetrics, processMetrics)
 
 var healthMetrics = []Metric{
 	gauge("healthy", "", "1 if the relay wants peers", func(s *Status) float64 { return truth(s.Health.Healthy) }),
@@ -136,6 +136,16 @@ var certificateMetrics = []Metric{
 	when(func(s *Status) bool { return s.Certificate != nil },
 		gauge("certificate_failed", "", "1 if the last reload or renewal was in vain", func(s *Status) float64 { return truth(s.Certificate.Failed != "") })),
 }
+
+var controlMetrics = []Metric{
+	ofControl(counter("control_requests", "requests of commands and others who may change the relay", func(s *Status) uint64 { return s.Control.Requests })),
+	ofControl(counter("control_failed", "of these, answered with why not", func(s *Status) uint64 { return s.Control.Failed })),
+	ofControl(byReason("control_refused", "requests over the network that were turned away, by reason", func(s *Status) map[string]uint64 {
+		return map[string]uint64{"wrong_token": s.Control.WrongTokens, "limited": s.Control.Limited, "strange": s.Control.Strange}
+	})),
+}
+
+func ofControl(m Metric) Metric { return when(func(s *Status) bool { return s.Control != nil }, m) }
 
 var processMetrics = []Metric{
 	ofReload(gauge("reload_at", "seconds", "when settings were reloaded last, since 1970", func(s *Status) float64 { return float64(s.Reload.At.Unix()) })),

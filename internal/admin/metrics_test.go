@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/relaytest"
 	"github.com/detour-relay/detour/internal/stun"
@@ -33,7 +34,7 @@ var notMetrics = map[string]string{
 
 // fullStatus is one without a nil part.
 func fullStatus() *Status {
-	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot)}
+	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot), Control: new(control.Snapshot)}
 }
 
 // Each number of a Status stands in the table exactly once: set alone, it is the only

@@ -60,6 +60,9 @@ func checkAddresses(cfg config.Config) error {
 	if _, err := meshEntries(cfg); err != nil {
 		return err
 	}
+	if err := checkControl(cfg); err != nil {
+		return err
+	}
 	if err := checkLoopback("admin", cfg.Admin, "127.0.0.1:9340", "it shows the addresses of peers and siblings"); err != nil {
 		return err
 	}

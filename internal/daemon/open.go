@@ -68,7 +68,10 @@ type Daemon struct {
 	health   *health.Health
 	status   *opsServer // nil unless asked for, as profiles
 	profiles *opsServer
+	control  controls
 	own      visitors
+
+	operators *admin.Handler // what they are shown
 
 	meshKeysFrom string // where the first mesh keys are from
 	meshKeyCount int
@@ -142,6 +145,9 @@ func (d *Daemon) open(cfg config.Config) error {
 		return err
 	}
 	if err := d.openOps(cfg); err != nil {
+		return err
+	}
+	if err := d.openControl(cfg, secure); err != nil {
 		return err
 	}
 	listener, inherited, err := d.openListener(cfg)
@@ -225,10 +231,11 @@ func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bo
 
 // serveOps gives operators what they ask for, now that all of it is there.
 func (d *Daemon) serveOps() {
-	d.status.handle(admin.New(admin.Config{
+	d.operators = admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
-		Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors,
-	}))
+		Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Control: d.control.snapshot,
+	})
+	d.status.handle(d.operators)
 	d.profiles.handle(newProfiles())
 }
 

@@ -39,6 +39,20 @@ func (d *Daemon) newOps(setting, address string) (*opsServer, error) {
 	if address == "" {
 		return nil, nil
 	}
+	listener, err := d.opsListener(setting, address)
+	if err != nil {
+		return nil, err
+	}
+	host, _, _ := net.SplitHostPort(address)
+	return &opsServer{listener, &http.Server{
+		ReadHeaderTimeout: 10 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          d.netLog(),
+	}, host}, nil
+}
+
+// opsListener binds an address, or takes it over.
+func (d *Daemon) opsListener(setting, address string) (net.Listener, error) {
 	name := socketName(setting, address)
 	listener, err := d.options.Takeover.Listener(name)
 	if listener == nil && err == nil {
@@ -49,13 +63,11 @@ func (d *Daemon) newOps(setting, address string) (*opsServer, error) {
 	if err != nil {
 		return nil, cannotListen(setting, err)
 	}
-	host, _, _ := net.SplitHostPort(address)
-	return &opsServer{listener, &http.Server{
-		ReadHeaderTimeout: 10 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          log.New(&sparse{to: d.log}, "", 0),
-	}, host}, nil
+	return listener, nil
 }
+
+// netLog is for what net/http has to say.
+func (d *Daemon) netLog() *log.Logger { return log.New(&sparse{to: d.log}, "", 0) }
 
 // sparse logs what net/http has to say: a line a minute as a warning, and what is
 // more for who looks closely. Where no descriptor is left, each server says so again

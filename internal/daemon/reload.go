@@ -91,7 +91,7 @@ type step func(from, to config.Config) (apply func(), err error)
 
 // steps are those of all parts, in the order in which they take effect.
 func (d *Daemon) steps() []step {
-	return []step{d.reloadMeshKeys, d.reloadCertificate}
+	return []step{d.reloadMeshKeys, d.reloadCertificate, d.reloadControl}
 }
 
 // takeOver changes all that differs, or nothing.

@@ -51,6 +51,7 @@ func (d *Daemon) start() <-chan error {
 	d.trimMemory()
 	d.running.Go(func() { d.status.serve(d.log) })
 	d.running.Go(func() { d.profiles.serve(d.log) })
+	d.control.serve(d)
 	if d.mesh != nil {
 		d.links.Go(func() { d.mesh.Run(d.linked) })
 		if d.options.Takeover.TakesOver() {
@@ -70,6 +71,7 @@ func (d *Daemon) start() <-chan error {
 
 // ready tells those who wait for it that the relay serves.
 func (d *Daemon) ready() {
+	d.control.publish(d) // before the old process goes
 	if d.options.Takeover.TakesOver() {
 		d.notify(notify.Takeover) // before the old process can end, which is the main one until then
 	} else {
@@ -149,4 +151,6 @@ func (d *Daemon) stop() error {
 }
 
 // closeOps closes what listens for operators.
-func (d *Daemon) closeOps() error { return errors.Join(d.status.close(), d.profiles.close()) }
+func (d *Daemon) closeOps() error {
+	return errors.Join(d.status.close(), d.profiles.close(), d.control.close())
+}

@@ -13,11 +13,13 @@ import (
 type State struct {
 	Phase     Phase           `json:"phase"`
 	PublicKey string          `json:"public_key"`
-	Listen    string          `json:"listen"` // the address that it got
-	URL       string          `json:"url"`    // where peers find it, as far as the relay can know
-	STUN      string          `json:"stun"`   // the address that it got; empty: off
-	Admin     string          `json:"admin"`  // as STUN
-	Pprof     string          `json:"pprof"`  // as STUN
+	Listen    string          `json:"listen"`       // the address that it got
+	URL       string          `json:"url"`          // where peers find it, as far as the relay can know
+	STUN      string          `json:"stun"`         // the address that it got; empty: off
+	Admin     string          `json:"admin"`        // as STUN
+	Pprof     string          `json:"pprof"`        // as STUN
+	Socket    string          `json:"admin_socket"` // path; empty: none
+	Remote    string          `json:"admin_https"`  // as STUN
 	Health    health.Snapshot `json:"health"`
 	Siblings  []mesh.State    `json:"siblings"`
 	Conns     int             `json:"conns"`
@@ -40,6 +42,7 @@ func (d *Daemon) State() State {
 		Admin: d.status.addr(), Pprof: d.profiles.addr(),
 		Health: d.health.Snapshot(), Siblings: d.siblingStates(), Conns: d.edge.Conns(), Reload: d.lastReload(), Descriptors: descriptors(),
 	}
+	s.Socket, s.Remote = d.control.addrs()
 	if addr := d.stun.addr(); addr.IsValid() {
 		s.STUN = addr.String()
 	}

@@ -8,6 +8,9 @@ import (
 	"github.com/detour-relay/detour/internal/config"
 )
 
+// systemStateDir is that of a relay that runs for the whole machine.
+const systemStateDir = "/var/lib/detour"
+
 // stateDir returns where a relay keeps what must outlive it: where its settings or
 // the service manager say, else where the system's custom has it.
 func stateDir(cfg config.Config) (string, error) {
@@ -22,7 +25,7 @@ func stateDir(cfg config.Config) (string, error) {
 		return filepath.Join(dir, "detour"), err
 	}
 	if os.Geteuid() == 0 {
-		return "/var/lib/detour", nil
+		return systemStateDir, nil
 	}
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "detour"), nil

@@ -38,7 +38,7 @@ func (d *Demo) prepare(name string, port int) (*relay, error) {
 	at := net.JoinHostPort(host, strconv.Itoa(port))
 	r := &relay{name: name, log: d.log.With("node", name), config: config.Defaults()}
 	c := &r.config
-	c.Listen, c.STUN, c.Hostname, c.TLS.Mode = at, at, host, config.TLSSelf
+	c.Listen, c.STUN, c.Hostname, c.TLS.Mode, c.AdminSocket = at, at, host, config.TLSSelf, config.AdminSocketOff
 	c.StateDir, c.Mesh.KeyFile, c.Drain, c.Log.Level = d.state.relayDir(name), d.meshKey, config.Duration(drain), d.config.LogLevel
 	var err error
 	if r.listener, err = daemon.Listen(at); err == nil {

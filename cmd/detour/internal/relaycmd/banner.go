@@ -37,6 +37,12 @@ func banner(c config.Config, now daemon.State) string {
 	if now.Admin != "" {
 		line("status", "http://%s/status", now.Admin)
 	}
+	if now.Socket != "" {
+		line("commands", "%s", now.Socket)
+	}
+	if now.Remote != "" {
+		line("", "https://%s, with the token", now.Remote)
+	}
 	if now.Pprof != "" {
 		line("profiles", "http://%s/debug/pprof/", now.Pprof)
 	}
