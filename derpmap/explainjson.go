@@ -12,6 +12,7 @@ import (
 	"github.com/tailscale/hujson"
 
 	"github.com/detour-relay/detour/internal/text"
+	"github.com/detour-relay/detour/internal/yamldoc"
 )
 
 // beginsWithMember is JSON that somebody has cut out of an object.
@@ -30,7 +31,7 @@ func explainJSON(source []byte, s shape, err error) Finding {
 	if f, ok := snippet(source); ok {
 		return f
 	}
-	if formOf(source) == YAML && keyOfYAML.Match(firstLine(source)) && parses(source) {
+	if formOf(source) == YAML && keyOfYAML.Match(firstLine(source)) && yamldoc.Parses(source) {
 		return finding("yaml-in-json", place{1, 1}, "this is YAML, not JSON", "name it .yaml, or convert it to JSON (detour map convert)")
 	}
 	if i := openString(source); i >= 0 {

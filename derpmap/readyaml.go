@@ -1,14 +1,13 @@
 package derpmap
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/detour-relay/detour/internal/yamldoc"
 )
 
 // maxYAMLText bounds the bytes of names and scalars, which aliases multiply. Without
@@ -17,51 +16,13 @@ const maxYAMLText = 2 * MaxSize
 
 // readYAML reads YAML: one document, with aliases and merge keys, without tags of
 // its own.
-func readYAML(source []byte) (_ *tree, err error) {
-	// The parser promises no panics, but it is large, and what it reads may come
-	// from anybody.
-	defer func() {
-		if p := recover(); p != nil {
-			err = syntaxAt(place{1, 1}, fmt.Sprintf("the YAML reader gave up: %v", p))
-		}
-	}()
-	if marksOf(source) > maxValues {
-		return nil, syntaxAt(place{1, 1}, fmt.Sprintf("it has more than %d values", maxValues))
-	}
-	decoder := yaml.NewDecoder(bytes.NewReader(source))
-	var document, second yaml.Node
-	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-		return nil, finding("syntax", place{1, 1}, "it is empty: it has nothing but comments", "write a map into it: regions:")
-	} else if err != nil {
-		return nil, explainYAML(source, err)
-	}
-	if err := decoder.Decode(&second); err == nil {
-		return nil, finding("syntax", placeOfYAML(&second), "a second document begins here, and a text has one map",
-			"take out the --- and what does not belong to the map, or make two files and merge them (detour map merge)")
-	} else if !errors.Is(err, io.EOF) {
+func readYAML(source []byte) (*tree, error) {
+	root, err := yamldoc.Read(source, maxValues)
+	if err != nil {
 		return nil, explainYAML(source, err)
 	}
 	r := yamlReader{values: maxValues, bytes: maxYAMLText}
-	return r.tree(document.Content[0], 0)
-}
-
-// marksOf counts what begins a value in YAML, before the parser makes nodes of them.
-func marksOf(source []byte) (n int) {
-	for i, c := range source {
-		next := byte('\n')
-		if i+1 < len(source) {
-			next = source[i+1]
-		}
-		switch c {
-		case '[', '{', ',':
-			n++
-		case ':', '-', '?':
-			if next == ' ' || next == '\t' || next == '\n' || i > 0 && source[i-1] == '"' {
-				n++
-			}
-		}
-	}
-	return n
+	return r.tree(root, 0)
 }
 
 // yamlReader counts down what is left to be read, since an alias may stand in what
