@@ -97,7 +97,7 @@ func markStart(cmd *cobra.Command, started *bool) {
 // command line where to read on. Multi-line texts of libraries are folded.
 func printError(w io.Writer, cmd *cobra.Command, args []string, err error) {
 	line := text.RedactArguments(strings.Join(strings.Fields(err.Error()), " "), args)
-	if cli.ExitStatus(err) == cli.ExitUsage {
+	if cli.NeedsHelp(err) {
 		line += fmt.Sprintf(" (see %q)", cmd.CommandPath()+" --help")
 	}
 	fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), line)

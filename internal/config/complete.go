@@ -44,19 +44,31 @@ func (c Config) Complete() (Config, error) {
 	if c.TLS.Mode == "" && (c.TLS.Cert != "" || c.TLS.Key != "") && !c.Dev {
 		c.TLS.Mode = TLSFiles
 	}
-	check := (Config).checkTLS
-	if c.Dev {
-		check = (Config).checkDev
-	}
-	for _, check := range []func(Config) *Error{check, Config.checkNumbers, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog} {
-		if err := check(c); err != nil {
-			return c, err
-		}
+	if problems := c.Problems(); len(problems) > 0 {
+		return c, problems[0]
 	}
 	if c.Dev {
 		c.TLS.Mode = TLSOff
 	}
 	return c, nil
+}
+
+// Problems are all that Complete finds wrong, what a person would want to hear first
+// first.
+func (c Config) Problems() (problems []*Error) {
+	if c.TLS.Mode == "" && (c.TLS.Cert != "" || c.TLS.Key != "") && !c.Dev {
+		c.TLS.Mode = TLSFiles
+	}
+	first := (Config).checkTLS
+	if c.Dev {
+		first = (Config).checkDev
+	}
+	for _, check := range []func(Config) *Error{first, Config.checkNumbers, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog} {
+		if err := check(c); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return problems
 }
 
 func (c Config) checkDev() *Error {

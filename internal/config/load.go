@@ -97,9 +97,12 @@ func byFlag(name string) Setting {
 	return Setting{}
 }
 
-// others are variables that begin as settings do and are none: the mesh key, and what
-// the project's own tests are told by.
-var others = []string{"DETOUR_MESH_KEY", "DETOUR_GO", "DETOUR_PROGRAM", "DETOUR_BENCH_NODES", "DETOUR_DOWNLOAD_JSON", "DETOUR_TAILNET_INSIDE"}
+// FileVariable names the file, where the command line does not.
+const FileVariable = "DETOUR_CONFIG"
+
+// others are variables that begin as settings do and are none: the file, the mesh key,
+// and what the project's own tests are told by.
+var others = []string{FileVariable, "DETOUR_MESH_KEY", "DETOUR_GO", "DETOUR_PROGRAM", "DETOUR_BENCH_NODES", "DETOUR_DOWNLOAD_JSON", "DETOUR_TAILNET_INSIDE"}
 
 // serviceLink are the variables that Kubernetes gives each container for a service
 // whose name begins with detour.

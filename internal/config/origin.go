@@ -86,14 +86,14 @@ func (l *Loaded) Err() error {
 
 // Problem says an error about a setting where that was given.
 func (l *Loaded) Problem(e *Error) *Problem {
-	return &Problem{l.at(e.Setting), e.Setting, e.Text(l.Spell)}
+	return &Problem{l.At(e.Setting), e.Setting, e.Text(l.Spell)}
 }
 
 // Place begins what is said of a setting that the file gives, or would.
-func (l *Loaded) Place(path string) string { return l.at(path).place() }
+func (l *Loaded) Place(path string) string { return l.At(path).place() }
 
-// at is the origin of a setting. What nobody has given is missing in the file.
-func (l *Loaded) at(path string) Origin {
+// At is where a setting is to be mended. What nobody has given is missing in the file.
+func (l *Loaded) At(path string) Origin {
 	if o := l.origins[path]; o != (Origin{}) {
 		return o
 	}

@@ -62,6 +62,9 @@ func (s Setting) setScalar(field reflect.Value, text string) *Error {
 	case KindDuration:
 		return s.setDuration(field, text)
 	default:
+		if looksOctal(text) {
+			return s.wrong(text, "write it without the 0 in front")
+		}
 		if err := field.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
 			return &Error{Setting: s.Path, Err: err}
 		}
@@ -84,7 +87,7 @@ func (s Setting) setDuration(field reflect.Value, text string) *Error {
 // looksOctal tells numbers that some read to the base of eight.
 func looksOctal(text string) bool {
 	digits := strings.TrimLeft(text, "+-")
-	return len(digits) > 1 && digits[0] == '0' && digits[1] != '.'
+	return len(digits) > 1 && digits[0] == '0' && '0' <= digits[1] && digits[1] <= '9'
 }
 
 func (s Setting) wrong(text, remedy string) *Error {

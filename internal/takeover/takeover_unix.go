@@ -106,7 +106,9 @@ func (t *Takeover) KeepFile(name string, file *os.File) error {
 }
 
 // Settings are what the process before has this one run with instead of what its
-// arguments say; nil: nothing. They are handed on to the next process, too.
+// arguments and files say: those of the reload that has asked for this process. Empty:
+// nothing, after SIGUSR2, since who starts the program anew expects it to read its
+// settings anew, too.
 func (t *Takeover) Settings() []byte {
 	if t == nil {
 		return nil
@@ -196,7 +198,10 @@ func (t *Takeover) signalled(ctx, beside context.Context, r *relay.Server, log *
 		return false
 	}
 	log.Info("SIGUSR2: starting the program anew")
-	err := t.upgrade(beside, r)
+	err := t.keepSettings(nil) // it reads its own: what this process was told may be long ago
+	if err == nil {
+		err = t.upgrade(beside, r)
+	}
 	if err != nil && ctx.Err() == nil {
 		log.Error("SIGUSR2: the new process did not take over; this one goes on", "reason", err)
 	}

@@ -20,6 +20,7 @@ const (
 type exitError struct {
 	status int
 	err    error
+	helped bool // the help has no more to say
 }
 
 func (e *exitError) Error() string { return e.err.Error() }
@@ -27,12 +28,22 @@ func (e *exitError) Unwrap() error { return e.err }
 
 // Usagef reports a command line that cannot be understood.
 func Usagef(format string, args ...any) error {
-	return &exitError{ExitUsage, fmt.Errorf(format, args...)}
+	return &exitError{status: ExitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// Misconfigured is Usagef for what stands in a file or in the environment, of which the help of a command says
+// nothing.
+func Misconfigured(err error) error { return &exitError{status: ExitUsage, err: err, helped: true} }
+
+// NeedsHelp reports whether the help of the command says more about an error.
+func NeedsHelp(err error) bool {
+	e, ok := errors.AsType[*exitError](err)
+	return ok && e.status == ExitUsage && !e.helped
 }
 
 // Refused is Usagef for a command line that the library does not take. Its texts repeat what was written, also
 // passwords.
-func Refused(err error) error { return &exitError{ExitUsage, redacted{err}} }
+func Refused(err error) error { return &exitError{status: ExitUsage, err: redacted{err}} }
 
 type redacted struct{ error }
 
@@ -42,12 +53,12 @@ func (e redacted) Unwrap() error { return e.error }
 // Unansweredf reports that a check could not be done, so that nothing is known about what was to be
 // checked.
 func Unansweredf(format string, args ...any) error {
-	return &exitError{ExitUnanswered, fmt.Errorf(format, args...)}
+	return &exitError{status: ExitUnanswered, err: fmt.Errorf(format, args...)}
 }
 
 // SaidBad ends the program with ExitBad where standard output has said all there is to say: nothing more is
 // printed.
-func SaidBad() error { return &exitError{ExitBad, errors.New("")} }
+func SaidBad() error { return &exitError{status: ExitBad, err: errors.New("")} }
 
 // ExitStatus tells the status for the error a command returned.
 func ExitStatus(err error) int {

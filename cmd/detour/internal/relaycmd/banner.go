@@ -11,13 +11,16 @@ import (
 )
 
 // banner is what a relay prints once it is ready: one block for a person, with
-// what is needed next ready to be copied.
-func banner(c config.Config, now daemon.State) string {
+// what is needed next ready to be copied. The file is where settings come from.
+func banner(file string, c config.Config, now daemon.State) string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintln(&b, "The relay is ready.")
+	if file != "" {
+		line("settings", "%s", file)
+	}
 	line("listening", "%s (%s)", now.Listen, modeText(c.TLS.Mode))
 	line("stun", "%s", orOff(now.STUN))
 	line("public key", "%s", now.PublicKey)

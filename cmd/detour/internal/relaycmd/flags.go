@@ -8,13 +8,17 @@ import (
 )
 
 // settingFlags collects what the command line gives of the table of settings.
-type settingFlags struct{ given []config.Given }
+type settingFlags struct {
+	file  string // that --config names
+	given []config.Given
+}
 
 // define adds a flag for each setting, in the order of the table, and completes its
 // values.
 func (f *settingFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
+	flags.StringVar(&f.file, "config", "", "read settings from this YAML `file`, or none (default: $"+config.FileVariable+", else "+DefaultFile+" where it exists and --dev is not given)")
 	for _, s := range config.Table() {
 		usage := s.Usage(FlagName)
 		if s.Follows != "" {

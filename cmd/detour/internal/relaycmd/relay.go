@@ -34,7 +34,7 @@ listening sockets to it: an upgrade that refuses no connection.`,
   detour relay --dev --mesh-psk-file mesh.key --mesh-with http://127.0.0.1:3340,http://127.0.0.1:3341`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runRelay(cmd.Context(), f.load, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runRelay(cmd.Context(), &f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f.define(cmd)

@@ -9,30 +9,28 @@ import (
 	"syscall"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
-	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/daemon"
 	"github.com/detour-relay/detour/internal/takeover"
 )
 
-// runRelay runs a relay with what load returns, until ctx is done or another process
-// has taken over.
-func runRelay(ctx context.Context, load func() *config.Loaded, stdout, stderr io.Writer) error {
+// runRelay runs a relay with the settings that the flags and what else there is give,
+// until ctx is done or another process has taken over.
+func runRelay(ctx context.Context, flags *settingFlags, stdout, stderr io.Writer) error {
 	handover, err := takeover.New()
 	if err != nil {
 		return err
 	}
-	l := load()
-	if err := l.Usable(); err != nil {
-		return cli.Usagef("%w", err)
+	s := &source{flags: flags}
+	l := flags.load()
+	s.current.Store(l)
+	if err := unusable(l); err != nil {
+		return err
 	}
-	again := func() (config.Config, error) {
-		l := load()
-		return l.Config, l.Usable()
-	}
-	return spelt(l, run(ctx, l, again, handover, stdout, stderr))
+	return spelt(l, s.run(ctx, handover, stdout, stderr))
 }
 
-func run(ctx context.Context, l *config.Loaded, again func() (config.Config, error), handover *takeover.Takeover, stdout, stderr io.Writer) error {
+func (s *source) run(ctx context.Context, handover *takeover.Takeover, stdout, stderr io.Writer) error {
+	l := s.current.Load()
 	c, err := daemon.Complete(l.Config, handover)
 	if err != nil {
 		return err
@@ -46,13 +44,13 @@ func run(ctx context.Context, l *config.Loaded, again func() (config.Config, err
 	signal.Notify(hangup, syscall.SIGHUP) // from before anybody is told that we are ready
 	defer signal.Stop(hangup)
 	d, err := daemon.Open(c, daemon.Options{
-		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: l.Spell, Load: again,
+		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: s.spell, Load: s.load,
 	})
 	if err != nil {
 		return err
 	}
 	if !handover.TakesOver() { // nobody may be reading any more where the first process wrote
-		if _, err := io.WriteString(stdout, banner(c, d.State())); err != nil {
+		if _, err := io.WriteString(stdout, banner(l.File, c, d.State())); err != nil {
 			return errors.Join(err, d.Stop())
 		}
 	}

@@ -2,6 +2,7 @@ package relaycmd
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/config"
@@ -24,5 +25,27 @@ func spelt(l *config.Loaded, err error) error {
 	case e.Failed:
 		return errors.New(config.Text(err, l.Spell))
 	}
-	return cli.Usagef("%s%s", l.Place(e.Setting), config.Text(err, l.Spell))
+	return misconfigured(l.At(e.Setting), errors.New(l.Place(e.Setting)+config.Text(err, l.Spell)))
+}
+
+// misconfigured is an error of a setting. Where a flag is wrong, or missing, the help
+// says more.
+func misconfigured(from config.Origin, err error) error {
+	if from.File != "" || from.Variable != "" {
+		return cli.Misconfigured(err)
+	}
+	return cli.Usagef("%w", err)
+}
+
+// unusable is why settings cannot be used; nil: they can.
+func unusable(l *config.Loaded) error {
+	err := l.Usable()
+	if err == nil {
+		return nil
+	}
+	p, _ := errors.AsType[*config.Problem](err)
+	if more := len(l.Problems) - 1; more > 0 {
+		err = fmt.Errorf(`%w (and %s: "detour config check" has all)`, err, cli.Counted(more, "problem"))
+	}
+	return misconfigured(p.Origin, err)
 }
