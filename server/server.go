@@ -2,7 +2,7 @@
 // siblings and self-check, as "detour relay" does. Package relay is the engine alone,
 // for programs that have connections of their own.
 //
-//	s, err := server.Open(server.Config{Listen: ":8443", Hostname: "203.0.113.7", StateDir: "state"})
+//	s, err := server.Open(server.Config{Listen: ":8443", Hostname: "203.0.113.7", StateDir: "state", Admit: decide})
 //	...
 //	err = s.Run(ctx) // until ctx is done; then peers are sent elsewhere
 package server
@@ -52,7 +52,9 @@ type Config struct {
 	// negative means none).
 	Drain time.Duration
 
-	// Admit decides who may come in, as relay.Config.Admit; nil admits everybody.
+	// Admit decides who may come in, as relay.Config.Admit. It is required unless Listen
+	// is an address of loopback: a relay that everybody may use is found within days. See
+	// Everyone.
 	Admit func(context.Context, relay.Applicant) (relay.Admission, error)
 
 	// Logger gets a line for what an operator should know; nil discards.
@@ -77,10 +79,19 @@ func Open(c Config) (*Server, error) {
 		return nil, errors.New("server: Config.StateDir is missing: name a directory that outlives the program")
 	}
 	d, err := daemon.Open(c.settings(), daemon.Options{Logger: c.Logger, Admit: c.Admit, Spell: fieldOf})
+	if e, ok := errors.AsType[*config.Error](err); ok && len(e.Choices) > 0 {
+		return nil, fmt.Errorf("server: Config.Admit is missing, and others can reach %s: give a function that decides who may come in, or Everyone", cmp.Or(c.Listen, config.DefaultListen))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("server: %s", config.Text(err, fieldOf))
 	}
 	return &Server{d}, nil
+}
+
+// Everyone is a Config.Admit that lets everybody in, for who means it: whoever finds
+// the relay can use it, and you pay for the traffic.
+func Everyone(context.Context, relay.Applicant) (relay.Admission, error) {
+	return relay.Admission{}, nil
 }
 
 func (c Config) settings() config.Config {

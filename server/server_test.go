@@ -67,9 +67,13 @@ func TestOpenNamesTheField(t *testing.T) {
 		"server: TLS self needs Config.Hostname":                     {StateDir: dir},
 		`server: Config.Listen "8443": want host:port`:               {StateDir: dir, Hostname: "a.example", Listen: "8443"},
 		"server: TLS files needs both Config.CertFile and":           {StateDir: dir, CertFile: "c"},
-		"give it to every relay with Config.MeshKeyFile":             {StateDir: dir, Plain: true, MeshWith: []string{"b"}},
+		"give it to every relay with Config.MeshKeyFile":             {StateDir: dir, Plain: true, MeshWith: []string{"b"}, Admit: Everyone},
 		"server: Config.Hostname: ":                                  {StateDir: dir, Hostname: "https://a.example"},
 		"server: Config.CertFile and Config.KeyFile mean TLS files,": {StateDir: dir, Plain: true, CertFile: "c"},
+
+		// Who may come in has to be said where others come.
+		"server: Config.Admit is missing, and others can reach :443: give a function that": {StateDir: dir, Plain: true},
+		"server: Config.Admit is missing, and others can reach 0.0.0.0:0: give a function": {StateDir: dir, Plain: true, Listen: "0.0.0.0:0"},
 
 		// Passwords are not repeated.
 		`server: Config.Listen "http://u:***@h`:         {StateDir: dir, Plain: true, Listen: "http://u:hunter2@h"},

@@ -100,7 +100,7 @@ func fails(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("ended with %v, want status %s", err, args[0])
 	}
 	stdout, stderr := ts.ReadFile("stdout"), ts.ReadFile("stderr")
-	if stdout != "" || strings.Count(stderr, "\n") != 1 {
+	if stdout != "" || strings.Count(stderr, "\n")-strings.Count(stderr, "\n  ") != 1 { // ways out stand below, one a line
 		ts.Fatalf("want one line on stderr and nothing on stdout")
 	}
 	if !regexp.MustCompile(args[1]).MatchString(strings.TrimSpace(stderr)) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/signal"
@@ -94,11 +95,18 @@ func markStart(cmd *cobra.Command, started *bool) {
 }
 
 // printError prints one line: which command, what is wrong, and for a wrong
-// command line where to read on. Multi-line texts of libraries are folded.
+// command line where to read on; then the ways out, if there are several. Multi-line
+// texts of libraries are folded.
 func printError(w io.Writer, cmd *cobra.Command, args []string, err error) {
 	line := text.RedactArguments(strings.Join(strings.Fields(err.Error()), " "), args)
-	if cli.NeedsHelp(err) {
+	choice, choose := errors.AsType[*cli.Choice](err)
+	if cli.NeedsHelp(err) && !choose {
 		line += fmt.Sprintf(" (see %q)", cmd.CommandPath()+" --help")
 	}
 	fmt.Fprintf(w, "%s: %s\n", cmd.CommandPath(), line)
+	if choose {
+		for _, way := range choice.Ways {
+			fmt.Fprintf(w, "  %s\n", text.RedactArguments(way, args))
+		}
+	}
 }

@@ -3,7 +3,8 @@
 // who is calling.
 //
 //	/healthz  200 "ok": the process runs
-//	/readyz   200 "ready", or 503 and why not: whether to send peers here
+//	/readyz   200 "ready", or 503 and why not: whether to send peers here; more lines
+//	          say what is wrong with those who decide who may come in
 //	/status   all numbers as JSON, see [Status]
 //	/check    200 "ok", or 500 and one contradiction a line (relay.Server.Check)
 package admin
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/edge"
@@ -34,6 +36,10 @@ type Config struct {
 
 	// STUN returns the numbers of the responder; nil, or the result nil: there is none.
 	STUN func() *stun.Snapshot
+
+	// Access returns who decides who may come in; nil, or the result nil: the program
+	// that the relay is a part of.
+	Access func() *admit.Snapshot
 
 	// Certificate returns what is shown to peers; nil, or the result nil: there is no
 	// TLS. Its end, and why it could not be renewed, is what operators look for.
@@ -71,6 +77,7 @@ type Status struct {
 	STUN     *stun.Snapshot  `json:"stun"` // null if it is off
 	Mesh     any             `json:"mesh"`
 
+	Access      *admit.Snapshot    `json:"access"`      // null if a program decides itself
 	Certificate *certs.Description `json:"certificate"` // null without TLS
 	Reload      *Reload            `json:"reload"`      // null if there was none
 	Descriptors Descriptors        `json:"descriptors"`
@@ -114,7 +121,20 @@ func (h *Handler) serveReady(w http.ResponseWriter) {
 		say(w, http.StatusServiceUnavailable, why)
 		return
 	}
-	say(w, http.StatusOK, "ready")
+	lines := []string{"ready"}
+	if access := h.access(); access != nil { // who is known still comes in, so this relay is of use
+		for _, away := range access.Away() {
+			lines = append(lines, "access: "+away)
+		}
+	}
+	say(w, http.StatusOK, strings.Join(lines, "\n"))
+}
+
+func (h *Handler) access() *admit.Snapshot {
+	if h.config.Access == nil {
+		return nil
+	}
+	return h.config.Access()
 }
 
 func (h *Handler) serveCheck(w http.ResponseWriter) {
@@ -150,6 +170,7 @@ func (h *Handler) Status() Status {
 	if h.config.STUN != nil {
 		s.STUN = h.config.STUN()
 	}
+	s.Access = h.access()
 	if h.config.Certificate != nil {
 		s.Certificate = h.config.Certificate()
 	}

@@ -31,7 +31,7 @@ type Metric struct {
 
 // Metrics lists every number of a Status once. A part that a relay does not have,
 // such as STUN, has no values.
-var Metrics = slices.Concat(healthMetrics, relayMetrics, edgeMetrics, stunMetrics, certificateMetrics, controlMetrics, processMetrics)
+var Metrics = slices.Concat(healthMetrics, relayMetrics, accessMetrics, edgeMetrics, stunMetrics, certificateMetrics, controlMetrics, processMetrics)
 
 var healthMetrics = []Metric{
 	gauge("healthy", "", "1 if the relay wants peers", func(s *Status) float64 { return truth(s.Health.Healthy) }),
@@ -273,6 +273,8 @@ func ofSelfCheck(m Metric) Metric {
 }
 
 func ofSTUN(m Metric) Metric { return when(func(s *Status) bool { return s.STUN != nil }, m) }
+
+func ofAccess(m Metric) Metric { return when(func(s *Status) bool { return s.Access != nil }, m) }
 
 func ofReload(m Metric) Metric { return when(func(s *Status) bool { return s.Reload != nil }, m) }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/relaytest"
@@ -30,11 +31,15 @@ var notMetrics = map[string]string{
 	"Health.SelfCheck.OK": "it is whether failures is 0",
 	"Reload.Restart":      "they are names; their count is a metric",
 	"Descriptors.Few":     "it is what the limit means",
+	"Access.Keys":         "one each for a file; their sum is a metric",
+	"Access.Managed.Keys": "it is a part of that sum",
+	"Access.Sources":      "one each for a URL or a socket; how many are away is a metric",
+	"Access.GraceS":       "it is a setting",
 }
 
 // fullStatus is one without a nil part.
 func fullStatus() *Status {
-	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot), Control: new(control.Snapshot)}
+	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot), Control: new(control.Snapshot), Access: new(admit.Snapshot)}
 }
 
 // Each number of a Status stands in the table exactly once: set alone, it is the only
@@ -113,7 +118,7 @@ func setNumber(v reflect.Value, path []string) {
 		element := reflect.New(v.Type().Elem()).Elem()
 		setNumber(element, path[1:])
 		v.Set(reflect.MakeMap(v.Type()))
-		v.SetMapIndex(reflect.ValueOf("reason"), element)
+		v.SetMapIndex(reflect.ValueOf("reason").Convert(v.Type().Key()), element)
 	case len(path) > 0:
 		setNumber(v.FieldByName(path[0]), path[1:])
 	case v.Kind() == reflect.Bool:

@@ -47,7 +47,6 @@ type Chain struct {
 	refusals  refusals
 	revoking  revoking
 
-	updating sync.Mutex // held over an Update
 	changing sync.Mutex // held by who changes the rules
 	shelf    *shelf     // guarded by changing
 	watched  []*watched // guarded by changing: the files of the rules

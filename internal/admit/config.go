@@ -87,7 +87,7 @@ func open(a config.Access, before *rules, log *slog.Logger) (*rules, error) {
 	if err := r.openFiles(before, log); err != nil {
 		return nil, err
 	}
-	if err := r.openSources(before); err != nil {
+	if err := r.openSources(); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -161,7 +161,7 @@ func (r *rules) file(path string) *keyFile {
 	return nil
 }
 
-func (r *rules) openSources(before *rules) error {
+func (r *rules) openSources() error {
 	var made []*source
 	done := false
 	defer func() {
@@ -194,7 +194,6 @@ func (r *rules) openSources(before *rules) error {
 		made = append(made, s)
 	}
 	r.sources, done = unique(made), true
-	r.inherit(before)
 	return nil
 }
 
@@ -212,9 +211,6 @@ func unique(all []*source) (kept []*source) {
 
 // inherit takes over what is known of sources that stay.
 func (r *rules) inherit(before *rules) {
-	if before == nil {
-		return
-	}
 	for _, s := range r.sources {
 		for _, old := range before.sources {
 			if old.id == s.id {

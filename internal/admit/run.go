@@ -59,21 +59,30 @@ func (c *Chain) saveMemory(now time.Time) {
 // Update has another Access decide from now on; nothing else of a Config can change.
 // Who is not admitted by it is closed. An error changes nothing.
 func (c *Chain) Update(cfg Config) error {
-	c.updating.Lock()
-	defer c.updating.Unlock()
-	before := c.rules.Load()
-	next, err := open(cfg.Access, before, c.log)
-	if err != nil {
-		return err
+	apply, err := c.Prepare(cfg)
+	if err == nil {
+		apply()
 	}
-	c.changing.Lock()
-	defer c.changing.Unlock()
-	next.book = c.rules.Load().book
-	c.install(next)
-	c.troubles.clear()
-	closeSources(before.sources)
-	c.revoking.sweep("")
-	return nil
+	return err
+}
+
+// Prepare is Update in two parts: what can go wrong, and what takes effect.
+func (c *Chain) Prepare(cfg Config) (apply func(), err error) {
+	next, err := open(cfg.Access, c.rules.Load(), c.log)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		c.changing.Lock()
+		defer c.changing.Unlock()
+		before := c.rules.Load()
+		next.book = before.book
+		next.inherit(before)
+		c.install(next)
+		c.troubles.clear()
+		closeSources(before.sources)
+		c.revoking.sweep("")
+	}, nil
 }
 
 // lookAtFiles reads what has changed. A large file takes its time, in which others may

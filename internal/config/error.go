@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -18,6 +19,10 @@ type Error struct {
 	Remedy  string // what to do; empty: What says it
 	Err     error  // the cause; instead of What, or after it
 
+	// Choices are what else the remedy says, each for a line of its own where there are
+	// lines.
+	Choices []Choice
+
 	// More are names in braces that a front end knows besides the settings of a
 	// Config.
 	More []string
@@ -28,6 +33,9 @@ type Error struct {
 	// that means nothing.
 	Failed bool
 }
+
+// A Choice is a way out: what to set, and what it means.
+type Choice struct{ Settings, Means string }
 
 // Error names settings by their paths.
 func (e *Error) Error() string { return e.Text(func(setting string) string { return setting }) }
@@ -56,7 +64,27 @@ func (e *Error) Text(spell func(setting string) string) string {
 	if e.Remedy != "" {
 		b.WriteString(": " + e.spell(e.Remedy, spell))
 	}
+	for i, c := range e.Choices {
+		if i > 0 {
+			b.WriteByte(';')
+		}
+		b.WriteString(" " + e.spell(c.Settings, spell) + " (" + c.Means + ")")
+	}
 	return text.RedactArguments(b.String(), e.given)
+}
+
+// Lines is Text with the choices apart, for who can show each on a line of its own.
+func (e *Error) Lines(spell func(setting string) string) (first string, choices []string) {
+	whole := *e
+	whole.Choices = nil
+	width := 0
+	for _, c := range e.Choices {
+		width = max(width, len(e.spell(c.Settings, spell)))
+	}
+	for _, c := range e.Choices {
+		choices = append(choices, fmt.Sprintf("%-*s  %s", width, e.spell(c.Settings, spell), c.Means))
+	}
+	return whole.Text(spell), choices
 }
 
 // Hide has the error about a setting, if there is one in err, repeat no password of the

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,7 +10,6 @@ import (
 	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/internal/smallfile"
 	"github.com/detour-relay/detour/key"
-	"github.com/detour-relay/detour/relay"
 )
 
 // identity loads or makes the relay's private key.
@@ -81,20 +79,5 @@ func meshKeys(cfg config.Config) (keys []key.Mesh, from string, err error) {
 func (d *Daemon) warnOfMeshKey(cfg config.Config) {
 	if meshkey.OpenToOthers(cfg.Mesh.KeyFile) {
 		d.log.Warn("every user of this machine can read the mesh key: chmod o= the file", "file", cfg.Mesh.KeyFile)
-	}
-}
-
-// admit is who may come in: the peers of our own self-check, and whom the options
-// admit.
-func (d *Daemon) admit() func(context.Context, relay.Applicant) (relay.Admission, error) {
-	ask := d.options.Admit
-	if ask == nil {
-		return nil
-	}
-	return func(ctx context.Context, a relay.Applicant) (relay.Admission, error) {
-		if d.own.know(a.Peer) {
-			return relay.Admission{}, nil
-		}
-		return ask(ctx, a)
 	}
 }

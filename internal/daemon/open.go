@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/admin"
+	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/edge"
@@ -36,8 +37,8 @@ type Options struct {
 	Listener   net.Listener
 	PacketConn *net.UDPConn
 
-	// Admit decides who may come in, as relay.Config.Admit; nil admits everybody.
-	// It is not asked about the peers of the relay's own self-check.
+	// Admit decides who may come in, as relay.Config.Admit, instead of what the settings
+	// say. It is not asked about the peers of the relay's own self-check.
 	Admit func(context.Context, relay.Applicant) (relay.Admission, error)
 
 	// Load returns the settings anew for ReloadNow: files may have changed. Nil: those
@@ -61,7 +62,8 @@ type Daemon struct {
 	log      *slog.Logger
 	level    *slog.LevelVar
 	relay    *relay.Server
-	source   *sources // nil without TLS
+	access   *admit.Chain // nil if Options.Admit decides
+	source   *sources     // nil without TLS
 	edge     *edge.Server
 	stun     *stunService // nil without STUN
 	mesh     *mesh.Mesh   // nil without siblings
@@ -137,6 +139,9 @@ func closeGiven(o Options) (err error) {
 // open makes everything that can fail, in the order in which a person would want to
 // hear about it.
 func (d *Daemon) open(cfg config.Config) error {
+	if err := d.checkAccess(cfg); err != nil {
+		return err // before anything is made or asked for: this one is for everybody who begins
+	}
 	identity, secure, err := d.openKeys(cfg)
 	if err != nil {
 		return err
@@ -190,10 +195,16 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 		return err
 	}
 	d.meshKeysFrom, d.meshKeyCount = from, len(keys)
+	if err := d.openAccess(cfg); err != nil {
+		return err
+	}
+	timeout, pending := d.admitLimits()
 	d.relay, err = relay.New(relay.Config{
 		Key:          identity,
 		MeshKeys:     keys,
-		Admit:        d.admit(),
+		Admit:        d.admission(),
+		AdmitTimeout: timeout,
+		AdmitPending: pending,
 		KeepAlive:    orOff(cfg.KeepAlive),
 		WriteTimeout: orOff(cfg.TCP.WriteTimeout),
 		Logger:       d.log,
@@ -233,7 +244,7 @@ func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bo
 func (d *Daemon) serveOps() {
 	d.operators = admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
-		Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Control: d.control.snapshot,
+		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Control: d.control.snapshot,
 	})
 	d.status.handle(d.operators)
 	d.profiles.handle(newProfiles())

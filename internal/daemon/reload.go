@@ -69,6 +69,9 @@ func (d *Daemon) ending() error {
 // renew changes what can change in this process, then what cannot.
 func (d *Daemon) renew(given config.Config) (config.Report, error) {
 	next, err := complete(given)
+	if err == nil {
+		err = d.checkAccess(next)
+	}
 	if err != nil {
 		return config.Report{}, err
 	}
@@ -91,7 +94,7 @@ type step func(from, to config.Config) (apply func(), err error)
 
 // steps are those of all parts, in the order in which they take effect.
 func (d *Daemon) steps() []step {
-	return []step{d.reloadMeshKeys, d.reloadCertificate, d.reloadControl}
+	return []step{d.reloadMeshKeys, d.reloadCertificate, d.reloadAccess, d.reloadControl}
 }
 
 // takeOver changes all that differs, or nothing.

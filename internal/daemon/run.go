@@ -48,6 +48,9 @@ func (d *Daemon) start() <-chan error {
 	if d.source != nil {
 		d.running.Go(func() { d.source.Run(d.beside) })
 	}
+	if d.access != nil {
+		d.running.Go(func() { d.access.Run(d.beside) })
+	}
 	d.trimMemory()
 	d.running.Go(func() { d.status.serve(d.log) })
 	d.running.Go(func() { d.profiles.serve(d.log) })

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"github.com/detour-relay/detour/internal/admin"
+	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/health"
@@ -29,6 +30,7 @@ type State struct {
 	Pin         string             `json:"pin"`
 	Certificate *certs.Description `json:"certificate"` // null without TLS
 
+	Access      *admit.Snapshot   `json:"access"` // null if the program decides itself
 	Reload      *admin.Reload     `json:"reload"` // null: there was none
 	Descriptors admin.Descriptors `json:"descriptors"`
 }
@@ -40,7 +42,7 @@ func (d *Daemon) State() State {
 	s := State{
 		PublicKey: d.relay.PublicKey().String(), Listen: d.edge.Addr().String(), URL: d.address(cfg.Hostname, bound).url(),
 		Admin: d.status.addr(), Pprof: d.profiles.addr(),
-		Health: d.health.Snapshot(), Siblings: d.siblingStates(), Conns: d.edge.Conns(), Reload: d.lastReload(), Descriptors: descriptors(),
+		Health: d.health.Snapshot(), Siblings: d.siblingStates(), Conns: d.edge.Conns(), Access: d.accessState(), Reload: d.lastReload(), Descriptors: descriptors(),
 	}
 	s.Socket, s.Remote = d.control.addrs()
 	if addr := d.stun.addr(); addr.IsValid() {

@@ -41,6 +41,15 @@ func NeedsHelp(err error) bool {
 	return ok && e.status == ExitUsage && !e.helped
 }
 
+// A Choice is an error with ways out of it, which are shown on a line each.
+type Choice struct {
+	Err  error
+	Ways []string
+}
+
+func (e *Choice) Error() string { return e.Err.Error() }
+func (e *Choice) Unwrap() error { return e.Err }
+
 // Refused is Usagef for a command line that the library does not take. Its texts repeat what was written, also
 // passwords.
 func Refused(err error) error { return &exitError{status: ExitUsage, err: redacted{err}} }

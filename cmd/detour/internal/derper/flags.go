@@ -15,7 +15,7 @@ import (
 // name of a flag of ours; docs/from-derper.md says more.
 var Flags = map[string]string{
 	"a":                               "--listen",
-	"http-port":                       "not here: nothing answers on port 80 (a second relay with --tls off --listen :80 --stun off can)",
+	"http-port":                       "not here: nothing answers on port 80 (a second relay with --tls off --listen :80 --stun off --access-managed can)",
 	"stun":                            "--stun off to switch it off, otherwise leave it out",
 	"stun-port":                       "--stun ADDRESS, such as :3478",
 	"derp":                            "not here: a relay always relays",
@@ -35,10 +35,10 @@ var Flags = map[string]string{
 	"secrets-cache-dir":               "not here: put the mesh key into a file and name it with --mesh-psk-file",
 	"bootstrap-dns-names":             "not here: leave it out",
 	"unpublished-bootstrap-dns-names": "not here: leave it out",
-	"verify-clients":                  "not here yet: every peer is admitted, so bound who reaches the port",
-	"socket":                          "not here yet, as -verify-clients is not",
-	"verify-client-url":               "not here yet: every peer is admitted, so bound who reaches the port",
-	"verify-client-url-fail-open":     "not here yet, as -verify-client-url is not",
+	"verify-clients":                  "--access-tailscaled auto",
+	"socket":                          "--access-tailscaled PATH, in place of auto",
+	"verify-client-url":               "--access-verify URL",
+	"verify-client-url-fail-open":     "--access-grace, for peers that were confirmed before; nobody new comes in while the URL does not answer",
 	"accept-connection-limit":         "--accept-limit",
 	"accept-connection-burst":         "--accept-burst",
 	"rate-config":                     "not here yet: leave it out",
@@ -48,7 +48,7 @@ var Flags = map[string]string{
 	"ace":                             "not here: leave it out",
 	"dev":                             "--dev",
 	"version":                         `"detour version"`,
-	"disallow-app-names":              "not here yet: leave it out",
+	"disallow-app-names":              "--access-deny-apps",
 }
 
 // CheckDashes refuses what the flag parser would take apart: long flags with one dash,

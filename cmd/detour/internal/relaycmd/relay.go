@@ -20,6 +20,9 @@ self makes its own certificate, which peers trust by the pin that is printed at
 start; files takes a certificate of an authority, and takes over a new one when
 the files change (SIGHUP looks at once).
 
+A relay that others can reach has to be told who may come in, by one or more of
+the --access- flags.
+
 Peers choose relays by STUN, which is answered on UDP port 3478. A relay that
 fails its own check is silent there, and says so at /derp/probe and /readyz.
 
@@ -29,8 +32,8 @@ Several relays make a region: each is told of the others with --mesh-with,
 SIGUSR2 starts the program anew, with the same arguments, and hands the
 listening sockets to it: an upgrade that refuses no connection.`,
 		Example: `  detour relay --dev
-  detour relay --tls self --hostname 203.0.113.7
-  detour relay --hostname relay.example --cert relay.crt --key relay.key
+  detour relay --tls self --hostname 203.0.113.7 --access-keys keys
+  detour relay --hostname relay.example --cert relay.crt --key relay.key --access-tailscaled auto
   detour relay --dev --mesh-psk-file mesh.key --mesh-with http://127.0.0.1:3340,http://127.0.0.1:3341`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -25,6 +25,9 @@ func spelt(l *config.Loaded, err error) error {
 	case e.Failed:
 		return errors.New(config.Text(err, l.Spell))
 	}
+	if first, ways := e.Lines(l.Spell); len(ways) > 0 {
+		return &cli.Choice{Err: misconfigured(l.At(e.Setting), errors.New(l.Place(e.Setting)+first)), Ways: ways}
+	}
 	return misconfigured(l.At(e.Setting), errors.New(l.Place(e.Setting)+config.Text(err, l.Spell)))
 }
 
