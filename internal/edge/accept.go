@@ -22,70 +22,50 @@ const (
 	longestPause  = time.Second
 )
 
-// listen binds the address of a complete configuration. Multipath TCP stays
-// off, because it does not combine with the user timeout (spec 1.1); sockets
-// inherit the user timeout from the listener.
+// listen binds the address of a complete configuration, unless it has a listener
+// already. Multipath TCP stays off, because it does not combine with the user timeout
+// (spec 1.1).
 func listen(config Config) (net.Listener, error) {
-	if config.Listener != nil {
-		return inherit(config)
+	listener := config.Listener
+	if listener == nil {
+		lc := net.ListenConfig{KeepAlive: -1} // setOptions sets it
+		lc.SetMultipathTCP(false)
+		var err error
+		if listener, err = lc.Listen(context.Background(), "tcp", config.Listen); err != nil {
+			return nil, fmt.Errorf("edge: %w", errno.BindError(err, "stop what listens there, or choose another port"))
+		}
 	}
-	lc := net.ListenConfig{
-		KeepAlive: -1, // off, unless KeepAliveConfig is set
-		Control: func(_, _ string, c syscall.RawConn) error {
-			if config.UserTimeout < 0 {
-				return nil
-			}
-			return reach.SetUserTimeout(c, config.UserTimeout)
-		},
-	}
-	if config.KeepAlive > 0 {
-		lc.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: config.KeepAlive}
-	}
-	lc.SetMultipathTCP(false)
-	listener, err := lc.Listen(context.Background(), "tcp", config.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("edge: %w", errno.BindError(err, "stop what listens there, or choose another port"))
+	if err := setUserTimeout(listener, config); err != nil {
+		return nil, fmt.Errorf("edge: the listener: %w", err)
 	}
 	return listener, nil
 }
 
-// inherit gives a listener that was bound elsewhere the options of this one.
-func inherit(config Config) (net.Listener, error) {
-	socket, ok := config.Listener.(syscall.Conn)
+// setUserTimeout sets that of connections to come: sockets inherit it from the
+// listener.
+func setUserTimeout(listener net.Listener, config Config) error {
+	socket, ok := listener.(syscall.Conn)
 	if !ok {
-		return config.Listener, nil // no socket, no options
+		return nil // no socket, no options
 	}
-	if config.UserTimeout > 0 {
-		raw, err := socket.SyscallConn()
-		if err == nil {
-			err = reach.SetUserTimeout(raw, config.UserTimeout)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("edge: the inherited listener: %w", err)
-		}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
 	}
-	return inheritedListener{config.Listener, net.KeepAliveConfig{Enable: config.KeepAlive > 0, Idle: config.KeepAlive}}, nil
+	return reach.SetUserTimeout(raw, config.UserTimeout)
 }
 
-// inheritedListener sets on each connection what net.ListenConfig would have
-// had the listener set.
-type inheritedListener struct {
-	net.Listener
-	keepAlive net.KeepAliveConfig
-}
-
-// Accept implements net.Listener.
-func (l inheritedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
-		tcp.SetKeepAliveConfig(l.keepAlive) // an error means that it is closed already
+// setOptions sets on a connection what is not inherited from the listener. An error
+// means that it is closed already.
+func setOptions(c net.Conn, config *Config) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: config.KeepAlive > 0, Idle: config.KeepAlive})
 	}
-	return c, err
 }
 
 // acceptAll accepts until the listener is closed. Nothing else ends it.
 func (s *Server) acceptAll() {
-	limit := newArrivals(s.config.AcceptPerSecond, s.config.AcceptBurst)
+	limit := new(arrivals)
 	began, failing := time.Now(), false
 	pace := retry.Backoff{First: shortestPause, Most: longestPause}
 	for {
@@ -102,15 +82,17 @@ func (s *Server) acceptAll() {
 		failing = false
 		pace.Reset()
 		s.count.accepted.Add(1)
+		now := s.now.Load()
+		limit = limit.as(now.AcceptPerSecond, now.AcceptBurst)
 		switch {
 		case !limit.take(c.RemoteAddr(), time.Since(began)):
 			s.count.rejected.Add(1)
 			closeNow(c)
-		case !s.hasRoom(c):
+		case !s.hasRoom(c, now.MaxConns):
 			s.count.full.Add(1)
 			closeNow(c)
 		default:
-			s.admit(c)
+			s.admit(c, now)
 		}
 	}
 }
@@ -129,15 +111,16 @@ func (s *Server) cannotAccept(err error, again bool) {
 }
 
 // admit makes an accepted connection a pending one and sends it on its way.
-func (s *Server) admit(c net.Conn) {
+func (s *Server) admit(c net.Conn, now *Config) {
+	setOptions(c, now)
 	who, metered := s.pending.meter(c)
-	if s.config.TLS == nil {
+	if now.TLS == nil {
 		if s.pending.add(who, metered) {
 			s.handOver(metered)
 		}
 		return
 	}
-	t := tls.Server(netio.NewWire(metered), s.config.TLS)
+	t := tls.Server(netio.NewWire(metered), now.TLS)
 	if !s.pending.add(who, t) {
 		return
 	}

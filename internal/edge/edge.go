@@ -45,13 +45,13 @@ import (
 // A Server is one listener of a relay.
 type Server struct {
 	// Set once.
-	config   Config
-	home     http.Handler
+	config   Config // as it began
 	reply    []byte // the whole answer to a classic upgrade
 	born     time.Time
 	listener net.Listener
 	http     *http.Server
 
+	now      atomic.Pointer[Config] // whose fields that Prepare names count, instead of those of config
 	pending  pending
 	count    counters
 	ready    chan net.Conn // from the accept side to net/http
@@ -87,7 +87,6 @@ func Listen(config Config) (*Server, error) {
 func newServer(config Config, listener net.Listener) *Server {
 	s := &Server{
 		config:   config,
-		home:     newHome(config.Home),
 		reply:    switchingReply("DERP", config.Relay.PublicKey()),
 		listener: listener,
 		ready:    make(chan net.Conn),
@@ -95,6 +94,7 @@ func newServer(config Config, listener net.Listener) *Server {
 		closed:   make(chan struct{}),
 		born:     time.Now(),
 	}
+	s.now.Store(&config)
 	s.pending.init(config.MaxPending, config.PendingBytes, config.PendingTimeout, &s.count)
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.route),
@@ -119,11 +119,23 @@ func newServer(config Config, listener net.Listener) *Server {
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Listener returns the listener, to hand it to a process that takes over.
-func (s *Server) Listener() net.Listener {
-	if l, ok := s.listener.(inheritedListener); ok {
-		return l.Listener
+func (s *Server) Listener() net.Listener { return s.listener }
+
+// Prepare checks another configuration, and returns what has it take effect for who
+// comes from then on: TLS, Home, the limits of connections, KeepAlive and UserTimeout.
+// All else stays as it was. Nobody who has logged in notices.
+func (s *Server) Prepare(next Config) (apply func(), err error) {
+	c := s.config
+	c.TLS, c.Home, c.AcceptPerSecond, c.AcceptBurst = next.TLS, next.Home, next.AcceptPerSecond, next.AcceptBurst
+	c.MaxConns, c.MaxPending, c.KeepAlive, c.UserTimeout = next.MaxConns, next.MaxPending, next.KeepAlive, next.UserTimeout
+	if c, err = c.complete(); err != nil {
+		return nil, err
 	}
-	return s.listener
+	return func() {
+		s.now.Store(&c)
+		s.pending.bound(c.MaxPending)
+		setUserTimeout(s.listener, c) // an error means that it is closed already
+	}, nil
 }
 
 // Serve accepts connections until ctx is done or Drain or Shutdown is called;

@@ -21,7 +21,6 @@ import (
 // beyond that gives way himself: what an honest login needs is not counted.
 type pending struct {
 	// Set once.
-	limit int
 	bytes int // what all may have sent, besides modestBytes each
 	life  time.Duration
 	count *counters
@@ -29,6 +28,7 @@ type pending struct {
 	held atomic.Int64 // sent by those here, besides modestBytes each
 
 	mu      sync.Mutex
+	limit   int                        // guarded by mu
 	byConn  map[net.Conn]*list.Element // guarded by mu
 	oldest  *list.List                 // of *stranger, guarded by mu
 	closed  bool                       // guarded by mu
@@ -60,6 +60,16 @@ func (p *pending) init(limit, bytes int, life time.Duration, count *counters) {
 	p.limit, p.bytes, p.life, p.count = limit, bytes, life, count
 	p.byConn = make(map[net.Conn]*list.Element)
 	p.oldest = list.New()
+}
+
+// bound has at most so many be pending from now on.
+func (p *pending) bound(limit int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = limit
+	for p.oldest.Len() > limit {
+		p.evictLocked()
+	}
 }
 
 // meter returns a connection that is to be pending, and what is to be read of it.

@@ -32,9 +32,9 @@ func (c *Config) divide(descriptors int) {
 // are few, because a proxy on this machine brings everybody from here.
 const ownConns = 8
 
-// hasRoom reports whether a connection may come in.
-func (s *Server) hasRoom(c net.Conn) bool {
-	most := s.config.MaxConns
+// hasRoom reports whether a connection may come in where there may be so many; 0: any
+// number.
+func (s *Server) hasRoom(c net.Conn, most int) bool {
 	if most > 0 && isOwn(c) {
 		most += ownConns
 	}
@@ -60,7 +60,7 @@ const fullFor = time.Minute
 // a moment ago, or cannot accept for want of descriptors. It works, then, and wants
 // no more peers: that is no reason to take it for broken.
 func (s *Server) Full() bool {
-	if s.config.MaxConns > 0 && s.Conns() >= s.config.MaxConns {
+	if most := s.now.Load().MaxConns; most > 0 && s.Conns() >= most {
 		return true
 	}
 	at := s.turnedAway.Load()

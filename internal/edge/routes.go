@@ -37,7 +37,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "User-agent: *\nDisallow: /\n")
 	default:
 		setBrowserHeaders(w, r)
-		s.home.ServeHTTP(w, r)
+		newHome(s.now.Load().Home).ServeHTTP(w, r)
 	}
 }
 

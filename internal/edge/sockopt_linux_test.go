@@ -39,6 +39,8 @@ func TestSocketOptions(t *testing.T) {
 			defer far.Close()
 			near := must(listener.Accept())(t)
 			defer near.Close()
+			config := must(c.config.complete())(t)
+			setOptions(near, &config)
 
 			get := func(level, option int) (value int) {
 				raw := must(near.(*net.TCPConn).SyscallConn())(t)
@@ -59,4 +61,50 @@ func TestSocketOptions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// KeepAlive and UserTimeout are options of sockets, which those have that come later.
+func TestPrepareChangesSocketOptions(t *testing.T) {
+	s := start(t, Config{KeepAlive: -1, UserTimeout: 7 * time.Second})
+	change(t, s, Config{KeepAlive: 90 * time.Second, UserTimeout: -1})
+	if now := s.now.Load(); now.KeepAlive != 90*time.Second || now.UserTimeout != -1 {
+		t.Errorf("%+v", now)
+	}
+	wantOptions(t, s, 90, 0)
+	change(t, s, Config{KeepAlive: -1, UserTimeout: 2 * time.Second})
+	wantOptions(t, s, 0, 2000)
+}
+
+// wantOptions compares the options of a connection that is accepted now.
+func wantOptions(t *testing.T, s *Server, idle, timeout int) {
+	t.Helper()
+	accepted := s.Snapshot().Accepted
+	far := stall(t, s, 1, "x")[0]
+	eventually(t, "it is pending", func() bool { return s.Snapshot().Accepted > accepted && s.Snapshot().Pending > 0 })
+	near := transportOf(t, s, far.LocalAddr())
+	raw := must(near.(*net.TCPConn).SyscallConn())(t)
+	get := func(level, option int) (value int) {
+		raw.Control(func(fd uintptr) { value = must(unix.GetsockoptInt(int(fd), level, option))(t) })
+		return value
+	}
+	if got := get(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); got != timeout {
+		t.Errorf("TCP_USER_TIMEOUT %d, want %d", got, timeout)
+	}
+	if on := get(unix.SOL_SOCKET, unix.SO_KEEPALIVE); on != min(idle, 1) || idle > 0 && get(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE) != idle {
+		t.Errorf("SO_KEEPALIVE %d, TCP_KEEPIDLE %d, want %d", on, get(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE), idle)
+	}
+}
+
+// transportOf is our end of a connection that is pending.
+func transportOf(t *testing.T, s *Server, from net.Addr) net.Conn {
+	t.Helper()
+	s.pending.mu.Lock()
+	defer s.pending.mu.Unlock()
+	for e := s.pending.oldest.Front(); e != nil; e = e.Next() {
+		if c := transport(e.Value.(*stranger).transport); c.RemoteAddr().String() == from.String() {
+			return c
+		}
+	}
+	t.Fatal("it is not pending")
+	return nil
 }

@@ -33,6 +33,14 @@ func newArrivals(perSecond float64, burst int) *arrivals {
 	}
 }
 
+// as returns arrivals with these limits: a itself, or if it has others, new ones.
+func (a *arrivals) as(perSecond float64, burst int) *arrivals {
+	if a.all == (rate.Limit{PerSecond: perSecond, Burst: float64(burst)}) {
+		return a
+	}
+	return newArrivals(perSecond, burst)
+}
+
 // take reports whether a connection from addr is within the limits. The time is
 // that since any fixed moment.
 func (a *arrivals) take(addr net.Addr, now time.Duration) bool {
