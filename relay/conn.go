@@ -60,7 +60,7 @@ type conn struct {
 
 func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.ClientInfo) *conn {
 	c := &conn{
-		transport: transport{server: s, stream: stream, timeout: s.cfg.WriteTimeout},
+		transport: transport{server: s, stream: stream},
 		key:       peer,
 		addr:      from.Addr,
 		since:     s.now(),
@@ -106,9 +106,9 @@ func (c *conn) begin(answer []byte) {
 	c.out.writing = true
 	c.server.routes.add(c)
 	c.applyLimits()
-	c.server.wheel.add(c)
+	c.server.wheel.Add(c)
 	if c.sibling {
-		c.server.siblingSeen()
+		c.server.seen.Send()
 	}
 	_, err := c.stream.Write(answer)
 	done := false

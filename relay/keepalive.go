@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
@@ -28,8 +30,8 @@ type keepAliveWheel struct {
 	// Set once.
 	*wheel.Wheel[conn]
 	server *Server
-	frame  []byte // a KeepAlive
-	period int    // Config.KeepAlive in ticks; 0: none are sent
+	frame  []byte       // a KeepAlive
+	period atomic.Int32 // Config.KeepAlive in ticks; 0: none are sent
 }
 
 // keepAliveJitter is drawn afresh each time, so that conns that came together
@@ -40,7 +42,23 @@ func (w *keepAliveWheel) init(s *Server) {
 	w.Wheel = wheel.New(func(c *conn) *wheel.Entry[conn] { return &c.wheel }, w.ahead)
 	w.server = s
 	w.frame = derp.AppendKeepAlive(nil)
-	w.period = max(0, inTicks(s.cfg.KeepAlive))
+	w.period.Store(int32(max(0, inTicks(s.cfg.KeepAlive))))
+}
+
+// Retime has other values of Config.KeepAlive and Config.WriteTimeout count from now
+// on, also for the conns that there are.
+func (s *Server) Retime(keepAlive, writeTimeout time.Duration) error {
+	next := Config{Key: s.cfg.Key, KeepAlive: keepAlive, WriteTimeout: writeTimeout}
+	if err := next.complete(); err != nil {
+		return fmt.Errorf("relay: %w", err)
+	}
+	s.writeTimeout.Store(int64(next.WriteTimeout))
+	if period := int32(max(0, inTicks(next.KeepAlive))); s.wheel.period.Swap(period) != period {
+		for c := range s.routes.all {
+			s.wheel.Hasten(c)
+		}
+	}
+	return nil
 }
 
 // sendDue turns the wheel and looks at the conns whose turn it is.
@@ -50,17 +68,10 @@ func (w *keepAliveWheel) sendDue() {
 		switch {
 		case c.expired():
 			c.close(ErrExpired)
-		case w.period > 0 && c.out.pushControl(w.frame, c.controlLimit()):
+		case w.period.Load() > 0 && c.out.pushControl(w.frame, c.controlLimit()):
 			w.server.count.keepAlives.Add(1)
 			c.out.flush()
 		}
-	}
-}
-
-// add puts c in, unless there is nothing ever to do for it.
-func (w *keepAliveWheel) add(c *conn) {
-	if w.period > 0 || c.until != 0 {
-		w.Add(c)
 	}
 }
 
@@ -68,8 +79,8 @@ func (w *keepAliveWheel) add(c *conn) {
 // the wheel can wait.
 func (w *keepAliveWheel) ahead(c *conn) int {
 	ticks := wheel.Farthest
-	if w.period > 0 {
-		ticks = w.period + rand.IntN(keepAliveJitter)
+	if period := int(w.period.Load()); period > 0 {
+		ticks = period + rand.IntN(keepAliveJitter)
 	}
 	if c.until != 0 {
 		left := time.Until(time.UnixMilli(c.until))

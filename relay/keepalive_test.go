@@ -46,6 +46,49 @@ func TestKeepAliveEveryFortySecondsOrSo(t *testing.T) {
 	})
 }
 
+// Another time between them counts for those who are here, too, and who end meanwhile
+// stay ended.
+func TestKeepAliveIsRetimed(t *testing.T) {
+	inBubble(t, relay.Config{KeepAlive: -1}, func(t *testing.T, r *relaytest.Relay) {
+		var peers []*relaytest.Peer
+		for n := range 40 {
+			peers = append(peers, r.Join(fmt.Sprint("peer ", n)))
+		}
+		heard := func(d time.Duration) (least, most int, moments map[time.Time]bool) {
+			least, moments = 1000, map[time.Time]bool{}
+			time.Sleep(d)
+			for _, p := range peers {
+				frames, _ := p.Frames()
+				least, most = min(least, len(frames)), max(most, len(frames))
+				for _, f := range frames {
+					moments[f.At] = true
+				}
+			}
+			return least, most, moments
+		}
+		for _, step := range []struct {
+			every       time.Duration
+			least, most int // in 100 s
+		}{{-1, 0, 0}, {5 * time.Second, 10, 21}, {100 * time.Second, 0, 1}, {20 * time.Second, 4, 5}, {-1, 0, 0}, {40 * time.Second, 2, 3}} {
+			if err := r.Retime(step.every, 0); err != nil {
+				t.Fatal(err)
+			}
+			least, most, moments := heard(100 * time.Second)
+			if least < step.least || most > step.most {
+				t.Errorf("every %v: %d to %d in 100 s", step.every, least, most)
+			}
+			if most > 0 && len(moments) < 10 {
+				t.Errorf("every %v: at %d moments only", step.every, len(moments))
+			}
+		}
+		for _, wrong := range []time.Duration{time.Second, 101 * time.Second} {
+			if err := r.Retime(wrong, 0); err == nil {
+				t.Errorf("every %v is taken", wrong)
+			}
+		}
+	})
+}
+
 // Other traffic does not put it off.
 func TestKeepAliveComesRegardless(t *testing.T) {
 	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {

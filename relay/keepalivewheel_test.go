@@ -24,7 +24,7 @@ func TestKeepAliveWheel(t *testing.T) {
 		for range random.IntN(3) {
 			c, stream := join(s, numbered(next))
 			next++
-			s.wheel.add(c)
+			s.wheel.Add(c)
 			conns[c] = &waiting{stream: stream, since: tick, writes: stream.writes}
 		}
 		for c := range conns {

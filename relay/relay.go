@@ -42,6 +42,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/limit"
+	"github.com/detour-relay/detour/internal/retry"
 	"github.com/detour-relay/detour/internal/tally"
 	"github.com/detour-relay/detour/internal/wheel"
 	"github.com/detour-relay/detour/key"
@@ -109,6 +110,9 @@ type Server struct {
 	asking      atomic.Int64 // calls of Config.Admit under way
 	largeLogins atomic.Int64 // bytes of unfinished ones; see package firstframe
 	meshKeys    atomic.Pointer[[]key.Mesh]
+	seen        retry.Broadcast // a sibling has logged in
+
+	writeTimeout atomic.Int64 // Config.WriteTimeout
 
 	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never
 	limiting       sync.Mutex   // held while limits change, before all other locks
@@ -118,7 +122,6 @@ type Server struct {
 	closing  bool
 	draining bool                          // nobody new comes in
 	logins   map[Stream]context.CancelFunc // of conns and links that are not logged in yet
-	seen     chan struct{}                 // closed when a sibling logs in; nil: nobody waits for one
 	running  sync.WaitGroup                // Serve and Link calls, and the logins and writers they started
 }
 
@@ -134,6 +137,7 @@ func New(cfg Config) (*Server, error) {
 		logins: make(map[Stream]context.CancelFunc),
 	}
 	s.meshKeys.Store(&cfg.MeshKeys)
+	s.writeTimeout.Store(int64(cfg.WriteTimeout))
 	s.routes.init(&s.count)
 	s.clock = wheel.NewClock(tick, s.everyTick)
 	s.wheel.init(s)
@@ -235,23 +239,7 @@ func (s *Server) entered(stream Stream) {
 
 // SiblingSeen returns a channel that is closed when the next conn with a mesh key
 // logs in: a sibling that was out of reach may be back, and worth a dial.
-func (s *Server) SiblingSeen() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seen == nil {
-		s.seen = make(chan struct{})
-	}
-	return s.seen
-}
-
-func (s *Server) siblingSeen() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seen != nil {
-		close(s.seen)
-		s.seen = nil
-	}
-}
+func (s *Server) SiblingSeen() <-chan struct{} { return s.seen.Wait() }
 
 // now is the time since the relay was made, in nanoseconds. It is never 0, which
 // means "not" in places.

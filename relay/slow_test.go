@@ -59,6 +59,27 @@ func TestWriteTimeoutCanBeOff(t *testing.T) {
 	})
 }
 
+// Another limit counts for those who are here, too; siblings have their own.
+func TestWriteTimeoutChanges(t *testing.T) {
+	inBubble(t, relay.Config{WriteTimeout: -1}, func(t *testing.T, r *relaytest.Relay) {
+		alice, slow := r.Join("alice"), r.JoinAs(relaytest.Who{Name: "slow", Deaf: true})
+		sibling := r.JoinAs(relaytest.Who{Name: "sibling", Mesh: true, Deaf: true})
+		alice.SendPacket(slow.Public(), "hello")
+		alice.SendPacket(sibling.Public(), "hello")
+		time.Sleep(20 * time.Second)
+		if err := r.Retime(0, 15*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := slow.Ended(); !errors.Is(err, relay.ErrWriteTimeout) || time.Since(began) > 2*tick {
+			t.Errorf("ended with %v after %v", err, time.Since(began))
+		}
+		if err := sibling.Ended(); !errors.Is(err, relay.ErrWriteTimeout) || time.Since(began) < 5*time.Second {
+			t.Errorf("the sibling ended with %v after %v", err, time.Since(began))
+		}
+	})
+}
+
 // A peer that does not even take its KeepAlive is dead.
 func TestDeadPeerIsFoundByKeepAlive(t *testing.T) {
 	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {

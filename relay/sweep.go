@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
@@ -63,7 +64,7 @@ func (w *sweeper) sweepOutbox(o *outbox) {
 		return
 	}
 	now := w.server.now()
-	if limit := o.owner.timeout; limit >= 0 && now-since > int64(limit) {
+	if limit := cmp.Or(o.owner.timeout, time.Duration(w.server.writeTimeout.Load())); limit >= 0 && now-since > int64(limit) {
 		o.owner.close(ErrWriteTimeout)
 		return
 	}

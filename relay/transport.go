@@ -12,7 +12,7 @@ type transport struct {
 	// Set once.
 	server  *Server
 	stream  Stream
-	timeout time.Duration         // how long it may take no bytes; negative: for ever
+	timeout time.Duration         // how long it may take no bytes; negative: for ever; 0: Config.WriteTimeout
 	ended   atomic.Pointer[error] // why it was closed, by whoever was first
 
 	out outbox

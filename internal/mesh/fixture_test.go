@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/detour-relay/detour/internal/retry"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
@@ -25,7 +26,7 @@ type world struct {
 	t    *testing.T
 	mesh *Mesh
 	log  *lines
-	came broadcast // a sibling has come to us
+	came retry.Broadcast // a sibling has come to us
 
 	mu       sync.Mutex
 	siblings map[string]sibling // by address and port; without one: refused
@@ -54,7 +55,7 @@ func inWorld(t *testing.T, cfg Config, play func(t *testing.T, w *world)) {
 		w := &world{t: t, log: &lines{}, siblings: map[string]sibling{}, dns: map[string][]string{}, srv: map[string][]*net.SRV{}}
 		cfg.LookupNetIP, cfg.LookupSRV, cfg.Logger = w.lookupNetIP, w.lookupSRV, w.log.logger()
 		w.mesh = newMesh(cfg)
-		w.mesh.dial, w.mesh.link, w.mesh.siblingSeen = w.dial, w.link, w.came.wait
+		w.mesh.dial, w.mesh.link, w.mesh.siblingSeen = w.dial, w.link, w.came.Wait
 		if err := w.mesh.prepare(); err != nil {
 			t.Fatal(err)
 		}

@@ -89,7 +89,7 @@ func (k *keeper) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
-		lost, seen := k.mesh.lost.wait(), k.mesh.siblingSeen()
+		lost, seen := k.mesh.lost.Wait(), k.mesh.siblingSeen()
 		t := k.start(ctx)
 		var again bool
 		select {

@@ -55,7 +55,7 @@ func TestSiblingThatComesBack(t *testing.T) {
 		w.set(at1, good)
 		pass(time.Millisecond)
 		before := w.dialsOf(at1)
-		w.came.send()
+		w.came.Send()
 		pass(time.Millisecond)
 		if s := w.stateOf("192.0.2.1"); s.Status != Linked || w.dialsOf(at1) != before+1 {
 			t.Errorf("after %d dials and one more its state is %+v", before, s)
@@ -68,7 +68,7 @@ func TestSiblingsThatComeOften(t *testing.T) {
 	inWorld(t, Config{Entries: mustParse(t, "192.0.2.1")}, func(t *testing.T, w *world) {
 		defer w.run()()
 		for range 6000 {
-			w.came.send()
+			w.came.Send()
 			pass(10 * time.Millisecond)
 		}
 		if n := w.dialsOf(at1); n > 120 {

@@ -88,7 +88,7 @@ type Mesh struct {
 	dial          func(context.Context, target, netip.AddrPort) (relay.Stream, error)
 	discoveries   []*discovery
 
-	lost broadcast // a link was lost
+	lost retry.Broadcast // a link was lost
 
 	mu      sync.Mutex
 	keepers []*keeper // guarded by mu
@@ -207,29 +207,4 @@ func (m *Mesh) dropKeeper(k *keeper) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keepers = slices.DeleteFunc(m.keepers, func(other *keeper) bool { return other == k })
-}
-
-// A broadcast wakes everybody who waits for the next one.
-type broadcast struct {
-	mu   sync.Mutex
-	next chan struct{} // guarded by mu; nil: nobody waits
-}
-
-// wait returns a channel that the next send closes.
-func (b *broadcast) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.next == nil {
-		b.next = make(chan struct{})
-	}
-	return b.next
-}
-
-func (b *broadcast) send() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.next != nil {
-		close(b.next)
-		b.next = nil
-	}
 }

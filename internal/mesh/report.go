@@ -32,7 +32,7 @@ func (k *keeper) over(ctx context.Context, t *try) {
 	if wasGood := k.ended(ctx, t); !wasGood {
 		return
 	}
-	k.mesh.lost.send()
+	k.mesh.lost.Send()
 	if k.found != nil && ctx.Err() == nil {
 		k.found.lookSooner()
 	}

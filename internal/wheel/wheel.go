@@ -4,7 +4,10 @@
 // tick costs what is due at it.
 package wheel
 
-import "sync"
+import (
+	"math/rand/v2"
+	"sync"
+)
 
 const slots = 256
 
@@ -51,7 +54,7 @@ func (w *Wheel[T]) Due() *T {
 	t := w.slots[w.now%slots]
 	if t != nil {
 		w.unlinkLocked(t)
-		w.linkLocked(t)
+		w.linkLocked(t, w.ahead(t))
 	}
 	return t
 }
@@ -60,7 +63,7 @@ func (w *Wheel[T]) Due() *T {
 func (w *Wheel[T]) Add(t *T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.linkLocked(t)
+	w.linkLocked(t, w.ahead(t))
 }
 
 // Remove takes a thing out, if it is in.
@@ -82,8 +85,19 @@ func (w *Wheel[T]) Len() (n int) {
 	return n
 }
 
-func (w *Wheel[T]) linkLocked(t *T) {
-	at := w.now + 1 + uint32(w.ahead(t)) // the current tick has begun already, so it does not count
+// Hasten moves a thing that is in to a turn by chance, no later than ahead has it now:
+// what was told in one moment that it waits for another time does not stay together.
+func (w *Wheel[T]) Hasten(t *T) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.entry(t).at != 0 {
+		w.unlinkLocked(t)
+		w.linkLocked(t, rand.IntN(w.ahead(t)+1))
+	}
+}
+
+func (w *Wheel[T]) linkLocked(t *T, ahead int) {
+	at := w.now + 1 + uint32(ahead) // the current tick has begun already, so it does not count
 	head := w.slots[at%slots]
 	*w.entry(t) = Entry[T]{next: head, at: at}
 	if head != nil {

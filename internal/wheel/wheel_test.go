@@ -50,6 +50,35 @@ func TestThingsAreDueInTime(t *testing.T) {
 	}
 }
 
+// Who is hastened has a turn sooner, and from then on when it asks for one; they do not
+// have it together. Who is not in stays out.
+func TestHastenedThingsAreSpread(t *testing.T) {
+	w := New(func(t *thing) *Entry[thing] { return &t.entry }, func(t *thing) int { return t.ahead })
+	things := make([]thing, 1000)
+	for i := range things {
+		things[i].ahead = Farthest
+		w.Add(&things[i])
+	}
+	for i := range things {
+		things[i].ahead = 9
+		w.Hasten(&things[i])
+	}
+	w.Hasten(&thing{ahead: 9})
+	for tick := range 100 {
+		w.Turn()
+		due := 0
+		for w.Due() != nil {
+			due++
+		}
+		if due < 50 || due > 200 {
+			t.Errorf("%d of %d at tick %d", due, len(things), tick)
+		}
+	}
+	if w.Len() != len(things) {
+		t.Errorf("%d things in the wheel", w.Len())
+	}
+}
+
 // A thing may be taken out before it was put in.
 func TestThingsThatAreNotIn(t *testing.T) {
 	w := New(func(t *thing) *Entry[thing] { return &t.entry }, func(t *thing) int { return t.ahead })
