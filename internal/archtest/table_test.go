@@ -102,7 +102,7 @@ var table = []row{
 	},
 	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
 	{
-		name: "internal/control", own: []string{"key", "relay", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,
+		name: "internal/control", own: []string{"key", "relay", "internal/admit", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,
 	},
 	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/health", "internal/mesh", "internal/stun"}, outside: none},
 	{name: "internal/takeover", own: []string{"key", "relay", "internal/netio"}, outside: []string{"github.com/cloudflare/tableflip"}},

@@ -63,8 +63,7 @@ func (c Config) Problems() (problems []*Error) {
 	if c.Dev {
 		first = (Config).checkDev
 	}
-	for _, check := range []func(Config) *Error{first, Config.checkNumbers, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
-		Config.checkAccess, Config.checkLimits, Config.checkQuota} {
+	for _, check := range []func(Config) *Error{first, Config.checkNumbers, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog} {
 		if err := check(c); err != nil {
 			problems = append(problems, err)
 		}

@@ -117,13 +117,18 @@ type ImportOrder struct {
 // Imported is what an import did, or would do.
 type Imported struct {
 	Set  string `json:"set"`
-	Keys int    `json:"keys"` // in the set now
-	Came []Came `json:"came"` // at most MostTold, the others are counted
-	Went []Came `json:"went"`
+	Keys int    `json:"keys"` // that came in, one that is there twice counts as often
 
-	CameTotal int  `json:"came_total"`
-	WentTotal int  `json:"went_total"`
-	DryRun    bool `json:"dry_run"`
+	// At most MostTold each, the others are counted.
+	Came    []Came `json:"came"`
+	Went    []Came `json:"went"`
+	Changed []Came `json:"changed"` // have another label, name or end
+
+	CameTotal    int  `json:"came_total"`
+	WentTotal    int  `json:"went_total"`
+	ChangedTotal int  `json:"changed_total"`
+	Same         int  `json:"same"`
+	DryRun       bool `json:"dry_run"`
 }
 
 // Came is a key that an import brought or took.

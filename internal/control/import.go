@@ -50,8 +50,8 @@ func (h *Handler) imports(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	done.Set, done.Keys, done.DryRun = order.Set, len(entries), order.DryRun
-	done.CameTotal, done.WentTotal = len(done.Came), len(done.Went)
-	done.Came, done.Went = first(done.Came), first(done.Went)
+	done.CameTotal, done.WentTotal, done.ChangedTotal = len(done.Came), len(done.Went), len(done.Changed)
+	done.Came, done.Went, done.Changed = first(done.Came), first(done.Went), first(done.Changed)
 	return say(w, done)
 }
 

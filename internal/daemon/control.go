@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -40,8 +39,14 @@ func SocketPath(cfg config.Config) (string, error) {
 
 // openControl makes what commands reach the relay by, or takes it over.
 func (d *Daemon) openControl(cfg config.Config, secure *tls.Config) error {
+	var access control.Access // nil where somebody else decides
+	if d.access != nil {
+		access = control.OfChain(d.access)
+	}
 	d.control.handler = control.New(control.Config{
+		Access:  access,
 		Version: d.options.Version, Peers: d.relay, Reload: d.reloadForCommands, Status: func() any { return d.operators.Status() },
+		Settings: d.shownSettings,
 	})
 	if err := d.openSocket(cfg); err != nil {
 		return err
@@ -91,7 +96,7 @@ func checkControl(cfg config.Config) error {
 	case cfg.TLS.Mode == config.TLSOff:
 		return &config.Error{Setting: "admin-https", What: "needs TLS, and this relay has none",
 			Remedy: "choose files or self with {tls.mode}, or use {admin-socket} on this machine"}
-	case tokenFile(cfg) == "":
+	case cfg.AdminToken == "":
 		return &config.Error{Setting: "admin-https", What: "needs {admin-token}",
 			Remedy: `the file with the token of those who may change the relay; make one with "openssl rand -hex 32"`}
 	}
@@ -101,23 +106,9 @@ func checkControl(cfg config.Config) error {
 	return nil
 }
 
-// tokenName is what the service manager calls the token among its credentials.
-const tokenName = "admin-token"
-
-// tokenFile is where the token is: where the settings say, or else the service manager.
-func tokenFile(cfg config.Config) string {
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); cfg.AdminToken == "" && dir != "" {
-		path := filepath.Join(dir, tokenName)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return cfg.AdminToken
-}
-
 // token reads the token, and warns if others can.
 func (d *Daemon) token(cfg config.Config) (control.Token, error) {
-	path := tokenFile(cfg)
+	path := cfg.AdminToken
 	secret, err := control.ReadToken(path)
 	if err != nil {
 		return control.Token{}, &config.Error{Setting: "admin-token", Err: err}
@@ -234,6 +225,15 @@ func (d *Daemon) reloadForCommands() (control.Report, error) {
 		err = errors.New(config.Text(err, d.spelling()))
 	}
 	return control.Report{Changed: told(report.Changed), Restart: told(report.Restart)}, err
+}
+
+// shownSettings are those in effect by their paths, without what is secret.
+func (d *Daemon) shownSettings() any {
+	cfg, shown := d.Config(), make(map[string]string)
+	for _, s := range config.Table() {
+		shown[s.Path] = s.Shown(cfg)
+	}
+	return shown
 }
 
 func told(changes []config.Change) []control.Change {

@@ -144,7 +144,6 @@ func TestAdminHTTPS(t *testing.T) {
 }
 
 func TestAdminHTTPSIsChecked(t *testing.T) {
-	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	for name, test := range map[string]struct {
 		change func(*config.Config)
 		want   string

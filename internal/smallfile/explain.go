@@ -27,7 +27,7 @@ func Explain(path string, err error) error {
 	why, remedy := "", ""
 	switch info, statErr := os.Stat(path); {
 	case errors.Is(err, fs.ErrPermission):
-		why, remedy = refusal(path), permissionRemedy
+		why, remedy = Refusal(path), permissionRemedy
 	case errors.Is(err, fs.ErrNotExist):
 		why = absence(path)
 	case errors.Is(err, syscall.ELOOP):
@@ -69,8 +69,8 @@ func explained(path string, err error, why, remedy string) error {
 	return &openError{fmt.Sprintf("%v: %s%s", op, why, remedy), err}
 }
 
-// refusal names the part of a path that lets this process no further.
-func refusal(path string) string {
+// Refusal names the part of a path that lets this process no further, and whom.
+func Refusal(path string) string {
 	at, found := walk(path, func(part string) bool {
 		_, err := os.Stat(part)
 		return errors.Is(err, fs.ErrPermission)

@@ -1,0 +1,143 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/detour-relay/detour/internal/admit"
+	"github.com/detour-relay/detour/key"
+)
+
+// OfChain is the access that a chain decides about.
+func OfChain(c *admit.Chain) Access { return chain{c} }
+
+type chain struct{ *admit.Chain }
+
+// Lines has one line for each entry, and one for each ban in place of its entries.
+func (c chain) Lines(yield func(Line) bool) {
+	now := time.Now()
+	banned := make(map[key.Public]*Line)
+	bans := c.Bans()
+	for _, b := range bans {
+		banned[b.Key] = &Line{Key: b.Key, State: Banned, Since: b.Since, Until: b.Until, Why: b.Why}
+	}
+	for e := range c.Entries {
+		if ban := banned[e.Key]; ban != nil {
+			if ban.From == "" {
+				ban.Label, ban.Name, ban.From = e.Label, e.Name, e.From
+			}
+			continue
+		}
+		if !yield(lineOf(e, now)) {
+			return
+		}
+	}
+	for _, b := range bans {
+		if !yield(*banned[b.Key]) {
+			return
+		}
+	}
+}
+
+func lineOf(e admit.Entry, now time.Time) Line {
+	state := Allowed
+	if !e.Until.IsZero() && !now.Before(e.Until) {
+		state = Expired
+	}
+	return Line{Key: e.Key, State: state, Label: e.Label, Name: e.Name, From: e.From, Until: e.Until}
+}
+
+func (c chain) Do(order string, k key.Public, until time.Time, o Order) error {
+	switch order {
+	case Allow:
+		return c.Allow(admit.Entry{Key: k, Label: o.Label, Until: until})
+	case Remove:
+		return c.Remove(k)
+	case Ban:
+		return c.Ban(admit.Ban{Key: k, Until: until, Why: o.Why})
+	case Unban:
+		return c.Unban(k)
+	}
+	return fmt.Errorf("there is no order %q", order)
+}
+
+// mostLost is the part of a set that an import may take out without force, one of so
+// many: what was cut off on its way looks like a short list. Small sets change as they
+// like.
+const (
+	mostLost = 2
+	smallSet = 10
+)
+
+func (c chain) Import(order ImportOrder, entries []Entry) (done Imported, err error) {
+	given := make([]admit.Entry, len(entries))
+	for i, e := range entries {
+		given[i] = admit.Entry{Key: e.Key, Label: e.Label, Name: e.Name, Until: e.Until}
+	}
+	would, before := c.wouldImport(order.Set, given)
+	switch lost := len(would.Went); {
+	case order.Force:
+	case len(given) == 0:
+		return done, fmt.Errorf("the import has no keys, and %d in the set %q would go: nothing was changed; force it, if that is meant", before, order.Set)
+	case before >= smallSet && lost*mostLost > before:
+		return done, fmt.Errorf("%d of the %d keys in the set %q would go: nothing was changed; force it, if that is meant", lost, before, order.Set)
+	}
+	if order.DryRun {
+		return told(would), nil
+	}
+	var did admit.Imported
+	if len(given) == 0 {
+		did, err = c.Clear(order.Set)
+	} else {
+		did, err = c.Chain.Import(order.Set, given)
+	}
+	if errors.Is(err, admit.ErrEmptyImport) {
+		err = fmt.Errorf("nothing was changed: %w", err)
+	}
+	return told(did), err
+}
+
+// wouldImport is what an import would do to a set, and how many keys that has.
+func (c chain) wouldImport(set string, entries []admit.Entry) (would admit.Imported, before int) {
+	next := make(map[key.Public]admit.Entry, len(entries))
+	for _, e := range entries {
+		next[e.Key] = e
+	}
+	for old := range c.Entries {
+		if name, imported := strings.CutPrefix(old.From, admit.FromImport); !imported || name != set {
+			continue
+		}
+		before++
+		e, stays := next[old.Key]
+		switch {
+		case !stays:
+			would.Went = append(would.Went, old)
+		case e.Label == old.Label && e.Name == old.Name && e.Until.Equal(old.Until):
+			would.Same++
+		default:
+			would.Changed = append(would.Changed, e)
+		}
+		delete(next, old.Key)
+	}
+	for _, e := range entries {
+		if _, new := next[e.Key]; new {
+			would.Came = append(would.Came, e)
+			delete(next, e.Key)
+		}
+	}
+	return would, before
+}
+
+func told(did admit.Imported) Imported {
+	return Imported{Came: cameOf(did.Came), Went: cameOf(did.Went), Changed: cameOf(did.Changed), Same: did.Same}
+}
+
+func cameOf(entries []admit.Entry) []Came {
+	all := make([]Came, len(entries))
+	for i, e := range entries {
+		all[i] = Came{Key: e.Key, Label: e.Label, Name: e.Name}
+	}
+	return all
+}
