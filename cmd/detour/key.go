@@ -15,7 +15,7 @@ import (
 )
 
 func newKeyCommand() *cobra.Command {
-	cmd := newGroup("key", "Make and show keys")
+	cmd := cli.NewGroup("key", "Make and show keys")
 	cmd.AddCommand(newKeyNewCommand(), newKeyShowCommand(), newKeyMeshCommand())
 	return cmd
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 )
 
 func newMapCommand() *cobra.Command {
-	cmd := newGroup("map", "Check, convert, compare and serve DERP maps")
+	cmd := cli.NewGroup("map", "Check, convert, compare and serve DERP maps")
 	cmd.Long = `Check, convert, compare and serve DERP maps: which regions a network has, which
 relays are in each, and how clients reach them.
 

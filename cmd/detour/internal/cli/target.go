@@ -18,7 +18,13 @@ type TargetFlags struct {
 	Insecure bool
 	CAFile   string
 	CertName string
+
+	// Prefix stands before the names of the flags: "admin-" for --admin-ca.
+	Prefix string
 }
+
+// flag is how one of the flags is called.
+func (f *TargetFlags) flag(name string) string { return "--" + f.Prefix + name }
 
 // Add defines the flags.
 func (f *TargetFlags) Add(flags *pflag.FlagSet) {
@@ -59,11 +65,11 @@ func (f *TargetFlags) Config(relay string) (client.Config, error) {
 	}
 	if pin.Is(f.CertName) {
 		if _, err := pin.Parse(f.CertName); err != nil {
-			return cfg, Usagef("--cert-name %q: want %s and 64 lowercase hex digits, as the relay prints it at start", f.CertName, pin.Prefix)
+			return cfg, Usagef("%s %q: want %s and 64 lowercase hex digits, as the relay prints it at start", f.flag("cert-name"), f.CertName, pin.Prefix)
 		}
 	}
 	if f.CAFile != "" {
-		cfg.RootCAs, err = ReadRoots("--ca", f.CAFile)
+		cfg.RootCAs, err = ReadRoots(f.flag("ca"), f.CAFile)
 	}
 	return cfg, err
 }
@@ -85,6 +91,10 @@ var Words = explain.Words{CA: "--ca", CertName: "--cert-name", Insecure: "--inse
 func (f *TargetFlags) Explain(relay string, err error) error {
 	way := explain.Way{
 		CA: f.CAFile != "", Pin: pin.Is(f.CertName), CertName: f.CertName != "" && !pin.Is(f.CertName), Words: Words,
+	}
+	way.Words.CA, way.Words.CertName = f.flag("ca"), f.flag("cert-name")
+	if f.Prefix != "" {
+		way.Words.Insecure = ""
 	}
 	if u, parsed := url.Parse(relay); parsed == nil {
 		way.Host, way.Plain = u.Hostname(), u.Scheme == "http"
