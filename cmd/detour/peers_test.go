@@ -75,8 +75,14 @@ func (m *meshed) alone(t *testing.T, n int64) {
 // command runs a command line in this process.
 func command(t *testing.T, status int, args ...string) (stdout, stderr string) {
 	t.Helper()
+	return commandFed(t, status, "", args...)
+}
+
+// commandFed is command with something on standard input.
+func commandFed(t *testing.T, status int, stdin string, args ...string) (stdout, stderr string) {
+	t.Helper()
 	var out, talk bytes.Buffer
-	if got := run(args, strings.NewReader(""), &out, &talk); got != status {
+	if got := run(args, strings.NewReader(stdin), &out, &talk); got != status {
 		t.Errorf("%q ended with status %d, want %d: %s%s", args, got, status, out.String(), talk.String())
 	}
 	return out.String(), talk.String()

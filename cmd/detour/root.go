@@ -13,6 +13,7 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/derper"
+	"github.com/detour-relay/detour/cmd/detour/internal/operate"
 	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
 	"github.com/detour-relay/detour/internal/text"
 )
@@ -47,7 +48,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 func newRootCommand() *cobra.Command {
-	root := newGroup("detour", "Relay packets for Tailscale and Headscale networks")
+	root := cli.NewGroup("detour", "Relay packets for Tailscale and Headscale networks")
 	root.Long = "Detour runs DERP relays, checks them from the outside, and looks after DERP maps."
 	root.SilenceErrors = true
 	root.SilenceUsage = true
@@ -58,26 +59,15 @@ func newRootCommand() *cobra.Command {
 		newNetcheckCommand(),
 		newBenchCommand(),
 		newCheckCommand(),
-		newPeersCommand(),
-		newPruneCommand(),
+		operate.NewPeers(),
+		operate.NewPrune(),
+		operate.NewReload(),
+		operate.NewAccess(),
 		newMapCommand(),
 		newKeyCommand(),
 		newVersionCommand(),
 	)
 	return root
-}
-
-// newGroup makes a command that only holds others: alone it prints its help, and
-// a word it does not know is an error, not help with status 0.
-func newGroup(use, short string) *cobra.Command {
-	return &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-
-		DisableFlagsInUseLine: true,
-	}
 }
 
 // markStart makes every command of the tree record that it was reached, which

@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"context"
@@ -129,11 +129,5 @@ func newPeerLine(p roster.Peer) peerLine {
 
 // columns are the fields for a table, with something in each.
 func (l peerLine) columns() string {
-	filled := func(text string) string {
-		if text == "" {
-			return "-"
-		}
-		return text
-	}
 	return strings.Join([]string{l.Key.String(), filled(l.Addr), filled(strings.Join(l.Flags, ",")), filled(l.App)}, "\t")
 }

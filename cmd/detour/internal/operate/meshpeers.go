@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"context"
@@ -15,12 +15,6 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-func newPeersCommand() *cobra.Command {
-	cmd := newGroup("peers", "List and close the connections of a relay's peers")
-	cmd.AddCommand(newPeersListCommand(), newPeersCloseCommand())
-	return cmd
-}
-
 // A peersReport is what "peers list --json" prints for each relay. The JSON names
 // are stable.
 type peersReport struct {
@@ -35,43 +29,61 @@ type peerEvent struct {
 	peerLine
 }
 
-func newPeersListCommand() *cobra.Command {
-	var f rosterFlags
+func newPeersList() *cobra.Command {
+	var f peersFlags
 	var watch bool
 	cmd := &cobra.Command{
-		Use:   "list URL...",
+		Use:   "list [URL...]",
 		Short: "List the peers that are connected to relays",
-		Long: `List the peers that are connected to relays, those of one region.
+		Long: `List the peers that are connected to relays.
 
-Siblings are among them (mesh), and peers that would rather be on another node
-of the region (not-ideal). It needs the mesh key, as a sibling does. A relay
-whose certificate is pinned is written as URL=sha256-raw:<hex>.
+Without a URL it asks the relay of this machine at its admin socket, which
+knows all of each connection. With URLs it asks relays anywhere, those of one
+region, for which it needs the mesh key, as a sibling does. A relay whose
+certificate is pinned is written as URL=sha256-raw:<hex>.
+
+Siblings are among the peers (mesh), and those that would rather be on another
+node of the region (not-ideal).
 
 Exit status: 0 listed, 2 wrong usage, 3 a relay could not be asked.`,
-		Example: `  detour peers list --mesh-psk-file mesh.key https://relay.example/derp
+		Example: `  detour peers list
+  detour peers list --mesh-psk-file mesh.key https://relay.example/derp
   detour peers list --watch --mesh-psk-file mesh.key http://127.0.0.1:3340`,
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rosters, err := f.open(cmd.Context(), args)
-			if err != nil {
+			if len(args) > 0 {
+				return listMesh(cmd, &f, args, watch)
+			}
+			if err := f.local(cmd, "watch"); err != nil {
 				return err
 			}
-			defer closeRosters(rosters)
-			out := cmd.OutOrStdout()
-			if f.asJSON {
-				err = printRostersJSON(out, rosters)
-			} else {
-				err = printRosters(out, rosters)
-			}
-			if err != nil || !watch {
-				return err
-			}
-			return watchRosters(cmd.Context(), out, rosters, f.asJSON)
+			return printPeers(cmd, &f)
 		},
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on showing who comes and goes, until interrupted")
-	f.add(cmd.Flags())
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "with a URL: go on showing who comes and goes, until interrupted")
+	f.define(cmd)
 	return cmd
+}
+
+// listMesh lists the peers of relays that are asked with the mesh key.
+func listMesh(cmd *cobra.Command, f *peersFlags, urls []string, watch bool) error {
+	if err := f.remote(); err != nil {
+		return err
+	}
+	rosters, err := f.mesh.open(cmd.Context(), urls)
+	if err != nil {
+		return err
+	}
+	defer closeRosters(rosters)
+	out := cmd.OutOrStdout()
+	if f.mesh.asJSON {
+		err = printRostersJSON(out, rosters)
+	} else {
+		err = printRosters(out, rosters)
+	}
+	if err != nil || !watch {
+		return err
+	}
+	return watchRosters(cmd.Context(), out, rosters, f.mesh.asJSON)
 }
 
 func printRosters(w io.Writer, rosters []*roster.Roster) error {
@@ -173,42 +185,60 @@ type closeReport struct {
 // closeTimeout is how long peers may take to be gone.
 const closeTimeout = 5 * time.Second
 
-func newPeersCloseCommand() *cobra.Command {
-	var f rosterFlags
+func newPeersClose() *cobra.Command {
+	var f peersFlags
 	cmd := &cobra.Command{
-		Use:   "close URL KEY...",
+		Use:   "close [URL] KEY...",
 		Short: "Close the connections of peers at a relay",
-		Long: `Close the connections of peers at a relay.
-
-Peers are free to come back, and most do at once. It needs the mesh key.
+		Long: `Close the connections of peers, at the relay of this machine or with its mesh
+key at any other. Peers are free to come back, and most do at once: "detour
+access ban" keeps them out.
 
 Exit status: 0 all were connected and have gone, 1 some were not, or have not,
 2 wrong usage, 3 the relay could not be asked.`,
-		Example: `  detour peers close --mesh-psk-file mesh.key https://relay.example/derp nodekey:<hex>`,
-		Args:    cobra.MinimumNArgs(2),
+		Example: `  detour peers close nodekey:<hex>
+  detour peers close --mesh-psk-file mesh.key https://relay.example/derp nodekey:<hex>`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var keys []key.Public
-			for _, text := range args[1:] {
-				k, err := key.ParsePublic(text)
-				if err != nil {
-					return cli.Usagef("%q is not the key of a peer: %w", text, err)
-				}
-				keys = append(keys, k)
+			if isURL(args[0]) {
+				return closeMesh(cmd, &f, args)
 			}
-			rosters, err := f.open(cmd.Context(), args[:1])
+			keys, err := parseKeys(args)
+			if err == nil {
+				err = f.local(cmd)
+			}
 			if err != nil {
 				return err
 			}
-			defer closeRosters(rosters)
-			report, err := closePeers(cmd.Context(), rosters[0], keys)
-			if err != nil {
-				return err
-			}
-			return report.print(cmd.OutOrStdout(), f.asJSON)
+			return closeHere(cmd, &f, keys)
 		},
 	}
-	f.add(cmd.Flags())
+	f.define(cmd)
 	return cmd
+}
+
+// closeMesh closes the connections of peers at a relay that is asked with the mesh key.
+func closeMesh(cmd *cobra.Command, f *peersFlags, args []string) error {
+	if len(args) == 1 {
+		return cli.Usagef("name the keys whose connections are to be closed, behind the URL")
+	}
+	keys, err := parseKeys(args[1:])
+	if err == nil {
+		err = f.remote()
+	}
+	if err != nil {
+		return err
+	}
+	rosters, err := f.mesh.open(cmd.Context(), args[:1])
+	if err != nil {
+		return err
+	}
+	defer closeRosters(rosters)
+	report, err := closePeers(cmd.Context(), rosters[0], keys)
+	if err != nil {
+		return err
+	}
+	return report.print(cmd.OutOrStdout(), f.mesh.asJSON)
 }
 
 // closePeers closes the connections of keys and waits until they are gone.

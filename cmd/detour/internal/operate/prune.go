@@ -1,4 +1,4 @@
-package main
+package operate
 
 import (
 	"context"
@@ -21,7 +21,8 @@ type pruneFlags struct {
 	dryRun bool
 }
 
-func newPruneCommand() *cobra.Command {
+// NewPrune returns the command "prune".
+func NewPrune() *cobra.Command {
 	var f pruneFlags
 	cmd := &cobra.Command{
 		Use:   "prune URL...",
