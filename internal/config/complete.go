@@ -63,7 +63,8 @@ func (c Config) Problems() (problems []*Error) {
 	if c.Dev {
 		first = (Config).checkDev
 	}
-	for _, check := range []func(Config) *Error{first, Config.checkNumbers, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog} {
+	for _, check := range []func(Config) *Error{first, Config.checkNumbers, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
+		Config.checkAccess, Config.checkLimits, Config.checkQuota} {
 		if err := check(c); err != nil {
 			problems = append(problems, err)
 		}

@@ -3,8 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/detour-relay/detour/internal/text"
@@ -91,8 +89,12 @@ func (e *Error) Lines(spell func(setting string) string) (first string, choices 
 // settings: whoever refuses a value may repeat it, or the part of it that is wrong.
 func (c Config) Hide(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		e.given = append([]string{c.Listen, c.Hostname, c.STUN, c.Home, c.SelfCheck, c.Admin, c.Pprof},
-			slices.Concat(c.Mesh.With, c.Mesh.DNS, c.Mesh.SRV, slices.Collect(maps.Values(c.Mesh.Rebalance)))...)
+		e.given = nil
+		for _, s := range table() {
+			if s.Kind == KindString || s.Kind.Many() {
+				e.given = append(e.given, s.Text(c))
+			}
+		}
 	}
 	return err
 }

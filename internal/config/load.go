@@ -110,9 +110,9 @@ var serviceLink = regexp.MustCompile(`^DETOUR_(\w+_)?(SERVICE_HOST|SERVICE_PORT(
 
 func isOther(name string) bool { return slices.Contains(others, name) || serviceLink.MatchString(name) }
 
-// A value that begins so is the name of a credential, which systemd puts into a
-// directory for the service (LoadCredential=).
-const credentialPrefix = "credential:"
+// CredentialPrefix begins the name of a credential, which systemd puts into a directory
+// for the service (LoadCredential=), in place of the name of a file.
+const CredentialPrefix = "credential:"
 
 // findCredentials puts the paths of credentials in place of their names.
 func (l *Loaded) findCredentials(environment []string) {
@@ -138,7 +138,7 @@ func (l *Loaded) findCredentials(environment []string) {
 }
 
 func (l *Loaded) findCredential(s Setting, value *string, dir string) {
-	name, ok := strings.CutPrefix(*value, credentialPrefix)
+	name, ok := strings.CutPrefix(*value, CredentialPrefix)
 	switch {
 	case !ok:
 	case name == "" || strings.ContainsAny(name, `/\`) || name == "." || name == "..":

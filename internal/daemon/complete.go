@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -41,28 +42,67 @@ func check(cfg config.Config) (config.Config, error) {
 			return cfg, &config.Error{Setting: "hostname", Err: err}
 		}
 	}
-	return cfg, checkAddresses(cfg)
+	for _, check := range addressChecks {
+		if err := check(cfg); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
 }
 
-// checkAddresses asks those who will use them.
-func checkAddresses(cfg config.Config) error {
+// problems are all that complete finds wrong.
+func problems(given config.Config) []*config.Error {
+	all := given.Problems()
+	note := func(err error) {
+		if e, ok := errors.AsType[*config.Error](err); ok {
+			all = append(all, e)
+		}
+	}
+	cfg, _ := given.Complete() // what follows from other settings is there all the same
+	if cfg.Hostname != "" {
+		if _, err := certs.ParseHost(cfg.Hostname); err != nil {
+			note(&config.Error{Setting: "hostname", Err: err})
+		}
+	}
+	for _, check := range append(addressChecks, CheckAccess) {
+		note(check(cfg))
+	}
+	return all
+}
+
+// addressChecks ask those who will use the addresses.
+var addressChecks = []func(config.Config) error{checkListen, checkSTUN, checkHome, checkMesh, checkControl, checkOperators}
+
+func checkListen(cfg config.Config) error {
 	if err := edge.CheckListen(cfg.Listen); err != nil {
 		return &config.Error{Setting: "listen", What: err.Error()}
 	}
-	if cfg.STUN != "" && cfg.STUN != config.STUNOff {
-		if err := stun.CheckAddr(cfg.STUN); err != nil {
-			return &config.Error{Setting: "stun", Err: fmt.Errorf("%w; or off", err)}
-		}
+	return nil
+}
+
+func checkSTUN(cfg config.Config) error {
+	if cfg.STUN == "" || cfg.STUN == config.STUNOff {
+		return nil
 	}
+	if err := stun.CheckAddr(cfg.STUN); err != nil {
+		return &config.Error{Setting: "stun", Err: fmt.Errorf("%w; or off", err)}
+	}
+	return nil
+}
+
+func checkHome(cfg config.Config) error {
 	if err := edge.CheckHome(cfg.Home); err != nil {
 		return &config.Error{Setting: "home", What: err.Error()}
 	}
-	if _, err := meshEntries(cfg); err != nil {
-		return err
-	}
-	if err := checkControl(cfg); err != nil {
-		return err
-	}
+	return nil
+}
+
+func checkMesh(cfg config.Config) error {
+	_, err := meshEntries(cfg)
+	return err
+}
+
+func checkOperators(cfg config.Config) error {
 	if err := checkLoopback("admin", cfg.Admin, "127.0.0.1:9340", "it shows the addresses of peers and siblings"); err != nil {
 		return err
 	}

@@ -76,6 +76,13 @@ func meshKeys(cfg config.Config) (keys []key.Mesh, from string, err error) {
 	return keys, from, err
 }
 
+func missingMeshKey() error {
+	return &config.Error{
+		Setting: "mesh.with", What: `, {mesh.dns} and {mesh.srv} need the mesh key of the region`,
+		Remedy: `make one with "detour key mesh --out mesh.key" and give it to every relay with {mesh.key-file}`,
+	}
+}
+
 func (d *Daemon) warnOfMeshKey(cfg config.Config) {
 	if meshkey.OpenToOthers(cfg.Mesh.KeyFile) {
 		d.log.Warn("every user of this machine can read the mesh key: chmod o= the file", "file", cfg.Mesh.KeyFile)

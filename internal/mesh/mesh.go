@@ -108,6 +108,14 @@ func New(config Config) (*Mesh, error) {
 	return m, nil
 }
 
+// Check says what is wrong with the siblings of a configuration, which needs no relay.
+func Check(config Config) error {
+	if err := newMesh(config).prepare(); err != nil {
+		return fmt.Errorf("mesh: %w", err)
+	}
+	return nil
+}
+
 // newMesh fills in the defaults.
 func newMesh(config Config) *Mesh {
 	config.Refresh = cmp.Or(config.Refresh, defaultRefresh)

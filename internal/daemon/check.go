@@ -1,0 +1,270 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/detour-relay/detour/internal/admit"
+	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/control"
+	"github.com/detour-relay/detour/internal/mesh"
+	"github.com/detour-relay/detour/internal/meshkey"
+	"github.com/detour-relay/detour/internal/smallfile"
+	"github.com/detour-relay/detour/key"
+)
+
+// A Level is what a [Finding] means.
+type Level string
+
+// The levels.
+const (
+	Fine  Level = "ok"    // it was looked at, and serves
+	Noted Level = "note"  // a relay would start; a person may want to know
+	Wrong Level = "error" // a relay would not start, or not do what it is told
+)
+
+// A Finding is what there is to say of a setting, or of what it names.
+type Finding struct {
+	Level Level
+	Err   *config.Error // in the words of settings, also where nothing is wrong
+}
+
+// Check looks at settings as Open would, and at the machine: whether the files that they
+// name can be read and used, and whether the addresses are free. It makes nothing, and
+// finds all there is.
+func Check(ctx context.Context, cfg config.Config) []Finding {
+	c := &checker{given: cfg}
+	c.settings()
+	for _, look := range []func(config.Config){c.certificate, c.relayKey, c.meshKey, c.access, c.token, c.webhook} {
+		look(c.cfg)
+	}
+	if !c.wrongSettings {
+		c.addresses(ctx, c.cfg)
+	}
+	for _, f := range c.all {
+		cfg.Hide(f.Err)
+	}
+	return c.all
+}
+
+// A checker gathers findings.
+type checker struct {
+	given, cfg    config.Config
+	all           []Finding
+	wrongSettings bool
+}
+
+func (c *checker) say(level Level, setting, format string, args ...any) {
+	c.all = append(c.all, Finding{level, &config.Error{Setting: setting, What: strings.TrimSpace(fmt.Sprintf(format, args...))}})
+}
+
+// wrong notes an error, as one of the setting if it names none.
+func (c *checker) wrong(setting string, err error) {
+	e, ok := errors.AsType[*config.Error](err)
+	if !ok {
+		e = &config.Error{Setting: setting, Err: err}
+	}
+	c.all = append(c.all, Finding{Wrong, e})
+}
+
+// settings are checked as far as they go without the machine.
+func (c *checker) settings() {
+	problems := problems(c.given)
+	for _, e := range problems {
+		c.wrong(e.Setting, e)
+	}
+	c.wrongSettings = len(problems) > 0
+	c.cfg, _ = complete(c.given)
+	if !c.wrongSettings {
+		c.say(Fine, "", "the settings fit together")
+	}
+}
+
+// elsewhere reports whether a file is a credential, which only the service has.
+func (c *checker) elsewhere(setting, file string) bool {
+	name, ok := strings.CutPrefix(file, config.CredentialPrefix)
+	if ok {
+		c.say(Noted, setting, "is the credential %s, which only the service has: it was not looked at", name)
+	}
+	return ok
+}
+
+func (c *checker) certificate(cfg config.Config) {
+	switch cfg.TLS.Mode {
+	case config.TLSSelf:
+		if dir, err := stateDir(cfg); err != nil {
+			c.wrong("state-dir", err)
+		} else if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+			c.say(Wrong, "state-dir", "%s is no directory", dir)
+		}
+	case config.TLSFiles:
+		if c.elsewhere("tls.cert", cfg.TLS.Cert) || c.elsewhere("tls.key", cfg.TLS.Key) || cfg.TLS.Cert == "" || cfg.TLS.Key == "" {
+			return
+		}
+		source, err := openSource(cfg, slog.New(&notes{c, "tls.cert"}))
+		if err != nil {
+			c.wrong("tls.cert", err)
+			return
+		}
+		about := source.Describe()
+		c.say(Fine, "tls.cert", "%s is for %s, until %s", cfg.TLS.Cert, strings.Join(about.Names, ", "), about.Until.Format(time.DateOnly))
+		if cfg.Hostname == "" {
+			c.say(Noted, "hostname", "is not given, so nobody has looked whether the certificate is for it")
+		}
+	}
+}
+
+func (c *checker) relayKey(cfg config.Config) {
+	if cfg.Dev || c.elsewhere("relay-key", cfg.RelayKey) {
+		return
+	}
+	path := cfg.RelayKey
+	if path == "" {
+		dir, err := stateDir(cfg)
+		if err != nil {
+			return // told by the certificate, or at start
+		}
+		path = filepath.Join(dir, "relay.key")
+	}
+	switch identity, err := key.LoadFile(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		c.say(Fine, "relay-key", "%s is made at start", path)
+	case errors.Is(err, fs.ErrPermission):
+		c.say(Noted, "relay-key", "%s is not for this user to read: it was not looked at", path)
+	case err != nil:
+		c.wrong("relay-key", err)
+	default:
+		c.say(Fine, "relay-key", "%s is the key of %s", path, identity.Public())
+		if smallfile.OpenToOthers(path) {
+			c.say(Noted, "relay-key", "every user of this machine can read %s: chmod 600 it", path)
+		}
+	}
+}
+
+func (c *checker) meshKey(cfg config.Config) {
+	if cfg.Mesh.CA != "" && !c.elsewhere("mesh.ca", cfg.Mesh.CA) {
+		if _, err := certs.ReadRoots(cfg.Mesh.CA); err != nil {
+			c.wrong("mesh.ca", err)
+		} else {
+			c.say(Fine, "mesh.ca", "%s can be used", cfg.Mesh.CA)
+		}
+	}
+	if entries, err := meshEntries(cfg); err == nil { // else it is told already
+		err := mesh.Check(mesh.Config{Entries: entries, DNS: cfg.Mesh.DNS, SRV: cfg.Mesh.SRV, Rebalance: cfg.Mesh.Rebalance})
+		if err != nil {
+			c.wrong("mesh.with", err)
+		}
+	}
+	if c.elsewhere("mesh.key-file", cfg.Mesh.KeyFile) {
+		return
+	}
+	keys, from, err := meshkey.Load(cfg.Mesh.KeyFile)
+	switch {
+	case err != nil:
+		c.wrong("mesh.key-file", err)
+	case len(keys) == 0 && cfg.Mesh.Used():
+		c.wrong("mesh.with", missingMeshKey())
+	case len(keys) > 0:
+		c.say(Fine, "mesh.key-file", "%s has keys of the region: %d", from, len(keys))
+		if meshkey.OpenToOthers(cfg.Mesh.KeyFile) {
+			c.say(Noted, "mesh.key-file", "every user of this machine can read %s: chmod o= it", cfg.Mesh.KeyFile)
+		}
+	}
+}
+
+// access opens what says who may come in, without asking anybody.
+func (c *checker) access(cfg config.Config) {
+	a := cfg.Access
+	var here []string
+	for _, file := range a.Keys {
+		if !c.elsewhere("access.keys", file) {
+			here = append(here, file)
+		}
+	}
+	a.Keys = here
+	if c.elsewhere("access.verify-ca", a.VerifyCA) {
+		a.VerifyCA = ""
+	}
+	if c.elsewhere("access.verify-headers", a.VerifyHeaders) {
+		a.VerifyHeaders = ""
+	}
+	if !a.Given() {
+		return
+	}
+	chain, err := admit.New(admit.Config{Access: a, Logger: slog.New(&notes{c, "access.keys"})})
+	if err != nil {
+		c.wrong("access.keys", err)
+		return
+	}
+	if len(a.Keys) > 0 {
+		n := 0
+		chain.Entries(func(admit.Entry) bool { n++; return true })
+		c.say(Fine, "access.keys", "%s: keys that may come in: %d", strings.Join(a.Keys, ", "), n)
+	}
+	if a.Everyone {
+		c.say(Noted, "access.everyone", "lets in whoever finds the relay")
+	}
+}
+
+func (c *checker) token(cfg config.Config) {
+	if cfg.AdminHTTPS == "" || c.elsewhere("admin-token", cfg.AdminToken) {
+		return
+	}
+	if path := cfg.AdminToken; path != "" {
+		if _, err := control.ReadToken(path); err != nil {
+			c.wrong("admin-token", err)
+			return
+		}
+		c.say(Fine, "admin-token", "%s has a token", path)
+	}
+}
+
+// mostWebhook bounds the file that has a URL.
+const mostWebhook = 4 << 10
+
+func (c *checker) webhook(cfg config.Config) {
+	file := cfg.Quota.Webhook
+	if file == "" || strings.Contains(file, "://") || c.elsewhere("quota.webhook", file) {
+		return
+	}
+	text, err := smallfile.Read(file, mostWebhook)
+	if err != nil {
+		c.wrong("quota.webhook", err)
+		return
+	}
+	if u, err := url.Parse(strings.TrimSpace(string(text))); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		c.say(Wrong, "quota.webhook", "%s has no URL in it: want one that begins with https:// or http://", file)
+		return
+	}
+	c.say(Fine, "quota.webhook", "%s has a URL", file)
+}
+
+// notes makes notes of what a part of the relay would log as a warning.
+type notes struct {
+	checker *checker
+	setting string
+}
+
+func (*notes) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (n *notes) WithAttrs([]slog.Attr) slog.Handler             { return n }
+func (n *notes) WithGroup(string) slog.Handler                  { return n }
+
+// Handle implements slog.Handler.
+func (n *notes) Handle(_ context.Context, r slog.Record) error {
+	said := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		said += fmt.Sprintf(", %s %v", a.Key, a.Value)
+		return true
+	})
+	n.checker.say(Noted, n.setting, ": %s", said)
+	return nil
+}

@@ -1,0 +1,103 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/control"
+	"github.com/detour-relay/detour/internal/reach/errno"
+	"github.com/detour-relay/detour/internal/stun"
+)
+
+// askTimeout bounds the question whether a relay runs already.
+const askTimeout = 2 * time.Second
+
+// addresses are bound, all of them at once, and let go.
+func (c *checker) addresses(ctx context.Context, cfg config.Config) {
+	var bound []io.Closer
+	defer func() {
+		for _, socket := range bound {
+			socket.Close()
+		}
+	}()
+	running := runningRelay(ctx, cfg)
+	for _, a := range []struct {
+		setting, address string
+		bind             func(string) (io.Closer, error)
+	}{
+		{"listen", cfg.Listen, bindTCP},
+		{"stun", stunToCheck(cfg), bindSTUN},
+		{"admin", cfg.Admin, bindTCP},
+		{"pprof", cfg.Pprof, bindTCP},
+		{"admin-https", cfg.AdminHTTPS, bindTCP},
+	} {
+		if a.address == "" {
+			continue
+		}
+		socket, err := a.bind(a.address)
+		if err == nil {
+			bound = append(bound, socket)
+			c.say(Fine, a.setting, "%s is free", a.address)
+			continue
+		}
+		c.taken(a.setting, a.address, err, running)
+	}
+}
+
+// taken says why an address cannot be listened on. The relay that runs with these
+// settings has it, and who asks may have less rights than the service.
+func (c *checker) taken(setting, address string, err error, running string) {
+	switch {
+	case errors.Is(err, errno.AddressInUse) && running != "":
+		c.say(Noted, setting, "%s is in use by %s", address, running)
+	case errors.Is(err, errno.AccessDenied):
+		c.say(Noted, setting, "%s is not for this user: %s", address, errno.BindRemedy(err, ""))
+	default:
+		c.wrong(setting, cannotListen(setting, err))
+	}
+}
+
+func bindTCP(address string) (io.Closer, error) { return Listen(address) }
+
+func bindSTUN(address string) (io.Closer, error) {
+	return stun.Listen(context.Background(), stun.Config{
+		Addr: address, Healthy: func() bool { return false }, Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+// stunToCheck is where STUN would be answered; empty: nowhere that is known before.
+func stunToCheck(cfg config.Config) string {
+	_, port, _ := net.SplitHostPort(cfg.Listen)
+	n, err := net.LookupPort("tcp", port)
+	if cfg.STUN == config.STUNOff || err != nil || cfg.STUN == "" && cfg.Dev && n == 0 {
+		return ""
+	}
+	return stunAddr(cfg, uint16(n))
+}
+
+// runningRelay asks at the admin socket whether a relay runs with these settings, and
+// says which; empty: none.
+func runningRelay(ctx context.Context, cfg config.Config) string {
+	path, err := SocketPath(cfg)
+	if err != nil || path == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	client := control.OverSocket(path)
+	defer client.Close()
+	switch v, err := client.Version(ctx); {
+	case err == nil:
+		return fmt.Sprintf("the relay that runs (pid %d)", v.PID)
+	case errors.Is(err, fs.ErrPermission):
+		return "what may be the relay that runs: this user may not ask it"
+	}
+	return ""
+}
