@@ -32,6 +32,10 @@ const (
 	mostKeys = 5_000_000
 	mostLine = 4 << 10
 
+	// peeked is what is looked at before a file is read in pieces: how many lines it may
+	// have, and whether it can be.
+	peeked = 16 << 10
+
 	// shortest is the length of a line with a key and nothing else.
 	shortest = len(keyPrefix) + 2*key.Len + 1
 )
@@ -67,8 +71,7 @@ func loadKeys(path string) (*keyList, error) {
 		return nil, fmt.Errorf("%s has %d MiB: %d are the most; is this the right file?", path, info.Size()>>20, mostList>>20)
 	}
 	list := &keyList{}
-	list.set.entries = make([]listed, 0, min(int(info.Size())/shortest+1, mostKeys))
-	if err = list.read(f); err == nil {
+	if err = list.read(f, info.Size()); err == nil {
 		list.complete()
 		return list, nil
 	}
@@ -93,15 +96,17 @@ func parseKeys(data []byte) (*keyList, error) {
 
 // read takes the text apart line by line, without having all of it at a time, if it
 // is one that can be.
-func (l *keyList) read(from io.Reader) error {
+func (l *keyList) read(from io.Reader, size int64) error {
 	r := bufio.NewReaderSize(from, 256<<10)
-	begin, err := r.Peek(mostLine)
+	begin, err := r.Peek(peeked)
 	if err != nil && err != io.EOF {
 		return err
 	}
 	if err == io.EOF || !plain(begin) {
 		return l.readWhole(r)
 	}
+	lines := int64(1 + bytes.Count(begin, []byte("\n")))
+	l.set.entries = make([]listed, 0, min(size*lines/peeked*17/16, size/int64(shortest)+1, mostKeys))
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil && err != io.EOF {
@@ -191,10 +196,11 @@ func (l *keyList) fields(entry *listed, rest []byte) error {
 		name, value, ok := bytes.Cut(word, []byte("="))
 		switch {
 		case ok && string(name) == "label" && entry.label == 0 && len(value) > 0:
-			if err := checkLabel(string(value)); err != nil {
+			n, err := l.set.labels.number(value)
+			if err != nil {
 				return l.wrong(err.Error(), "change it")
 			}
-			entry.label = l.set.labels.number(value)
+			entry.label = n
 		case ok && string(name) == "until" && entry.until == 0:
 			end, err := parseEnd(string(value))
 			if err != nil {

@@ -1,6 +1,9 @@
 package admit
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
 	"hash/maphash"
 	"iter"
 	"math"
@@ -64,6 +67,9 @@ func (s *keyset) all(from string) iter.Seq[Entry] {
 // told of those that do not say the same.
 func (s *keyset) complete(differ func(before, last listed)) {
 	byKey := func(a, b listed) int {
+		if x, y := binary.BigEndian.Uint64(a.key[:]), binary.BigEndian.Uint64(b.key[:]); x != y { // nearly always
+			return cmp.Compare(x, y)
+		}
 		if c := a.key.Compare(b.key); c != 0 {
 			return c
 		}
@@ -85,47 +91,83 @@ func (s *keyset) complete(differ func(before, last listed)) {
 		kept[n-1] = l
 	}
 	s.entries = kept
-	s.labels.seen = nil
+	if cap(kept) > len(kept)+len(kept)/8+64 { // there were more comments than it seemed
+		s.entries = append(make([]listed, 0, len(kept)), kept...)
+	}
+	s.labels.table = nil
 }
 
-// labels are numbered, each once. All of them stand in one text, for a list may have
-// as many as keys.
+// labels are numbered, each once. They stand one after the other in large pieces,
+// each behind its length, for a list may have as many as keys.
 type labels struct {
-	text []byte
-	ends []uint32          // of label i+1 in text
-	seen map[uint64]uint32 // by hash, while the list is read
-	seed maphash.Seed
+	pieces [][]byte
+	starts []uint32 // of label i+1: the piece and the place in it
+
+	// While the list is read: a hash table of numbers, half empty at least, whose length
+	// is a power of two.
+	table []uint32
+	seed  maphash.Seed
 }
 
-func (ls *labels) name(n uint32) string {
+const pieceBits = 16
+
+func (ls *labels) name(n uint32) string { return string(ls.at(n)) }
+
+func (ls *labels) at(n uint32) []byte {
 	if n == 0 {
-		return ""
+		return nil
 	}
-	begin := uint32(0)
-	if n > 1 {
-		begin = ls.ends[n-2]
-	}
-	return string(ls.text[begin:ls.ends[n-1]])
+	start := ls.starts[n-1]
+	label := ls.pieces[start>>pieceBits][start&(1<<pieceBits-1):]
+	return label[1 : 1+label[0]]
 }
 
-// number returns that of a label, which is new or has been seen.
-func (ls *labels) number(label []byte) uint32 {
-	if len(label) == 0 {
-		return 0
+// add numbers a label of mostLabel bytes at most.
+func (ls *labels) add(label []byte) (n uint32) {
+	last := len(ls.pieces) - 1
+	if last < 0 || len(ls.pieces[last])+1+len(label) > 1<<pieceBits {
+		ls.pieces = append(ls.pieces, make([]byte, 0, 1<<pieceBits))
+		last++
 	}
-	if ls.seen == nil {
-		ls.seen, ls.seed = make(map[uint64]uint32), maphash.MakeSeed()
+	ls.starts = append(ls.starts, uint32(last<<pieceBits|len(ls.pieces[last])))
+	ls.pieces[last] = append(append(ls.pieces[last], byte(len(label))), label...)
+	return uint32(len(ls.starts))
+}
+
+// number returns that of a label. A new one is checked first.
+func (ls *labels) number(label []byte) (uint32, error) {
+	if len(label) > mostLabel {
+		return 0, checkLabel(string(label))
 	}
-	hash := maphash.Bytes(ls.seed, label)
-	n, ok := ls.seen[hash]
-	if ok && ls.name(n) == string(label) {
-		return n
+	if 2*len(ls.starts) >= len(ls.table) {
+		ls.grow()
 	}
-	ls.text = append(ls.text, label...)
-	ls.ends = append(ls.ends, uint32(len(ls.text)))
-	n = uint32(len(ls.ends))
-	if !ok { // of two labels with one hash the second is never found again, and numbered each time
-		ls.seen[hash] = n
+	slot := ls.slot(label)
+	if ls.table[slot] == 0 {
+		if err := checkLabel(string(label)); err != nil {
+			return 0, err
+		}
+		ls.table[slot] = ls.add(label)
 	}
-	return n
+	return ls.table[slot], nil
+}
+
+// slot is where the number of a label stands, or would.
+func (ls *labels) slot(label []byte) int {
+	mask := len(ls.table) - 1
+	i := int(maphash.Bytes(ls.seed, label)) & mask
+	for ls.table[i] != 0 && !bytes.Equal(ls.at(ls.table[i]), label) {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+func (ls *labels) grow() {
+	if ls.table == nil {
+		ls.seed = maphash.MakeSeed()
+	}
+	ls.table = make([]uint32, max(64, 4*len(ls.starts)))
+	for n := uint32(1); n <= uint32(len(ls.starts)); n++ {
+		ls.table[ls.slot(ls.at(n))] = n
+	}
 }
