@@ -39,18 +39,23 @@ var again = []time.Duration{0, 300 * time.Millisecond, time.Second, 3 * time.Sec
 type revoking struct {
 	wake   chan struct{}
 	state  *sync.Mutex
-	causes map[key.Public]string // guarded by state: who refused which key
+	causes map[key.Public]denial // guarded by state: who refused which key
 	due    map[time.Time]string  // guarded by state: when, and for what
 }
 
+type denial struct {
+	source string
+	at     time.Time
+}
+
 func newRevoking() revoking {
-	return revoking{make(chan struct{}, 1), new(sync.Mutex), map[key.Public]string{}, map[time.Time]string{}}
+	return revoking{make(chan struct{}, 1), new(sync.Mutex), map[key.Public]denial{}, map[time.Time]string{}}
 }
 
 // add is for a key that a source has refused.
 func (v *revoking) add(k key.Public, source string) {
 	v.state.Lock()
-	v.causes[k] = source
+	v.causes[k] = denial{source, time.Now()}
 	v.state.Unlock()
 	v.sweep(source)
 }
@@ -77,7 +82,7 @@ func (v *revoking) at(when time.Time, source string) {
 }
 
 // next takes what is due, and says how long until there is more.
-func (v *revoking) next(now time.Time) (source string, causes map[key.Public]string, due bool, wait time.Duration) {
+func (v *revoking) next(now time.Time) (source string, due bool, wait time.Duration) {
 	v.state.Lock()
 	defer v.state.Unlock()
 	wait = tend
@@ -89,14 +94,18 @@ func (v *revoking) next(now time.Time) (source string, causes map[key.Public]str
 		source, due = cause, true
 		delete(v.due, when)
 	}
-	if !due {
-		return source, nil, false, wait
+	if due {
+		wait = max(wait, closest)
 	}
-	causes = maps.Clone(v.causes)
-	if len(v.due) == 0 {
-		clear(v.causes)
-	}
-	return source, causes, true, max(wait, closest)
+	maps.DeleteFunc(v.causes, func(_ key.Public, c denial) bool { return now.Sub(c.at) > 2*tend })
+	return source, due, wait
+}
+
+// cause is who has refused a key a moment ago.
+func (v *revoking) cause(k key.Public) string {
+	v.state.Lock()
+	defer v.state.Unlock()
+	return v.causes[k].source
 }
 
 // reason is why a conn is to be closed; a nil err: it stays.
@@ -128,14 +137,14 @@ func (c *Chain) unwanted(r *rules, p *relay.PeerState, now time.Time) (why reaso
 }
 
 // look goes through the connected, and closes who is not admitted any more.
-func (c *Chain) look(source string, causes map[key.Public]string, now time.Time) {
+func (c *Chain) look(source string, now time.Time) {
 	r := c.rules.Load()
 	found := map[reason]map[key.Public]bool{}
 	first := time.Time{}
 	c.peers.Peers(func(p relay.PeerState) bool {
 		why, until := c.unwanted(r, &p, now)
 		if why.err != nil {
-			why.source = attribute(why.source, source, causes[p.Peer])
+			why.source = attribute(why.source, source, c.revoking.cause(p.Peer))
 			if found[why] == nil {
 				found[why] = map[key.Public]bool{}
 			}
@@ -243,7 +252,7 @@ func (c *Chain) tendUntil(ctx context.Context) {
 	var tended time.Time
 	for {
 		now := time.Now()
-		source, causes, due, wait := c.revoking.next(now)
+		source, due, wait := c.revoking.next(now)
 		if now.Sub(tended) >= tend {
 			tended, due = now, true
 			r := c.rules.Load()
@@ -251,7 +260,7 @@ func (c *Chain) tendUntil(ctx context.Context) {
 			c.askConnected(r, now)
 		}
 		if due {
-			c.look(source, causes, now)
+			c.look(source, now)
 		}
 		timer.Reset(min(wait, tend-now.Sub(tended)))
 		select {
