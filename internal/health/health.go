@@ -60,11 +60,9 @@ type Health struct {
 	inUse    context.Context // done once the relay drains
 	drain    context.CancelFunc
 	draining atomic.Bool
-	failing  atomic.Bool // written by Run
-
-	// Owned by Run.
-	nameProven  bool
-	nameExcused bool // and the log says so
+	failing  atomic.Bool // written by Run, and by Update
+	checking atomic.Pointer[checking]
+	changed  chan struct{} // asks for a check over other paths
 
 	mu   sync.Mutex
 	last SelfCheck // guarded by mu
@@ -76,20 +74,16 @@ func New(config Config) (*Health, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Health{config: config, last: SelfCheck{OK: true, Target: config.Direct.Target}}
-	if config.ViaName.Check != nil {
-		h.last.Target = config.ViaName.Target
-	}
+	h := &Health{config: config, last: SelfCheck{OK: true}, changed: make(chan struct{}, 1)}
+	h.begin(config.ViaName, config.Direct)
 	h.inUse, h.drain = context.WithCancel(context.Background())
 	return h, nil
 }
 
 // complete checks the configuration and fills in the defaults.
 func (c Config) complete() (Config, error) {
-	for _, path := range []Path{c.ViaName, c.Direct} {
-		if (path.Target == "") != (path.Check == nil) {
-			return c, errors.New("health: a Path needs both a Target and a Check")
-		}
+	if err := checkPaths(c.ViaName, c.Direct); err != nil {
+		return c, err
 	}
 	if c.Every < 0 || c.Timeout < 0 {
 		return c, errors.New("health: Config.Every and Timeout cannot be negative")
@@ -110,6 +104,55 @@ func (c Config) complete() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c, nil
+}
+
+func checkPaths(paths ...Path) error {
+	for _, path := range paths {
+		if (path.Target == "") != (path.Check == nil) {
+			return errors.New("health: a Path needs both a Target and a Check")
+		}
+	}
+	return nil
+}
+
+// checking is what the self-check goes by, until there are other paths.
+type checking struct {
+	name, direct Path // set once
+
+	// Owned by Run.
+	nameProven  bool
+	nameExcused bool // and the log says so
+}
+
+// on reports whether there is a self-check.
+func (c *checking) on() bool { return c.name.Check != nil || c.direct.Check != nil }
+
+// Update has the self-check go over other paths, and soon. A relay that has failed it
+// wants no peers until it passes there, or is not checked any more.
+func (h *Health) Update(viaName, direct Path) error {
+	if err := checkPaths(viaName, direct); err != nil {
+		return err
+	}
+	h.begin(viaName, direct)
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (h *Health) begin(name, direct Path) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := &checking{name: name, direct: direct}
+	h.checking.Store(next)
+	h.last.Target = direct.Target
+	if name.Check != nil {
+		h.last.Target = name.Target
+	}
+	if h.last.Failures = 0; !next.on() {
+		h.failing.Store(false)
+	}
 }
 
 // Healthy reports whether the relay wants peers. It is quick and takes no lock.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/detour-relay/detour/internal/retry"
 )
 
 const (
@@ -34,21 +32,42 @@ var (
 	ErrOtherRelay = errors.New("another relay answered under our name")
 )
 
-// checks reports whether there is a self-check.
-func (h *Health) checks() bool { return h.config.ViaName.Check != nil || h.config.Direct.Check != nil }
-
 // Run makes self-checks until ctx is done or the relay drains. It is to be called
 // once, when the relay serves.
 func (h *Health) Run(ctx context.Context) {
-	if !h.checks() {
-		return
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.inUse, cancel)()
-	for pause := min(firstCheck, h.config.Every); retry.Rest(ctx, pause, nil); pause = h.pause() {
-		h.check(ctx)
+	for soon := true; ; {
+		pause := h.pause()
+		if soon {
+			pause = min(firstCheck, h.config.Every)
+		}
+		var again bool
+		if soon, again = h.rest(ctx, pause); !again {
+			return
+		}
+		if !soon {
+			h.check(ctx)
+		}
 	}
+}
+
+// rest waits for the next check, if there is to be one. It reports whether it was cut short by other paths,
+// and false if ctx is done.
+func (h *Health) rest(ctx context.Context, pause time.Duration) (changed, again bool) {
+	due := time.NewTimer(pause)
+	defer due.Stop()
+	if !h.checking.Load().on() {
+		due.Stop()
+	}
+	select {
+	case <-due.C:
+	case <-h.changed:
+		changed = true
+	case <-ctx.Done():
+	}
+	return changed, ctx.Err() == nil
 }
 
 // pause is never the same, so that the relays of a region do not check in step.
@@ -59,27 +78,28 @@ func (h *Health) pause() time.Duration {
 
 // check makes one self-check.
 func (h *Health) check(ctx context.Context) {
+	c := h.checking.Load()
 	began := time.Now()
-	path, err := h.viaBest(ctx)
+	path, err := h.viaBest(ctx, c)
 	if ctx.Err() != nil || saysNothing(err) && h.config.Full() {
 		return // what was cut short says nothing, nor does a full house
 	}
-	h.note(path, began, err)
+	h.note(c, path, began, err)
 }
 
 // viaBest chooses the path and takes it.
-func (h *Health) viaBest(ctx context.Context) (*Path, error) {
-	name, direct := &h.config.ViaName, &h.config.Direct
+func (h *Health) viaBest(ctx context.Context, c *checking) (*Path, error) {
+	name, direct := &c.name, &c.direct
 	if name.Check == nil {
 		return direct, h.run(ctx, direct)
 	}
 	err := h.run(ctx, name)
-	h.nameProven = h.nameProven || !saysNothing(err) // met this relay, well or not
-	if err == nil || direct.Check == nil || !h.excused(err) {
+	c.nameProven = c.nameProven || !saysNothing(err) // met this relay, well or not
+	if err == nil || direct.Check == nil || !h.excused(c, err) {
 		return name, err
 	}
-	if !h.nameExcused && ctx.Err() == nil {
-		h.nameExcused = true
+	if !c.nameExcused && ctx.Err() == nil {
+		c.nameExcused = true
 		h.config.Logger.Info("the relay cannot check itself by its name from this machine; its listener is checked instead",
 			"url", name.Target, "reason", err, "remedy", h.spelt(excuse(err)))
 	}
@@ -87,8 +107,8 @@ func (h *Health) viaBest(ctx context.Context) (*Path, error) {
 }
 
 // excused reports whether a failure by name is not the relay's.
-func (h *Health) excused(err error) bool {
-	return errors.Is(err, ErrOtherRelay) || saysNothing(err) && (!h.nameProven || h.config.Full())
+func (h *Health) excused(c *checking, err error) bool {
+	return errors.Is(err, ErrOtherRelay) || saysNothing(err) && (!c.nameProven || h.config.Full())
 }
 
 // saysNothing reports whether this relay was not met, as far as anybody can know.
@@ -103,9 +123,18 @@ func (h *Health) run(ctx context.Context, path *Path) error {
 	return path.Check(ctx)
 }
 
-// note keeps what became of a self-check, and draws the conclusion.
-func (h *Health) note(path *Path, began time.Time, err error) {
-	failures := h.keep(path, began, err)
+// note keeps what became of a self-check, and draws the conclusion, unless there are
+// other paths by now.
+func (h *Health) note(c *checking, path *Path, began time.Time, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.checking.Load() != c {
+		return
+	}
+	failures := h.keepLocked(path, began, err)
+	if path == &c.direct {
+		h.last.DirectTotal++
+	}
 	switch failing := h.failing.Load(); {
 	case !failing && failures >= enough:
 		h.failing.Store(true)
@@ -117,18 +146,13 @@ func (h *Health) note(path *Path, began time.Time, err error) {
 	}
 }
 
-// keep returns how many have failed in a row by now.
-func (h *Health) keep(path *Path, began time.Time, err error) int {
+// keepLocked returns how many have failed in a row by now.
+func (h *Health) keepLocked(path *Path, began time.Time, err error) int {
 	at := began.UTC()
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	s := &h.last
 	s.Target, s.At, s.OK, s.Error = path.Target, &at, err == nil, ""
 	s.TookMS = float64(time.Since(began).Microseconds()) / 1e3
 	s.Checks++
-	if path == &h.config.Direct {
-		s.DirectTotal++
-	}
 	if err == nil {
 		s.Failures = 0
 		return 0

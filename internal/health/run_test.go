@@ -341,11 +341,11 @@ func TestDrain(t *testing.T) {
 
 func TestWithoutASelfCheck(t *testing.T) {
 	h := opened(t, Config{})
-	h.Run(t.Context()) // returns
 	if got := h.Snapshot(); !got.Healthy || got.SelfCheck != nil {
 		t.Errorf("%+v", got)
 	}
 	h.Drain()
+	h.Run(t.Context()) // returns
 	if got := h.Snapshot(); got.Healthy || got.Reason != Draining {
 		t.Errorf("%+v", got)
 	}

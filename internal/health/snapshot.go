@@ -36,7 +36,7 @@ type SelfCheck struct {
 func (h *Health) Snapshot() Snapshot {
 	reason := h.Reason()
 	s := Snapshot{Healthy: reason == None, Reason: reason, Full: h.config.Full()}
-	if h.checks() {
+	if h.checking.Load().on() {
 		h.mu.Lock()
 		last := h.last
 		h.mu.Unlock()

@@ -132,7 +132,7 @@ func decided(t *testing.T, r *target, byName RoundTrip, within time.Duration) Se
 		Timeout: timeout,
 	})
 	if byName.Addr != "" {
-		h.config.ViaName.Check = func(ctx context.Context) error {
+		h.checking.Load().name.Check = func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, within)
 			defer cancel()
 			return byName.Check(ctx)
