@@ -24,6 +24,7 @@ type FilesConfig struct {
 	CertFile string // PEM: the leaf, then the intermediates
 	KeyFile  string // PEM: the private key of the leaf
 	Host     string // name or address the leaf must be valid for; empty: any
+	Valid    bool   // it must not be out of date
 	Logger   *slog.Logger
 }
 
@@ -54,10 +55,8 @@ func OpenFiles(config FilesConfig) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	if config.Host != "" {
-		if err := checkName(pair.Leaf, config.Host); err != nil {
-			return nil, fmt.Errorf("certificate file %s: %w", config.CertFile, err)
-		}
+	if err := config.check(pair.Leaf); err != nil {
+		return nil, fmt.Errorf("certificate file %s: %w", config.CertFile, err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -70,6 +69,17 @@ func OpenFiles(config FilesConfig) (*Files, error) {
 	}
 	f.remindLocked(time.Now())
 	return f, nil
+}
+
+// check says what is wrong with a leaf at first.
+func (c FilesConfig) check(leaf *x509.Certificate) error {
+	switch {
+	case c.Valid:
+		return checkLeaf(leaf, c.Host, time.Now())
+	case c.Host != "":
+		return checkName(leaf, c.Host)
+	}
+	return nil
 }
 
 // Certificate implements Source.

@@ -12,9 +12,7 @@ import (
 var restart = []string{
 	"dev", "listen", "stun", "state-dir", "relay-key", "admin", "pprof", "admin-socket", "admin-https",
 
-	"hostname", "home", "tls.mode", "accept.limit", "accept.burst", "max-conns", "max-pending", "keepalive",
-	"tcp.keepalive", "tcp.user-timeout", "tcp.write-timeout", "mesh.with", "mesh.dns", "mesh.srv", "mesh.ca", "mesh.rebalance",
-	"self-check", "log.format",
+	"mesh.with", "mesh.dns", "mesh.srv", "mesh.ca", "mesh.rebalance",
 }
 
 // A Change is a setting that is not what it was. The values are as a person would

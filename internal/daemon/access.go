@@ -116,6 +116,9 @@ func (d *Daemon) reloadAccess(_, to config.Config) (apply func(), err error) {
 	if d.access == nil {
 		return nil, nil
 	}
+	if err := d.checkAccess(to); err != nil {
+		return nil, err
+	}
 	settings, err := d.accessConfig(to)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"net"
 	"path/filepath"
@@ -38,7 +37,7 @@ func SocketPath(cfg config.Config) (string, error) {
 }
 
 // openControl makes what commands reach the relay by, or takes it over.
-func (d *Daemon) openControl(cfg config.Config, secure *tls.Config) error {
+func (d *Daemon) openControl(cfg config.Config) error {
 	var access control.Access // nil where somebody else decides
 	if d.access != nil {
 		access = control.OfChain(d.access)
@@ -51,7 +50,7 @@ func (d *Daemon) openControl(cfg config.Config, secure *tls.Config) error {
 	if err := d.openSocket(cfg); err != nil {
 		return err
 	}
-	return d.openRemote(cfg, secure)
+	return d.openRemote(cfg)
 }
 
 // openSocket makes the admin socket. One that nobody has asked for is not worth the
@@ -120,7 +119,7 @@ func (d *Daemon) token(cfg config.Config) (control.Token, error) {
 }
 
 // openRemote binds the address at which commands are answered over the network.
-func (d *Daemon) openRemote(cfg config.Config, secure *tls.Config) error {
+func (d *Daemon) openRemote(cfg config.Config) error {
 	if cfg.AdminHTTPS == "" {
 		return nil
 	}
@@ -133,7 +132,7 @@ func (d *Daemon) openRemote(cfg config.Config, secure *tls.Config) error {
 		return err
 	}
 	d.control.door = control.NewDoor(d.control.handler, token, d.isNamed, d.log)
-	d.control.remote = control.NewServer(listener, secure, d.control.door, d.netLog())
+	d.control.remote = control.NewServer(listener, d.secure, d.control.door, d.netLog())
 	return nil
 }
 

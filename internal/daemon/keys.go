@@ -48,11 +48,12 @@ func warnOfModes(path string, log *slog.Logger) {
 	}
 }
 
-// openSource opens the source of the TLS mode; nil without TLS.
-func openSource(cfg config.Config, log *slog.Logger) (certs.Source, error) {
+// openSource opens the source of the TLS mode; nil without TLS. A relay that is running
+// does not begin to show a certificate that is out of date.
+func openSource(cfg config.Config, running bool, log *slog.Logger) (certs.Source, error) {
 	switch cfg.TLS.Mode {
 	case config.TLSFiles:
-		return certs.OpenFiles(certs.FilesConfig{CertFile: cfg.TLS.Cert, KeyFile: cfg.TLS.Key, Host: cfg.Hostname, Logger: log})
+		return certs.OpenFiles(certs.FilesConfig{CertFile: cfg.TLS.Cert, KeyFile: cfg.TLS.Key, Host: cfg.Hostname, Logger: log, Valid: running})
 	case config.TLSSelf:
 		dir, err := stateDir(cfg)
 		if err != nil {

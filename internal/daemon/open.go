@@ -45,6 +45,10 @@ type Options struct {
 	// that the relay has.
 	Load func() (config.Config, error)
 
+	// Format has the Logger write in another of the formats of Config.Log from now on.
+	// Nil: it stays as it is.
+	Format func(format string)
+
 	// Version is shown to operators.
 	Version string
 
@@ -63,7 +67,8 @@ type Daemon struct {
 	level    *slog.LevelVar
 	relay    *relay.Server
 	access   *admit.Chain // nil if Options.Admit decides
-	source   *sources     // nil without TLS
+	source   *sources
+	secure   *tls.Config // of source
 	edge     *edge.Server
 	stun     *stunService // nil without STUN
 	mesh     *mesh.Mesh   // nil without siblings
@@ -142,7 +147,7 @@ func (d *Daemon) open(cfg config.Config) error {
 	if err := d.checkAccess(cfg); err != nil {
 		return err // before anything is made or asked for: this one is for everybody who begins
 	}
-	identity, secure, err := d.openKeys(cfg)
+	identity, err := d.openKeys(cfg)
 	if err != nil {
 		return err
 	}
@@ -152,7 +157,7 @@ func (d *Daemon) open(cfg config.Config) error {
 	if err := d.openOps(cfg); err != nil {
 		return err
 	}
-	if err := d.openControl(cfg, secure); err != nil {
+	if err := d.openControl(cfg); err != nil {
 		return err
 	}
 	listener, inherited, err := d.openListener(cfg)
@@ -162,7 +167,7 @@ func (d *Daemon) open(cfg config.Config) error {
 	if d.health, err = health.New(d.healthConfig(cfg, boundAddr(listener.Addr()))); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	if err := d.openEdge(cfg, listener, inherited, secure); err != nil {
+	if err := d.openEdge(cfg, listener, inherited); err != nil {
 		return err
 	}
 	if d.stun, err = d.openSTUN(cfg); err != nil {
@@ -173,20 +178,21 @@ func (d *Daemon) open(cfg config.Config) error {
 }
 
 // openKeys loads or makes the certificate and the relay's own key.
-func (d *Daemon) openKeys(cfg config.Config) (identity key.Private, secure *tls.Config, err error) {
-	source, err := openSource(cfg, d.log)
+func (d *Daemon) openKeys(cfg config.Config) (identity key.Private, err error) {
+	source, err := openSource(cfg, false, d.log)
 	if err != nil {
-		return identity, nil, err
+		return identity, err
 	}
-	if identity, err = d.identity(cfg); err != nil || source == nil {
-		return identity, nil, err
+	if identity, err = d.identity(cfg); err != nil {
+		return identity, err
 	}
 	meta, err := certs.NewMeta(identity.Public())
 	if err != nil {
-		return identity, nil, err
+		return identity, err
 	}
 	d.source = newSources(source)
-	return identity, certs.TLSConfig(d.source, meta), nil
+	d.secure = certs.TLSConfig(d.source, meta)
+	return identity, nil
 }
 
 func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
@@ -215,29 +221,34 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 	return err
 }
 
-func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bool, secure *tls.Config) (err error) {
-	d.edge, err = edge.Listen(edge.Config{
-		Relay:           d.relay,
-		Listen:          cfg.Listen,
-		Listener:        listener,
-		TLS:             secure,
-		Home:            cfg.Home,
-		Healthy:         d.health.Healthy,
-		AcceptPerSecond: cfg.Accept.Limit,
-		AcceptBurst:     cfg.Accept.Burst,
-		MaxConns:        cfg.MaxConns,
-		MaxPending:      cfg.MaxPending,
-		KeepAlive:       orOff(cfg.TCP.KeepAlive),
-		UserTimeout:     orOff(cfg.TCP.UserTimeout),
-		Logger:          d.log,
-	})
-	if err != nil {
+func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bool) (err error) {
+	c := d.edgeConfig(cfg)
+	c.Relay, c.Listen, c.Listener, c.Healthy, c.Logger = d.relay, cfg.Listen, listener, d.health.Healthy, d.log
+	if d.edge, err = edge.Listen(c); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	if inherited {
 		return nil
 	}
 	return d.options.Takeover.Keep(socketName("listen", cfg.Listen), d.edge.Listener())
+}
+
+// edgeConfig has what can change while the relay runs.
+func (d *Daemon) edgeConfig(cfg config.Config) edge.Config {
+	c := edge.Config{
+		TLS:             d.secure,
+		Home:            cfg.Home,
+		AcceptPerSecond: cfg.Accept.Limit,
+		AcceptBurst:     cfg.Accept.Burst,
+		MaxConns:        cfg.MaxConns,
+		MaxPending:      cfg.MaxPending,
+		KeepAlive:       orOff(cfg.TCP.KeepAlive),
+		UserTimeout:     orOff(cfg.TCP.UserTimeout),
+	}
+	if cfg.TLS.Mode == config.TLSOff {
+		c.TLS = nil
+	}
+	return c
 }
 
 // serveOps gives operators what they ask for, now that all of it is there.
@@ -252,10 +263,11 @@ func (d *Daemon) serveOps() {
 
 // certificate is what peers are shown; nil without TLS.
 func (d *Daemon) certificate() *certs.Description {
-	if d.source == nil {
+	current := d.source.get()
+	if current == nil {
 		return nil
 	}
-	shown := d.source.Describe()
+	shown := current.Describe()
 	return &shown
 }
 

@@ -91,3 +91,18 @@ func TestReloadComesTooLate(t *testing.T) {
 		end()
 	}
 }
+
+// What fits only to a setting that needs another process waits with it.
+func TestReloadThatBelongsTogetherWaits(t *testing.T) {
+	d := open(t, plain(), Options{})
+	next := d.Config()
+	next.Dev, next.StateDir, next.Hostname, next.Drain = false, t.TempDir(), "relay.example", 5
+	next.TLS.Mode = config.TLSSelf
+	report, err := d.Reload(next)
+	if !errors.Is(err, ErrRestart) || report.Changed != nil || len(report.Restart) != 5 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if now := d.Config(); now.Drain == 5 || !now.Dev {
+		t.Errorf("%+v", now)
+	}
+}

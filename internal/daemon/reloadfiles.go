@@ -26,15 +26,12 @@ func (d *Daemon) reloadMeshKeys(from, to config.Config) (apply func(), err error
 	}, nil
 }
 
-// reloadCertificate has the source look again, or opens another one for other files.
+// reloadCertificate has the source look again, or opens another one.
 func (d *Daemon) reloadCertificate(from, to config.Config) (apply func(), err error) {
-	if d.source == nil {
-		return nil, nil
-	}
 	var use func()
-	if from.TLS != to.TLS {
+	if from.TLS != to.TLS || from.Hostname != to.Hostname {
 		var source certs.Source
-		source, err = openSource(to, d.log)
+		source, err = openSource(to, true, d.log)
 		use = func() { d.source.replace(source) }
 	} else {
 		use, err = d.source.Prepare(d.beside)
@@ -43,7 +40,8 @@ func (d *Daemon) reloadCertificate(from, to config.Config) (apply func(), err er
 		return nil, fmt.Errorf("the new certificate cannot be used; the old one stays: %w", err)
 	}
 	return func() {
-		use()
-		d.log.Info("reload: the certificate is up to date")
+		if use(); to.TLS.Mode != config.TLSOff {
+			d.log.Info("reload: the certificate is up to date")
+		}
 	}, nil
 }

@@ -45,9 +45,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start begins everything there is. The result gets what accepting ends with.
 func (d *Daemon) start() <-chan error {
 	defer close(d.started)
-	if d.source != nil {
-		d.running.Go(func() { d.source.Run(d.beside) })
-	}
+	d.running.Go(func() { d.source.Run(d.beside) })
 	if d.access != nil {
 		d.running.Go(func() { d.access.Run(d.beside) })
 	}

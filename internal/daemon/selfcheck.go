@@ -23,7 +23,7 @@ func (d *Daemon) healthConfig(cfg config.Config, bound netip.AddrPort) health.Co
 		c.ViaName = d.namePath(own)
 	case config.CheckAuto:
 		c.Direct = d.directPath(own, bound)
-		if cfg.Hostname != "" && d.source != nil {
+		if cfg.Hostname != "" && cfg.TLS.Mode != config.TLSOff {
 			c.ViaName = d.namePath(own)
 		}
 	default:
@@ -34,11 +34,7 @@ func (d *Daemon) healthConfig(cfg config.Config, bound netip.AddrPort) health.Co
 
 // address asks the certificate, which may be renewed, for its names.
 func (d *Daemon) address(hostname string, bound netip.AddrPort) address {
-	a := address{hostname: hostname, bound: bound}
-	if d.source != nil {
-		a.leaf = d.source.Describe().Leaf
-	}
-	return a
+	return address{hostname: hostname, bound: bound, leaf: d.source.Describe().Leaf}
 }
 
 // namePath is the way that peers take. What answers there may show a certificate
@@ -62,9 +58,7 @@ func (d *Daemon) roundTrip(url func() string) health.RoundTrip {
 // login says how to trust the relay behind a URL.
 func (d *Daemon) login(url string) client.Config {
 	c := client.Config{URL: url, ServerKey: d.relay.PublicKey()}
-	if d.source != nil {
-		c.CertName, c.RootCAs = d.source.Trust()
-	}
+	c.CertName, c.RootCAs = d.source.Trust()
 	return c
 }
 
