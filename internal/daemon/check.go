@@ -110,7 +110,7 @@ func (c *checker) certificate(cfg config.Config) {
 		if c.elsewhere("tls.cert", cfg.TLS.Cert) || c.elsewhere("tls.key", cfg.TLS.Key) || cfg.TLS.Cert == "" || cfg.TLS.Key == "" {
 			return
 		}
-		source, err := openSource(cfg, slog.New(&notes{c, "tls.cert"}))
+		source, err := openSource(cfg, false, slog.New(&notes{c, "tls.cert"}))
 		if err != nil {
 			c.wrong("tls.cert", err)
 			return
