@@ -261,6 +261,10 @@ func TestNoRelayAnswers(t *testing.T) {
 	_, talk = command(t, 3, "reload")
 	wantMatch(t, talk, `\(/nowhere/at/all/admin\.sock: is not there; `)
 
+	write(t, file, "state-dir: [\n")
+	_, talk = command(t, 3, "reload")
+	wantMatch(t, talk, `name its socket with --admin-socket, for the file of settings does not say where it is: `+file+`:`)
+
 	r, _ := operated(t, nil)
 	write(t, file, "admin-socket: "+r.State().Socket+"\n")
 	command(t, 0, "access", "list")

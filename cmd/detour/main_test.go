@@ -72,7 +72,7 @@ const timeout = 20 * time.Second
 //	responders NAME...          start a STUN responder on 127.0.0.1 for each variable, which gets its port
 //	expand FILE...              replace $NAME in the files by what the variables are
 //	logged REGEXP               wait until the relay's log has a matching line
-//	signal NAME                 send HUP, TERM or INT to the relay
+//	signal NAME                 send HUP, TERM, INT or KILL to the relay
 //	down                        wait for the relay, which must end with status 0; ! down: any other end
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -282,10 +282,10 @@ func askSTUN(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
+	signals := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
 	r, _, args := relayOf(ts, args)
 	if neg || len(args) != 1 || signals[args[0]] == 0 || r.cmd == nil {
-		ts.Fatalf("usage: signal HUP|TERM|INT, after up")
+		ts.Fatalf("usage: signal HUP|TERM|INT|KILL, after up")
 	}
 	ts.Check(r.cmd.Process.Signal(signals[args[0]]))
 }

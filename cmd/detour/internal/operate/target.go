@@ -119,9 +119,13 @@ func (t *target) sockets() (paths []string, hint string) {
 	}
 	hint = "start it, or name its socket with --admin-socket, or its address with --admin-url"
 	file := cmp.Or(os.Getenv(config.FileVariable), relaycmd.DefaultFile)
-	if path, off := configured(file); off {
+	switch path, err := configured(file); {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		hint = "name its socket with --admin-socket, for the file of settings does not say where it is: " + err.Error()
+	case path == "":
 		hint = file + " says that there is no admin socket"
-	} else if path != "" {
+	default:
 		paths = append(paths, path)
 	}
 	for _, dir := range daemon.StateDirs() {
@@ -132,16 +136,19 @@ func (t *target) sockets() (paths []string, hint string) {
 	return paths, hint
 }
 
-// configured is where the file of settings has the socket. A file that cannot be read
-// says nothing: the relay runs with what it said before.
-func configured(file string) (path string, off bool) {
+// configured is where the file of settings has the socket; empty: nowhere. What is
+// wrong in the file does not matter, if it says that all the same: the relay runs with
+// what stood there before.
+func configured(file string) (path string, err error) {
 	contents, err := smallfile.Read(file, config.MostFile)
 	if err != nil {
-		return "", false
+		return "", err
 	}
-	c := config.Load(config.Sources{File: file, Contents: contents}).Config
-	path, err = daemon.SocketPath(c)
-	return path, path == "" && err == nil
+	l := config.Load(config.Sources{File: file, Contents: contents})
+	if l.Config.AdminSocket == "" && l.Config.StateDir == "" && l.Err() != nil {
+		return "", l.Err()
+	}
+	return daemon.SocketPath(l.Config)
 }
 
 // whyNot says why nobody answers at a socket.
