@@ -54,6 +54,7 @@ func newRootCommand() *cobra.Command {
 	root.SilenceUsage = true
 	root.AddCommand(
 		relaycmd.New(),
+		relaycmd.NewConfig(),
 		newDemoCommand(),
 		newPingCommand(),
 		newNetcheckCommand(),

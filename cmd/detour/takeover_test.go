@@ -183,7 +183,7 @@ func TestTakeoverCutShort(t *testing.T) {
 	notice := s.wantNotice(t, `^MAINPID=(\d+)\nREADY=1$`)
 	next, _ := strconv.Atoi(notice[1])
 	t.Cleanup(func() { syscall.Kill(next, syscall.SIGKILL) })
-	s.wantLog(t, `"msg":"another process has taken over","drain":"10m0s"`)
+	s.wantLog(t, `"msg":"another process has taken over","drain":"10m"`)
 
 	// Only one takeover at a time; the new process says so and goes on.
 	syscall.Kill(next, syscall.SIGUSR2)

@@ -1,12 +1,24 @@
 package config
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
-// A Duration is written as Go does: "15s", "2m".
+// A Duration is written as Go does, without what is zero at the end: "15s", "2m".
 type Duration time.Duration
 
 // String implements fmt.Stringer.
-func (d Duration) String() string { return time.Duration(d).String() }
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if short, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = short + "m"
+	}
+	if short, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = short + "h"
+	}
+	return s
+}
 
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

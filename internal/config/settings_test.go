@@ -118,7 +118,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		{"quota.webhook", "https://u:pw@hooks.example"}:               "https://u:***@hooks.example/***",
 		{"quota.webhook", "/etc/hook"}:                                "/etc/hook",
 		{"access.verify", "https://u:pw@a/verify,https://b/verify"}:   "https://u:***@a/verify,https://b/verify",
-		{"drain", "1m"}: "1m0s",
+		{"drain", "1m"}: "1m",
 	} {
 		var c Config
 		s, _ := Lookup(given.Path)

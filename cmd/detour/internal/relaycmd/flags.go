@@ -1,6 +1,8 @@
 package relaycmd
 
 import (
+	"io"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -9,7 +11,9 @@ import (
 
 // settingFlags collects what the command line gives of the table of settings.
 type settingFlags struct {
-	file  string // that --config names
+	file  string    // that --config names, or an argument
+	named bool      // by an argument
+	stdin io.Reader // what a file called - is; nil: it is one like any other
 	given []config.Given
 }
 
@@ -19,6 +23,7 @@ func (f *settingFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.file, "config", "", "read settings from this YAML `file`, or none (default: $"+config.FileVariable+", else "+DefaultFile+" where it exists and --dev is not given)")
+	cobra.CheckErr(cmd.MarkFlagFilename("config", "yaml", "yml"))
 	for _, s := range config.Table() {
 		usage := s.Usage(FlagName)
 		if s.Follows != "" {

@@ -3,6 +3,7 @@ package relaycmd
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -43,16 +44,31 @@ func (f *settingFlags) readFile(from *config.Sources) *config.Problem {
 	case usual:
 		name = DefaultFile
 	}
-	contents, err := smallfile.Read(name, config.MostFile)
+	contents, err := f.read(name)
 	switch {
+	case err == nil && name == "-":
+		from.File, from.Contents = "stdin", contents
 	case err == nil:
 		from.File, from.Contents = name, contents
+	case f.named:
+		return &config.Problem{Origin: origin, Text: err.Error()}
 	case !usual:
 		return &config.Problem{Origin: origin, Text: fmt.Sprintf("%s: %v", origin, err)}
 	case !errors.Is(err, fs.ErrNotExist):
 		return &config.Problem{Origin: origin, Text: fmt.Sprintf("%v (or start without it: --config none)", err)}
 	}
 	return nil
+}
+
+func (f *settingFlags) read(name string) ([]byte, error) {
+	if name != "-" || f.stdin == nil {
+		return smallfile.Read(name, config.MostFile)
+	}
+	contents, err := io.ReadAll(io.LimitReader(f.stdin, config.MostFile+1))
+	if err == nil && len(contents) > config.MostFile {
+		err = fmt.Errorf("it is larger than %d KiB: is this the right file?", config.MostFile/1024)
+	}
+	return contents, err
 }
 
 func (f *settingFlags) isDev() bool {
