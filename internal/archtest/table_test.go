@@ -100,6 +100,7 @@ var table = []row{
 		name: "internal/admit", own: []string{"key", "relay", "internal/certs", "internal/config", "internal/retry", "internal/smallfile", "internal/text"},
 		outside: []string{"golang.org/x/net"},
 	},
+	{name: "internal/quota", own: []string{"internal/retry", "internal/smallfile"}, outside: none},
 	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
 	{
 		name: "internal/control", own: []string{"key", "relay", "internal/admit", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,

@@ -19,8 +19,9 @@ const (
 	leastBurst = 65_573
 
 	// leastRate is below what any peer can live with, and above what is left of a rate
-	// whose unit was forgotten.
-	leastRate = 1000
+	// whose unit was forgotten. With less, what is read at once would take longer to pay
+	// for than peers wait.
+	leastRate = 8000
 
 	leastVerify, mostVerify = 10 * time.Millisecond, 30 * time.Second
 	mostLabel               = 64
@@ -117,7 +118,7 @@ func checkRate(path, within string, r Rate) *Error {
 	if r == 0 || r >= leastRate {
 		return nil
 	}
-	return &Error{Setting: path, What: within + r.String(), Remedy: "want 8kbit/s or more, with its unit, such as 10Mbit/s, or 0 for no limit"}
+	return &Error{Setting: path, What: within + r.String(), Remedy: "want 64kbit/s or more, with its unit, such as 10Mbit/s, or 0 for no limit"}
 }
 
 func checkBurst(path, within string, b Size) *Error {
@@ -172,7 +173,7 @@ func (c Config) checkQuotaThen() *Error {
 	}
 	var r Rate
 	if err := r.UnmarshalText([]byte(q.Then)); err != nil || r < leastRate || looksOctal(q.Then) {
-		return &Error{Setting: "quota.then", What: fmt.Sprintf("%q", q.Then), Remedy: "choose drain, or give the rate to slow down to, 8kbit/s or more, such as 10Mbit/s"}
+		return &Error{Setting: "quota.then", What: fmt.Sprintf("%q", q.Then), Remedy: "choose drain, or give the rate to slow down to, 64kbit/s or more, such as 10Mbit/s"}
 	}
 	if q.Hard == 0 {
 		return useless("quota.then", "what is beyond a mark", "{quota.hard}")
