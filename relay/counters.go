@@ -60,17 +60,17 @@ func (n *counters) received(b *burst) {
 
 // written counts a batch as sent, or as dropped if writing failed.
 func (n *counters) written(b *batch, forward bool, err error) {
-	for k, packets := range b.packets {
+	for k, packets := range b.Packets {
 		switch {
 		case packets == 0:
 		case err != nil:
-			n.drop(dropWriteError, packetKind(k), packets, b.bytes[k])
+			n.drop(dropWriteError, packetKind(k), packets, b.Bytes[k])
 		default:
 			n.packetsOut[k].Add(uint64(packets))
 			if forward {
 				n.forwardedOut.Add(uint64(packets))
 			}
-			n.bytesOut[k].Add(uint64(b.bytes[k]))
+			n.bytesOut[k].Add(uint64(b.Bytes[k]))
 		}
 	}
 }

@@ -160,6 +160,10 @@ var ends = map[string]func(r *relaytest.Relay){
 		time.Sleep(2 * time.Second)
 		r.Server.Close(func(relay.PeerState) bool { return true }, relay.ErrRebalanced, 1)
 	},
+	"quota": func(r *relaytest.Relay) {
+		r.Join("alice")
+		r.Server.Close(func(relay.PeerState) bool { return true }, relay.ErrQuota, 0)
+	},
 	"mesh_key": func(r *relaytest.Relay) {
 		r.JoinAs(relaytest.Who{Name: "mesh-peer", Mesh: true})
 		r.ReplaceMeshKeys(nil)

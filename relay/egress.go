@@ -57,12 +57,12 @@ func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 		o.mu.Unlock()
 		return false, true, nil
 	}
-	o.inHand.Store(int64(b.packets[kindDisco] + b.packets[kindData]))
+	o.inHand.Store(int64(b.Packets[kindDisco] + b.Packets[kindData]))
 	o.mu.Unlock()
 	done, err = o.send(&b, wait)
 	o.count.written(&b, o.forward, err)
 	o.inHand.Store(0)
-	b.release()
+	b.Release()
 	return true, done, err
 }
 
@@ -70,7 +70,7 @@ func (o *outbox) send(b *batch, wait bool) (done bool, err error) {
 	// The goroutine here is that of a sender, inside its own stream's ReadBursts, and
 	// it writes to the receiver's stream: no goroutine is woken on a packet's way.
 	stream := o.owner.stream
-	for _, s := range b.segments[:b.n] {
+	for _, s := range b.Segments[:b.N] {
 		if _, err := stream.Write(s.Contents()); err != nil {
 			return false, asWriteError(err)
 		}

@@ -33,6 +33,7 @@ const (
 	endShutdown                       // the relay shut down
 	endRestarting                     // the relay drained before a restart
 	endRebalanced                     // sent back to its ideal node
+	endQuota                          // the relay's month is used up
 	endMeshKey                        // its mesh key is not valid any more
 	endSelf                           // of links: the sibling is this relay itself
 	endLinked                         // of links: there is one to that sibling already
@@ -47,7 +48,7 @@ const (
 var endNames = [endReasons]string{
 	"eof", "read_error", "write_error", "write_timeout", "bad_frame", "frame_timeout", "not_privileged", "overrun",
 	"login_timeout", "login_memory", "bad_login", "not_admitted", "admit_timeout", "admit_busy", "expired", "revoked", "banned", "close_peer", "shutdown",
-	"restarting", "rebalanced", "mesh_key", "self", "linked", "not_sibling", "silent", "too_many_peers",
+	"restarting", "rebalanced", "quota", "mesh_key", "self", "linked", "not_sibling", "silent", "too_many_peers",
 }
 
 func (r endReason) String() string { return endNames[r] }
@@ -90,6 +91,9 @@ var (
 	ErrRestarting = errors.New("relay: restarting")
 	// ErrRebalanced: the conn was closed so that its peer returns to its ideal node.
 	ErrRebalanced = errors.New("relay: sent back to its ideal node")
+	// ErrQuota: the conn was closed, or not admitted, because the relay has relayed what
+	// it may in this month.
+	ErrQuota = errors.New("relay: the quota of this month is used up")
 	// ErrMeshKeyReplaced: the conn logged in with a mesh key that is not valid any more.
 	ErrMeshKeyReplaced = errors.New("relay: the mesh key has been replaced")
 	// ErrNoMeshKey: Link needs a relay with a mesh key.
@@ -114,7 +118,7 @@ func reasonOf(err error) endReason {
 		err    error
 		reason endReason
 	}{
-		{ErrNotSibling, endNotSibling}, {io.EOF, endEOF}, {errWrite, endWriteError}, {ErrWriteTimeout, endWriteTimeout},
+		{ErrNotSibling, endNotSibling}, {ErrQuota, endQuota}, {io.EOF, endEOF}, {errWrite, endWriteError}, {ErrWriteTimeout, endWriteTimeout},
 		{ErrBadFrame, endBadFrame}, {ErrFrameTimeout, endFrameTimeout}, {ErrNotPrivileged, endNotPrivileged}, {ErrOverrun, endOverrun},
 		{ErrLoginTimeout, endLoginTimeout}, {ErrLoginMemory, endLoginMemory}, {ErrBadLogin, endBadLogin}, {ErrNotAdmitted, endNotAdmitted},
 		{ErrAdmitTimeout, endAdmitTimeout}, {ErrAdmitBusy, endAdmitBusy}, {ErrExpired, endExpired}, {ErrRevoked, endRevoked}, {ErrBanned, endBanned},

@@ -119,40 +119,32 @@ func (o *outbox) pushPong(data [derp.PingLen]byte) bool {
 	return true
 }
 
-// A batch is what one round of egress writes. Its segments belong to the writer.
-type batch struct {
-	segments       [batchSegments]*framequeue.Segment
-	n              int // segments
-	size           int // bytes of frames
-	packets, bytes [packetKinds]int
-}
+// A batch is what one round of egress writes.
+type batch = framequeue.Batch
 
-const (
-	batchSegments   = 4
-	controlPerBatch = 2
-	batchBytes      = batchSegments * framequeue.SegmentSize
-)
+// controlPerBatch is how many of its segments may be of control frames.
+const controlPerBatch = 2
 
 // takeLocked moves the next frames into b, dropping packets that waited too
 // long. It reports false if there is nothing to write.
 func (o *outbox) takeLocked(b *batch, now int64) bool {
-	for b.n < controlPerBatch && o.control.Head != nil {
+	for b.N < controlPerBatch && o.control.Head != nil {
 		s := o.control.Take()
 		if s == o.pongIn {
 			o.pongIn = nil
 		}
-		b.add(s)
+		b.Add(s)
 	}
 	o.dropStaleLocked(&o.disco, kindDisco, now)
 	o.dropStaleLocked(&o.other, kindData, now)
 	if o.disco.Head != nil {
-		b.addPackets(o.disco.Take(), kindDisco, o.overhead())
+		b.AddPackets(o.disco.Take(), int(kindDisco), o.overhead())
 	}
-	for turn := 0; o.other.Head != nil && b.n < batchSegments && (turn == 0 || b.size < batchBytes); turn++ {
-		b.addPackets(o.other.Take(), kindData, o.overhead())
+	for turn := 0; o.other.Head != nil && b.N < framequeue.BatchSegments && (turn == 0 || b.Size < framequeue.BatchBytes); turn++ {
+		b.AddPackets(o.other.Take(), int(kindData), o.overhead())
 	}
-	o.taken += uint64(b.bytes[kindDisco] + b.bytes[kindData])
-	return b.n > 0
+	o.taken += uint64(b.Bytes[kindDisco] + b.Bytes[kindData])
+	return b.N > 0
 }
 
 // dropStaleLocked drops the segments whose newest packet is too old. As a segment
@@ -194,24 +186,4 @@ func (o *outbox) queued() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.disco.Frames + o.other.Frames + int(o.inHand.Load())
-}
-
-func (b *batch) add(s *framequeue.Segment) {
-	b.segments[b.n] = s
-	b.n++
-	b.size += s.Size()
-}
-
-func (b *batch) addPackets(s *framequeue.Segment, k packetKind, overhead int) {
-	b.add(s)
-	b.packets[k] += s.Frames
-	b.bytes[k] += s.Size() - s.Frames*overhead
-}
-
-// release gives the segments back.
-func (b *batch) release() {
-	for _, s := range b.segments[:b.n] {
-		s.Release()
-	}
-	*b = batch{}
 }

@@ -112,16 +112,16 @@ func (m *outboxModel) take() {
 	}
 	hadOther := len(m.packets[kindData]) > 0
 	var frames [3]int // by class: control, disco, other
-	for i, s := range b.segments[:b.n] {
+	for i, s := range b.Segments[:b.N] {
 		m.segment(i, s.Contents(), &frames)
 	}
-	if got := [packetKinds]int{kindDisco: frames[1], kindData: frames[2]}; got != b.packets {
-		m.t.Fatalf("batch counts %v packets, holds %v", b.packets, got)
+	if got := [packetKinds]int{kindDisco: frames[1], kindData: frames[2]}; got != b.Packets {
+		m.t.Fatalf("batch counts %v packets, holds %v", b.Packets, got)
 	}
 	if hadOther && frames[2] == 0 {
 		m.t.Fatal("a batch without other packets, though some waited")
 	}
-	b.release()
+	b.Release()
 }
 
 // segment compares the frames of one segment.

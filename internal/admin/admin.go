@@ -23,6 +23,7 @@ import (
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/quota"
 	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/relay"
 )
@@ -48,6 +49,12 @@ type Config struct {
 	// Reload returns what became of the last reload; nil, or the result nil: there was
 	// none.
 	Reload func() *Reload
+
+	// Quota returns what the month has cost; nil, or the result nil: there is no quota.
+	Quota func() *quota.Snapshot
+
+	// Limits returns what keys may use now, for people; nil: nobody knows.
+	Limits func() any
 
 	// Descriptors returns what the process may open; nil: nobody knows.
 	Descriptors func() Descriptors
@@ -79,6 +86,8 @@ type Status struct {
 
 	Access      *admit.Snapshot    `json:"access"`      // null if a program decides itself
 	Certificate *certs.Description `json:"certificate"` // null without TLS
+	Quota       *quota.Snapshot    `json:"quota"`       // null if there is none
+	Limits      any                `json:"limits"`      // in force; null: nobody knows
 	Reload      *Reload            `json:"reload"`      // null if there was none
 	Descriptors Descriptors        `json:"descriptors"`
 
@@ -176,6 +185,12 @@ func (h *Handler) Status() Status {
 	}
 	if h.config.Reload != nil {
 		s.Reload = h.config.Reload()
+	}
+	if h.config.Quota != nil {
+		s.Quota = h.config.Quota()
+	}
+	if h.config.Limits != nil {
+		s.Limits = h.config.Limits()
 	}
 	if h.config.Descriptors != nil {
 		s.Descriptors = h.config.Descriptors()

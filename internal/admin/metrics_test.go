@@ -16,6 +16,7 @@ import (
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/quota"
 	"github.com/detour-relay/detour/internal/relaytest"
 	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/relay"
@@ -39,7 +40,7 @@ var notMetrics = map[string]string{
 
 // fullStatus is one without a nil part.
 func fullStatus() *Status {
-	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot), Control: new(control.Snapshot), Access: new(admit.Snapshot)}
+	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot), Control: new(control.Snapshot), Access: new(admit.Snapshot), Quota: new(quota.Snapshot)}
 }
 
 // Each number of a Status stands in the table exactly once: set alone, it is the only

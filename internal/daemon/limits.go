@@ -22,25 +22,12 @@ func limitRules(l config.Limits, slow config.Rate) relay.LimitRules {
 	return rules
 }
 
-// useLimits has everybody follow the settings and the quota.
-func (d *Daemon) useLimits(l config.Limits) {
-	d.limiting.Lock()
-	defer d.limiting.Unlock()
-	d.limits = l
-	d.relay.SetLimits(limitRules(l, d.slow))
-}
-
-// slowDown makes a rate the total, if it is less; 0: what the settings say.
-func (d *Daemon) slowDown(to config.Rate) {
-	d.limiting.Lock()
-	defer d.limiting.Unlock()
-	if d.slow != to {
-		d.slow = to
-		d.relay.SetLimits(limitRules(d.limits, to))
-	}
-}
-
-// reloadLimits takes other limits over.
-func (d *Daemon) reloadLimits(_, to config.Config) (apply func(), err error) {
-	return func() { d.useLimits(to.Limits) }, nil
+// inForce is what keys may use now, as /status shows it: the settings, unless the
+// quota has made the total less.
+func (b *budget) inForce() config.Limits {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.limits
+	l.Total = config.Rate(limitRules(l, b.slow).Total)
+	return l
 }

@@ -67,6 +67,7 @@ type Daemon struct {
 	level    *slog.LevelVar
 	relay    *relay.Server
 	access   *admit.Chain // nil if Options.Admit decides
+	budget   budget
 	source   *sources
 	secure   *tls.Config // of source
 	edge     *edge.Server
@@ -154,6 +155,9 @@ func (d *Daemon) open(cfg config.Config) error {
 	if err := d.openRelay(cfg, identity); err != nil {
 		return err
 	}
+	if err := d.openBudget(cfg); err != nil {
+		return err
+	}
 	if err := d.openOps(cfg); err != nil {
 		return err
 	}
@@ -208,7 +212,7 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 	d.relay, err = relay.New(relay.Config{
 		Key:          identity,
 		MeshKeys:     keys,
-		Admit:        d.admission(),
+		Admit:        d.withinBudget(d.admission()),
 		AdmitTimeout: timeout,
 		AdmitPending: pending,
 		KeepAlive:    orOff(cfg.KeepAlive),
@@ -255,7 +259,7 @@ func (d *Daemon) edgeConfig(cfg config.Config) edge.Config {
 func (d *Daemon) serveOps() {
 	d.operators = admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
-		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Control: d.control.snapshot,
+		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.control.snapshot,
 	})
 	d.status.handle(d.operators)
 	d.profiles.handle(newProfiles())

@@ -50,6 +50,7 @@ func (d *Daemon) start() <-chan error {
 		d.running.Go(func() { d.access.Run(d.beside) })
 	}
 	d.trimMemory()
+	d.running.Go(func() { d.budget.quota.Run(d.beside) })
 	d.running.Go(func() { d.status.serve(d.log) })
 	d.running.Go(func() { d.profiles.serve(d.log) })
 	d.control.serve(d)

@@ -13,7 +13,7 @@ import (
 // healthConfig decides how the relay checks itself. Without a name, or with
 // somebody else's TLS before it, only the listener is known.
 func (d *Daemon) healthConfig(cfg config.Config, bound netip.AddrPort) health.Config {
-	c := health.Config{Logger: d.log, Spell: d.spelling(), Full: func() bool { return d.edge.Full() }} // once it runs, there is an edge
+	c := health.Config{Logger: d.log, Spell: d.spelling(), UsedUp: d.budget.usedUp, WhyUsedUp: d.budget.whyUsedUp, Full: func() bool { return d.edge.Full() }} // once it runs, there is an edge
 	own := func() string { return d.address(cfg.Hostname, bound).checkURL() }
 	switch cfg.SelfCheck {
 	case config.CheckOff:

@@ -29,6 +29,11 @@ type Config struct {
 	// Nil: it never does.
 	Full func() bool
 
+	// UsedUp reports that the relay wants no peers until the month is over, and WhyUsedUp
+	// says so for people. UsedUp is quick. Nil: it never does.
+	UsedUp    func() bool
+	WhyUsedUp func() string
+
 	// Spell says how operators call a setting; nil: by its path.
 	Spell func(setting string) string
 
@@ -51,6 +56,7 @@ type Reason string
 const (
 	None            Reason = "" // it wants some
 	Draining        Reason = "draining"
+	QuotaUsedUp     Reason = "quota used up"
 	SelfCheckFailed Reason = "self-check failed"
 )
 
@@ -96,6 +102,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Full == nil {
 		c.Full = func() bool { return false }
+	}
+	if c.UsedUp == nil {
+		c.UsedUp = func() bool { return false }
 	}
 	if c.Spell == nil {
 		c.Spell = func(setting string) string { return setting }
@@ -156,7 +165,7 @@ func (h *Health) begin(name, direct Path) {
 }
 
 // Healthy reports whether the relay wants peers. It is quick and takes no lock.
-func (h *Health) Healthy() bool { return !h.draining.Load() && !h.failing.Load() }
+func (h *Health) Healthy() bool { return h.Reason() == None }
 
 // Drain says that the relay wants no more peers from now on, and ends Run.
 func (h *Health) Drain() {
@@ -169,6 +178,8 @@ func (h *Health) Reason() Reason {
 	switch {
 	case h.draining.Load():
 		return Draining
+	case h.config.UsedUp():
+		return QuotaUsedUp
 	case h.failing.Load():
 		return SelfCheckFailed
 	}
@@ -178,7 +189,10 @@ func (h *Health) Reason() Reason {
 // Explain returns the reason in full, for people; "" for none.
 func (h *Health) Explain() string {
 	reason := h.Reason()
-	if reason != SelfCheckFailed {
+	switch {
+	case reason == QuotaUsedUp:
+		return string(reason) + ": " + h.config.WhyUsedUp()
+	case reason != SelfCheckFailed:
 		return string(reason)
 	}
 	h.mu.Lock()
