@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 	"unicode"
@@ -261,7 +262,7 @@ func jsonError(data []byte, d *json.Decoder, err error) error {
 	case errors.As(err, &syntax):
 		at, what = syntax.Offset-1, "not JSON: "+what
 	case errors.As(err, &kind):
-		at, what = kind.Offset-1, fmt.Sprintf("%s is a %s, where a %v belongs", kind.Field, kind.Value, kind.Type)
+		at, what = kind.Offset-1, fmt.Sprintf("%s is of the kind %s, where %s belongs", kind.Field, kind.Value, kindOf(kind.Type.Kind()))
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		at, what = int64(len(data)), "the JSON ends too early: was it cut off?"
 	}
@@ -271,4 +272,19 @@ func jsonError(data []byte, d *json.Decoder, err error) error {
 func placed(data []byte, at int64, what string) error {
 	line, column := text.Place(data, int(max(0, at)))
 	return fmt.Errorf("line %d, column %d: %s", line, column, what)
+}
+
+// kindOf is how JSON calls a kind.
+func kindOf(k reflect.Kind) string {
+	switch k {
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map, reflect.Pointer:
+		return "an object"
+	case reflect.String, reflect.Array: // a key
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	}
+	return "a number"
 }

@@ -202,6 +202,7 @@ func checkSet(name string) error {
 type shelf struct {
 	path    string // empty: in memory only
 	watched watched
+	kept    stamp // of the file that the book in force was read from, or written to
 }
 
 func newShelf(stateDir string) *shelf {
@@ -230,6 +231,7 @@ func (s *shelf) load() (*book, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: mend it, or move it away to begin with an empty list", s.path, err)
 	}
+	s.kept = read
 	return b, nil
 }
 
@@ -247,10 +249,10 @@ func (s *shelf) changed() (bool, error) {
 	return s.watched.changed()
 }
 
-// ahead reports whether the file is another one than was read or written last.
+// ahead reports whether the file is another one than the book in force is from.
 func (s *shelf) ahead() bool {
 	now, err := stampOf(s.path)
-	return err == nil && !now.same(s.watched.read)
+	return err == nil && !now.same(s.kept)
 }
 
 func (s *shelf) save(b *book) error {
@@ -268,8 +270,8 @@ func (s *shelf) save(b *book) error {
 		err = smallfile.WriteOver(s.path, data, smallfile.ModeSecret)
 	}
 	if err == nil {
-		s.watched.read, err = stampOf(s.path)
-		s.watched.seen = s.watched.read
+		s.kept, err = stampOf(s.path)
+		s.watched.read, s.watched.seen = s.kept, s.kept
 	}
 	return err
 }
