@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,15 +57,32 @@ func TestReferenceHasEachSetting(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "write the table of settings into docs/configuration.md")
+
+const (
+	tableBegins = "<!-- settings: made from the table -->\n"
+	tableEnds   = "<!-- end of settings -->\n"
+)
+
 // The page in docs has the table as it is.
 func TestPageHasTheTable(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
+	page := filepath.Join("..", "..", "docs", "configuration.md")
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "<!-- settings: made from the table -->\n")
-	got, _, found := strings.Cut(rest, "<!-- end of settings -->")
-	if want := Page(); !found || strings.TrimSpace(got) != strings.TrimSpace(want) {
-		t.Errorf("docs/configuration.md: between its two marks belongs\n%s", want)
+	before, rest, begins := strings.Cut(string(text), tableBegins)
+	got, after, ends := strings.Cut(rest, tableEnds)
+	if !begins || !ends {
+		t.Fatalf("%s has no place for the table", page)
+	}
+	want := strings.TrimPrefix(Page(), "\n")
+	if *update {
+		err = os.WriteFile(page, []byte(before+tableBegins+want+tableEnds+after), 0o644)
+	} else if got != want {
+		err = errors.New("it has another table: go test ./internal/config -update")
+	}
+	if err != nil {
+		t.Errorf("%s: %v", page, err)
 	}
 }
