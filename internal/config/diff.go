@@ -11,8 +11,6 @@ import (
 // A running relay takes all others over as they are.
 var restart = []string{
 	"dev", "listen", "stun", "state-dir", "relay-key", "admin", "pprof", "admin-socket", "admin-https",
-
-	"mesh.with", "mesh.dns", "mesh.srv", "mesh.ca", "mesh.rebalance",
 }
 
 // A Change is a setting that is not what it was. The values are as a person would

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -72,7 +71,7 @@ type Daemon struct {
 	secure   *tls.Config // of source
 	edge     *edge.Server
 	stun     *stunService // nil without STUN
-	mesh     *mesh.Mesh   // nil without siblings
+	mesh     *mesh.Mesh
 	health   *health.Health
 	status   *opsServer // nil unless asked for, as profiles
 	profiles *opsServer
@@ -219,10 +218,10 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 		WriteTimeout: orOff(cfg.TCP.WriteTimeout),
 		Logger:       d.log,
 	})
-	if err == nil {
-		d.mesh, err = openMesh(cfg, d.relay, d.log)
+	if err != nil {
+		return err
 	}
-	return err
+	return d.openMesh(cfg)
 }
 
 func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bool) (err error) {
@@ -276,14 +275,7 @@ func (d *Daemon) certificate() *certs.Description {
 }
 
 // siblings is what /status shows of them.
-func (d *Daemon) siblings() any { return d.siblingStates() }
-
-func (d *Daemon) siblingStates() []mesh.State {
-	if d.mesh == nil {
-		return []mesh.State{}
-	}
-	return d.mesh.Siblings()
-}
+func (d *Daemon) siblings() any { return d.mesh.Siblings() }
 
 // orOff turns the 0 of a setting, which means off, into the negative value of a
 // configuration below, whose 0 means the default.
@@ -307,26 +299,29 @@ func failed(setting string, err error, remedy string) error {
 	return &config.Error{Setting: setting, Err: err, Remedy: remedy, Failed: true}
 }
 
-// openMesh makes the mesh of a relay; nil without siblings.
-func openMesh(cfg config.Config, r *relay.Server, log *slog.Logger) (*mesh.Mesh, error) {
-	if !cfg.Mesh.Used() {
-		return nil, nil
-	}
-	entries, err := meshEntries(cfg)
+// openMesh makes the mesh of a relay, which may have no siblings yet.
+func (d *Daemon) openMesh(cfg config.Config) error {
+	c, err := meshConfig(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var roots *x509.CertPool // nil: those of the system
-	if cfg.Mesh.CA != "" {
-		if roots, err = certs.ReadRoots(cfg.Mesh.CA); err != nil {
-			return nil, &config.Error{Setting: "mesh.ca", Err: err}
+	c.Relay, c.Logger = d.relay, d.log
+	if d.mesh, err = mesh.New(c); err != nil {
+		return &config.Error{Err: err}
+	}
+	return nil
+}
+
+// meshConfig has what can change while the relay runs.
+func meshConfig(cfg config.Config) (c mesh.Config, err error) {
+	c = mesh.Config{DNS: cfg.Mesh.DNS, SRV: cfg.Mesh.SRV, Rebalance: cfg.Mesh.Rebalance}
+	if c.Entries, err = meshEntries(cfg); err != nil {
+		return c, err
+	}
+	if cfg.Mesh.CA != "" { // else those of the system
+		if c.RootCAs, err = certs.ReadRoots(cfg.Mesh.CA); err != nil {
+			return c, &config.Error{Setting: "mesh.ca", Err: err}
 		}
 	}
-	m, err := mesh.New(mesh.Config{
-		Relay: r, Entries: entries, DNS: cfg.Mesh.DNS, SRV: cfg.Mesh.SRV, RootCAs: roots, Rebalance: cfg.Mesh.Rebalance, Logger: log,
-	})
-	if err != nil {
-		return nil, &config.Error{Err: err}
-	}
-	return m, nil
+	return c, nil
 }

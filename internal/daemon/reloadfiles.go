@@ -9,12 +9,12 @@ import (
 
 // reloadMeshKeys takes the mesh keys over that stand in the file now.
 func (d *Daemon) reloadMeshKeys(from, to config.Config) (apply func(), err error) {
-	if to.Mesh.KeyFile == "" && from.Mesh.KeyFile == "" {
-		return nil, nil
-	}
 	keys, _, err := meshKeys(to)
 	if err != nil {
 		return nil, fmt.Errorf("the new mesh keys cannot be used; the old ones stay: %w", err)
+	}
+	if to.Mesh.KeyFile == "" && from.Mesh.KeyFile == "" {
+		return nil, nil // the environment is what it was
 	}
 	return func() {
 		if err := d.relay.ReplaceMeshKeys(keys); err != nil {

@@ -18,6 +18,15 @@ func (d *Daemon) reloadTimes(_, to config.Config) (apply func(), err error) {
 	}, nil
 }
 
+// reloadMesh has other siblings linked. Links to those who stay are not touched.
+func (d *Daemon) reloadMesh(_, to config.Config) (apply func(), err error) {
+	c, err := meshConfig(to)
+	if err != nil {
+		return nil, err
+	}
+	return d.mesh.Prepare(c)
+}
+
 // reloadSelfCheck has the relay check itself by another way, if that follows from the
 // settings: what it knows of the present one is worth something.
 func (d *Daemon) reloadSelfCheck(from, to config.Config) (apply func(), err error) {

@@ -54,11 +54,9 @@ func (d *Daemon) start() <-chan error {
 	d.running.Go(func() { d.status.serve(d.log) })
 	d.running.Go(func() { d.profiles.serve(d.log) })
 	d.control.serve(d)
-	if d.mesh != nil {
-		d.links.Go(func() { d.mesh.Run(d.linked) })
-		if d.options.Takeover.TakesOver() {
-			d.awaitLinks()
-		}
+	d.links.Go(func() { d.mesh.Run(d.linked) })
+	if d.options.Takeover.TakesOver() && d.Config().Mesh.Used() {
+		d.awaitLinks()
 	}
 	if err := d.options.Takeover.Follow(d.linked, d.relay); err != nil {
 		d.log.Warn("peers of the process before are out of reach until they have moved", "reason", err)

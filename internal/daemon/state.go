@@ -42,7 +42,7 @@ func (d *Daemon) State() State {
 	s := State{
 		PublicKey: d.relay.PublicKey().String(), Listen: d.edge.Addr().String(), URL: d.address(cfg.Hostname, bound).url(),
 		Admin: d.status.addr(), Pprof: d.profiles.addr(),
-		Health: d.health.Snapshot(), Siblings: d.siblingStates(), Conns: d.edge.Conns(), Access: d.accessState(), Reload: d.lastReload(), Descriptors: descriptors(),
+		Health: d.health.Snapshot(), Siblings: d.mesh.Siblings(), Conns: d.edge.Conns(), Access: d.accessState(), Reload: d.lastReload(), Descriptors: descriptors(),
 	}
 	s.Socket, s.Remote = d.control.addrs()
 	if addr := d.stun.addr(); addr.IsValid() {

@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -195,6 +194,7 @@ func (d *discovery) adjust(ctx context.Context, targets []target) {
 func (d *discovery) keep(ctx context.Context, to target) *listing {
 	ctx, cancel := context.WithCancel(ctx)
 	k := d.mesh.newKeeper(to, d)
+	d.mesh.addKeeper(k)
 	d.running.Go(func() { k.run(ctx) })
 	return &listing{keeper: k, cancel: cancel}
 }
@@ -208,25 +208,4 @@ func (d *discovery) report(err error) {
 		d.mesh.config.Logger.Info("looking up siblings works again", "name", d.name)
 	}
 	d.failing = err != nil
-}
-
-// checkRebalance wants every entry of Config.Rebalance to be one that there can
-// be. What SRV records lead to is not known beforehand.
-func (m *Mesh) checkRebalance() error {
-	names := make(map[string]bool)
-	for _, e := range m.config.Entries {
-		names[e.Name] = true
-	}
-	for _, d := range m.discoveries {
-		names[d.name] = true
-	}
-	for node, entry := range m.config.Rebalance {
-		switch {
-		case node == "":
-			return fmt.Errorf("rebalancing to %q: want the name of a node in front of it", entry)
-		case !names[entry] && len(m.config.SRV) == 0:
-			return fmt.Errorf("rebalancing to node %s: %q is not a sibling: write the entry as in the list of siblings", node, entry)
-		}
-	}
-	return nil
 }

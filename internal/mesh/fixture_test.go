@@ -56,11 +56,20 @@ func inWorld(t *testing.T, cfg Config, play func(t *testing.T, w *world)) {
 		cfg.LookupNetIP, cfg.LookupSRV, cfg.Logger = w.lookupNetIP, w.lookupSRV, w.log.logger()
 		w.mesh = newMesh(cfg)
 		w.mesh.dial, w.mesh.link, w.mesh.siblingSeen = w.dial, w.link, w.came.Wait
-		if err := w.mesh.prepare(); err != nil {
-			t.Fatal(err)
-		}
+		w.mesh.closeNotIdeal = func(string, time.Duration, int) int { return 0 }
+		w.change(cfg)
 		play(t, w)
 	})
+}
+
+// change has the siblings of another configuration.
+func (w *world) change(cfg Config) {
+	w.t.Helper()
+	apply, err := w.mesh.Prepare(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	apply()
 }
 
 // run lets the mesh run for a time.

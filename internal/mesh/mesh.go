@@ -31,6 +31,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/internal/retry"
@@ -86,12 +87,15 @@ type Mesh struct {
 	siblingSeen   func() <-chan struct{} // closed when a sibling comes to us
 	closeNotIdeal func(ideal string, quiet time.Duration, atMost int) int
 	dial          func(context.Context, target, netip.AddrPort) (relay.Stream, error)
-	discoveries   []*discovery
 
-	lost retry.Broadcast // a link was lost
+	roots atomic.Pointer[x509.CertPool] // Config.RootCAs
+	lost  retry.Broadcast               // a link was lost
+	all   sync.WaitGroup                // of members that run; Add only under mu while running is set
 
 	mu      sync.Mutex
-	keepers []*keeper // guarded by mu
+	running context.Context // guarded by mu: that of Run, while it runs
+	members []*member       // guarded by mu
+	keepers []*keeper       // guarded by mu
 }
 
 // New checks the configuration. Nothing is dialled before Run.
@@ -101,19 +105,24 @@ func New(config Config) (*Mesh, error) {
 	}
 	m := newMesh(config)
 	m.link, m.closeNotIdeal, m.siblingSeen = config.Relay.Link, (&sender{relay: config.Relay}).closeNotIdeal, config.Relay.SiblingSeen
-	m.dial = dialer{config.RootCAs}.dial
-	if err := m.prepare(); err != nil {
-		return nil, fmt.Errorf("mesh: %w", err)
+	m.dial = func(ctx context.Context, to target, at netip.AddrPort) (relay.Stream, error) {
+		return dialer{m.roots.Load()}.dial(ctx, to, at)
 	}
+	if config.Refresh < 0 {
+		return nil, fmt.Errorf("mesh: Config.Refresh %v: want the time between look-ups", config.Refresh)
+	}
+	apply, err := m.Prepare(config)
+	if err != nil {
+		return nil, err
+	}
+	apply()
 	return m, nil
 }
 
 // Check says what is wrong with the siblings of a configuration, which needs no relay.
 func Check(config Config) error {
-	if err := newMesh(config).prepare(); err != nil {
-		return fmt.Errorf("mesh: %w", err)
-	}
-	return nil
+	_, err := newMesh(config).Prepare(config)
+	return err
 }
 
 // newMesh fills in the defaults.
@@ -129,57 +138,6 @@ func newMesh(config Config) *Mesh {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Mesh{config: config}
-}
-
-// prepare makes the keepers of the entries, and the discoveries.
-func (m *Mesh) prepare() error {
-	if m.config.Refresh < 0 {
-		return fmt.Errorf("Config.Refresh %v: want the time between look-ups", m.config.Refresh)
-	}
-	if err := checkDuplicates(m.config.Entries); err != nil {
-		return err
-	}
-	for i, name := range m.config.DNS {
-		d, err := m.newDNS(name)
-		if err != nil {
-			return fmt.Errorf("DNS name %d, %q: %w", i+1, name, err)
-		}
-		m.discoveries = append(m.discoveries, d)
-	}
-	for i, name := range m.config.SRV {
-		d, err := m.newSRV(name)
-		if err != nil {
-			return fmt.Errorf("SRV name %d, %q: %w", i+1, name, err)
-		}
-		m.discoveries = append(m.discoveries, d)
-	}
-	if err := m.checkRebalance(); err != nil {
-		return err
-	}
-	for _, e := range m.config.Entries {
-		m.newKeeper(target{Entry: e}, nil)
-	}
-	return nil
-}
-
-// Run keeps the links until ctx is done, and waits for their end. It is called
-// once, and blocks also when there is nobody to link to.
-func (m *Mesh) Run(ctx context.Context) {
-	var all sync.WaitGroup
-	defer all.Wait()
-	all.Go(func() { <-ctx.Done() })
-	m.mu.Lock()
-	for _, k := range m.keepers {
-		all.Go(func() { k.run(ctx) })
-	}
-	m.mu.Unlock()
-	for _, d := range m.discoveries {
-		all.Go(func() { d.run(ctx) })
-	}
-	if len(m.config.Rebalance) > 0 {
-		r := rebalancer{nodes: m.config.Rebalance, linkedSince: m.linkedSince, closeNotIdeal: m.closeNotIdeal, logger: m.config.Logger}
-		all.Go(func() { r.run(ctx) })
-	}
 }
 
 // Siblings returns the state of every sibling, by name and address.
@@ -205,10 +163,13 @@ func (m *Mesh) newKeeper(to target, found *discovery) *keeper {
 	if to.addr.IsValid() {
 		k.now.Addr = netip.AddrPortFrom(to.addr, to.Port)
 	}
+	return k
+}
+
+func (m *Mesh) addKeeper(k *keeper) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keepers = append(m.keepers, k)
-	return k
 }
 
 func (m *Mesh) dropKeeper(k *keeper) {
