@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"sync"
@@ -50,6 +51,7 @@ type Config struct {
 	Reload   func() (Report, error) // nil: it cannot
 	Status   func() any             // nil: none
 	Settings func() any             // those in effect, secrets masked; nil: none
+	Logger   *slog.Logger           // gets a line for each order; nil discards
 }
 
 // A Handler answers those who may do everything. Its methods may be called by any
@@ -76,6 +78,9 @@ type Snapshot struct {
 
 // New returns what answers.
 func New(c Config) *Handler {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
 	h := &Handler{config: c, long: make(chan struct{}, mostLong)}
 	for pattern, answer := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET " + pathVersion:                h.version,
@@ -194,6 +199,15 @@ func (h *Handler) reload(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 	}
 	return say(w, report)
+}
+
+// note logs an order, and who gave it: an address, or somebody of this machine.
+func (h *Handler) note(r *http.Request, order string, about ...any) {
+	from := "socket"
+	if remote := remoteOf(r); remote.IsValid() {
+		from = remote.String()
+	}
+	h.config.Logger.Info("a command has changed the relay", append([]any{"order", order, "from", from}, about...)...)
 }
 
 // begin takes one of the places for long answers; the result gives it back.

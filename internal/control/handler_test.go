@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +34,8 @@ func TestOrdersAreFollowed(t *testing.T) {
 	keys, there := newKeys(3), &crowd{}
 	there.all = []relay.PeerState{{Peer: keys[0]}, {Peer: keys[0]}, {Peer: keys[2]}}
 	access := newList()
-	c := at(t, New(Config{Version: "v1", Peers: there, Access: access}))
+	var log bytes.Buffer
+	c := at(t, New(Config{Version: "v1", Peers: there, Access: access, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
 
 	results, err := c.Order(t.Context(), Ban, Order{Keys: keys[:2], Why: "it scans", For: 3600})
 	if err != nil || len(results) != 2 || results[0] != (Result{keys[0], 2, ""}) || results[1] != (Result{keys[1], 0, ""}) {
@@ -41,6 +43,9 @@ func TestOrdersAreFollowed(t *testing.T) {
 	}
 	if until := access.lines[keys[0]].Until; until.Before(time.Now().Add(59*time.Minute)) || until.After(time.Now().Add(61*time.Minute)) {
 		t.Errorf("banned until %v", until)
+	}
+	if want := fmt.Sprintf(`msg="a command has changed the relay" order=ban from=127.0.0.1 done=2 keys="[%s %s]"`, keys[0], keys[1]); !strings.Contains(log.String(), want) {
+		t.Errorf("the log says %s, want %s", log.String(), want)
 	}
 	results, err = c.Order(t.Context(), Unban, Order{Keys: keys})
 	if err != nil || results[0].Error != "" || !strings.Contains(results[2].Error, "is not there") {

@@ -114,7 +114,28 @@ func (h *Handler) order(what string) func(http.ResponseWriter, *http.Request) er
 			}
 			all.Results = append(all.Results, result)
 		}
+		h.noteResults(r, what, all)
 		return say(w, all)
+	}
+}
+
+// mostNoted bounds the keys of an order that are named in the log.
+const mostNoted = 10
+
+// noteResults logs an order with its first keys.
+func (h *Handler) noteResults(r *http.Request, order string, all Results) {
+	var keys []string
+	done := 0
+	for _, result := range all.Results {
+		if result.Error != "" {
+			continue
+		}
+		if done++; done <= mostNoted {
+			keys = append(keys, result.Key.String())
+		}
+	}
+	if done > 0 {
+		h.note(r, order, "done", done, "keys", keys)
 	}
 }
 
@@ -167,5 +188,6 @@ func (h *Handler) closePeers(w http.ResponseWriter, r *http.Request) error {
 		}
 		all.Results = append(all.Results, result)
 	}
+	h.noteResults(r, "close", all)
 	return say(w, all)
 }

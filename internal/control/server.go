@@ -1,7 +1,6 @@
 package control
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"log"
@@ -27,7 +26,7 @@ type Server struct {
 	listener net.Listener
 	secure   *tls.Config // nil: without TLS
 	server   http.Server
-	under    sync.WaitGroup // answers under way
+	under    underway
 }
 
 // NewServer has a handler answer at a listener, which Close closes; secure is nil where
@@ -36,8 +35,8 @@ func NewServer(listener net.Listener, secure *tls.Config, handler http.Handler, 
 	s := &Server{listener: listener, secure: secure}
 	s.server = http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			s.under.Add(1)
-			defer s.under.Done()
+			s.under.begin()
+			defer s.under.end()
 			handler.ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: 5 * time.Second, // of a TLS handshake, too
@@ -71,10 +70,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Serve.
 func (s *Server) Close() error {
 	err := s.listener.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
-	defer cancel()
-	context.AfterFunc(ctx, func() { s.server.Close() })
-	s.under.Wait()
+	s.under.wait(farewell)
 	if other := s.server.Close(); !errors.Is(other, net.ErrClosed) { // which it is by now
 		err = errors.Join(err, other)
 	}
@@ -82,6 +78,44 @@ func (s *Server) Close() error {
 		return nil
 	}
 	return err
+}
+
+// underway counts the answers that are.
+type underway struct {
+	mu   sync.Mutex
+	n    int           // guarded by mu
+	idle chan struct{} // guarded by mu: closed when n is 0; nil: nobody waits
+}
+
+func (u *underway) begin() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.n++
+}
+
+func (u *underway) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.n--; u.n == 0 && u.idle != nil {
+		close(u.idle)
+		u.idle = nil
+	}
+}
+
+// wait returns when there is none, or after so long. One at a time may wait.
+func (u *underway) wait(most time.Duration) {
+	u.mu.Lock()
+	if u.n == 0 {
+		u.mu.Unlock()
+		return
+	}
+	idle := make(chan struct{})
+	u.idle = idle
+	u.mu.Unlock()
+	select {
+	case <-idle:
+	case <-time.After(most):
+	}
 }
 
 // bounded is a listener with so many connections at most.

@@ -45,7 +45,7 @@ func (d *Daemon) openControl(cfg config.Config) error {
 	d.control.handler = control.New(control.Config{
 		Access:  access,
 		Version: d.options.Version, Peers: d.relay, Reload: d.reloadForCommands, Status: func() any { return d.operators.Status() },
-		Settings: d.shownSettings,
+		Settings: d.shownSettings, Logger: d.log,
 	})
 	if err := d.openSocket(cfg); err != nil {
 		return err
