@@ -41,7 +41,7 @@ var Flags = map[string]string{
 	"verify-client-url-fail-open":     "--access-grace, for peers that were confirmed before; nobody new comes in while the URL does not answer",
 	"accept-connection-limit":         "--accept-limit",
 	"accept-connection-burst":         "--accept-burst",
-	"rate-config":                     "not here yet: leave it out",
+	"rate-config":                     "--limits-in and --limits-burst, which a reload changes, too",
 	"tcp-keepalive-time":              "--tcp-keepalive",
 	"tcp-user-timeout":                "--tcp-user-timeout",
 	"tcp-write-timeout":               "--tcp-write-timeout",
