@@ -312,6 +312,9 @@ func TestRateLimit(t *testing.T) {
 						return
 					}
 					packets <- len(payload)
+					if len(payload) == 1 { // NotePreferred: other limits from now on
+						s.write(s.serverInfo(derp.ServerInfo{TokenBucketBytesPerSecond: frame, TokenBucketBytesBurst: 2 * frame}))
+					}
 				}
 			})
 			cfg.RecordPerPacket = records
@@ -347,6 +350,18 @@ func TestRateLimit(t *testing.T) {
 				t.Error(err)
 			}
 			check("other frames", 9, 5)
+			if msg := recv(t, c, MessageServerInfo); msg.ServerInfo.TokenBucketBytesPerSecond != frame {
+				t.Errorf("%+v", msg.ServerInfo)
+			}
+			if err := c.SendBatch([]Packet{packet, packet, packet}); err != nil {
+				t.Error(err)
+			}
+			check("with other limits", 11, 6)
+			time.Sleep(time.Second)
+			if err := c.SendBatch([]Packet{packet, packet}); err != nil {
+				t.Error(err)
+			}
+			check("a second later", 12, 7)
 		})
 	}
 }

@@ -13,7 +13,7 @@ type MessageKind byte
 
 const (
 	MessagePacket      MessageKind = iota + 1 // a packet came: Peer, Packet
-	MessageServerInfo                         // the relay has admitted us: ServerInfo
+	MessageServerInfo                         // the relay has admitted us, or its limits have changed: ServerInfo
 	MessagePeerGone                           // a peer is not reachable: Peer, Reason
 	MessagePeerPresent                        // after WatchConns, a peer connected: Peer, Addr, Flags, AppName
 	MessageHealth                             // a problem the user should know of, or its end: Health

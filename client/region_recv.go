@@ -10,8 +10,9 @@ const chunksPerSession = 2
 // Recv waits for the next message from any relay of the region, like Conn.Recv: a
 // packet is put into buf, and after ErrBufferSize the same packet is returned to
 // the next call with a larger buffer. The only other error is ErrClosed. Each
-// connection begins with MessageServerInfo. KeepAlives and Pongs are not passed on.
-// While one relay hands over to another, packets of both come in any order.
+// connection begins with MessageServerInfo; later ones say that limits have
+// changed. KeepAlives and Pongs are not passed on. While one relay hands over to
+// another, packets of both come in any order.
 func (r *Region) Recv(buf []byte) (Message, error) {
 	msg, _, err := recvFrom(r.recvQueue, buf)
 	return msg, err

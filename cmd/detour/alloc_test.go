@@ -12,6 +12,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/detour-relay/detour/internal/config"
 )
 
 // A relay in this process under load from another one, over TLS 1.3 with a
@@ -19,30 +21,38 @@ import (
 // together. The program is built with default.pgo, and so is this test; see
 // docs/decisions/0003-profile-guided-build.md.
 func TestRelayAllocatesNothingPerPacket(t *testing.T) {
-	perPacket, packets := allocationsPerPacket(t, 2*time.Second)
-	t.Logf("%.5f allocations per packet, %d packets", perPacket, packets)
-	if packets < 1000 {
-		t.Fatalf("only %d packets were relayed", packets)
-	}
-	// Pools that a garbage collection emptied are filled again, timers fire: that
-	// is a few hundred allocations in all, whatever the number of packets.
-	if limit := 0.01 + 1000/float64(packets); perPacket > limit {
-		t.Errorf("%.3f allocations per packet, want none", perPacket)
+	for name, limits := range map[string]config.Limits{
+		"no limits": {}, "limits that are not hit": {In: 1e9, Out: 1e9, Total: 1e10}, "a total that is": {Total: 10e6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			perPacket, packets := allocationsPerPacket(t, 2*time.Second, limits)
+			t.Logf("%.5f allocations per packet, %d packets", perPacket, packets)
+			if packets < 1000 {
+				t.Fatalf("only %d packets were relayed", packets)
+			}
+			// Pools that a garbage collection emptied are filled again, timers fire: that
+			// is a few hundred allocations in all, whatever the number of packets.
+			if limit := 0.01 + 1000/float64(packets); perPacket > limit {
+				t.Errorf("%.3f allocations per packet, want none", perPacket)
+			}
+		})
 	}
 }
 
 // BenchmarkRelayTLS reports the same for the table in docs/performance.md.
 func BenchmarkRelayTLS(b *testing.B) {
 	for b.Loop() {
-		perPacket, packets := allocationsPerPacket(b, 3*time.Second)
+		perPacket, packets := allocationsPerPacket(b, 3*time.Second, config.Limits{})
 		b.ReportMetric(perPacket, "allocs/packet")
 		b.ReportMetric(float64(packets), "packets")
 	}
 }
 
-func allocationsPerPacket(tb testing.TB, window time.Duration) (float64, uint64) {
+func allocationsPerPacket(tb testing.TB, window time.Duration, limits config.Limits) (float64, uint64) {
 	tb.Helper()
-	r := runTestRelay(tb, quiet(tb), nil)
+	c := quiet(tb)
+	c.Limits = limits
+	r := runTestRelay(tb, c, nil)
 	return allocationsUnderLoad(tb, window, func() uint64 { return r.Counters().Sent.Other.Packets }, r.url)
 }
 

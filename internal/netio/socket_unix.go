@@ -29,7 +29,7 @@ type socket struct {
 
 	// Owned by the reader.
 	in     readBuf
-	take   func(*readBuf) error // works through what arrived
+	take   func(*readBuf) error // works through what arrived; set once, by the stream
 	err    error                // why reading ended
 	bursts uint32               // read so far
 	most   uint32               // bytes that one read takes; 0: a burst
@@ -75,12 +75,12 @@ func newSocket(c net.Conn) (*socket, error) {
 	return s, nil
 }
 
-// read runs take over every burst until it fails or the socket ends.
+// read has take work through every burst until it fails or the socket ends.
 //
 // A conn that is idle waits here, on a stack that never held more than this.
 // Work on bursts needs a deep one, so it runs on a goroutine that ends when the
 // conn has been idle for a while.
-func (s *socket) read(take func(*readBuf) error) error {
+func (s *socket) read() error {
 	s.mu.Lock()
 	if s.closed.Load() {
 		s.mu.Unlock()
@@ -89,7 +89,7 @@ func (s *socket) read(take func(*readBuf) error) error {
 	s.reading = true
 	s.mu.Unlock()
 
-	s.take, s.err = take, nil
+	s.err = nil
 	for s.err == nil {
 		s.working.Add(1)
 		go s.onWork() // a method's value, made once: a reader that rests often comes here as often

@@ -21,7 +21,9 @@ func TCP(c net.Conn, buffered []byte) (Stream, error) {
 		return nil, err
 	}
 	sock.in.preload(buffered)
-	return &tcpStream{sock: sock}, nil
+	s := &tcpStream{sock: sock}
+	sock.take = s.take
+	return s, nil
 }
 
 // TLS returns a stream over c, a TLS conn whose handshake is done and whose
@@ -37,6 +39,7 @@ func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
 	}
 	s := &tlsStream{sock: sock, conn: c, wire: w, plain: readBuf{guest: sock.in.guest}}
 	s.plain.preload(buffered)
+	sock.take = s.decrypt
 	w.takeOver(&sock.out)
 	return s, nil
 }
@@ -48,7 +51,7 @@ type tcpStream struct {
 
 func (s *tcpStream) ReadBursts(handle func([]byte) (int, error)) error {
 	s.handle = handle
-	return s.sock.read(s.take)
+	return s.sock.read()
 }
 
 func (s *tcpStream) take(in *readBuf) error { return in.deliver(s.handle) }
@@ -77,7 +80,7 @@ type tlsStream struct {
 
 func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
 	s.handle = handle
-	err := s.sock.read(s.decrypt)
+	err := s.sock.read()
 	s.plain.end(s.sock.closed.Load())
 	return err
 }
