@@ -113,6 +113,17 @@ func (c Config) settings() config.Config {
 	return s
 }
 
+// Reload takes over another Config, and the contents of its files, while the relay
+// runs: who is connected stays connected. If anything is wrong, nothing changes at all.
+// Listen, STUN and StateDir need another Server; where they differ, the error says so,
+// and all else has changed. Admit and Logger stay what they were.
+func (s *Server) Reload(c Config) error {
+	if _, err := s.daemon.Reload(c.settings()); err != nil {
+		return fmt.Errorf("server: %s", config.Text(err, fieldOf))
+	}
+	return nil
+}
+
 // Run serves until ctx is done, then sends the peers elsewhere and stops. It may be
 // called once.
 func (s *Server) Run(ctx context.Context) error { return s.daemon.Run(ctx) }

@@ -88,6 +88,67 @@ func TestOpenNamesTheField(t *testing.T) {
 	}
 }
 
+// What can change does while a peer is connected, what is wrong changes nothing, and
+// what needs another Server is named by its field.
+func TestReload(t *testing.T) {
+	c := Config{Listen: "127.0.0.1:0", STUN: "off", StateDir: t.TempDir(), Plain: true}
+	s, err := Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	secret := key.NewPrivate()
+	login := func(k key.Private) *client.Conn {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		conn, _, err := client.Login(ctx, client.Config{URL: s.URL(), CertName: s.Pin(), Key: k})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	before := login(secret)
+	defer before.Close()
+
+	next := c
+	next.Plain, next.Hostname, next.Drain = false, "127.0.0.1", -1
+	bad := next
+	bad.MeshKeyFile = filepath.Join(c.StateDir, "nowhere")
+	if err := s.Reload(bad); err == nil || s.Pin() != "" {
+		t.Errorf("%v, and the pin is %q", err, s.Pin())
+	}
+	if err := s.Reload(next); err != nil || s.Pin() == "" {
+		t.Errorf("%v, and the pin is %q", err, s.Pin())
+	}
+	after := login(key.NewPrivate())
+	defer after.Close()
+	if err := after.Send(secret.Public(), []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	for buf := make([]byte, 64<<10); ; {
+		m, err := before.Recv(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Kind == client.MessagePacket {
+			break
+		}
+	}
+	next.Listen, next.STUN = "127.0.0.1:1", "127.0.0.1:1"
+	if err := s.Reload(next); err == nil || !strings.Contains(err.Error(), "restart needed for Config.Listen, Config.STUN: ") {
+		t.Errorf("%v", err)
+	}
+}
+
 var embedded = regexp.MustCompile("(?s)```go\n(package main\n.*?)```")
 
 // The program in docs/embed.md is a module of its own, and does what the page says.

@@ -35,7 +35,7 @@ func (s *source) run(ctx context.Context, handover *takeover.Takeover, stdout, s
 	if err != nil {
 		return err
 	}
-	log, err := cli.NewLogger(stderr, c.Log.Format, "debug") // the relay knows the level, which can change
+	log, format, err := cli.NewSwitchLogger(stderr, c.Log.Format) // the relay knows the level, which can change, too
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (s *source) run(ctx context.Context, handover *takeover.Takeover, stdout, s
 	signal.Notify(hangup, syscall.SIGHUP) // from before anybody is told that we are ready
 	defer signal.Stop(hangup)
 	d, err := daemon.Open(c, daemon.Options{
-		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: s.spell, Load: s.load,
+		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: s.spell, Load: s.load, Format: format,
 	})
 	if err != nil {
 		return err
