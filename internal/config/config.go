@@ -1,11 +1,13 @@
 // Package config holds the settings of a relay: one plain value, wherever it comes
-// from. Commands make it from their flags, programs fill it in, a process that
-// hands over to the next one sends it as JSON. It reads no files, opens nothing
-// and knows no flag.
+// from. Commands make it from a file, variables and flags ([Load]), programs fill it in,
+// a process that hands over to the next one sends it as JSON. It opens nothing: whoever
+// calls has read the file.
 //
 // # Words
 //
 //   - setting: one value, named by its path in the JSON form: "listen", "mesh.with".
+//   - table: one row for each setting, with all that people are told of it ([Table]).
+//   - origin: where the value of a setting comes from, with its place in the file.
 //   - live: a setting that a running relay takes over as it is. All others take a
 //     new process, which [Diff] tells apart.
 //

@@ -64,8 +64,10 @@ func (r *fileReader) refuseText(e *yamldoc.Error) {
 	case e.Code == yamldoc.Empty:
 	case e.Code == yamldoc.Second:
 		r.refuse(at, "", e.What+", and a file of settings has one", "take out the --- and put all settings together")
+	case strings.Contains(e.What, "unknown anchor"): // the parser repeats it, and it may be a password
+		r.refuse(at, "", "a value that begins with * stands for another one, which there is not", "put quotes around it")
 	default:
-		r.refuse(at, "", text.RedactURLs(e.What), e.Remedy)
+		r.refuse(at, "", e.What, e.Remedy)
 	}
 }
 
@@ -90,7 +92,7 @@ func (r *fileReader) refuse(at place, path, what, remedy string) {
 	if remedy != "" {
 		said += ": " + remedy
 	}
-	r.loaded.Problems = append(r.loaded.Problems, &Problem{r.origin(at), path, said})
+	r.loaded.Problems = append(r.loaded.Problems, newProblem(r.origin(at), path, said))
 }
 
 func (r *fileReader) origin(at place) Origin {

@@ -38,7 +38,7 @@ func (r *fileReader) setting(s Setting, n *yaml.Node) {
 // set has the setting read its value, and says at this place what it thinks of it.
 func (r *fileReader) set(s Setting, at place, value string) {
 	if e := s.set(&r.loaded.Config, value); e != nil {
-		r.loaded.Problems = append(r.loaded.Problems, &Problem{r.origin(at), s.Path, e.Text(r.loaded.Spell)})
+		r.loaded.Problems = append(r.loaded.Problems, newProblem(r.origin(at), s.Path, e.Text(r.loaded.Spell)))
 	}
 }
 
@@ -213,7 +213,7 @@ func (r *fileReader) pair(s Setting, field reflect.Value, name string, n *yaml.N
 		return
 	}
 	if e := s.add(field, name, strings.TrimSpace(value)); e != nil {
-		r.loaded.Problems = append(r.loaded.Problems, &Problem{r.origin(at), s.Path, e.Text(r.loaded.Spell)})
+		r.loaded.Problems = append(r.loaded.Problems, newProblem(r.origin(at), s.Path, e.Text(r.loaded.Spell)))
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // An Origin is where the value of a setting comes from. The zero one is its default.
@@ -33,6 +35,11 @@ type Problem struct {
 	Origin  Origin
 	Setting string // the path; empty: none
 	Text    string // what and what to do, with settings as they were given
+}
+
+// newProblem makes one that repeats no password, whoever has repeated a value in it.
+func newProblem(from Origin, path, said string) *Problem {
+	return &Problem{from, path, text.RedactURLs(said)}
 }
 
 // Error is the text, behind its place if that is one in a file.
@@ -86,7 +93,7 @@ func (l *Loaded) Err() error {
 
 // Problem says an error about a setting where that was given.
 func (l *Loaded) Problem(e *Error) *Problem {
-	return &Problem{l.At(e.Setting), e.Setting, e.Text(l.Spell)}
+	return newProblem(l.At(e.Setting), e.Setting, e.Text(l.Spell))
 }
 
 // Place begins what is said of a setting that the file gives, or would.

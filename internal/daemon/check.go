@@ -265,6 +265,6 @@ func (n *notes) Handle(_ context.Context, r slog.Record) error {
 		said += fmt.Sprintf(", %s %v", a.Key, a.Value)
 		return true
 	})
-	n.checker.say(Noted, n.setting, ": %s", said)
+	n.checker.all = append(n.checker.all, Finding{Noted, &config.Error{Setting: n.setting, Err: errors.New(said)}})
 	return nil
 }

@@ -1,8 +1,11 @@
 package relaycmd
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/internal/config"
 )
@@ -13,6 +16,33 @@ func TestEachSettingHasAFlag(t *testing.T) {
 	for _, setting := range config.Settings() {
 		if name := strings.TrimPrefix(FlagName(setting), "--"); flags.Lookup(name) == nil {
 			t.Errorf("%s: there is no flag --%s", setting, name)
+		}
+	}
+}
+
+// The shell completes the words of each setting, and offers files only where one is
+// wanted.
+func TestEachFlagIsCompleted(t *testing.T) {
+	cmd := New()
+	for _, s := range config.Table() {
+		if flag := cmd.Flags().Lookup(s.Flag); flag.Usage == "" || flag.Hidden {
+			t.Errorf("--%s has no help", s.Flag)
+		}
+		complete, ok := cmd.GetFlagCompletionFunc(s.Flag)
+		if !ok {
+			if !s.File && s.Path != "state-dir" && s.Path != "admin-socket" {
+				t.Errorf("--%s is completed with files", s.Flag)
+			}
+			continue
+		}
+		words, directive := complete(cmd, nil, "")
+		if directive != cobra.ShellCompDirectiveNoFileComp {
+			t.Errorf("--%s: %v", s.Flag, directive)
+		}
+		for _, word := range s.Choices {
+			if !slices.Contains(words, word) {
+				t.Errorf("--%s is not completed with %s", s.Flag, word)
+			}
 		}
 	}
 }
