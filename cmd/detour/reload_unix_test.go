@@ -129,3 +129,45 @@ func writeConfig(t *testing.T, file string, c config.Config) {
 		t.Fatal(err)
 	}
 }
+
+// A reload that needs another process hands it the settings; after SIGUSR2 the next
+// process reads its file itself, whatever was handed over before.
+func TestTheFileIsReadAnewAfterAnUpgrade(t *testing.T) {
+	s := &service{dir: t.TempDir(), ended: make(chan error, 1)}
+	file := filepath.Join(s.dir, "relay.yaml")
+	write := func(more string) {
+		t.Helper()
+		text := fmt.Sprintf("listen: 127.0.0.1:0\nstun: off\ntls: {mode: off}\nself-check: off\ndrain: 0s\nlog: {format: json}\nstate-dir: %s/state\n%s\n", s.dir, more)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("admin-socket: off")
+	s.cmd = exec.Command("detour", "relay", "--config", file)
+	s.log.open(t, s.cmd)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { s.ended <- s.cmd.Wait() }()
+	t.Cleanup(func() { s.cmd.Process.Kill() })
+	s.log.begin()
+	started := `"msg":"relay started".*"pid":(\d+)`
+	s.wantLog(t, started)
+
+	write("admin-socket: off\nadmin: 127.0.0.1:0")
+	s.hangUp(t, `"msg":"another process has taken over"`)
+	second := s.wantLog(t, `(?s)`+started+`.*`+started)[2]
+	if err := <-s.ended; err != nil {
+		t.Errorf("the process before ended with %v", err)
+	}
+
+	write("admin-socket: " + filepath.Join(s.dir, "by-the-file.sock"))
+	var pid int
+	fmt.Sscan(second, &pid)
+	syscall.Kill(pid, syscall.SIGUSR2)
+	s.wantLog(t, `"msg":"commands can change the relay","socket":"[^"]*by-the-file.sock"`)
+	third := s.wantLog(t, `(?s)`+started+`.*`+started+`.*`+started)[3]
+	fmt.Sscan(third, &pid)
+	syscall.Kill(pid, syscall.SIGTERM)
+	s.wantLogEnd(t, `"msg":"relay stopped"`, 3)
+}
