@@ -143,6 +143,9 @@ func TestAccessCommands(t *testing.T) {
 	wantMatch(t, talk, `not done for 1 of 2 keys\n$`)
 	wantCut(t, guestConn)
 	guest.wantOut(t)
+	r.on(t, 0, "access", "allow", file.String())
+	out, _ = r.on(t, 0, "access", "remove", file.String())
+	wantMatch(t, out, `^`+file.String()+` is removed, and still let in by `+keys+`\n$`)
 	_, talk = r.on(t, 1, "access", "list", guest.String())
 	wantMatch(t, talk, `1 of 1 keys are not in the list`)
 }

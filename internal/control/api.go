@@ -92,6 +92,7 @@ type Result struct {
 	Key   key.Public `json:"key"`
 	Conns int        `json:"conns"`           // that it had
 	Error string     `json:"error,omitempty"` // why it was not done
+	Still string     `json:"still,omitempty"` // what lets the key in all the same, of one that was removed
 }
 
 // Results are the answer to an order, in its order.

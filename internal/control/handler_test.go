@@ -38,7 +38,7 @@ func TestOrdersAreFollowed(t *testing.T) {
 	c := at(t, New(Config{Version: "v1", Peers: there, Access: access, Logger: slog.New(slog.NewTextHandler(&log, nil))}))
 
 	results, err := c.Order(t.Context(), Ban, Order{Keys: keys[:2], Why: "it scans", For: 3600})
-	if err != nil || len(results) != 2 || results[0] != (Result{keys[0], 2, ""}) || results[1] != (Result{keys[1], 0, ""}) {
+	if err != nil || len(results) != 2 || results[0] != (Result{Key: keys[0], Conns: 2}) || results[1] != (Result{Key: keys[1]}) {
 		t.Errorf("%+v, %v", results, err)
 	}
 	if until := access.lines[keys[0]].Until; until.Before(time.Now().Add(59*time.Minute)) || until.After(time.Now().Add(61*time.Minute)) {

@@ -114,8 +114,24 @@ func (h *Handler) order(what string) func(http.ResponseWriter, *http.Request) er
 			}
 			all.Results = append(all.Results, result)
 		}
+		if what == Remove {
+			h.findStill(all.Results)
+		}
 		h.noteResults(r, what, all)
 		return say(w, all)
+	}
+}
+
+// findStill notes of keys that were removed what else lets them in.
+func (h *Handler) findStill(removed []Result) {
+	at := make(map[key.Public]int, len(removed))
+	for i, r := range removed {
+		at[r.Key] = i
+	}
+	for l := range h.config.Access.Lines {
+		if i, one := at[l.Key]; one && l.State == Allowed && removed[i].Error == "" {
+			removed[i].Still = l.From
+		}
 	}
 }
 

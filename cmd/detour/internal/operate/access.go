@@ -130,6 +130,9 @@ func (o *order) done(r control.Result) string {
 	case control.Allow:
 		return "is allowed" + o.during() + labelled(o.label)
 	case control.Remove:
+		if r.Still != "" {
+			return "is removed, and still let in by " + r.Still
+		}
 		return "is removed"
 	case control.Ban:
 		return "is banned" + o.during() + cut(r.Conns)
