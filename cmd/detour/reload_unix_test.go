@@ -101,6 +101,7 @@ func TestReloadByTakeover(t *testing.T) {
 	free.Close()
 	writeConfig(t, file, c)
 	s.hangUp(t, `msg="another process has taken over"`)
+	s.wantLog(t, `msg="reload: another process has taken a setting over" setting=listen old=\S+ new=`+c.Listen)
 	pid := s.wantLog(t, `msg="relay started" listen=`+c.Listen+`.* pid=(\d+)`)[1]
 	if err := <-s.ended; err != nil {
 		t.Errorf("the process before ended with %v", err)

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -126,10 +128,14 @@ func (d *Daemon) takeOver(from, to config.Config) error {
 // logChanges has a line for each change, whichever of the two levels lets it through.
 func (d *Daemon) logChanges(from, to config.Config) {
 	d.level.Set(min(levelOf(from.Log.Level), levelOf(to.Log.Level)))
-	for _, c := range config.Diff(from, to).Changed {
-		d.log.Info("reload: a setting has changed", "setting", d.spelling()(c.Setting), "old", c.Old, "new", c.New)
-	}
+	d.logEach(slog.LevelInfo, "reload: a setting has changed", config.Diff(from, to).Changed)
 	d.level.Set(levelOf(to.Log.Level))
+}
+
+func (d *Daemon) logEach(level slog.Level, message string, changes []config.Change) {
+	for _, c := range changes {
+		d.log.Log(context.Background(), level, message, "setting", d.spelling()(c.Setting), "old", c.Old, "new", c.New)
+	}
 }
 
 // noteReload keeps what became of a reload, and logs what went wrong.
@@ -140,9 +146,7 @@ func (d *Daemon) noteReload(report config.Report, err error) {
 		d.log.Info("reload: done", "changed", len(report.Changed))
 	case len(report.Restart) > 0:
 		state.Error = config.Text(err, d.spelling())
-		for _, c := range report.Restart {
-			d.log.Warn("reload: a setting needs a restart", "setting", d.spelling()(c.Setting), "old", c.Old, "new", c.New)
-		}
+		d.logEach(slog.LevelWarn, "reload: a setting needs a restart", report.Restart)
 		d.log.Error("reload: not all could be taken over", "reason", state.Error)
 	default:
 		state.Error = config.Text(err, d.spelling())
@@ -180,6 +184,7 @@ func (d *Daemon) handOver(from, now, next config.Config) (config.Report, error) 
 	if err := d.ask(next, report.Restart); err != nil {
 		return report, err
 	}
+	d.logEach(slog.LevelInfo, "reload: another process has taken a setting over", report.Restart)
 	return config.Report{Changed: append(report.Changed, report.Restart...)}, nil
 }
 
