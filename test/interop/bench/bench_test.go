@@ -83,7 +83,7 @@ func fixture() *results {
 
 func lineOf(t *testing.T, name string, r *results) line {
 	t.Helper()
-	rows, err := choose(allRows(), name)
+	rows, err := choose(allRows(options{}), name)
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("%d rows called %s: %v", len(rows), name, err)
 	}
@@ -154,7 +154,7 @@ func TestEveryRowNeedsMeasurementsThatExist(t *testing.T) {
 		known[o.name] = true
 	}
 	seen := map[string]bool{}
-	for _, r := range allRows() {
+	for _, r := range allRows(options{}) {
 		if seen[r.name] {
 			t.Errorf("two rows are called %s", r.name)
 		}
@@ -165,7 +165,7 @@ func TestEveryRowNeedsMeasurementsThatExist(t *testing.T) {
 			}
 		}
 	}
-	if _, err := choose(allRows(), "goodput,nonsense"); err == nil {
+	if _, err := choose(allRows(options{}), "goodput,nonsense"); err == nil {
 		t.Error("-rows accepts a row that does not exist")
 	}
 }
@@ -176,7 +176,7 @@ func TestTheDocumentKeepsItsText(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	rows, _ := choose(allRows(), "goodput")
+	rows, _ := choose(allRows(options{}), "goodput")
 	rep := newReport(options{rounds: 3, seconds: 5}, machine{}, rows, fixture(), time.Now())
 	for range 2 { // the second time it finds its own table
 		if err := rep.updateDoc(path); err != nil {

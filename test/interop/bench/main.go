@@ -4,6 +4,7 @@
 //	cd test/interop && go run ./bench                         # everything, less than 25 minutes
 //	cd test/interop && go run ./bench -rounds 1 -seconds 2    # a quick look, about eleven minutes
 //	cd test/interop && go run ./bench -rows goodput,loss      # some rows; the document stays as it is
+//	cd test/interop && go run ./bench -rows frontdoor         # who may come in, and how much; about five minutes
 //
 // The words: a measurement is one load put on one relay in one round (measurements.go); a row is one line
 // of the table, computed from the medians of measurements (rows.go). Relays are processes of their own,
@@ -37,6 +38,7 @@ type options struct {
 	doc     string
 	root    string
 
+	before   string
 	download string
 }
 
@@ -57,6 +59,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "bench-results", "directory for the JSON file, below the repository's root; empty: none")
 	flag.StringVar(&o.doc, "doc", "docs/performance.md", "document whose table is replaced, below the repository's root, if all rows are measured; empty: none")
 	flag.StringVar(&o.root, "root", "../..", "root of the repository")
+	flag.StringVar(&o.before, "before", "", "another `program` of ours, of an earlier build, to compare the CPU time with; empty: this one, open to everybody")
 	flag.StringVar(&o.download, "download", "", "JSON `file` of an earlier download between tsnet nodes; empty: the download is made now")
 	flag.Parse()
 	if flag.NArg() > 0 || o.rounds < 1 || o.seconds < 2 {
@@ -77,7 +80,7 @@ func main() {
 
 // run makes the whole benchmark and says whether all rows reached their marks.
 func run(ctx context.Context, o options) (reached bool, err error) {
-	rows, err := choose(allRows(), o.rows)
+	rows, err := choose(allRows(o), o.rows)
 	if err != nil {
 		return false, err
 	}

@@ -24,7 +24,7 @@ const (
 
 // others are all of them, in the order in which they are made. What they find they put into r.
 func (s *stage) others(r *results) []other {
-	return []other{
+	return append([]other{
 		{profiling, into(&r.Profile, s.profile)},
 		{goBenching, into(&r.InGo, s.goBenchmarks)},
 		{downloading, into(&r.Download, s.download)},
@@ -35,7 +35,7 @@ func (s *stage) others(r *results) []other {
 		{stunAnswering, into(&r.STUN, s.stunAnswers)},
 		{netchecking, into(&r.Netcheck, s.netchecks)},
 		{nodesIdling, into(&r.Nodes, s.nodes)},
-	}
+	}, s.frontDoors(r)...)
 }
 
 // into makes a measurement that puts what it finds into a place of the results.

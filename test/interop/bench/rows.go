@@ -71,7 +71,7 @@ func (m mark) reached(figure float64) bool {
 }
 
 // allRows is the table, in its order.
-func allRows() []row {
+func allRows(o options) []row {
 	rows := []row{
 		loadRow("goodput", "goodput, 10 pairs, as fast as it goes", "Mbit/s", mark{limit: 20, atLeast: true, ratio: true}, "max", goodput),
 		loadRow("loss", "loss at 2 Gbit/s offered, 10 pairs", "%", mark{limit: 0.1}, "2g", loss),
@@ -99,7 +99,7 @@ func allRows() []row {
 		shareRow(),
 		loadRow("fanin", "goodput, 10 senders to one receiver, as fast as it goes", "Mbit/s", mark{none: true}, "fanin", goodput),
 	)
-	return slices.Concat(rows, meshRows(), stunRows(), []row{netcheckRow(), nodeMemoryRow()})
+	return slices.Concat(rows, meshRows(), stunRows(), []row{netcheckRow(), nodeMemoryRow()}, frontDoorRows(o.before != ""))
 }
 
 // The figures of one report; NaN where it has none.

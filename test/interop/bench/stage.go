@@ -66,18 +66,20 @@ type result struct {
 
 // results are all that a run found out.
 type results struct {
-	Loads    []*result        `json:"loads"`
-	Profile  *profileShares   `json:"profile,omitempty"`
-	InGo     []benchmark      `json:"go_benchmarks,omitempty"`
-	Download *download        `json:"download,omitempty"`
-	Presence presences        `json:"presence,omitempty"`
-	Restarts *restarts        `json:"restarts,omitempty"`
-	Kills    *outages         `json:"kills,omitempty"`
-	Losses   losses           `json:"losses,omitempty"`
-	STUN     stunReports      `json:"stun,omitempty"`
-	Netcheck *netchecks       `json:"netcheck,omitempty"`
-	Nodes    *nodeMemory      `json:"nodes,omitempty"`
-	Missing  map[string]error `json:"-"` // by the name of what could not be measured
+	Loads    []*result      `json:"loads"`
+	Profile  *profileShares `json:"profile,omitempty"`
+	InGo     []benchmark    `json:"go_benchmarks,omitempty"`
+	Download *download      `json:"download,omitempty"`
+	Presence presences      `json:"presence,omitempty"`
+	Restarts *restarts      `json:"restarts,omitempty"`
+	Kills    *outages       `json:"kills,omitempty"`
+	Losses   losses         `json:"losses,omitempty"`
+	STUN     stunReports    `json:"stun,omitempty"`
+	Netcheck *netchecks     `json:"netcheck,omitempty"`
+	Nodes    *nodeMemory    `json:"nodes,omitempty"`
+
+	FrontDoor *frontDoor       `json:"front_door,omitempty"`
+	Missing   map[string]error `json:"-"` // by the name of what could not be measured
 }
 
 // measureAll makes the measurements that the rows need.

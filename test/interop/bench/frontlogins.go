@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/detour-relay/detour/key"
+)
+
+// hangingLogins is how long many logins of known keys took while the source that knows them hung.
+type hangingLogins struct {
+	TookMS float64 `json:"took_ms"`
+	Lost   int64   `json:"lost"` // packets of a pair that was connected
+}
+
+// keyList is what a long list costs.
+type keyList struct {
+	LoadMS float64 `json:"load_ms"`
+	MB     float64 `json:"resident_mb"`
+}
+
+const (
+	manyLogins = 2000
+	manyLines  = 1_000_000
+	bans       = 20
+	banBudget  = 10 * time.Second
+)
+
+// hangingLogins has keys become known, and come back all at once when nobody can be asked about them.
+func (s *stage) hangingLogins(ctx context.Context, f *frontDoor) error {
+	source := startSource()
+	defer source.stop()
+	relay, err := s.startDoor(ctx, s.detour, "--access-verify", source.url(), "--max-pending", fmt.Sprint(2*manyLogins))
+	if err != nil {
+		return err
+	}
+	defer relay.stop()
+	known := secrets(manyLogins)
+	if _, err := logAllIn(ctx, relay, known, 32); err != nil {
+		return fmt.Errorf("while the source answers: %w", err)
+	}
+	pair, err := startTraffic(ctx, trafficConfig{urls: []string{relay.url}, homes: [][2]int{{0, 0}}, perS: 1000})
+	if err != nil {
+		return err
+	}
+	close(source.hang)
+	took, err := logAllIn(ctx, relay, known, manyLogins)
+	pair.stop(5 * time.Second)
+	lost := pair.lost()
+	pair.end()
+	if err != nil {
+		return fmt.Errorf("while the source hangs: %w", err)
+	}
+	f.Logins = &hangingLogins{TookMS: float64(took.Microseconds()) / 1e3, Lost: lost}
+	talk("  %d logins in %v, %d packets lost meanwhile\n", manyLogins, took, lost)
+	return nil
+}
+
+// logAllIn logs all in, so many at once, and says how long that took. They hang up afterwards.
+func logAllIn(ctx context.Context, r *relay, all []key.Private, atOnce int) (took time.Duration, err error) {
+	var in sync.WaitGroup
+	var mu sync.Mutex
+	peers := make([]*rawPeer, len(all))
+	places := make(chan struct{}, atOnce)
+	began := time.Now()
+	for i, secret := range all {
+		places <- struct{}{}
+		in.Go(func() {
+			p, failed := dialRaw(ctx, r.addr.String(), secret)
+			<-places
+			mu.Lock()
+			defer mu.Unlock()
+			if peers[i] = p; failed != nil {
+				err = failed
+			}
+		})
+	}
+	in.Wait()
+	took = time.Since(began)
+	for _, p := range peers {
+		if p != nil {
+			p.end()
+		}
+	}
+	return took, err
+}
+
+// bans takes the time from the command to the end of the connection.
+func (s *stage) bans(ctx context.Context, f *frontDoor) error {
+	relay, err := s.startDoor(ctx, s.detour, "--access-everyone", "--admin-socket", s.path("ban.sock"))
+	if err != nil {
+		return err
+	}
+	defer relay.stop()
+	for range bans {
+		peer, err := dialRaw(ctx, relay.addr.String(), key.NewPrivate())
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		if out, err := exec.CommandContext(ctx, s.detour, "access", "ban", peer.public.String(), "--admin-socket", s.path("ban.sock")).CombinedOutput(); err != nil {
+			peer.end()
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		peer.conn.SetReadDeadline(began.Add(banBudget))
+		for err == nil {
+			_, _, err = peer.frame()
+		}
+		f.BanMS = append(f.BanMS, float64(time.Since(began).Microseconds())/1e3)
+		peer.end()
+	}
+	return nil
+}
+
+// keyList starts a relay with a long list and one with a short one.
+func (s *stage) keyList(ctx context.Context, f *frontDoor) error {
+	var took [2]time.Duration
+	var resident [2]float64
+	for i, lines := range []int{1, manyLines} {
+		path := filepath.Join(s.dir, fmt.Sprint("keys-", lines))
+		if err := writeKeys(path, lines); err != nil {
+			return err
+		}
+		began := time.Now()
+		relay, err := s.startDoor(ctx, s.detour, "--access-keys", path)
+		if err != nil {
+			return err
+		}
+		took[i] = time.Since(began)
+		time.Sleep(time.Second)
+		resident[i], err = residentMB(relay.pid())
+		relay.stop()
+		if err != nil {
+			return err
+		}
+	}
+	f.List = &keyList{LoadMS: float64((took[1] - took[0]).Microseconds()) / 1e3, MB: resident[1] - resident[0]}
+	talk("  %.0f ms, %.0f MB\n", f.List.LoadMS, f.List.MB)
+	return nil
+}
+
+// writeKeys writes a list of keys that nobody has.
+func writeKeys(path string, lines int) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	w := bufio.NewWriter(file)
+	var k [32]byte
+	for range lines {
+		rand.Read(k[:])
+		fmt.Fprintf(w, "nodekey:%s\n", hex.EncodeToString(k[:]))
+	}
+	return w.Flush()
+}
+
+// residentMB is what a process has in memory.
+func residentMB(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if kb, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
+			return n / 1024, err
+		}
+	}
+	return 0, errors.New("the system does not say how much memory a process has")
+}
