@@ -14,13 +14,8 @@ import (
 	"github.com/detour-relay/detour/internal/rate"
 )
 
-const (
-	// mostStrangers bounds the table of addresses that had a wrong token.
-	mostStrangers = 4096
-
-	// sparsely is how often a line about wrong tokens is logged.
-	sparsely = time.Minute
-)
+// sparsely is how often a line about wrong tokens is logged.
+const sparsely = time.Minute
 
 // wrongTokens is how many an address may try: the next ones are not looked at.
 var wrongTokens = rate.Limit{PerSecond: 0.2, Burst: 10}
@@ -37,14 +32,14 @@ type Door struct {
 	wrong, limited, strange atomic.Uint64
 
 	mu        sync.Mutex
-	strangers map[netip.Addr]*rate.Bucket // guarded by mu
-	logFrom   time.Duration               // guarded by mu: from when on a line is logged
+	strangers sources       // guarded by mu: who had wrong tokens
+	logFrom   time.Duration // guarded by mu: from when on a line is logged
 }
 
 // NewDoor lets those with the token to the handler, who call it by an address or by a
 // name for which named returns true.
 func NewDoor(next http.Handler, token Token, named func(host string) bool, log *slog.Logger) *Door {
-	d := &Door{next: next, named: named, log: log, began: time.Now(), strangers: make(map[netip.Addr]*rate.Bucket)}
+	d := &Door{next: next, named: named, log: log, began: time.Now(), strangers: newSources(wrongTokens)}
 	d.SetToken(token)
 	return d
 }
@@ -108,39 +103,14 @@ func (d *Door) ours(host string) bool {
 }
 
 // mayTry reports whether an address may try another token; wrong notes that it had
-// one that is not ours. If there are too many addresses, those without a place in the
-// table may try once each time it is asked.
+// one that is not ours. Those for which the table has no room may try.
 func (d *Door) mayTry(from netip.Addr, now time.Duration, wrong bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	b := d.strangers[from]
-	if b == nil {
-		if !wrong {
-			return true
-		}
-		if len(d.strangers) >= mostStrangers {
-			d.forgetLocked(now)
-		}
-		if len(d.strangers) >= mostStrangers {
-			return true
-		}
-		b = new(rate.Bucket)
-		d.strangers[from] = b
-	}
 	if wrong {
-		return b.Take(wrongTokens, 1, now)
+		return d.strangers.take(from, now)
 	}
-	look := *b
-	return look.Take(wrongTokens, 1, now)
-}
-
-// forgetLocked drops the addresses whose wrong tokens are long ago.
-func (d *Door) forgetLocked(now time.Duration) {
-	for from, b := range d.strangers {
-		if full := *b; full.Take(wrongTokens, int(wrongTokens.Burst), now) {
-			delete(d.strangers, from)
-		}
-	}
+	return d.strangers.has(from, now)
 }
 
 // tell logs a wrong token, once a minute.

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/detour-relay/detour/internal/rate"
 )
 
 const secret = "6d2f1c9a0b7e4d83aa51f0c2e9b8d76453e1f0a9c8b7d6e5f4a3b2c1d0e9f8a7"
@@ -90,16 +88,16 @@ func must[T any](value T, err error) T {
 }
 
 // The table of addresses is bounded, forgets, and counts a network of IPv6 as one.
-func TestStrangersAreBounded(t *testing.T) {
-	d := &Door{strangers: map[netip.Addr]*rate.Bucket{}}
-	for i := range 2 * mostStrangers {
-		d.mayTry(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 0, true)
+func TestSourcesAreBounded(t *testing.T) {
+	s := newSources(wrongTokens)
+	for i := range 2 * mostSources {
+		s.take(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 0)
 	}
-	if n := len(d.strangers); n != mostStrangers {
+	if n := len(s.buckets); n != mostSources {
 		t.Errorf("%d addresses", n)
 	}
-	d.mayTry(netip.AddrFrom4([4]byte{11}), time.Hour, true)
-	if n := len(d.strangers); n != 1 {
+	s.take(netip.AddrFrom4([4]byte{11}), time.Hour)
+	if n := len(s.buckets); n != 1 {
 		t.Errorf("%d addresses after an hour", n)
 	}
 	a, b := httptest.NewRequest("GET", "/", nil), httptest.NewRequest("GET", "/", nil)

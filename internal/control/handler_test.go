@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -422,6 +423,35 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if b.all != mostConns {
 		t.Errorf("%d are counted", b.all)
 	}
+}
+
+// Over the network, an address may come so often and be there so many times.
+func TestArrivalsAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBounded(nil)
+		one, other := netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.AddrFrom4([4]byte{192, 0, 2, 2})
+		for n := range int(arrivalsOfOne.Burst) {
+			if !b.take(one) {
+				t.Fatalf("connection %d is refused", n)
+			}
+			b.give(one)
+		}
+		if b.take(one) {
+			t.Error("one more is taken")
+		}
+		if !b.take(other) || !b.take(netip.Addr{}) {
+			t.Error("another address, or the socket, pays for it")
+		}
+		time.Sleep(time.Minute)
+		for range mostOfOne {
+			if !b.take(one) {
+				t.Fatal("it is refused for good")
+			}
+		}
+		if b.take(one) {
+			t.Error("more are there than may be")
+		}
+	})
 }
 
 // Close waits for an answer that an order has begun, so that who asks for the end of

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/rate"
 )
 
 const (
@@ -19,6 +21,13 @@ const (
 
 	// farewell is how long answers under way may take at the end.
 	farewell = 2 * time.Second
+)
+
+// Over the network, connections are so many a second: of one address, and of all.
+// Each may be a TLS handshake, which costs the relay more than a packet.
+var (
+	arrivalsOfOne = rate.Limit{PerSecond: 2, Burst: 20}
+	arrivals      = rate.Limit{PerSecond: 20, Burst: 100}
 )
 
 // A Server answers at one listener.
@@ -121,14 +130,17 @@ func (u *underway) wait(most time.Duration) {
 // bounded is a listener with so many connections at most.
 type bounded struct {
 	net.Listener
+	began time.Time
 
-	mu  sync.Mutex
-	all int                // guarded by mu
-	of  map[netip.Addr]int // guarded by mu: those of each address; of unix sockets, none
+	mu      sync.Mutex
+	all     int                // guarded by mu
+	of      map[netip.Addr]int // guarded by mu: those of each address; of unix sockets, none
+	came    rate.Bucket        // guarded by mu
+	sources sources            // guarded by mu
 }
 
 func newBounded(l net.Listener) *bounded {
-	return &bounded{Listener: l, of: make(map[netip.Addr]int)}
+	return &bounded{Listener: l, began: time.Now(), of: make(map[netip.Addr]int), sources: newSources(arrivalsOfOne)}
 }
 
 // Accept closes connections above the bound, so that those before them go on.
@@ -148,13 +160,19 @@ func (b *bounded) Accept() (net.Conn, error) {
 func (b *bounded) take(from netip.Addr) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.all >= mostConns || from.IsValid() && b.of[from] >= mostOfOne {
+	if b.all >= mostConns || from.IsValid() && !b.arriveLocked(from) {
 		return false
 	}
 	b.all++
-	if from.IsValid() {
-		b.of[from]++
+	return true
+}
+
+func (b *bounded) arriveLocked(from netip.Addr) bool {
+	now := time.Since(b.began)
+	if b.of[from] >= mostOfOne || !b.sources.take(from, now) || !b.came.Take(arrivals, 1, now) {
+		return false
 	}
+	b.of[from]++
 	return true
 }
 
@@ -176,19 +194,4 @@ func (c *boundedConn) Close() error {
 	err := c.Conn.Close()
 	c.gone()
 	return err
-}
-
-// addrOf is whom a connection counts for: an IPv4 address, or a /64 of IPv6, for who
-// has one of these has all of them.
-func addrOf(addr net.Addr) netip.Addr {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		prefix, _ := ip.Prefix(64)
-		return prefix.Addr()
-	}
-	return ip
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/url"
@@ -44,8 +45,17 @@ func TestAdminSocket(t *testing.T) {
 		t.Errorf("%s, %v", s, err)
 	}
 
+	settings := map[string]string{}
+	text, err := client.Settings(t.Context())
+	if err == nil {
+		err = json.Unmarshal(text, &settings)
+	}
+	if err != nil || settings["tls.mode"] != config.TLSSelf || len(settings) != len(config.Table()) {
+		t.Errorf("%v, %v", settings, err)
+	}
+
 	// The state directory is this relay's.
-	_, err := Open(c, Options{})
+	_, err = Open(c, Options{})
 	if !errors.Is(err, control.ErrAnswered) || !strings.Contains(err.Error(), path+": another relay answers there: each relay has a state-dir of its own") {
 		t.Errorf("a second relay: %v", err)
 	}

@@ -5,7 +5,8 @@
 //
 //   - phase: what a relay is doing: opened, serving, draining, stopped, in this
 //     order and never back.
-//   - ops: the servers for operators of the same machine.
+//   - ops: the servers for operators of the same machine, who look.
+//   - control: what commands reach the relay by, and change it.
 //   - path: how the self-check gets to the relay (package health).
 //
 // # The life of a relay
