@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -228,21 +227,13 @@ func (c *checker) token(cfg config.Config) {
 	}
 }
 
-// mostWebhook bounds the file that has a URL.
-const mostWebhook = 4 << 10
-
 func (c *checker) webhook(cfg config.Config) {
-	file := cfg.Quota.Webhook
-	if file == "" || strings.Contains(file, "://") || c.elsewhere("quota.webhook", file) {
+	file := cfg.Quota.WebhookFile()
+	if file == "" || c.elsewhere("quota.webhook", file) {
 		return
 	}
-	text, err := smallfile.Read(file, mostWebhook)
-	if err != nil {
+	if _, err := webhookURL(file); err != nil {
 		c.wrong("quota.webhook", err)
-		return
-	}
-	if u, err := url.Parse(strings.TrimSpace(string(text))); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		c.say(Wrong, "quota.webhook", "%s has no URL in it: want one that begins with https:// or http://", file)
 		return
 	}
 	c.say(Fine, "quota.webhook", "%s has a URL", file)

@@ -57,10 +57,10 @@ func TestCheckFindsAllThereIs(t *testing.T) {
 		"ok access.keys " + dir + "/keys: keys that may come in: 1": func(c *config.Config) {
 			c.Access.Keys = []string{file("keys", "nodekey:"+strings.Repeat("ab", 32)+"\n", 0o600)}
 		},
-		"note access.everyone lets in":                          func(c *config.Config) { c.Access.Everyone = true },
-		"error access.verify-ca: ":                              func(c *config.Config) { c.Access.Verify, c.Access.VerifyCA = []string{"https://a"}, "/nowhere" },
-		"error quota.webhook: open /nowhere":                    func(c *config.Config) { c.Quota.Hard, c.Quota.Webhook = 1, "/nowhere" },
-		"error quota.webhook " + dir + "/hook has no URL in it": func(c *config.Config) { c.Quota.Hard, c.Quota.Webhook = 1, file("hook", "hunter2", 0o600) },
+		"note access.everyone lets in":                     func(c *config.Config) { c.Access.Everyone = true },
+		"error access.verify-ca: ":                         func(c *config.Config) { c.Access.Verify, c.Access.VerifyCA = []string{"https://a"}, "/nowhere" },
+		"error quota.webhook: open /nowhere":               func(c *config.Config) { c.Quota.Hard, c.Quota.Webhook = 1, "/nowhere" },
+		"error quota.webhook: " + dir + "/hook has no URL": func(c *config.Config) { c.Quota.Hard, c.Quota.Webhook = 1, file("hook", "hunter2", 0o600) },
 		"error admin-token: open /nowhere": func(c *config.Config) {
 			c.AdminHTTPS, c.AdminToken, c.TLS.Mode, c.Hostname = "127.0.0.1:0", "/nowhere", config.TLSSelf, "relay.example"
 		},

@@ -29,10 +29,15 @@ fails its own check is silent there, and says so at /derp/probe and /readyz.
 Several relays make a region: each is told of the others with --mesh-with,
 --mesh-dns or --mesh-srv, and all have the same mesh key (which SIGHUP reloads).
 
+All settings can stand in a YAML file, too, or in the environment (DETOUR_...): a
+flag counts more than a variable, and that more than the file. SIGHUP reads both
+again. "detour config" checks and shows them, and prints a file to begin with.
+
 SIGUSR2 starts the program anew, with the same arguments, and hands the
 listening sockets to it: an upgrade that refuses no connection.`,
 		Example: `  detour relay --dev
   detour relay --tls self --hostname 203.0.113.7 --access-keys keys
+  detour relay --config relay.yaml
   detour relay --hostname relay.example --cert relay.crt --key relay.key --access-tailscaled auto
   detour relay --dev --mesh-psk-file mesh.key --mesh-with http://127.0.0.1:3340,http://127.0.0.1:3341`,
 		Args: cobra.NoArgs,
