@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"log"
@@ -21,6 +22,9 @@ const (
 
 	// farewell is how long answers under way may take at the end.
 	farewell = 2 * time.Second
+
+	// lastWords is how long net/http may take to write those that have been given.
+	lastWords = 500 * time.Millisecond
 )
 
 // Over the network, connections are so many a second: of one address, and of all.
@@ -80,6 +84,9 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Close() error {
 	err := s.listener.Close()
 	s.under.wait(farewell)
+	written, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	s.server.Shutdown(written)                                       // an answer that is given may not be written yet
 	if other := s.server.Close(); !errors.Is(other, net.ErrClosed) { // which it is by now
 		err = errors.Join(err, other)
 	}
