@@ -501,3 +501,42 @@ func TestSourcesThatComeBackAreNoticed(t *testing.T) {
 		}
 	})
 }
+
+// Who is connected when a source comes to decide is asked about before anybody is closed.
+func TestTheConnectedAreAskedAboutFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{}
+		c, _ := asking(t, Config{Peers: h}, 0)
+		stop := running(t, c)
+		defer stop()
+		must(t, c.Update(Config{Access: config.Access{Everyone: true}}))
+		const n = 1000
+		for i := range n {
+			h.join(relay.PeerState{Peer: k(i)})
+		}
+		verify := &played{says: func(_ context.Context, p key.Public) (bool, error) {
+			time.Sleep(50 * time.Millisecond)
+			switch {
+			case p == k(0):
+				return false, nil
+			case p == k(1):
+				return false, errors.New("status 500")
+			}
+			return true, nil
+		}}
+		time.Sleep(time.Minute)
+		r := *c.rules.Load()
+		r.access, r.everyone, r.timeout, r.grace = config.Access{Verify: []string{"x"}}, false, 5*time.Second, time.Hour
+		r.sources = []*source{newSource(SourceVerify, "x", "x", verify)}
+		c.askFirst(&r, time.Now())
+		c.rules.Store(&r)
+		c.revoking.sweep("")
+		time.Sleep(10 * time.Second)
+		if len(h.conns) != n-2 || h.ended(k(0)) != relay.ErrRevoked || h.ended(k(1)) != relay.ErrRevoked {
+			t.Errorf("%d stay; %v and %v", len(h.conns), h.ended(k(0)), h.ended(k(1)))
+		}
+		if known := c.Snapshot().Known; known != n-2 {
+			t.Errorf("%d are known", known)
+		}
+	})
+}

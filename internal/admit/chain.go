@@ -300,9 +300,14 @@ func (c *Chain) noteVerdict(q *question) {
 	switch q.verdict.answer {
 	case yes:
 		c.memory.confirm(q.key, q.verdict.by.id, time.Now())
+		c.revoking.spare(q.key, false)
 	case no:
-		if c.memory.forget(q.key, time.Now()) {
+		if c.memory.forget(q.key, time.Now()) || c.revoking.spare(q.key, false) {
 			c.revoking.add(q.key, q.verdict.by.kind)
+		}
+	case unanswered:
+		if c.revoking.spare(q.key, false) {
+			c.revoking.sweep(SourceNone)
 		}
 	}
 }

@@ -23,6 +23,10 @@ const (
 	mostStrangers = 1024
 	mostKnown     = 16384
 
+	// knownWait is how long a question about a known key may wait for its turn. That about
+	// a stranger waits within its time.
+	knownWait = 30 * time.Second
+
 	// refusedFor is how long a no is remembered: a peer that is refused comes back.
 	refusedFor  = 3 * time.Second
 	mostRefused = 4096
@@ -50,7 +54,7 @@ type question struct {
 	known   bool
 	by      uint64 // which source has confirmed the key before
 	sources []*source
-	timeout time.Duration
+	timeout time.Duration // of the sources; with the wait before, if the key is a stranger's
 
 	done    chan struct{}
 	verdict verdict // set before done is closed
@@ -122,7 +126,11 @@ func (q *questions) ask(about *question) *question {
 	lane.count++
 	about.done, about.waiting = make(chan struct{}), 1
 	var ctx context.Context
-	ctx, about.cancel = context.WithTimeoutCause(q.ctx, about.timeout, errSlow)
+	whole := about.timeout
+	if about.known { // nobody waits for it so long
+		whole += knownWait
+	}
+	ctx, about.cancel = context.WithTimeoutCause(q.ctx, whole, errSlow)
 	q.open[about.key] = about
 	q.running.Go(func() { q.run(ctx, about, lane) })
 	return about
@@ -175,6 +183,8 @@ func (q *questions) rememberLocked(about *question) {
 
 // askAll puts the question to all sources at the same time. The first yes counts.
 func (about *question) askAll(ctx context.Context, note func(*source, bool, error)) verdict {
+	ctx, stop := context.WithTimeoutCause(ctx, about.timeout, errSlow)
+	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	type answer struct {
 		from  *source

@@ -41,6 +41,7 @@ type revoking struct {
 	state  *sync.Mutex
 	causes map[key.Public]denial // guarded by state: who refused which key
 	due    map[time.Time]string  // guarded by state: when, and for what
+	spared map[key.Public]bool   // guarded by state: they are asked about before anything happens to them
 }
 
 type denial struct {
@@ -49,7 +50,7 @@ type denial struct {
 }
 
 func newRevoking() revoking {
-	return revoking{make(chan struct{}, 1), new(sync.Mutex), map[key.Public]denial{}, map[time.Time]string{}}
+	return revoking{make(chan struct{}, 1), new(sync.Mutex), map[key.Public]denial{}, map[time.Time]string{}, map[key.Public]bool{}}
 }
 
 // add is for a key that a source has refused.
@@ -58,6 +59,23 @@ func (v *revoking) add(k key.Public, source string) {
 	v.causes[k] = denial{source, time.Now()}
 	v.state.Unlock()
 	v.sweep(source)
+}
+
+// spare notes whether a key is to be asked about first, and returns whether it was.
+func (v *revoking) spare(k key.Public, first bool) (was bool) {
+	v.state.Lock()
+	defer v.state.Unlock()
+	was = v.spared[k]
+	if delete(v.spared, k); first {
+		v.spared[k] = true
+	}
+	return was
+}
+
+func (v *revoking) isSpared(k key.Public) bool {
+	v.state.Lock()
+	defer v.state.Unlock()
+	return v.spared[k]
 }
 
 // sweep has the connected looked through, because something has changed.
@@ -132,8 +150,33 @@ func (c *Chain) unwanted(r *rules, p *relay.PeerState, now time.Time) (why reaso
 		if seen, ok := c.memory.of(p.Peer); ok && now.Sub(seen.at) <= max(r.grace, longestConfirmed) {
 			return reason{}, until
 		}
+		if c.revoking.isSpared(p.Peer) {
+			return reason{}, until
+		}
 	}
 	return reason{relay.ErrRevoked, d.source}, until
+}
+
+// askFirst asks about the connected whom nobody has been asked about yet, before they
+// are closed: they came in by other rules.
+func (c *Chain) askFirst(r *rules, now time.Time) {
+	if len(r.sources) == 0 {
+		return
+	}
+	c.peers.Peers(func(p relay.PeerState) bool {
+		if p.Sibling || c.exempt(p.Peer) {
+			return true
+		}
+		if _, settled := r.decide(p.Peer, p.AppName, now); settled {
+			return true
+		}
+		if _, known := c.memory.of(p.Peer); !known && !c.revoking.spare(p.Peer, true) {
+			if !c.askAbout(r, &p, confirmation{}, now) {
+				c.revoking.spare(p.Peer, false) // too many are asked about
+			}
+		}
+		return true
+	})
 }
 
 // look goes through the connected, and closes who is not admitted any more.
@@ -237,12 +280,15 @@ func (c *Chain) due(r *rules, k key.Public, seen confirmation, now time.Time) bo
 	return now.Sub(seen.at) >= wait && now.Sub(seen.asked) >= wait || r.kindOf(seen.by) == SourceGrace
 }
 
-func (c *Chain) askAbout(r *rules, p *relay.PeerState, seen confirmation, now time.Time) {
+// askAbout asks about a key, for which nobody waits. It is false if too many are.
+func (c *Chain) askAbout(r *rules, p *relay.PeerState, seen confirmation, now time.Time) bool {
 	c.memory.asking(p.Peer, now)
 	q := c.questions.ask(&question{key: p.Peer, from: p.Addr.Addr(), known: true, by: seen.by, sources: r.sources, timeout: r.timeout})
-	if q != nil {
-		c.questions.leave(q)
+	if q == nil {
+		return false
 	}
+	c.questions.leave(q)
+	return true
 }
 
 // tendUntil looks through the connected until ctx is done.

@@ -78,6 +78,7 @@ func (c *Chain) Prepare(cfg Config) (apply func(), err error) {
 		before := c.rules.Load()
 		next.book = before.book
 		next.inherit(before)
+		c.askFirst(next, time.Now())
 		c.install(next)
 		c.troubles.clear()
 		closeSources(before.sources)
