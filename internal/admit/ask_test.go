@@ -23,7 +23,7 @@ type played struct {
 	most  int
 }
 
-func (p *played) ask(ctx context.Context, k key.Public, _ netip.Addr) (bool, error) {
+func (p *played) Ask(ctx context.Context, k key.Public, _ netip.Addr) (bool, error) {
 	p.mu.Lock()
 	if p.asked == nil {
 		p.asked = map[key.Public]int{}
@@ -41,8 +41,8 @@ func (p *played) ask(ctx context.Context, k key.Public, _ netip.Addr) (bool, err
 	return says(ctx, k)
 }
 
-func (p *played) check(context.Context) error { return nil }
-func (p *played) close()                      {}
+func (p *played) Check(context.Context) error { return nil }
+func (p *played) Close()                      {}
 
 func (p *played) say(says func(ctx context.Context, k key.Public) (bool, error)) {
 	p.mu.Lock()
@@ -372,8 +372,8 @@ func TestRevocationIsLive(t *testing.T) {
 				connect(h, k(1), k(2), k(3))
 				h.join(relay.PeerState{Peer: k(4), Sibling: true})
 				time.Sleep(time.Minute)
-				if n := len(h.why); n != 0 {
-					t.Fatalf("closed without a reason: %v", h.why)
+				if n := h.left(); n != 4 {
+					t.Fatalf("%d are left of 4", n)
 				}
 				c.revoke(t, chain, sources)
 				time.Sleep(time.Second)
@@ -448,7 +448,7 @@ func TestTheConnectedAreAskedAboutAgain(t *testing.T) {
 		}
 		sources[0].say(always(false, nil))
 		time.Sleep(askAgain + askSpread + tend + time.Second)
-		if left := len(h.conns); left != 0 {
+		if left := h.left(); left != 0 {
 			t.Errorf("%d stay", left)
 		}
 		if s := c.Snapshot(); s.Decisions[SourceVerify].Revoked != n || s.Known != 0 {
@@ -532,8 +532,8 @@ func TestTheConnectedAreAskedAboutFirst(t *testing.T) {
 		c.rules.Store(&r)
 		c.revoking.sweep("")
 		time.Sleep(10 * time.Second)
-		if len(h.conns) != n-2 || h.ended(k(0)) != relay.ErrRevoked || h.ended(k(1)) != relay.ErrRevoked {
-			t.Errorf("%d stay; %v and %v", len(h.conns), h.ended(k(0)), h.ended(k(1)))
+		if h.left() != n-2 || h.ended(k(0)) != relay.ErrRevoked || h.ended(k(1)) != relay.ErrRevoked {
+			t.Errorf("%d stay; %v and %v", h.left(), h.ended(k(0)), h.ended(k(1)))
 		}
 		if known := c.Snapshot().Known; known != n-2 {
 			t.Errorf("%d are known", known)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/vouch"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
@@ -169,7 +170,7 @@ func (r *rules) openSources() error {
 			closeSources(made)
 		}
 	}()
-	header, err := readHeaders(r.access.VerifyHeaders)
+	header, err := vouch.ReadHeaders(r.access.VerifyHeaders)
 	if err != nil {
 		return &config.Error{Setting: "access.verify-headers", Err: err, Failed: true}
 	}
@@ -180,18 +181,18 @@ func (r *rules) openSources() error {
 		}
 	}
 	for _, url := range r.access.Verify {
-		s, err := newVerify(url, header, roots)
+		v, err := vouch.NewURL(url, header, roots)
 		if err != nil {
 			return &config.Error{Setting: "access.verify", Err: err}
 		}
-		made = append(made, s)
+		made = append(made, newSource(SourceVerify, url, v.Target(), v))
 	}
 	for _, socket := range r.access.Tailscaled {
-		s, err := newTailscaled(socket)
+		d, err := vouch.NewDaemon(socket)
 		if err != nil {
 			return &config.Error{Setting: "access.tailscaled", Err: err}
 		}
-		made = append(made, s)
+		made = append(made, newSource(SourceTailscaled, d.Target(), d.Target(), d))
 	}
 	r.sources, done = unique(made), true
 	return nil
@@ -201,7 +202,7 @@ func (r *rules) openSources() error {
 func unique(all []*source) (kept []*source) {
 	for _, s := range all {
 		if slices.ContainsFunc(kept, func(k *source) bool { return k.id == s.id }) {
-			s.close()
+			s.Close()
 			continue
 		}
 		kept = append(kept, s)
@@ -222,6 +223,6 @@ func (r *rules) inherit(before *rules) {
 
 func closeSources(all []*source) {
 	for _, s := range all {
-		s.close()
+		s.Close()
 	}
 }

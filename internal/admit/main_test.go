@@ -74,6 +74,13 @@ func (h *house) Close(match func(relay.PeerState) bool, why error, _ int) (close
 	return closed
 }
 
+// left is how many are connected.
+func (h *house) left() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.conns)
+}
+
 // ended is why a key was closed; nil: it was not.
 func (h *house) ended(p key.Public) error {
 	h.mu.Lock()

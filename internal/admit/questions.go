@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/detour-relay/detour/internal/vouch"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -130,13 +131,11 @@ func (q *questions) ask(about *question) *question {
 	if about.known { // nobody waits for it so long
 		whole += knownWait
 	}
-	ctx, about.cancel = context.WithTimeoutCause(q.ctx, whole, errSlow)
+	ctx, about.cancel = context.WithTimeoutCause(q.ctx, whole, vouch.ErrSlow)
 	q.open[about.key] = about
 	q.running.Go(func() { q.run(ctx, about, lane) })
 	return about
 }
-
-var errSlow = errors.New("no answer in time")
 
 // leave is for who does not wait any more. A stranger that leaves takes the question
 // along; one about a known key goes on.
@@ -183,7 +182,7 @@ func (q *questions) rememberLocked(about *question) {
 
 // askAll puts the question to all sources at the same time. The first yes counts.
 func (about *question) askAll(ctx context.Context, note func(*source, bool, error)) verdict {
-	ctx, stop := context.WithTimeoutCause(ctx, about.timeout, errSlow)
+	ctx, stop := context.WithTimeoutCause(ctx, about.timeout, vouch.ErrSlow)
 	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	type answer struct {
@@ -197,7 +196,7 @@ func (about *question) askAll(ctx context.Context, note func(*source, bool, erro
 	defer cancel()
 	for _, s := range about.sources {
 		asking.Go(func() {
-			allow, err := s.ask(ctx, about.key, about.from)
+			allow, err := s.Ask(ctx, about.key, about.from)
 			if err == nil || !errors.Is(context.Cause(ctx), context.Canceled) { // nobody wants to know any more
 				note(s, allow, err)
 			}

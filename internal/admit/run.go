@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/retry"
+	"github.com/detour-relay/detour/internal/vouch"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -14,8 +15,10 @@ const (
 	// lookAt is how often files are looked at.
 	lookAt = time.Second
 
-	// probe is how often a source is asked that is away.
-	probe = 10 * time.Second
+	// probe is how often a source is asked that is away, and checkTimeout how long what
+	// it says of itself may take.
+	probe        = 10 * time.Second
+	checkTimeout = 5 * time.Second
 )
 
 // Run looks after files, sources and the connected until ctx is done; then it ends
@@ -175,9 +178,9 @@ func (c *Chain) probe(ctx context.Context) {
 }
 
 func (c *Chain) checkSource(ctx context.Context, s *source) {
-	within, cancel := context.WithTimeoutCause(ctx, checkTimeout, errSlow)
+	within, cancel := context.WithTimeoutCause(ctx, checkTimeout, vouch.ErrSlow)
 	defer cancel()
-	err := s.check(within)
+	err := s.Check(within)
 	if ctx.Err() == nil {
 		c.tell(s, s.noteCheck(err, time.Now()), err)
 	}

@@ -11,16 +11,22 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
+// The kinds of source, as they are counted.
+const (
+	SourceVerify     = "verify"     // a URL
+	SourceTailscaled = "tailscaled" // a daemon of Tailscale on this machine
+)
+
 // A responder is asked about one key at a time. It returns an error if it cannot
 // answer; that never lets in somebody new.
 type responder interface {
-	ask(ctx context.Context, k key.Public, from netip.Addr) (allow bool, err error)
+	Ask(ctx context.Context, k key.Public, from netip.Addr) (allow bool, err error)
 
-	// check says what is wrong with the source, without a key to ask about; nil: as far
+	// Check says what is wrong with the source, without a key to ask about; nil: as far
 	// as can be known, nothing.
-	check(ctx context.Context) error
+	Check(ctx context.Context) error
 
-	close()
+	Close()
 }
 
 // A source is a responder with what became of its answers.

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package admit
+package vouch
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 func me() string { return "of this process" }
 
 // explain says what is wrong with the socket.
-func (l *local) explain(err error) error {
+func (l *Daemon) explain(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no such socket: does tailscaled run here with --socket? (%w)", err)
 	}

@@ -1,4 +1,4 @@
-package admit
+package vouch
 
 import (
 	"bytes"
@@ -17,9 +17,9 @@ const mostHeaders = 64 << 10
 // ours are headers that the request has anyway.
 var ours = map[string]bool{"Content-Length": true, "Transfer-Encoding": true, "Connection": true, "Upgrade": true, "Te": true, "Trailer": true, "Keep-Alive": true}
 
-// readHeaders reads a file with a header a line. They may be secrets, so that no error
+// ReadHeaders reads a file with a header a line. They may be secrets, so that no error
 // repeats their values.
-func readHeaders(path string) (http.Header, error) {
+func ReadHeaders(path string) (http.Header, error) {
 	if path == "" {
 		return nil, nil
 	}

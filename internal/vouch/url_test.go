@@ -1,4 +1,4 @@
-package admit
+package vouch
 
 import (
 	"context"
@@ -20,15 +20,15 @@ import (
 )
 
 // verifyAt is the source behind a handler.
-func verifyAt(t *testing.T, handler http.HandlerFunc) *source {
+func verifyAt(t *testing.T, handler http.HandlerFunc) *URL {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	s, err := newVerify(server.URL+"/verify", nil, nil)
+	s, err := NewURL(server.URL+"/verify", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.close)
+	t.Cleanup(s.Close)
 	return s
 }
 
@@ -68,7 +68,7 @@ func TestVerifyAsDerperAsks(t *testing.T) {
 				t.Fatal(err)
 			}
 			from, _ := netip.ParseAddrPort(c.Client_remote)
-			allow, err := s.ask(context.Background(), asked.NodePublic, from.Addr())
+			allow, err := s.Ask(context.Background(), asked.NodePublic, from.Addr())
 			if allow != c.Admitted || (err != nil) != differs[c.Name] {
 				t.Errorf("%v, %v; derper admits: %v", allow, err, c.Admitted)
 			}
@@ -117,7 +117,7 @@ func TestWhatIsNoAnswer(t *testing.T) {
 		}, "unexpected EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			allow, err := verifyAt(t, c.handler).ask(context.Background(), k(1), netip.Addr{})
+			allow, err := verifyAt(t, c.handler).Ask(context.Background(), k(1), netip.Addr{})
 			if allow || err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%v, %v; want %q", allow, err, c.want)
 			}
@@ -145,9 +145,9 @@ func TestSlowAnswersEnd(t *testing.T) {
 		},
 	} {
 		s := verifyAt(t, handler)
-		ctx, cancel := context.WithTimeoutCause(context.Background(), 50*time.Millisecond, errSlow)
-		allow, err := s.ask(ctx, k(1), netip.Addr{})
-		if allow || err != errSlow {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), 50*time.Millisecond, ErrSlow)
+		allow, err := s.Ask(ctx, k(1), netip.Addr{})
+		if allow || err != ErrSlow {
 			t.Errorf("%s: %v, %v", name, allow, err)
 		}
 		cancel()
@@ -160,7 +160,7 @@ func TestSlowAnswersEnd(t *testing.T) {
 			}
 		}
 	})
-	if allow, err := endless.ask(context.Background(), k(1), netip.Addr{}); allow || err == nil {
+	if allow, err := endless.Ask(context.Background(), k(1), netip.Addr{}); allow || err == nil {
 		t.Errorf("endless: %v, %v", allow, err)
 	}
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -168,18 +168,18 @@ func TestSlowAnswersEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	refused, err := newVerify("http://user:hunter2@"+closed.Addr().String()+"/verify?token=hunter2", nil, nil)
+	refused, err := NewURL("http://user:hunter2@"+closed.Addr().String()+"/verify?token=hunter2", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer refused.close()
-	if _, err := refused.ask(context.Background(), k(1), netip.Addr{}); err == nil || strings.Contains(err.Error()+refused.target, "hunter2") {
-		t.Errorf("refused: %v, shown as %s", err, refused.target)
+	defer refused.Close()
+	if _, err := refused.Ask(context.Background(), k(1), netip.Addr{}); err == nil || strings.Contains(err.Error()+refused.Target(), "hunter2") {
+		t.Errorf("refused: %v, shown as %s", err, refused.Target())
 	}
 }
 
 func TestHeadersComeFromAFile(t *testing.T) {
-	header, err := readHeaders(writeFile(t, "headers", "# who we are\r\nAuthorization: Bearer hunter2\r\nX-A:1\r\nx-a: 2\r\nHost: other.example\r\n"))
+	header, err := ReadHeaders(writeFile(t, "headers", "# who we are\r\nAuthorization: Bearer hunter2\r\nX-A:1\r\nx-a: 2\r\nHost: other.example\r\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,12 +187,12 @@ func TestHeadersComeFromAFile(t *testing.T) {
 		fmt.Fprintf(w, `{"Allow":%v}`, r.Header.Get("Authorization") == "Bearer hunter2" && len(r.Header["X-A"]) == 2 && r.Host == "other.example")
 	}))
 	defer server.Close()
-	s, err := newVerify(server.URL, header, nil)
+	s, err := NewURL(server.URL, header, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
-	if allow, err := s.ask(context.Background(), k(1), netip.Addr{}); !allow || err != nil {
+	defer s.Close()
+	if allow, err := s.Ask(context.Background(), k(1), netip.Addr{}); !allow || err != nil {
 		t.Errorf("%v, %v", allow, err)
 	}
 	for text, want := range map[string]string{
@@ -203,7 +203,7 @@ func TestHeadersComeFromAFile(t *testing.T) {
 		"Content-Length: 3":                "line 1: Content-Length is the connection's business",
 		"X-A: 1\nTransfer-Encoding: hello": "line 2: Transfer-Encoding is",
 	} {
-		if _, err := readHeaders(writeFile(t, "headers", text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+		if _, err := ReadHeaders(writeFile(t, "headers", text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}
@@ -217,12 +217,12 @@ func TestVerifyTrustsTheGivenAuthority(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	for _, trusted := range []*x509.CertPool{nil, roots} {
-		s, err := newVerify(server.URL, nil, trusted)
+		s, err := NewURL(server.URL, nil, trusted)
 		if err != nil {
 			t.Fatal(err)
 		}
-		allow, err := s.ask(context.Background(), k(1), netip.Addr{})
-		s.close()
+		allow, err := s.Ask(context.Background(), k(1), netip.Addr{})
+		s.Close()
 		if allow != (trusted != nil) || (err == nil) != (trusted != nil) {
 			t.Errorf("trusted %v: %v, %v", trusted != nil, allow, err)
 		}
@@ -231,7 +231,7 @@ func TestVerifyTrustsTheGivenAuthority(t *testing.T) {
 
 func TestURLsAreChecked(t *testing.T) {
 	for _, given := range []string{"", "h/verify", "ftp://h/verify", "http://", "https://:443/verify", "http://u:hunter2@h:x/verify", "http://u:hunter2@"} {
-		if _, err := newVerify(given, nil, nil); err == nil || !strings.Contains(err.Error(), "want a URL") || strings.Contains(err.Error(), "hunter2") {
+		if _, err := NewURL(given, nil, nil); err == nil || !strings.Contains(err.Error(), "want a URL") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v", given, err)
 		}
 	}

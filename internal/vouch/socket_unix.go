@@ -1,6 +1,6 @@
 //go:build unix
 
-package admit
+package vouch
 
 import (
 	"context"
@@ -18,9 +18,9 @@ import (
 func me() string { return strconv.Itoa(os.Geteuid()) }
 
 // explain says what is wrong with the socket.
-func (l *local) explain(err error) error {
+func (l *Daemon) explain(err error) error {
 	switch {
-	case errors.Is(err, errSlow), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrSlow), errors.Is(err, context.DeadlineExceeded):
 		return errors.New("the daemon takes the question and does not answer: restart tailscaled")
 	case errors.Is(err, fs.ErrNotExist):
 		if target, err := os.Readlink(l.socket); err == nil {
@@ -41,7 +41,7 @@ func (l *local) explain(err error) error {
 }
 
 // refused names who may use the socket.
-func (l *local) refused(err error) error {
+func (l *Daemon) refused(err error) error {
 	info, statErr := os.Stat(l.socket)
 	if statErr != nil { // a directory on the way
 		return smallfile.Explain(l.socket, err)

@@ -1,4 +1,4 @@
-package admit
+package vouch
 
 import (
 	"context"
@@ -17,10 +17,6 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// SourceTailscaled is the daemon of Tailscale on this machine: whom it sees in its
-// tailnet may come in (spec 12.1).
-const SourceTailscaled = "tailscaled"
-
 // AutoSocket stands for the usual path of the daemon's socket.
 const AutoSocket = "auto"
 
@@ -28,9 +24,6 @@ const (
 	mostWhois   = 64 << 10
 	mostStatus  = 256 << 20 // of a large tailnet
 	statusFresh = 3 * time.Second
-
-	// checkTimeout bounds the daemon's word about itself.
-	checkTimeout = 5 * time.Second
 )
 
 // daemonHost is what the daemon wants to be called (else 403), and daemonCap the
@@ -48,8 +41,9 @@ func defaultSocket() string {
 	return "/var/run/tailscale/tailscaled.sock"
 }
 
-// local asks a daemon. It dials anew each time: the daemon may have been restarted.
-type local struct {
+// A Daemon is one of Tailscale on this machine: whom it sees in its tailnet may come
+// in (spec 12.1). It dials anew each time: the daemon may have been restarted.
+type Daemon struct {
 	socket string
 	client *http.Client
 
@@ -59,7 +53,8 @@ type local struct {
 	peersAt time.Time
 }
 
-func newTailscaled(given string) (*source, error) {
+// NewDaemon takes the path of a socket, or AutoSocket.
+func NewDaemon(given string) (*Daemon, error) {
 	socket := given
 	if socket == AutoSocket {
 		socket = defaultSocket()
@@ -67,7 +62,7 @@ func newTailscaled(given string) (*source, error) {
 	if strings.Contains(socket, "://") || strings.TrimSpace(socket) == "" {
 		return nil, fmt.Errorf("%q: want the path of a unix socket, such as %s, or auto", socket, defaultSocket())
 	}
-	l := &local{socket: socket, loading: make(chan struct{}, 1)}
+	l := &Daemon{socket: socket, loading: make(chan struct{}, 1)}
 	l.client = &http.Client{
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
@@ -79,26 +74,26 @@ func newTailscaled(given string) (*source, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return newSource(SourceTailscaled, socket, socket, l), nil
+	return l, nil
 }
 
 // errTooOld: the daemon knows no question about a key.
 var errTooOld = errors.New("this daemon is too old to be asked about a key")
 
-// ask is a yes for 200 and a no for 404, but only of a daemon that is in its tailnet:
+// Ask is a yes for 200 and a no for 404, but only of a daemon that is in its tailnet:
 // one that has been logged out, or is about to start, knows nobody.
-func (l *local) ask(ctx context.Context, k key.Public, _ netip.Addr) (bool, error) {
+func (l *Daemon) Ask(ctx context.Context, k key.Public, _ netip.Addr) (bool, error) {
 	allow, err := l.whois(ctx, k)
 	if errors.Is(err, errTooOld) {
 		return l.hasPeer(ctx, k)
 	}
 	if err == nil && !allow {
-		err = l.check(ctx)
+		err = l.Check(ctx)
 	}
 	return allow && err == nil, err
 }
 
-func (l *local) whois(ctx context.Context, k key.Public) (bool, error) {
+func (l *Daemon) whois(ctx context.Context, k key.Public) (bool, error) {
 	answer, err := l.get(ctx, "/localapi/v0/whois?addr="+url.QueryEscape(k.String()))
 	if err != nil {
 		return false, err
@@ -125,7 +120,7 @@ func daemonRefusal(status int, body []byte) error {
 	return fmt.Errorf("the daemon answers with status %d (%.100q)", status, strings.TrimSpace(string(body)))
 }
 
-func (l *local) get(ctx context.Context, path string) (*http.Response, error) {
+func (l *Daemon) get(ctx context.Context, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+daemonHost+path, nil)
 	if err != nil {
 		return nil, err
@@ -145,8 +140,8 @@ type daemonStatus struct {
 	Peer         map[string]struct{ PublicKey string }
 }
 
-// check says what is wrong with the daemon.
-func (l *local) check(ctx context.Context) error {
+// Check says what is wrong with the daemon.
+func (l *Daemon) Check(ctx context.Context) error {
 	s, err := l.status(ctx, false)
 	if err != nil {
 		return err
@@ -171,7 +166,7 @@ func (s *daemonStatus) problem() error {
 	return fmt.Errorf("the daemon is in the state %.40q, in which it may not know its tailnet", s.BackendState)
 }
 
-func (l *local) status(ctx context.Context, peers bool) (*daemonStatus, error) {
+func (l *Daemon) status(ctx context.Context, peers bool) (*daemonStatus, error) {
 	path := "/localapi/v0/status"
 	if !peers {
 		path += "?peers=false"
@@ -202,7 +197,7 @@ func parseStatus(from io.Reader) (*daemonStatus, error) {
 
 // hasPeer looks the key up among all that an old daemon lists. The list is kept for
 // some seconds, and got once at a time.
-func (l *local) hasPeer(ctx context.Context, k key.Public) (bool, error) {
+func (l *Daemon) hasPeer(ctx context.Context, k key.Public) (bool, error) {
 	select {
 	case l.loading <- struct{}{}:
 		defer func() { <-l.loading }()
@@ -237,4 +232,8 @@ func (s *daemonStatus) keys() map[key.Public]bool {
 	return all
 }
 
-func (l *local) close() {}
+// Target is the path of the socket.
+func (l *Daemon) Target() string { return l.socket }
+
+// Close has nothing to do.
+func (l *Daemon) Close() {}

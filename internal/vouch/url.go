@@ -1,4 +1,4 @@
-package admit
+package vouch
 
 import (
 	"bytes"
@@ -20,30 +20,31 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// SourceVerify is a URL that takes the admission request of derper (spec 12.2): the
-// verify endpoint of Headscale, or any other.
-const SourceVerify = "verify"
-
 // mostAnswer is how much of an answer is read (spec 12.2).
 const mostAnswer = 4 << 10
 
-// verifier asks a URL.
-type verifier struct {
+// idleConns are kept for the next questions.
+const idleConns = 64
+
+// A URL takes the admission request of derper (spec 12.2): the verify endpoint of
+// Headscale, or any other.
+type URL struct {
 	url    string
+	target string // for people, without secrets
 	header http.Header
 	client *http.Client
 }
 
-// newVerify returns the source behind a URL. Redirects are not followed: whoever sends
+// NewURL checks the URL. Redirects are not followed: whoever sends
 // us elsewhere is not who was named.
-func newVerify(given string, header http.Header, roots *x509.CertPool) (*source, error) {
+func NewURL(given string, header http.Header, roots *x509.CertPool) (*URL, error) {
 	u, err := checkURL(given)
 	if err != nil {
 		return nil, err
 	}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		MaxIdleConnsPerHost: 2 * atOnce,
+		MaxIdleConnsPerHost: idleConns,
 		IdleConnTimeout:     time.Minute,
 		TLSHandshakeTimeout: 10 * time.Second,
 		ForceAttemptHTTP2:   true,
@@ -53,11 +54,11 @@ func newVerify(given string, header http.Header, roots *x509.CertPool) (*source,
 	if roots != nil {
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
-	v := &verifier{url: given, header: header, client: &http.Client{
+	v := &URL{url: given, target: shown(u), header: header, client: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	return newSource(SourceVerify, given, shown(u), v), nil
+	return v, nil
 }
 
 func checkURL(given string) (*url.URL, error) {
@@ -71,13 +72,18 @@ func checkURL(given string) (*url.URL, error) {
 // shown is a URL without what may be a secret.
 func shown(u *url.URL) string { return u.Scheme + "://" + u.Host + u.EscapedPath() }
 
+// Target is the URL for people: without what may be a secret.
+func (v *URL) Target() string { return v.target }
+
 // request is what derper sends.
 type request struct {
 	NodePublic key.Public
 	Source     string // address without port; empty: unknown
 }
 
-func (v *verifier) ask(ctx context.Context, k key.Public, from netip.Addr) (bool, error) {
+// Ask puts the question. Only status 200 with an object that has a boolean Allow is an
+// answer.
+func (v *URL) Ask(ctx context.Context, k key.Public, from netip.Addr) (bool, error) {
 	r := request{NodePublic: k}
 	if from.IsValid() {
 		r.Source = from.Unmap().String()
@@ -196,7 +202,8 @@ func allowOf(body []byte) (said *bool, err error) {
 	return said, nil
 }
 
-// check asks nothing: there is no request without a key.
-func (v *verifier) check(context.Context) error { return nil }
+// Check asks nothing: there is no request without a key.
+func (v *URL) Check(context.Context) error { return nil }
 
-func (v *verifier) close() { v.client.CloseIdleConnections() }
+// Close drops the connections that nobody uses.
+func (v *URL) Close() { v.client.CloseIdleConnections() }

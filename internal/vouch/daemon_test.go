@@ -1,6 +1,6 @@
 //go:build unix
 
-package admit
+package vouch
 
 import (
 	"context"
@@ -90,9 +90,9 @@ func serveAt(t *testing.T, socket string, handler http.Handler) (stop func()) {
 	return stop
 }
 
-func tailscaledAt(t *testing.T, socket string) *source {
+func tailscaledAt(t *testing.T, socket string) *Daemon {
 	t.Helper()
-	s, err := newTailscaled(socket)
+	s, err := NewDaemon(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,19 +105,19 @@ func TestDaemonsAreAsked(t *testing.T) {
 		socket, _ := daemonAt(t, d)
 		s := tailscaledAt(t, socket)
 		for n, want := range map[int]bool{1: true, 2: false} {
-			if allow, err := s.ask(context.Background(), k(n), netip.Addr{}); allow != want || err != nil {
+			if allow, err := s.Ask(context.Background(), k(n), netip.Addr{}); allow != want || err != nil {
 				t.Errorf("old %v, key %d: %v, %v", old, n, allow, err)
 			}
 		}
 		if old {
-			if allow, err := s.ask(context.Background(), k(77), netip.Addr{}); !allow || err != nil {
+			if allow, err := s.Ask(context.Background(), k(77), netip.Addr{}); !allow || err != nil {
 				t.Errorf("the machine itself: %v, %v", allow, err)
 			}
 			if n := d.statuses.Load(); n != 1 {
 				t.Errorf("the whole list was asked for %d times", n)
 			}
 		}
-		if err := s.check(context.Background()); err != nil {
+		if err := s.Check(context.Background()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -132,10 +132,10 @@ func TestDaemonsThatDoNotKnowCannotAnswer(t *testing.T) {
 		for _, old := range []bool{false, true} {
 			socket, _ := daemonAt(t, &daemonLike{state: state, old: old})
 			s := tailscaledAt(t, socket)
-			if allow, err := s.ask(context.Background(), k(1), netip.Addr{}); allow || err == nil || !strings.Contains(err.Error(), want) {
+			if allow, err := s.Ask(context.Background(), k(1), netip.Addr{}); allow || err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q, old %v: %v, %v", state, old, allow, err)
 			}
-			if err := s.check(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
+			if err := s.Check(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q: %v", state, err)
 			}
 		}
@@ -183,7 +183,7 @@ func TestSocketsThatDoNotWorkAreExplained(t *testing.T) {
 		nonsense:                   `status 418 ("hello\nyou")`,
 		web:                        "is this the socket of tailscaled?",
 	} {
-		allow, err := tailscaledAt(t, socket).ask(context.Background(), k(1), netip.Addr{})
+		allow, err := tailscaledAt(t, socket).Ask(context.Background(), k(1), netip.Addr{})
 		if allow || err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, %v; want %q", filepath.Base(socket), allow, err, want)
 		}
@@ -208,7 +208,7 @@ func TestWhoMayNotUseTheSocketIsTold(t *testing.T) {
 		}
 		defer syscall.Seteuid(0)
 	}
-	_, err := s.ask(context.Background(), k(1), netip.Addr{})
+	_, err := s.Ask(context.Background(), k(1), netip.Addr{})
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("user %d may not use the socket (S", os.Geteuid())) || !strings.Contains(err.Error(), "group ") {
 		t.Errorf("%v", err)
 	}
@@ -220,11 +220,11 @@ func TestDaemonsMayBeRestarted(t *testing.T) {
 	socket, stop := daemonAt(t, d)
 	s := tailscaledAt(t, socket)
 	for range 3 {
-		if allow, err := s.ask(context.Background(), k(1), netip.Addr{}); !allow || err != nil {
+		if allow, err := s.Ask(context.Background(), k(1), netip.Addr{}); !allow || err != nil {
 			t.Fatalf("%v, %v", allow, err)
 		}
 		stop()
-		if allow, err := s.ask(context.Background(), k(1), netip.Addr{}); allow || err == nil {
+		if allow, err := s.Ask(context.Background(), k(1), netip.Addr{}); allow || err == nil {
 			t.Fatalf("without a daemon: %v, %v", allow, err)
 		}
 		stop = serveAt(t, socket, d)
@@ -233,9 +233,9 @@ func TestDaemonsMayBeRestarted(t *testing.T) {
 
 func TestSilentDaemonsAreNotWaitedFor(t *testing.T) {
 	socket, _ := daemonAt(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	ctx, cancel := context.WithTimeoutCause(context.Background(), 50*time.Millisecond, errSlow)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 50*time.Millisecond, ErrSlow)
 	defer cancel()
-	if _, err := tailscaledAt(t, socket).ask(ctx, k(1), netip.Addr{}); err == nil || !strings.Contains(err.Error(), "does not answer") {
+	if _, err := tailscaledAt(t, socket).Ask(ctx, k(1), netip.Addr{}); err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("%v", err)
 	}
 }
