@@ -74,12 +74,7 @@ func TestReloadByTakeover(t *testing.T) {
 	writeConfig(t, file, c)
 	s.cmd = exec.Command("reloader", file)
 	s.log.open(t, s.cmd)
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { s.ended <- s.cmd.Wait() }()
-	t.Cleanup(func() { s.cmd.Process.Kill() })
-	s.log.begin()
+	s.start(t)
 	s.wantLog(t, `msg="relay started"`)
 
 	// Another address, and one thing that cannot be: the old process goes on.
@@ -146,12 +141,7 @@ func TestTheFileIsReadAnewAfterAnUpgrade(t *testing.T) {
 	write("admin-socket: off")
 	s.cmd = exec.Command("detour", "relay", "--config", file)
 	s.log.open(t, s.cmd)
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { s.ended <- s.cmd.Wait() }()
-	t.Cleanup(func() { s.cmd.Process.Kill() })
-	s.log.begin()
+	s.start(t)
 	started := `"msg":"relay started".*"pid":(\d+)`
 	s.wantLog(t, started)
 

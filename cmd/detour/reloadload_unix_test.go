@@ -117,12 +117,7 @@ func startFromFile(t *testing.T) (*service, config.Config, string) {
 
 	s.cmd = exec.Command("detour", "relay", "--config", file)
 	s.log.open(t, s.cmd)
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { s.ended <- s.cmd.Wait() }()
-	t.Cleanup(func() { s.cmd.Process.Kill() })
-	s.log.begin()
+	s.start(t)
 	s.url = "https://" + s.wantLog(t, `"msg":"relay started","listen":"([^"]+)"`)[1] + "/derp"
 	return s, c, file
 }

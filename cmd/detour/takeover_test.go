@@ -231,15 +231,23 @@ func startService(t testing.TB, args ...string) *service {
 	}
 	defer stdout.Close()
 	s.cmd.Stdout = stdout
+	s.start(t)
+	found := s.wantLog(t, `"msg":"relay started","listen":"([^"]+)"`)
+	s.url = "https://" + found[1] + "/derp"
+	return s
+}
+
+// start runs the process until the test ends, and with it those that take over: they
+// stay in its group.
+func (s *service) start(t testing.TB) {
+	t.Helper()
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() { s.ended <- s.cmd.Wait() }()
-	t.Cleanup(func() { s.cmd.Process.Kill() })
+	t.Cleanup(func() { syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })
 	s.log.begin()
-	found := s.wantLog(t, `"msg":"relay started","listen":"([^"]+)"`)
-	s.url = "https://" + found[1] + "/derp"
-	return s
 }
 
 // wantNotice reads what the service manager is told next.
