@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
 )
 
 // The paths. Lists are rows; everything else is one JSON value each way. An answer
@@ -156,4 +157,8 @@ type Peer struct {
 	Queued    int        `json:"queued"`   // packets that wait for it
 	Received  uint64     `json:"received"` // bytes from it
 	Sent      uint64     `json:"sent"`     // bytes to it
+
+	Limits    relay.Limits `json:"limits"`     // bytes a second, and at once, that its key may use; 0: no limit
+	Resting   bool         `json:"resting"`    // it is not read now, for its key has used too much
+	LimitedMS int64        `json:"limited_ms"` // how long connections of its key were not read for that
 }

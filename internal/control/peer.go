@@ -7,6 +7,7 @@ func peerOf(p relay.PeerState) Peer {
 	shown := Peer{
 		Key: p.Peer, Since: p.Since.UTC(), Used: p.Used.UTC(), Label: p.Group, App: p.AppName, IdealNode: p.IdealNode,
 		Home: p.Home, Sibling: p.Sibling, Prober: p.Prober, Duplicate: p.Duplicate, Queued: p.Queued, Received: p.Received, Sent: p.Sent,
+		Limits: p.Limits, Resting: p.Resting, LimitedMS: p.LimitedMS,
 	}
 	if !p.Until.IsZero() {
 		shown.Until = p.Until.UTC()

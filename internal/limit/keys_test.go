@@ -153,7 +153,10 @@ func TestManyAtOnce(t *testing.T) {
 				m := new(Member)
 				ks.Tell(m, "")
 				ks.Apply(m, [32]byte{byte(i % 5)}, "", now)
-				m.Key().In(5000, now).Or(m.Key().Out(100, now))
+				rest := m.Key().In(5000, now)
+				if rest.Or(m.Key().Out(100, now)).For < rest.For {
+					t.Error("the shorter of two rests")
+				}
 				m.Key().Owes(now)
 				m.Key().State()
 				ks.Leave(m, now)
