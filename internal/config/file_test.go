@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // loadFile reads a file, and asks as a relay would whether it has what is needed.
@@ -91,6 +92,24 @@ func TestAliasesDoNotExplode(t *testing.T) {
 	}
 }
 
+// What a file has may be long, or written for the terminal of whoever reads the error.
+func TestProblemsCanBeShown(t *testing.T) {
+	for _, source := range []string{
+		"hostname: [" + strings.Repeat("x", 500_000) + "]\n" + strings.Repeat("y", 100_000) + ": 1\ndrain: " + strings.Repeat("z", 9000) + "\n",
+		`log: {"\u001b[31m": 1, "\u001b[31m": 2}` + "\n",
+	} {
+		l := Load(Sources{File: "f", Contents: []byte(source)})
+		if l.Err() == nil {
+			t.Errorf("%.40q: nothing is wrong", source)
+		}
+		for _, p := range l.Problems {
+			if len(p.Text) > mostSaid+10 || strings.ContainsFunc(p.Text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%.100q has %d bytes", p.Text, len(p.Text))
+			}
+		}
+	}
+}
+
 // A file is accepted or refused at a place in it, and what is accepted can be written
 // down again, in each form that there is.
 func FuzzLoadFile(f *testing.F) {
@@ -104,6 +123,9 @@ func FuzzLoadFile(f *testing.F) {
 		for _, p := range l.Problems {
 			if p.Origin.File != "f" || p.Origin.Line < 1 || p.Origin.Column < 1 || p.Text == "" {
 				t.Errorf("%+v has no place", p)
+			}
+			if len(p.Text) > mostSaid+10 || strings.ContainsFunc(p.Text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%q is not for a terminal", p.Text)
 			}
 		}
 		if l.Err() != nil {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/detour-relay/detour/internal/text"
 )
@@ -37,9 +39,22 @@ type Problem struct {
 	Text    string // what and what to do, with settings as they were given
 }
 
-// newProblem makes one that repeats no password, whoever has repeated a value in it.
+// mostSaid bounds the text of a problem, which may repeat a value.
+const mostSaid = 1000
+
+// newProblem makes one that repeats no password, whoever has repeated a value in it, and
+// that a terminal can show.
 func newProblem(from Origin, path, said string) *Problem {
-	return &Problem{from, path, text.RedactURLs(said)}
+	said = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text.RedactURLs(said))
+	if len(said) > mostSaid { // what is wrong stands in front, what to do behind
+		said = strings.ToValidUTF8(said[:mostSaid/2]+" ... "+said[len(said)-mostSaid/2:], "")
+	}
+	return &Problem{from, path, said}
 }
 
 // Error is the text, behind its place if that is one in a file.
