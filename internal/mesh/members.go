@@ -182,18 +182,17 @@ func (m *Mesh) ended(x *member) {
 // once, and blocks also when there is nobody to link to.
 func (m *Mesh) Run(ctx context.Context) {
 	defer m.all.Wait()
-	m.run(ctx)
+	m.begin(ctx)
 	<-ctx.Done()
-	m.run(nil)
-}
-
-// run has all members run from now on; nil: nobody begins any more.
-func (m *Mesh) run(ctx context.Context) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.running = ctx; ctx == nil {
-		return
-	}
+	m.running = nil // nobody begins any more
+}
+
+func (m *Mesh) begin(ctx context.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running = ctx
 	for _, x := range m.members {
 		m.beginLocked(x)
 	}
