@@ -237,8 +237,8 @@ func TestStrangersThatLeaveAreForgotten(t *testing.T) {
 		ctx, leave := context.WithCancel(context.Background())
 		var gone sync.WaitGroup
 		gone.Go(func() {
-			if d := c.decide(ctx, applicant(k(1))); d.refused == nil || d.refused.Reason != Unanswered {
-				t.Errorf("%+v", d)
+			if _, err := c.Admit(ctx, applicant(k(1))); err == nil {
+				t.Error("admitted")
 			}
 		})
 		synctest.Wait()
@@ -247,6 +247,9 @@ func TestStrangersThatLeaveAreForgotten(t *testing.T) {
 		synctest.Wait()
 		if strangers, _ := c.questions.counts(); strangers != 0 {
 			t.Errorf("%d questions are left", strangers)
+		}
+		if n := c.Snapshot().Refused[Unanswered]; n != 0 {
+			t.Errorf("who leaves is counted as refused: %d", n)
 		}
 		if s := sources[0]; s.count(k(1)) != 1 || c.rules.Load().sources[0].state().Failed != 0 {
 			t.Errorf("asked %d times; a stranger that leaves is no failure of the source: %+v", s.count(k(1)), c.rules.Load().sources[0].state())

@@ -2,6 +2,7 @@ package admit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -137,6 +138,9 @@ func (c *Chain) Admit(ctx context.Context, a relay.Applicant) (relay.Admission, 
 		return relay.Admission{}, nil
 	}
 	d := c.decide(ctx, a)
+	if d.refused != nil && d.refused.Reason == Unanswered && errors.Is(context.Cause(ctx), context.Canceled) {
+		return relay.Admission{}, d.refused // the peer has left: nobody is refused
+	}
 	c.counts.decided(d)
 	if d.refused != nil {
 		c.refusals.log(c.log, a, d.refused, time.Now())
