@@ -543,3 +543,36 @@ func TestTheConnectedAreAskedAboutFirst(t *testing.T) {
 		}
 	})
 }
+
+// While a source is known to be away, known keys do not wait for it; once it is back, its
+// no is heard.
+func TestNobodyWaitsForSourcesThatAreAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{}
+		c, sources := asking(t, Config{Peers: h}, 1)
+		stop := running(t, c)
+		defer stop()
+		for n := range 2 {
+			outcome(c, applicant(k(n)))
+		}
+		time.Sleep(time.Hour)
+		sources[0].say(hang)
+		if _, _, took := inTime(c, k(0)); took != patience {
+			t.Errorf("the first waits %v", took)
+		}
+		time.Sleep(5 * time.Second)
+		if source, _, took := inTime(c, k(1)); source != SourceGrace || took != 0 {
+			t.Errorf("the next: %s after %v", source, took)
+		}
+		time.Sleep(10 * time.Second)
+		sources[0].say(always(false, nil))
+		if source, why, took := inTime(c, k(1)); why != "" || took != 0 {
+			t.Errorf("%s %q after %v", source, why, took)
+		}
+		h.join(relay.PeerState{Peer: k(1)})
+		time.Sleep(askAgain + askSpread + tend)
+		if err := h.ended(k(1)); err != relay.ErrRevoked {
+			t.Errorf("%v", err)
+		}
+	})
+}

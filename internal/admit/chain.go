@@ -240,6 +240,9 @@ func (c *Chain) askFor(ctx context.Context, r *rules, a relay.Applicant) decisio
 	if known && now.Sub(seen.at) <= lately {
 		return admitted(r.kindOf(seen.by))
 	}
+	if known && r.allAway() { // whoever comes back with a no is heard a moment later
+		return admitted(SourceGrace)
+	}
 	if known {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, patience)
@@ -283,6 +286,16 @@ func (r *rules) kindOf(id uint64) string {
 	return SourceGrace
 }
 
+// allAway reports whether no source has answered the last time it was asked.
+func (r *rules) allAway() bool {
+	for _, s := range r.sources {
+		if s.reason() == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // noteAnswer keeps what a source has said.
 func (c *Chain) noteAnswer(s *source, allow bool, err error) {
 	c.tell(s, s.note(allow, err, time.Now()), err)
@@ -306,8 +319,11 @@ func (c *Chain) noteVerdict(q *question) {
 		c.memory.confirm(q.key, q.verdict.by.id, time.Now())
 		c.revoking.spare(q.key, false)
 	case no:
-		if c.memory.forget(q.key, time.Now()) || c.revoking.spare(q.key, false) {
-			c.revoking.add(q.key, q.verdict.by.kind)
+		if _, known := c.memory.of(q.key); known || c.revoking.isSpared(q.key) {
+			c.revoking.blame(q.key, q.verdict.by.kind) // first, for who looks in between
+			c.memory.forget(q.key, time.Now())
+			c.revoking.spare(q.key, false)
+			c.revoking.sweep(q.verdict.by.kind)
 		}
 	case unanswered:
 		if c.revoking.spare(q.key, false) {

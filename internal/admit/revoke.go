@@ -53,12 +53,11 @@ func newRevoking() revoking {
 	return revoking{make(chan struct{}, 1), new(sync.Mutex), map[key.Public]denial{}, map[time.Time]string{}, map[key.Public]bool{}}
 }
 
-// add is for a key that a source has refused.
-func (v *revoking) add(k key.Public, source string) {
+// blame notes which source has refused a key.
+func (v *revoking) blame(k key.Public, source string) {
 	v.state.Lock()
+	defer v.state.Unlock()
 	v.causes[k] = denial{source, time.Now()}
-	v.state.Unlock()
-	v.sweep(source)
 }
 
 // spare notes whether a key is to be asked about first, and returns whether it was.

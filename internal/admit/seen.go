@@ -148,17 +148,15 @@ func (m *memory) asking(k key.Public, now time.Time) {
 	}
 }
 
-// forget is for a key that a source has refused. It reports whether it was known.
-func (m *memory) forget(k key.Public, now time.Time) bool {
+// forget is for a key that a source has refused.
+func (m *memory) forget(k key.Public, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, here := m.known[k]
-	if here {
+	if _, here := m.known[k]; here {
 		delete(m.known, k)
 		m.fresh = true
 		m.touchLocked(now)
 	}
-	return here
 }
 
 func (m *memory) touchLocked(now time.Time) {
