@@ -204,13 +204,18 @@ func (r *fileReader) unknown(prefix string, key, value *yaml.Node) {
 	if value.Kind == yaml.ScalarNode {
 		shown = "..."
 	}
+	near := text.Nearest(name, keysOf(prefix))
+	if near != "" && prefix != "" { // more likely than a flag, which this is not the place for
+		r.refuse(placeOf(key), "", what, "write "+near)
+		return
+	}
 	for _, path := range []string{name, strings.TrimLeft(name, "-"), byFlag(strings.TrimLeft(name, "-")).Path, byFlag(strings.ReplaceAll(prefix+name, ".", "-")).Path, byVariable(name).Path} {
 		if s, ok := Lookup(path); ok {
 			r.refuse(placeOf(key), "", what, nested(s.Path, shown))
 			return
 		}
 	}
-	if near := text.Nearest(name, keysOf(prefix)); near != "" {
+	if near != "" {
 		r.refuse(placeOf(key), "", what, "write "+near)
 		return
 	}
