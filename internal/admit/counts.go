@@ -90,5 +90,5 @@ func (r *refusals) log(log *slog.Logger, a relay.Applicant, why *Refusal, now ti
 		return
 	}
 	r.logged[a.Peer] = true
-	log.Info("a peer is refused", "peer", a.Peer.Short(), "addr", a.Addr, "source", why.Source, "reason", why.Detail)
+	log.Info("a peer is refused", "peer", a.Peer.String(), "addr", a.Addr, "source", why.Source, "reason", why.Detail)
 }
