@@ -50,10 +50,7 @@ func TestQuotaSendsPeersAway(t *testing.T) {
 	if _, err := login(t, d); err == nil {
 		t.Error("somebody comes in")
 	}
-	ended := d.Counters().Ended
-	if ended["quota"] != 2 {
-		t.Errorf("%v", ended)
-	}
+	eventually(t, "both are counted", func() bool { return d.Counters().Ended["quota"] == 2 })
 	if s := d.State().Health; s.Healthy || s.Reason != health.QuotaUsedUp {
 		t.Errorf("%+v", s)
 	}
