@@ -109,12 +109,13 @@ type table struct {
 }
 
 func newTable(w io.Writer) *table {
-	t := &table{Writer: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	fmt.Fprintln(t, "KEY\tSTATE\tLABEL\tFROM\tUNTIL\tCONNECTED\tABOUT")
-	return t
+	return &table{Writer: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 }
 
 func (t *table) add(l control.Line) error {
+	if t.n == 0 {
+		fmt.Fprintln(t, "KEY\tSTATE\tLABEL\tFROM\tUNTIL\tCONNECTED\tABOUT")
+	}
 	connected, about := "no", l.Name
 	if l.Connected {
 		connected = "yes"
@@ -129,7 +130,12 @@ func (t *table) add(l control.Line) error {
 	return err
 }
 
-func (t *table) end() error { return t.Flush() }
+func (t *table) end() error {
+	if t.n == 0 {
+		fmt.Fprintln(t, "no key is listed")
+	}
+	return t.Flush()
+}
 
 // jsonLines prints {"entries": [...], "bans": [...]}; bans come last.
 type jsonLines struct {

@@ -86,6 +86,10 @@ func printPeers(cmd *cobra.Command, f *peersFlags) error {
 }
 
 func tablePeers(w io.Writer, peers []control.Peer) error {
+	if len(peers) == 0 {
+		_, err := fmt.Fprintln(w, "nobody is connected")
+		return err
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tADDRESS\tSINCE\tLABEL\tFLAGS\tIN\tOUT\tAPP")
 	for i, p := range peers {
