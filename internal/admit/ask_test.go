@@ -222,7 +222,11 @@ func TestKnownKeysComeInWhileEverySourceHangs(t *testing.T) {
 		if by[Unanswered] != mostStrangers || by[Busy] != 5000-mostStrangers {
 			t.Errorf("strangers: %v", by)
 		}
-		if most := sources[0].most; most > 2*atOnce {
+		synctest.Wait()
+		sources[0].mu.Lock()
+		most := sources[0].most
+		sources[0].mu.Unlock()
+		if most > 2*atOnce {
 			t.Errorf("%d questions at once", most)
 		}
 	})
