@@ -136,7 +136,7 @@ func (r *rules) openFiles(before *rules, log *slog.Logger) error {
 		}
 		f, err := before.file(path), error(nil)
 		if f == nil {
-			f, err = openKeyFile(path, log)
+			f, err = openAnew(path, before.had(path), log)
 		}
 		if err != nil {
 			return &config.Error{Setting: "access.keys", Err: err, Failed: true}
@@ -149,17 +149,28 @@ func (r *rules) openFiles(before *rules, log *slog.Logger) error {
 	return nil
 }
 
-// file returns what has been read of a file that has not changed since; else nil.
-func (r *rules) file(path string) *keyFile {
-	if r == nil {
-		return nil
-	}
-	for _, f := range r.files {
-		if now, err := stampOf(path); f.path == path && err == nil && now.same(f.read) {
-			return f
+// had returns what was read of a file before; nil: it is a new one.
+func (r *rules) had(path string) *keyFile {
+	if r != nil {
+		for _, f := range r.files {
+			if f.path == path {
+				return f
+			}
 		}
 	}
 	return nil
+}
+
+// file returns what has been read of a file that has not changed since; else nil.
+func (r *rules) file(path string) *keyFile {
+	f := r.had(path)
+	if f == nil {
+		return nil
+	}
+	if now, err := stampOf(path); err != nil || !now.same(f.read) {
+		return nil
+	}
+	return f
 }
 
 func (r *rules) openSources() error {

@@ -172,6 +172,42 @@ func TestUpdateThatIsWrongChangesNothing(t *testing.T) {
 	}
 }
 
+// Nor does a reload in the moment in which somebody writes a list.
+func TestUpdateWaitsForAListThatIsWritten(t *testing.T) {
+	all := k(1).String() + "\n" + k(2).String() + "\n"
+	path := writeFile(t, "keys", all)
+	synctest.Test(t, func(t *testing.T) {
+		c := newChain(t, Config{Access: config.Access{Keys: []string{path}}})
+		write(t, path, "")
+		if err := c.Update(Config{Access: c.rules.Load().access}); err == nil || !strings.Contains(err.Error(), path+" is empty, and had keys before") {
+			t.Errorf("emptied: %v", err)
+		}
+		var writing sync.WaitGroup
+		defer writing.Wait()
+		write(t, path, k(1).String()+"\n")
+		writing.Go(func() {
+			time.Sleep(settles / 2)
+			write(t, path, all+k(3).String())
+		})
+		must(t, c.Update(Config{Access: c.rules.Load().access}))
+		for n := 1; n <= 3; n++ {
+			if !admits(c, k(n)) {
+				t.Errorf("key %d is out", n)
+			}
+		}
+		write(t, path, k(3).String())
+		must(t, c.Update(Config{Access: c.rules.Load().access}))
+		if admits(c, k(1)) || !admits(c, k(3)) {
+			t.Error("what stays removed is not")
+		}
+		write(t, path, "# nobody\n")
+		must(t, c.Update(Config{Access: c.rules.Load().access}))
+		if admits(c, k(3)) {
+			t.Error("nobody is to come in")
+		}
+	})
+}
+
 // A list that cannot be kept is not in force either.
 func TestChangesThatCannotBeKeptAreRefused(t *testing.T) {
 	dir := t.TempDir()

@@ -34,6 +34,29 @@ func openKeyFile(path string, log *slog.Logger) (*keyFile, error) {
 	return &keyFile{path: path, set: list.set, loaded: time.Now(), read: read}, nil
 }
 
+const (
+	// settles is how long a file has to stay as it is before a reload believes that keys
+	// have left it: somebody may be in the middle of writing it. Of one that does not,
+	// so many states are looked at.
+	settles    = 250 * time.Millisecond
+	mostStates = 12
+)
+
+// openAnew reads a file of which old is known, or nothing.
+func openAnew(path string, old *keyFile, log *slog.Logger) (*keyFile, error) {
+	for range mostStates {
+		f, err := openKeyFile(path, log)
+		if err != nil || old == nil || len(f.set.entries) >= len(old.set.entries) {
+			return f, err
+		}
+		time.Sleep(settles)
+		if now, err := stampOf(path); err == nil && now.same(f.read) {
+			return f, f.emptied(old)
+		}
+	}
+	return nil, fmt.Errorf("%s is being written: wait for the end of that, and reload again", path)
+}
+
 // A watched is a file that is looked at again and again. It is owned by who looks.
 type watched struct {
 	path string
@@ -64,8 +87,11 @@ func (w *watched) changed() (bool, error) {
 	return true, nil
 }
 
-// emptied is a file that had keys and is empty now: more likely a pipe has broken than
-// everybody is to leave.
-func emptied(path string) error {
-	return fmt.Errorf("%s is empty, and had keys before: if nobody is to come in by it, leave a line with a comment in it", path)
+// emptied is the error of a file that had keys and is empty now: more likely a pipe
+// has broken than everybody is to leave.
+func (f *keyFile) emptied(before *keyFile) error {
+	if f.read.size > 0 || len(f.set.entries) > 0 || len(before.set.entries) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is empty, and had keys before: if nobody is to come in by it, leave a line with a comment in it", f.path)
 }

@@ -122,8 +122,8 @@ func (c *Chain) replaceFile(path string, f *keyFile, err error) {
 	if i < 0 {
 		return
 	}
-	if err == nil && len(f.set.entries) == 0 && len(next.files[i].set.entries) > 0 && f.read.size == 0 {
-		err = emptied(path)
+	if err == nil {
+		err = f.emptied(next.files[i])
 	}
 	c.tellFile(path, SourceKeys, err)
 	if err != nil {
