@@ -164,7 +164,7 @@ func TestOneQuestionAboutAKeyAtATime(t *testing.T) {
 		answer := make(chan struct{})
 		sources[0].say(func(context.Context, key.Public) (bool, error) { <-answer; return true, nil })
 		var all sync.WaitGroup
-		for range 100 {
+		for range mostSame {
 			all.Go(func() {
 				if source, why := outcome(c, applicant(k(1))); source != SourceVerify || why != "" {
 					t.Errorf("%s %q", source, why)
@@ -228,6 +228,32 @@ func TestKnownKeysComeInWhileEverySourceHangs(t *testing.T) {
 		sources[0].mu.Unlock()
 		if most > 2*atOnce {
 			t.Errorf("%d questions at once", most)
+		}
+	})
+}
+
+// One stranger cannot have us hold as many connections as he makes.
+func TestLoginsOfAStrangerAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, sources := asking(t, Config{}, 1)
+		sources[0].say(hang)
+		var all sync.WaitGroup
+		busy := make(chan Reason, 1000)
+		for range cap(busy) {
+			all.Go(func() {
+				_, why := outcome(c, applicant(k(1)))
+				busy <- why
+			})
+		}
+		synctest.Wait()
+		if n := cap(busy) - len(busy); n > mostSame {
+			t.Errorf("%d wait", n)
+		}
+		all.Wait()
+		for range cap(busy) {
+			if why := <-busy; why != Busy && why != Unanswered {
+				t.Errorf("%s", why)
+			}
 		}
 	})
 }

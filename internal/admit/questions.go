@@ -24,6 +24,10 @@ const (
 	mostStrangers = 1024
 	mostKnown     = 16384
 
+	// mostSame is how many logins with the same key of a stranger wait for one answer:
+	// each holds a connection.
+	mostSame = 16
+
 	// knownWait is how long a question about a known key may wait for its turn. That about
 	// a stranger waits within its time.
 	knownWait = 30 * time.Second
@@ -112,6 +116,9 @@ func (q *questions) ask(about *question) *question {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if open := q.open[about.key]; open != nil {
+		if !about.known && open.waiting >= mostSame {
+			return nil
+		}
 		open.waiting++
 		return open
 	}
