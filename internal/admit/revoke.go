@@ -170,9 +170,7 @@ func (c *Chain) askFirst(r *rules, now time.Time) {
 			return true
 		}
 		if _, known := c.memory.of(p.Peer); !known && !c.revoking.spare(p.Peer, true) {
-			if !c.askAbout(r, &p, confirmation{}, now) {
-				c.revoking.spare(p.Peer, false) // too many are asked about
-			}
+			c.askAbout(r, &p, confirmation{}, now) // if too many are asked about, askConnected does
 		}
 		return true
 	})
@@ -261,7 +259,7 @@ func (c *Chain) askConnected(r *rules, now time.Time) {
 		if _, settled := r.decide(p.Peer, p.AppName, now); settled {
 			return true
 		}
-		if seen, ok := c.memory.of(p.Peer); ok && c.due(r, p.Peer, seen, now) {
+		if seen, ok := c.memory.of(p.Peer); ok && c.due(r, p.Peer, seen, now) || !ok && c.revoking.isSpared(p.Peer) {
 			c.askAbout(r, &p, seen, now)
 		}
 		return true
@@ -279,15 +277,13 @@ func (c *Chain) due(r *rules, k key.Public, seen confirmation, now time.Time) bo
 	return now.Sub(seen.at) >= wait && now.Sub(seen.asked) >= wait || r.kindOf(seen.by) == SourceGrace
 }
 
-// askAbout asks about a key, for which nobody waits. It is false if too many are.
-func (c *Chain) askAbout(r *rules, p *relay.PeerState, seen confirmation, now time.Time) bool {
+// askAbout asks about a key, for which nobody waits, unless too many are asked about.
+func (c *Chain) askAbout(r *rules, p *relay.PeerState, seen confirmation, now time.Time) {
 	c.memory.asking(p.Peer, now)
 	q := c.questions.ask(&question{key: p.Peer, from: p.Addr.Addr(), known: true, by: seen.by, sources: r.sources, timeout: r.timeout})
-	if q == nil {
-		return false
+	if q != nil {
+		c.questions.leave(q)
 	}
-	c.questions.leave(q)
-	return true
 }
 
 // tendUntil looks through the connected until ctx is done.
