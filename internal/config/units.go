@@ -119,8 +119,13 @@ type Limit struct {
 func (l *Limit) UnmarshalText(text []byte) error {
 	var parsed Limit
 	words := strings.FieldsFunc(string(text), func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
+	said := make(map[string]bool)
 	for _, word := range words {
 		name, value, _ := strings.Cut(word, "=")
+		if said[name] {
+			return fmt.Errorf("%.40q: %s stands there twice: keep one", text, name)
+		}
+		said[name] = true
 		var err error
 		switch name {
 		case "in":

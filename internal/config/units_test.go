@@ -55,7 +55,7 @@ func TestUnitsAreWrittenAsTheyAreRead(t *testing.T) {
 	if err := back.UnmarshalText([]byte(l.String())); err != nil || back != l || l.String() != "in=10Mbit/s out=0 burst=2MB" {
 		t.Errorf("%s is %+v: %v", l, back, err)
 	}
-	for _, text := range []string{"10Mbit/s", "in=fast", "up=1"} {
+	for _, text := range []string{"10Mbit/s", "in=fast", "up=1", "in=5Mbit/s in=6Mbit/s", "in=0,out=1MB/s,in=0"} {
 		if err := back.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is a limit", text)
 		}
