@@ -203,6 +203,9 @@ func (l *keyList) fields(entry *listed, rest []byte) error {
 			entry.label = n
 		case ok && string(name) == "until" && entry.until == 0:
 			end, err := parseEnd(string(value))
+			if what := secretIn(value); what != "" {
+				return l.wrong(what, lineForm)
+			}
 			if err != nil {
 				return l.wrong(err.Error(), "want a day such as until=2027-01-31, or an instant such as until=2027-01-31T15:04:05Z")
 			}
@@ -250,10 +253,12 @@ func (l *keyList) noKey(word []byte) error {
 	if s, found := text.FirstStray(word); found {
 		return l.wrong(s.String()+" is in the way", s.Remedy())
 	}
+	if what := secretIn(word); what != "" {
+		return l.wrong(what, lineForm)
+	}
 	said := strings.ToLower(string(word))
 	for prefix, what := range map[string]string{
-		"privkey:": "a private key stands here, which is nobody's business", "mkey:": "a machine key", "discokey:": "a disco key",
-		"nlpub:": "a key of Tailnet Lock", "tskey-": "an auth key or API key of Tailscale, which is a secret", "sha256-raw:": "the pin of a certificate",
+		"mkey:": "a machine key", "discokey:": "a disco key", "nlpub:": "a key of Tailnet Lock", "sha256-raw:": "the pin of a certificate",
 	} {
 		if strings.HasPrefix(said, prefix) {
 			return l.wrong(what, lineForm)
@@ -272,9 +277,24 @@ func (l *keyList) noKey(word []byte) error {
 	return l.wrong(fmt.Sprintf("%.16q is no key", word), lineForm)
 }
 
+// secretIn says what secret stands in a word, wherever in it; empty: none that shows.
+func secretIn(word []byte) string {
+	said := bytes.ToLower(word)
+	switch {
+	case bytes.Contains(said, []byte("privkey:")):
+		return "a private key stands here, which is nobody's business"
+	case bytes.Contains(said, []byte("tskey-")):
+		return "an auth key or API key of Tailscale, which is a secret"
+	}
+	return ""
+}
+
 func (l *keyList) noField(word []byte) error {
 	if s, found := text.FirstStray(word); found {
 		return l.wrong(s.String()+" is in the way", s.Remedy())
+	}
+	if what := secretIn(word); what != "" {
+		return l.wrong(what, lineForm)
 	}
 	remedy := lineForm + "; comments begin with #"
 	for _, name := range []string{"label=", "until="} {
