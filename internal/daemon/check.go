@@ -114,8 +114,9 @@ func (c *checker) certificate(cfg config.Config) {
 			c.wrong("tls.cert", err)
 			return
 		}
-		about := source.Describe()
-		c.say(Fine, "tls.cert", "%s is for %s, until %s", cfg.TLS.Cert, strings.Join(about.Names, ", "), about.Until.Format(time.DateOnly))
+		if about := source.Describe(); time.Now().Before(about.Until) { // else it is told already
+			c.say(Fine, "tls.cert", "%s is for %s, until %s", cfg.TLS.Cert, strings.Join(about.Names, ", "), about.Until.Format(time.DateOnly))
+		}
 		if cfg.Hostname == "" {
 			c.say(Noted, "hostname", "is not given, so nobody has looked whether the certificate is for it")
 		}
@@ -256,6 +257,10 @@ func (n *notes) Handle(_ context.Context, r slog.Record) error {
 		said += fmt.Sprintf(", %s %v", a.Key, a.Value)
 		return true
 	})
-	n.checker.all = append(n.checker.all, Finding{Noted, &config.Error{Setting: n.setting, Err: errors.New(said)}})
+	level := Noted
+	if r.Level >= slog.LevelError {
+		level = Wrong
+	}
+	n.checker.all = append(n.checker.all, Finding{level, &config.Error{Setting: n.setting, Err: errors.New(said)}})
 	return nil
 }

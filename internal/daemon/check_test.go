@@ -1,12 +1,19 @@
 package daemon
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/detour-relay/detour/internal/config"
 )
@@ -18,6 +25,28 @@ func linesOf(findings []Finding) string {
 		fmt.Fprintf(&b, "%s %s\n", f.Level, f.Err.Error())
 	}
 	return b.String()
+}
+
+// expired returns a certificate for 127.0.0.1 that is over, and its key.
+func expired(t *testing.T) (cert, private string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
 }
 
 func TestCheckFindsAllThereIs(t *testing.T) {
@@ -44,6 +73,10 @@ func TestCheckFindsAllThereIs(t *testing.T) {
 		"error stun: STUN: cannot listen on UDP 192.0.2.1:3478": func(c *config.Config) { c.STUN = "192.0.2.1:3478" },
 		"error listen :0 can be reached by others, and nothing": func(c *config.Config) { c.Listen = ":0" },
 		"error tls.cert: certificate file: open /nowhere":       func(c *config.Config) { c.TLS = config.TLS{Mode: config.TLSFiles, Cert: "/nowhere", Key: "/nowhere"} },
+		"error tls.cert: the certificate in use has expired: peers refuse it": func(c *config.Config) {
+			cert, private := expired(t)
+			c.TLS, c.Hostname = config.TLS{Mode: config.TLSFiles, Cert: file("old.pem", cert, 0o600), Key: file("old.key", private, 0o600)}, "127.0.0.1"
+		},
 		"note tls.key is the credential k, which only": func(c *config.Config) {
 			c.TLS = config.TLS{Mode: config.TLSFiles, Cert: "/nowhere", Key: "credential:k"}
 		},
