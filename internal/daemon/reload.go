@@ -79,6 +79,9 @@ func (d *Daemon) renew(given config.Config) (config.Report, error) {
 	}
 	from := d.Config()
 	now, err := complete(next.Live(from))
+	if err == nil {
+		err = d.checkAccess(now) // who closes the relay to others may leave out who comes in
+	}
 	if err != nil {
 		now = from // what could change fits only to what cannot: all waits for the other process
 	}

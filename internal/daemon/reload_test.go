@@ -94,15 +94,30 @@ func TestReloadComesTooLate(t *testing.T) {
 
 // What fits only to a setting that needs another process waits with it.
 func TestReloadThatBelongsTogetherWaits(t *testing.T) {
-	d := open(t, plain(), Options{})
-	next := d.Config()
-	next.Dev, next.StateDir, next.Hostname, next.Drain = false, t.TempDir(), "relay.example", 5
-	next.TLS.Mode = config.TLSSelf
-	report, err := d.Reload(next)
-	if !errors.Is(err, ErrRestart) || report.Changed != nil || len(report.Restart) != 5 {
-		t.Errorf("%+v, %v", report, err)
-	}
-	if now := d.Config(); now.Drain == 5 || !now.Dev {
-		t.Errorf("%+v", now)
+	public := plain()
+	public.Listen, public.Access.Everyone = "0.0.0.0:0", true
+	for name, test := range map[string]struct {
+		from   config.Config
+		change func(*config.Config)
+		wait   int // settings
+	}{
+		"a name for TLS": {plain(), func(c *config.Config) {
+			c.Dev, c.StateDir, c.Hostname, c.TLS.Mode = false, t.TempDir(), "relay.example", config.TLSSelf
+		}, 5},
+		"nobody else gets there, so nobody needs access": {public, func(c *config.Config) {
+			c.Listen, c.Access = "127.0.0.1:0", config.Defaults().Access
+		}, 3},
+	} {
+		d := open(t, test.from, Options{})
+		next := d.Config()
+		next.Drain = 5
+		test.change(&next)
+		report, err := d.Reload(next)
+		if !errors.Is(err, ErrRestart) || report.Changed != nil || len(report.Restart) != test.wait {
+			t.Errorf("%s: %+v, %v", name, report, err)
+		}
+		if now := d.Config(); now.Drain == 5 || !now.Dev || now.Access.Everyone != test.from.Access.Everyone {
+			t.Errorf("%s: %+v", name, now)
+		}
 	}
 }
