@@ -97,6 +97,9 @@ func (s *source) load() (config.Config, error) {
 	if err := unusable(l); err != nil {
 		return config.Config{}, err
 	}
+	if gone := s.current.Load().File; gone != "" && l.File == "" { // not what an empty file would mean: limits end
+		return config.Config{}, fmt.Errorf("%s is gone: put it back, or restart the relay if it is to run without", gone)
+	}
 	if _, err := daemon.Complete(l.Config, nil); err != nil {
 		return config.Config{}, spelt(l, err)
 	}

@@ -46,3 +46,17 @@ func TestEachFlagIsCompleted(t *testing.T) {
 		}
 	}
 }
+
+// A relay that has started with the usual file does not take its absence for a file
+// that says nothing.
+func TestReloadMissesTheUsualFile(t *testing.T) {
+	given := []config.Given{{Path: "dev", Text: "true"}}
+	for _, file := range []string{"", DefaultFile} {
+		s := source{flags: &settingFlags{file: noFile, given: given}} // as if it were not there
+		s.current.Store(&config.Loaded{File: file})
+		_, err := s.load()
+		if wrong := err != nil && strings.Contains(err.Error(), DefaultFile+" is gone: put it back"); wrong != (file != "") {
+			t.Errorf("with %q at start: %v", file, err)
+		}
+	}
+}
