@@ -40,6 +40,7 @@ type conn struct {
 	answers rate.Bucket   // of PeerGone(not here) and the floods of WatchConns
 	pause   time.Duration // of the last burst, if it overflowed
 	owes    *limit.Key    // limits.go: to whom it has sent more than may be; nil: nobody
+	owesFor int32         // limits.go: milliseconds that it rests for that
 	most    int32         // limits.go: how much its stream is to read at once; 0: no matter
 	flows   *flows        // forward.go: of a sibling that forwards; nil: none yet
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
@@ -121,7 +122,7 @@ func (c *conn) charge(b *burst, used int) error {
 		}
 		return nil
 	}
-	c.owes = b.owes
+	c.owes, c.owesFor = b.owes, int32(min(b.owed.For.Milliseconds()+1, math.MaxInt32))
 	n := &c.server.count
 	n.rests[rest.Why].Add(1)
 	n.restedBytes[rest.Why].Add(uint64(used))
@@ -163,7 +164,7 @@ func (c *conn) rest() {
 	from := s.now()
 	for now := from; c.ended.Load() == nil; now = s.now() {
 		k := c.limits.Key()
-		left := max(k.Owes(now), c.owes.OwesOut(now))
+		left := max(k.Owes(now), min(c.owes.OwesOut(now), time.Duration(c.owesFor)*time.Millisecond-time.Duration(now-from)))
 		if left <= 0 {
 			k.Rested(time.Duration(now - from))
 			break

@@ -139,6 +139,32 @@ func TestReceiverHasItsLimit(t *testing.T) {
 	}
 }
 
+// Who sends a little to a key that others flood is not held up until they have paid,
+// and still the key gets no more than its limit.
+func TestFloodedReceiverHoldsNobodyUp(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		r.SetLimits(relay.LimitRules{Keys: relay.Limits{Out: 125_000}})
+		bob, alice, carol := r.Join("bob"), r.Join("alice"), r.Join("carol")
+		for n := range 100 {
+			flood(r.Join(fmt.Sprint("sender", n)), bob.Public(), derp.MaxPacket)
+		}
+		time.Sleep(time.Second)
+		alice.Send(derp.AppendSendPacket(nil, bob.Public(), make([]byte, 100)))
+		synctest.Wait()
+		go alice.Conn.Write(derp.AppendSendPacket(nil, carol.Public(), make([]byte, 100)))
+		time.Sleep(time.Second)
+		if stateOf(r, carol.Public()).Sent == 0 {
+			t.Error("a packet to somebody else waits for those who flood")
+		}
+		time.Sleep(3 * time.Minute)
+		before := cameFrom(r)
+		time.Sleep(time.Minute)
+		if got := cameFrom(r) - before; !near(got, 60*125_000, 0.05) {
+			t.Errorf("%.0f bytes in a minute", got)
+		}
+	})
+}
+
 // Siblings are exempt: neither what they send nor what they forward is limited, or
 // charged to anybody.
 func TestSiblingsAreExempt(t *testing.T) {

@@ -71,8 +71,8 @@ func (k *Key) In(n int, now int64) (rest Rest) {
 	return rest
 }
 
-// Out charges n bytes that are on their way to the key, and returns how long those
-// who send them are to rest.
+// Out charges n bytes that are on their way to the key, and returns how long who has
+// sent them is to rest.
 func (k *Key) Out(n int, now int64) Rest {
 	if k == nil {
 		return Rest{}
@@ -82,7 +82,21 @@ func (k *Key) Out(n int, now int64) Rest {
 		return Rest{}
 	}
 	k.out.charge(r.out, n, now)
-	return Rest{k.out.owes(r.out, now), ByOut, r.out.perSecond}
+	return Rest{fairly(k.out.owes(r.out, now), n, r.out.perSecond), ByOut, r.out.perSecond}
+}
+
+// fairly is how long one of those who send to a key is to rest for n bytes, when all
+// together owe so much. As long as that is little, he waits for all of it. Beyond, the
+// more is owed the longer he rests for each byte of his own: so the rate is kept
+// however many send, and who sends little to a key that others flood is not held up
+// until they have paid.
+func fairly(owes time.Duration, n int, perSecond int64) time.Duration {
+	little := time.Duration(nanoseconds(Smallest, perSecond))
+	if owes <= little {
+		return owes
+	}
+	own := float64(n) / Smallest * float64(owes)
+	return min(owes, max(little, time.Duration(own)))
 }
 
 // Owes returns how much longer the key is to rest.
