@@ -290,6 +290,24 @@ func TestTheBookIsReadWhenSomebodyElseWritesIt(t *testing.T) {
 	})
 }
 
+// During a takeover, the process that drains cuts off whom the other one bans.
+func TestABanOfAnotherProcessIsQuick(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h, access := &house{}, config.Access{Everyone: true}
+		c := newChain(t, Config{StateDir: dir, Access: access, Peers: h})
+		stop := running(t, c)
+		defer stop()
+		h.join(relay.PeerState{Peer: k(1)})
+		time.Sleep(time.Minute)
+		must(t, newChain(t, Config{StateDir: dir, Access: access}).Ban(Ban{Key: k(1)}))
+		time.Sleep(lookAt + 2*closest)
+		if err := h.ended(k(1)); err != relay.ErrBanned {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func TestBadBooksAreRefused(t *testing.T) {
 	good := k(1).String()
 	for text, want := range map[string]string{

@@ -249,6 +249,13 @@ func (s *shelf) changed() (bool, error) {
 	return s.watched.changed()
 }
 
+// anew reports whether the file is one that no look has seen yet. As a rule it is
+// replaced as a whole, and a ban need not wait for a second look.
+func (s *shelf) anew() bool {
+	now, err := stampOf(s.path)
+	return err == nil && !now.same(s.kept) && !now.same(s.watched.read) && !now.same(s.watched.seen)
+}
+
 // ahead reports whether the file is another one than the book in force is from.
 func (s *shelf) ahead() bool {
 	now, err := stampOf(s.path)

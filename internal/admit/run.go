@@ -140,12 +140,16 @@ func (c *Chain) replaceFile(path string, f *keyFile, err error) {
 func (c *Chain) lookAtBook() {
 	c.changing.Lock()
 	defer c.changing.Unlock()
+	anew := c.shelf.anew()
 	changed, err := c.shelf.changed()
-	if changed && err == nil {
+	if (changed || anew) && err == nil {
 		var b *book
 		if b, err = c.shelf.load(); err == nil {
 			c.keep(c.rules.Load(), b)
 			c.revoking.sweep(SourceManaged)
+		} else if !changed {
+			c.shelf.watched.read = stamp{} // somebody is in the middle of it: the next look tells
+			return
 		}
 	}
 	if changed || err != nil {
