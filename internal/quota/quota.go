@@ -92,6 +92,10 @@ func (q *Quota) Update(s Settings) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	wasOff := q.settings.off()
+	if !wasOff && s.off() { // nothing is saved any more from now on
+		q.lookLocked(time.Now())
+		q.saveLocked(time.Now())
+	}
 	q.settings = s
 	if wasOff && !s.off() {
 		q.seen, q.delta = q.config.Usage(), Usage{}

@@ -297,6 +297,18 @@ func TestQuotaCanBeOff(t *testing.T) {
 	})
 }
 
+// Whoever takes the marks away for a moment does not get back what was used last.
+func TestTurningOffForgetsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, path string) {
+		d := sit(t, path, settings(100, 200))
+		d.use(90)
+		d.Update(settings(0, 0))
+		time.Sleep(time.Minute)
+		d.Update(settings(100, 200))
+		d.want(t, Below, 90)
+	})
+}
+
 func TestWebhookIsToldInTheEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T, path string) {
 		d := sit(t, path, settings(100, 200))
