@@ -297,6 +297,21 @@ func TestQuotaCanBeOff(t *testing.T) {
 	})
 }
 
+// A machine that begins at the epoch, until it is told the time, still reads what it
+// has written.
+func TestCountOfAClockThatBeginsAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "quota.json")
+	for _, now := range []string{"1970-01-01T00:00:10Z", "1999-12-31T00:00:00Z", "2026-11-28T00:00:00Z"} {
+		mine := newCount(at(now), 15)
+		if _, garbled, err := (store{path}).add(mine, Usage{In: 5}); garbled != nil || err != nil {
+			t.Fatal(garbled, err)
+		}
+		if disk, err := (store{path}).read(); err != nil || disk == nil || disk.In == 0 {
+			t.Errorf("%s: %+v, %v", now, disk, err)
+		}
+	}
+}
+
 // Whoever takes the marks away for a moment does not get back what was used last.
 func TestTurningOffForgetsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, path string) {

@@ -29,7 +29,7 @@ func parse(text []byte) (count, error) {
 		return c, fmt.Errorf("it is of version %d, and this program knows version %d", c.Version, version)
 	case c.Day < 1 || c.Day > 28 || c.In > most || c.Out > most || c.ToldSoft < 0 || c.ToldHard < 0:
 		return c, errors.New("it has a number that cannot be")
-	case c.Month.Year() < 2000 || c.Month.Year() > 9000 || len(c.Begun) > remembered:
+	case c.Month.Year() < 1969 || c.Month.Year() > 9000 || len(c.Begun) > remembered:
 		return c, errors.New("it has a time that cannot be")
 	}
 	return c, nil
