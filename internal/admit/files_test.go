@@ -378,6 +378,14 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// A file with as many as are remembered can be read again.
+func TestAllWhoAreRememberedFitTheFile(t *testing.T) {
+	line := len(encodeSeen(map[key.Public]confirmation{k(1): {at: time.Unix(9_999_999_999, 0), by: 1<<64 - 1}})) - len(seenVersion) - 1
+	if size := mostSeen*line + len(seenVersion) + 1; size > mostSeenFile || mostSeen < 250_000 {
+		t.Errorf("%d bytes for %d keys", size, mostSeen)
+	}
+}
+
 // A clock that has been put back makes nobody known for longer.
 func TestTimesToComeCountAsNow(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)

@@ -22,8 +22,9 @@ const (
 	seenVersion = "detour access-seen 1"
 
 	// mostSeen bounds the keys that are remembered. Only those get in that a source has
-	// confirmed; of too many the longest unconfirmed goes.
-	mostSeen     = 100_000
+	// confirmed; of too many the longest unconfirmed goes. Those have to be many more
+	// than are ever connected, for who is forgotten is cut off.
+	mostSeen     = 300_000
 	mostSeenFile = 32 << 20
 
 	// The file is written soon after a new key, so that a power cut forgets few, and
