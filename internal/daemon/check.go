@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,16 +44,27 @@ type Finding struct {
 func Check(ctx context.Context, cfg config.Config) []Finding {
 	c := &checker{given: cfg}
 	c.settings()
-	for _, look := range []func(config.Config){c.certificate, c.relayKey, c.meshKey, c.access, c.token, c.webhook} {
-		look(c.cfg)
-	}
+	c.files()
 	if !c.wrongSettings {
-		c.addresses(ctx, c.cfg)
+		c.addresses(c.cfg, runningRelay(ctx, c.cfg), func(string) bool { return true })
 	}
-	for _, f := range c.all {
-		cfg.Hide(f.Err)
+	return c.found()
+}
+
+// wrongFor is what a process that starts with settings, which are complete, would fail
+// at, as far as one can see from here. Of addresses, those that have changed count: this process has the
+// others.
+func wrongFor(cfg config.Config, changed ...config.Change) (wrong []error) {
+	c := &checker{given: cfg, cfg: cfg}
+	c.files()
+	names := config.Names(changed)
+	c.addresses(cfg, "", func(setting string) bool { return slices.Contains(names, setting) })
+	for _, f := range c.found() {
+		if f.Level == Wrong {
+			wrong = append(wrong, f.Err)
+		}
 	}
-	return c.all
+	return wrong
 }
 
 // A checker gathers findings.
@@ -60,6 +72,20 @@ type checker struct {
 	given, cfg    config.Config
 	all           []Finding
 	wrongSettings bool
+}
+
+// files looks at those that the settings name.
+func (c *checker) files() {
+	for _, look := range []func(config.Config){c.certificate, c.relayKey, c.meshKey, c.access, c.token, c.webhook} {
+		look(c.cfg)
+	}
+}
+
+func (c *checker) found() []Finding {
+	for _, f := range c.all {
+		c.given.Hide(f.Err)
+	}
+	return c.all
 }
 
 func (c *checker) say(level Level, setting, format string, args ...any) {

@@ -19,15 +19,15 @@ import (
 // askTimeout bounds the question whether a relay runs already.
 const askTimeout = 2 * time.Second
 
-// addresses are bound, all of them at once, and let go.
-func (c *checker) addresses(ctx context.Context, cfg config.Config) {
+// addresses are bound, all of them at once, and let go: those of the settings for which
+// one returns true. A relay that is running may have them.
+func (c *checker) addresses(cfg config.Config, running string, one func(setting string) bool) {
 	var bound []io.Closer
 	defer func() {
 		for _, socket := range bound {
 			socket.Close()
 		}
 	}()
-	running := runningRelay(ctx, cfg)
 	for _, a := range []struct {
 		setting, address string
 		bind             func(string) (io.Closer, error)
@@ -38,7 +38,7 @@ func (c *checker) addresses(ctx context.Context, cfg config.Config) {
 		{"pprof", cfg.Pprof, bindTCP},
 		{"admin-https", cfg.AdminHTTPS, bindTCP},
 	} {
-		if a.address == "" {
+		if a.address == "" || !one(a.setting) {
 			continue
 		}
 		socket, err := a.bind(a.address)

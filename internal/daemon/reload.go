@@ -85,6 +85,11 @@ func (d *Daemon) renew(given config.Config) (config.Report, error) {
 	if err != nil {
 		now = from // what could change fits only to what cannot: all waits for the other process
 	}
+	if len(config.Diff(now, next).Restart) > 0 { // before anything changes: what waits may be wrong, too
+		if err := errors.Join(wrongFor(next)...); err != nil {
+			return config.Report{}, err
+		}
+	}
 	if err := d.takeOver(from, now); err != nil {
 		return config.Report{}, given.Hide(err)
 	}
@@ -206,9 +211,18 @@ func (d *Daemon) ask(next config.Config, changed []config.Change) error {
 		return err
 	}
 	if err := d.options.Takeover.Ask(d.inUse, text); err != nil {
-		return needsRestart(changed, fmt.Errorf("no other process could take over: %w", err))
+		return needsRestart(changed, fmt.Errorf("no other process could take over: %w", because(err, wrongFor(next, changed...))))
 	}
 	return nil
+}
+
+// because adds what is wrong to the error of a process whose own words are in the log
+// only.
+func because(err error, wrong []error) error {
+	for _, w := range wrong {
+		err = fmt.Errorf("%w: %w", err, w)
+	}
+	return err
 }
 
 func needsRestart(changed []config.Change, why error) error {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -119,5 +120,24 @@ func TestReloadThatBelongsTogetherWaits(t *testing.T) {
 		if now := d.Config(); now.Drain == 5 || !now.Dev || now.Access.Everyone != test.from.Access.Everyone {
 			t.Errorf("%s: %+v", name, now)
 		}
+	}
+}
+
+// What waits for another process is looked at before anything changes here: a restart
+// would fail at it.
+func TestReloadLooksAtWhatWaits(t *testing.T) {
+	d := open(t, plain(), Options{})
+	next := d.Config()
+	next.Drain, next.Dev, next.StateDir, next.TLS.Mode = 5, false, t.TempDir(), config.TLSOff
+	next.RelayKey = filepath.Join(t.TempDir(), "relay.key")
+	if err := os.WriteFile(next.RelayKey, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	report, err := d.Reload(next)
+	if err == nil || errors.Is(err, ErrRestart) || report.Changed != nil || report.Restart != nil || !strings.Contains(err.Error(), "key file "+next.RelayKey) {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if now := d.Config(); now.Drain == 5 || !now.Dev {
+		t.Errorf("%+v", now)
 	}
 }
