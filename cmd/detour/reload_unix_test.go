@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/daemon"
@@ -70,12 +71,13 @@ func TestReloadByTakeover(t *testing.T) {
 	s := &service{dir: t.TempDir(), ended: make(chan error, 1)}
 	file := filepath.Join(s.dir, "config.json")
 	c := config.Defaults()
-	c.Listen, c.STUN, c.TLS.Mode, c.StateDir, c.Drain = "127.0.0.1:0", config.STUNOff, config.TLSOff, filepath.Join(s.dir, "state"), 0
+	c.Listen, c.STUN, c.TLS.Mode, c.StateDir, c.Drain = "127.0.0.1:0", config.STUNOff, config.TLSOff, filepath.Join(s.dir, "state"), config.Duration(time.Minute)
 	writeConfig(t, file, c)
 	s.cmd = exec.Command("reloader", file)
 	s.log.open(t, s.cmd)
 	s.start(t)
-	s.wantLog(t, `msg="relay started"`)
+	s.url = "http://" + s.wantLog(t, `msg="relay started" listen=(\S+)`)[1] + "/derp"
+	held := s.dial(t).conn
 
 	// Another address, and one thing that cannot be: the old process goes on.
 	bad := c
@@ -86,7 +88,7 @@ func TestReloadByTakeover(t *testing.T) {
 	defer taken.Close()
 	bad.Listen = taken.Addr().String()
 	writeConfig(t, file, bad)
-	s.hangUp(t, `msg=reloaded error="restart needed for listen: no other process could take over: `)
+	s.hangUp(t, `msg=reloaded error="restart needed for listen: no other process could take over: .* exit status \d+: listen: listen tcp `+taken.Addr().String()+`: .*address already in use`)
 
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -98,13 +100,21 @@ func TestReloadByTakeover(t *testing.T) {
 	s.hangUp(t, `msg="another process has taken over"`)
 	s.wantLog(t, `msg="reload: another process has taken a setting over" setting=listen old=\S+ new=`+c.Listen)
 	pid := s.wantLog(t, `msg="relay started" listen=`+c.Listen+`.* pid=(\d+)`)[1]
+	var next int
+	fmt.Sscan(pid, &next)
+
+	// As long as the process before has a peer, there is no third.
+	c.Listen = "127.0.0.1:0"
+	writeConfig(t, file, c)
+	syscall.Kill(next, syscall.SIGHUP)
+	s.wantLog(t, `no other process could take over: the process before this one still drains: try again`)
+	c.Listen = free.Addr().String()
+	held.Close()
 	if err := <-s.ended; err != nil {
 		t.Errorf("the process before ended with %v", err)
 	}
 	s.url = "http://" + c.Listen + "/derp"
 	s.dial(t).conn.Close()
-	var next int
-	fmt.Sscan(pid, &next)
 	syscall.Kill(next, syscall.SIGTERM)
 	s.wantLogEnd(t, `msg="relay stopped"`, 2)
 }

@@ -259,6 +259,9 @@ func (t *Takeover) upgrade(ctx context.Context, r *relay.Server) error {
 	})
 	if err := t.upgrader.Upgrade(); err != nil {
 		cancel()
+		if err.Error() == "parent hasn't exited" { // of tableflip, which has no variable for it
+			err = errors.New("the process before this one still drains: try again when it has ended")
+		}
 		return err
 	}
 	return nil
