@@ -126,9 +126,21 @@ func (c *conn) begin(answer []byte) {
 	}
 }
 
-// serve relays the conn's packets until it ends, and returns why.
+// serve relays the conn's packets until it ends, and returns why. In between it
+// may rest (limits.go). Its frame stays on the stack of every conn.
 func (c *conn) serve() error {
-	c.close(c.read())
+	ingest := c.ingest // made once
+	err := c.stream.ReadBursts(ingest)
+	for err == errRest {
+		c.rest()
+		err = c.stream.ReadBursts(ingest)
+	}
+	return c.leave(err)
+}
+
+// leave takes the conn out of everything, and returns why it has ended.
+func (c *conn) leave(err error) error {
+	c.close(err)
 	c.server.wheel.Remove(c)
 	c.server.routes.remove(c)
 	c.server.limits.Leave(&c.limits, c.server.now())

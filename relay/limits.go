@@ -143,17 +143,6 @@ func (c *conn) readAtOnce(bytes int64) {
 	}
 }
 
-// read relays bursts until the stream ends, and returns why. In between it rests.
-func (c *conn) read() error {
-	ingest := c.ingest // made once
-	err := c.stream.ReadBursts(ingest)
-	for err == errRest {
-		c.rest()
-		err = c.stream.ReadBursts(ingest)
-	}
-	return err
-}
-
 // rest waits until nothing is owed any more, or the conn has ended. It is not the
 // peer's fault that a frame stays incomplete meanwhile.
 func (c *conn) rest() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,8 +33,9 @@ type login struct {
 	from     *Origin
 	timedOut atomic.Bool
 
-	asking  chan struct{}  // closed when Admit is to be asked, or the login is over
-	waiting *waiter.Waiter // set before asking is closed; nil: nobody is asked
+	watch    chan struct{}  // closed when Admit takes its time, or the login is over
+	watchNow func()         // closes watch; set once
+	waiting  *waiter.Waiter // set before watch is closed; nil: nobody is asked
 
 	done chan struct{} // closed when the login is over
 	conn *conn         // set before done is closed; nil: the login failed
@@ -43,26 +45,30 @@ type login struct {
 // accept returns the conn of a peer that has logged in.
 func (s *Server) accept(ctx context.Context, stream Stream, from *Origin) (*conn, error) {
 	s.count.accepts.Add(1)
-	l := &login{server: s, stream: stream, from: from, asking: make(chan struct{}), done: make(chan struct{})}
+	l := &login{server: s, stream: stream, from: from, watch: make(chan struct{}), done: make(chan struct{})}
+	l.watchNow = sync.OnceFunc(func() { close(l.watch) })
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
+		defer l.watchNow()
 		defer close(l.done)
 		defer s.entered(stream)
 		l.conn, l.err = l.run(ctx)
 	}()
-	<-l.asking
-	if l.waiting != nil {
+	// The stack of this goroutine must not grow by the waiting, which is over at once for
+	// most: so it waits for one thing here.
+	<-l.watch
+	select {
+	case <-l.done:
+		return l.conn, l.err
+	default:
 		return l.wait()
 	}
-	<-l.done
-	return l.conn, l.err
 }
 
 func (l *login) run(ctx context.Context) (*conn, error) {
 	c, box, info, err := l.identify()
 	if err != nil {
-		close(l.asking)
 		return nil, err
 	}
 	if l.from.LoggedIn != nil {
@@ -70,7 +76,6 @@ func (l *login) run(ctx context.Context) (*conn, error) {
 	}
 	s := l.server
 	if s.cfg.Admit == nil || c.sibling {
-		defer close(l.asking)
 		c.admitted(&Admission{})
 		c.begin(c.answer(&box))
 		return c, nil
@@ -78,7 +83,8 @@ func (l *login) run(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.AdmitTimeout, ErrAdmitTimeout)
 	defer cancel()
 	l.waiting = waiter.New(ctx, cancel)
-	close(l.asking)
+	defer time.AfterFunc(watchAfter, l.watchNow).Stop()
+	defer context.AfterFunc(ctx, l.watchNow)() // runs before cancel
 	admission, err := l.admit(ctx, Applicant{Peer: c.key, Addr: c.addr, Info: info})
 	if err != nil {
 		l.waiting.Refuse(l.stream.Close)

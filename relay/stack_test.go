@@ -20,8 +20,15 @@ import (
 // An idle conn has one goroutine, whose stack is 4 KiB at most: logging in and
 // ending have frames of their own, on other goroutines.
 func TestIdleConnsHaveSmallStacks(t *testing.T) {
-	const conns, most = 500, 6000 // bytes; stacks have 2, 4 or 8 KiB
-	s, err := relay.New(relay.Config{Key: relaytest.Key("server")})
+	t.Run("all come in", func(t *testing.T) { testStacks(t, relay.Config{}) })
+	// An answer that comes at once leaves nothing of the waiting on the stack.
+	t.Run("Admit is asked", func(t *testing.T) { testStacks(t, relay.Config{Admit: after(0)}) })
+}
+
+func testStacks(t *testing.T, cfg relay.Config) {
+	const conns, most = 500, 4800 // bytes; stacks have 2, 4 or 8 KiB
+	cfg.Key = relaytest.Key("server")
+	s, err := relay.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

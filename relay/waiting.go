@@ -22,13 +22,9 @@ const watchAfter = 50 * time.Millisecond
 // relayed. It does not wait for a callback that ignores its context.
 func (l *login) wait() (*conn, error) {
 	w := l.waiting
-	soon := time.NewTimer(watchAfter)
-	defer soon.Stop()
-	select {
-	case <-l.done:
+	if w.Decided() {
+		<-l.done
 		return l.conn, l.err
-	case <-w.Context.Done():
-	case <-soon.C:
 	}
 	defer context.AfterFunc(w.Context, func() {
 		if w.GiveUp() {

@@ -74,6 +74,13 @@ func (w *Waiter) Refuse(closeStream func() error) {
 	}
 }
 
+// Decided reports whether there is a decision.
+func (w *Waiter) Decided() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state == decided
+}
+
 // GiveUp ends the waiting without a decision, and then its context. It is false if
 // there is a decision.
 func (w *Waiter) GiveUp() bool {

@@ -52,7 +52,7 @@ func TestTooMuchWaits(t *testing.T) {
 func TestFirstEndCounts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := New(ctx, cancel)
-	if !w.Left(io.EOF) || ctx.Err() == nil {
+	if !w.Left(io.EOF) || ctx.Err() == nil || w.Decided() {
 		t.Error("a peer that left waits on")
 	}
 	w.Refuse(func() error { t.Error("closed"); return nil })
@@ -64,7 +64,7 @@ func TestFirstEndCounts(t *testing.T) {
 	}
 	w = New(context.WithCancel(t.Context()))
 	w.Admit(func([]byte) int { return 0 })
-	if w.GiveUp() {
+	if w.GiveUp() || !w.Decided() {
 		t.Error("given up after the decision")
 	}
 }
