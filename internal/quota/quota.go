@@ -121,7 +121,7 @@ func (q *Quota) Run(ctx context.Context) {
 		case <-ctx.Done():
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			q.lookLocked(time.Now())
+			q.countLocked(time.Now()) // marks that are passed now are the next process's to tell
 			q.saveLocked(time.Now())
 			return
 		case <-tick.C:
@@ -136,14 +136,23 @@ func (q *Quota) Run(ctx context.Context) {
 	}
 }
 
-// lookLocked counts what has been relayed since the last look, begins a new month if
-// it is time, and tells of marks.
+// lookLocked counts, and tells of marks.
 func (q *Quota) lookLocked(now time.Time) {
+	q.countLocked(now)
+	if q.settings.off() {
+		q.passedLocked(false)
+		return
+	}
+	q.tellLocked()
+}
+
+// countLocked counts what has been relayed since the last look, and begins a new month
+// if it is time.
+func (q *Quota) countLocked(now time.Time) {
 	q.now = now
 	usage := q.config.Usage()
 	if q.settings.off() {
 		q.seen = usage
-		q.passedLocked(false)
 		return
 	}
 	q.delta.In += usage.In - q.seen.In
@@ -153,7 +162,6 @@ func (q *Quota) lookLocked(now time.Time) {
 		q.delta, q.dirty = Usage{}, true
 		q.config.Logger.Info("quota: a new month begins", "resets_at", next(now, q.settings.Day))
 	}
-	q.tellLocked()
 }
 
 // usedLocked returns what counts towards the marks.

@@ -346,6 +346,28 @@ func TestWebhookIsToldInTheEnd(t *testing.T) {
 	})
 }
 
+// What is not told before the end is not lost without a word: the next process tells
+// it, or the log says that nobody does.
+func TestTheEndIsNoWayPastTheWebhook(t *testing.T) {
+	inBubble(t, func(t *testing.T, path string) {
+		d := sit(t, path, settings(100, 200))
+		d.deny = errors.New("no route to host")
+		d.use(150)
+		d.mu.Lock()
+		d.usage.In += 100 // beyond the hard mark in the last second
+		d.mu.Unlock()
+		d.end()
+		if n := strings.Count(d.logged(), "the relay ends, and the webhook has not been told\" event=soft"); n != 1 {
+			t.Errorf("%s", d.logged())
+		}
+		d = sit(t, path, settings(100, 200))
+		d.use(0)
+		if got := strings.Join(d.told(), " "); got != "hard" {
+			t.Errorf("the next process tells %q", got)
+		}
+	})
+}
+
 // Whoever refuses is not asked for ever, and nobody is led elsewhere.
 func TestWebhookGivesUp(t *testing.T) {
 	for _, code := range []int{http.StatusForbidden, http.StatusInternalServerError, http.StatusTemporaryRedirect} {

@@ -142,6 +142,8 @@ func (w *webhook) tell(ctx context.Context, m message) {
 		}
 		retry.Rest(ctx, wait.Next(), nil)
 	}
+	w.note(func(how *Hook) { how.GaveUp++ })
+	w.log.Error("quota: the relay ends, and the webhook has not been told", "event", m.Event, "used", m.Used, "mark", m.Mark)
 }
 
 func (w *webhook) note(f func(*Hook)) {
