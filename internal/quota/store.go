@@ -35,8 +35,12 @@ func parse(text []byte) (count, error) {
 	return c, nil
 }
 
+// errStays: the file cannot be read now, which may be the system's fault and pass: too
+// many open files, a disk that fails.
+var errStays = errors.New("the file stays as it is")
+
 // read returns what is on disk; nil: nothing is. What cannot be used is kept aside,
-// and the error says so.
+// and the error says so. It is errStays if that is not known.
 func (s store) read() (*count, error) {
 	if s.path == "" {
 		return nil, nil
@@ -44,6 +48,9 @@ func (s store) read() (*count, error) {
 	text, err := smallfile.Read(s.path, mostBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	if _, system := errors.AsType[*fs.PathError](err); system {
+		return nil, fmt.Errorf("%w; %w", err, errStays)
 	}
 	var c count
 	if err == nil {
@@ -73,6 +80,9 @@ func (s store) add(mine count, delta Usage) (both count, garbled, err error) {
 	unlock := s.lock()
 	defer unlock()
 	disk, garbled := s.read()
+	if errors.Is(garbled, errStays) {
+		return mine, nil, garbled
+	}
 	if disk != nil {
 		both = join(*disk, mine, delta)
 	}
