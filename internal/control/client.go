@@ -94,12 +94,16 @@ func (c *Client) ask(ctx context.Context, method, path string, q url.Values, bod
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUnanswered, err)
 	}
-	if answer.StatusCode == http.StatusOK {
+	if answer.StatusCode == http.StatusOK && slices.Contains(kinds, answer.Header.Get("Content-Type")) {
 		return answer.Body, nil
 	}
 	defer answer.Body.Close()
 	return nil, failureOf(answer)
 }
+
+// kinds are those of the answers of a relay. A page of its own listener, or of a proxy,
+// is none, nor is an empty one: that would be an empty list.
+var kinds = []string{"application/json", "application/x-ndjson"}
 
 // failureOf is what an answer says that is an error.
 func failureOf(answer *http.Response) error {
@@ -109,7 +113,7 @@ func failureOf(answer *http.Response) error {
 	}
 	var f Failure
 	if json.Unmarshal(text, &f) != nil || f.Error == "" {
-		return fmt.Errorf("%w: what answers there is something else (HTTP status %s)", ErrUnanswered, answer.Status)
+		return fmt.Errorf("%w: what answers there is something else (HTTP status %s): is this the relay's admin address?", ErrUnanswered, answer.Status)
 	}
 	return &answered{&Error{answer.StatusCode, f.Error}, text}
 }

@@ -291,6 +291,7 @@ func (crowdOf) Close(func(relay.PeerState) bool, error, int) (closed int) { retu
 func TestClientAndStrangers(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"HTML":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
+		"empty":    func(http.ResponseWriter, *http.Request) {},
 		"404":      func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) },
 		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"nothing":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
