@@ -49,6 +49,8 @@ func ExplainWrite(path string, err error) error {
 		why, remedy = refusalToWrite(filepath.Dir(path)), ": give it to this user (chown), or name another place"
 	case errors.Is(err, syscall.EROFS):
 		why = "nothing can be written there: name another place (under systemd, StateDirectory= makes one)"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		why = "make room there (df and df -i show it), or name another place"
 	case errors.Is(err, fs.ErrNotExist):
 		why = absence(path)
 	case errors.Is(err, syscall.ENOTDIR):

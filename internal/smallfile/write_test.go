@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -55,6 +57,16 @@ func TestWriteThatFailsLeavesNothing(t *testing.T) {
 		t.Errorf("new file below no directory: %v", err)
 	}
 	checkOnlyFile(t, path)
+}
+
+// What the system says of a place that takes no more comes with what to do.
+func TestWriteThatFailsSaysWhatToDo(t *testing.T) {
+	for why, want := range map[error]string{syscall.ENOSPC: "make room there", syscall.EDQUOT: "make room there", syscall.EROFS: "name another place"} {
+		err := nameFile(errors.Join(&fs.PathError{Op: "write", Path: "/d/.x.tmp", Err: why}, nil), "/d/f")
+		if !errors.Is(err, why) || !strings.HasPrefix(err.Error(), "write /d/f: "+why.Error()+": ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }
 
 func checkText(t *testing.T, path, want string) {
