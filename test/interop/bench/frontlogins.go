@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/detour-relay/detour/internal/load"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -51,21 +52,39 @@ func (s *stage) hangingLogins(ctx context.Context, f *frontDoor) error {
 	if err != nil {
 		return fmt.Errorf("while the source answers: %w", err)
 	}
-	pair, err := startTraffic(ctx, trafficConfig{urls: []string{relay.url}, homes: [][2]int{{0, 0}}, perS: 1000})
-	if err != nil {
-		return err
-	}
+	others := s.beside(ctx, relay)
+	time.Sleep(besideWarmup)
 	close(source.hang)
 	took, err := logAllIn(ctx, relay, known, manyLogins)
-	pair.stop(5 * time.Second)
-	lost := pair.lost()
-	pair.end()
 	if err != nil {
 		return fmt.Errorf("while the source hangs: %w", err)
 	}
+	during := <-others
+	if during.err != nil {
+		return during.err
+	}
+	lost := int64(during.report.Packets.Lost)
 	f.Logins = &hangingLogins{TookMS: float64(took.Microseconds()) / 1e3, Lost: lost}
 	talk("  %d logins in %v, %d packets lost meanwhile; 32 at a time, while the source answered, in %v\n", manyLogins, took, lost, before)
 	return nil
+}
+
+const besideWarmup = 2 * time.Second
+
+// A besideReport is what those who were connected meanwhile have to say.
+type besideReport struct {
+	report *load.Report
+	err    error
+}
+
+// beside has a pair of peers send, in a process of its own: connected peers do not share one with those who log in.
+func (s *stage) beside(ctx context.Context, r *relay) <-chan besideReport {
+	over := make(chan besideReport, 1)
+	go func() {
+		report, err := generate(ctx, s.detour, []string{"bench", "--json", "--insecure", "--rate", "10M", "--pairs", "1", "--duration", "12s", "--warmup", "500ms", r.url})
+		over <- besideReport{report, err}
+	}()
+	return over
 }
 
 // logAllIn logs all in, so many at once, and says how long that took. They hang up afterwards.
