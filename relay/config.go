@@ -45,7 +45,7 @@ type Config struct {
 	// (default 512 KiB, at least one largest frame).
 	OutboxBytes int
 
-	// OutboxAge is how long a packet may wait in an outbox (default 500 ms;
+	// OutboxAge is how long a packet may wait for a full stream (default 500 ms;
 	// negative means no limit).
 	OutboxAge time.Duration
 

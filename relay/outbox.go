@@ -148,9 +148,10 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 }
 
 // dropStaleLocked drops the segments whose newest packet is too old. As a segment
-// spans a quarter of the age at most, no packet waits longer than 5/4 of it.
+// spans a quarter of the age at most, no packet waits longer than 5/4 of it. What
+// waits for no stream that is full waits for our own turn, and is sent.
 func (o *outbox) dropStaleLocked(q *framequeue.Queue, k packetKind, now int64) {
-	for o.age > 0 && q.Head != nil && q.Head.Newest < now-o.age {
+	for o.age > 0 && q.Head != nil && q.Head.Newest < now-o.age && o.blockedAt.Load() != 0 {
 		s := q.Take()
 		o.count.drop(dropQueueAge, k, s.Frames, s.Size()-s.Frames*o.overhead())
 		s.Release()
