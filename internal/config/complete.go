@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -64,12 +65,28 @@ func (c Config) Problems() (problems []*Error) {
 		first = (Config).checkDev
 	}
 	for _, check := range []func(Config) *Error{first, Config.checkNumbers, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
-		Config.checkAccess, Config.checkLimits, Config.checkQuota} {
+		Config.checkAccess, Config.checkLimits, Config.checkQuota, Config.checkPaths} {
 		if err := check(c); err != nil {
 			problems = append(problems, err)
 		}
 	}
 	return problems
+}
+
+// checkPaths refuses what only a shell takes for the home directory: the relay would
+// make a directory that is called so.
+func (c Config) checkPaths() *Error {
+	for _, s := range table() {
+		if !s.File && s.Path != "state-dir" && s.Path != "admin-socket" {
+			continue
+		}
+		for _, path := range strings.Split(s.Text(c), ",") {
+			if path == "~" || strings.HasPrefix(path, "~/") {
+				return &Error{Setting: s.Path, What: fmt.Sprintf("%q", path), Remedy: "~ is the home directory in a shell only: write the whole path"}
+			}
+		}
+	}
+	return nil
 }
 
 func (c Config) checkDev() *Error {
