@@ -187,7 +187,7 @@ func TestTakeoverCutShort(t *testing.T) {
 
 	// Only one takeover at a time; the new process says so and goes on.
 	syscall.Kill(next, syscall.SIGUSR2)
-	s.wantLog(t, `"msg":"SIGUSR2: the new process did not take over; this one goes on","reason":"parent hasn't exited"`)
+	s.wantLog(t, `"msg":"SIGUSR2: the new process did not take over; this one goes on","reason":"the process before this one still drains`)
 
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	if err := <-s.ended; err != nil {
