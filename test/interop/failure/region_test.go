@@ -66,7 +66,8 @@ func newRegion(t *testing.T) *region {
 		g.pprof[i] = programs.FreeAddr(t).String()
 		siblings = append(siblings, programs.Sibling{
 			Program: "detour",
-			Args:    []string{"--mesh-with", strings.Join(with, ","), "--pprof", g.pprof[i], "--drain", drain},
+			With:    with,
+			Args:    []string{"--pprof", g.pprof[i], "--drain", drain},
 		})
 	}
 	copy(g.relays[:], programs.StartRegion(t, programs.NewMeshKey(), siblings...))

@@ -17,6 +17,7 @@ type Sibling struct {
 	Program string   // "detour" or "derper"
 	MeshKey string   // 64 hex digits; empty: that of the region
 	Args    []string // besides those that the region needs
+	With    []string // ours only: where it finds the others; empty: where they are
 	Pinned  bool     // ours only: it verifies its siblings by pin instead of by root
 }
 
@@ -139,6 +140,9 @@ func (s Sibling) detour(t testing.TB, at seat) *Relay {
 		t.Fatal(err)
 	}
 	trust := at.withOthers("")
+	if s.With != nil {
+		trust = []string{"--mesh-with", strings.Join(s.With, ",")}
+	}
 	if trust != nil {
 		trust = append(trust, "--mesh-ca", at.roots())
 	}
