@@ -99,7 +99,7 @@ func logAllIn(ctx context.Context, r *relay, all []key.Private, atOnce int) (too
 	for i, secret := range all {
 		places <- struct{}{}
 		in.Go(func() {
-			p, failed := dialRaw(ctx, r.addr.String(), secret)
+			p, failed := dialSmall(ctx, r.addr.String(), secret, 1<<10)
 			<-places
 			mu.Lock()
 			defer mu.Unlock()

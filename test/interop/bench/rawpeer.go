@@ -37,6 +37,11 @@ const (
 
 // dialRaw logs in to a relay.
 func dialRaw(ctx context.Context, addr string, secret key.Private) (*rawPeer, error) {
+	return dialSmall(ctx, addr, secret, 128<<10)
+}
+
+// dialSmall is dialRaw with a buffer for reading of another size.
+func dialSmall(ctx context.Context, addr string, secret key.Private, buffer int) (*rawPeer, error) {
 	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // the certificate is of our own making
 	ctx, cancel := context.WithTimeout(ctx, rawTimeout)
 	defer cancel()
@@ -44,7 +49,7 @@ func dialRaw(ctx context.Context, addr string, secret key.Private) (*rawPeer, er
 	if err != nil {
 		return nil, err
 	}
-	p := &rawPeer{conn: conn.(*tls.Conn), in: bufio.NewReaderSize(conn, 128<<10), public: secret.Public()}
+	p := &rawPeer{conn: conn.(*tls.Conn), in: bufio.NewReaderSize(conn, buffer), public: secret.Public()}
 	conn.SetDeadline(time.Now().Add(rawTimeout))
 	if err := p.login(secret); err != nil {
 		conn.Close()
