@@ -138,11 +138,11 @@ func (q *Quota) Run(ctx context.Context) {
 
 // lookLocked counts, and tells of marks.
 func (q *Quota) lookLocked(now time.Time) {
-	q.countLocked(now)
-	if q.settings.off() {
+	if q.settings.off() { // there is nothing to count for, and counting allocates
 		q.passedLocked(false)
 		return
 	}
+	q.countLocked(now)
 	q.tellLocked()
 }
 
