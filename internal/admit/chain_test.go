@@ -3,6 +3,8 @@ package admit
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -105,5 +107,40 @@ func TestImportSaysWhatCameAndWent(t *testing.T) {
 	}
 	if source, _ := outcome(c, applicant(k(2))); source != SourceManaged {
 		t.Errorf("another set has the key, yet %s", source)
+	}
+}
+
+// What is wrong with one of many changes is told at its place, and the others are made;
+// what cannot be kept is wrong with each.
+func TestEditsAreToldApart(t *testing.T) {
+	dir := t.TempDir()
+	c := newChain(t, Config{StateDir: dir})
+	if _, err := c.Import("net", []Entry{{Key: k(1)}, {Key: k(2)}, {Key: k(3)}}); err != nil {
+		t.Fatal(err)
+	}
+	errs := c.Edit(Removing(k(1)), Removing(k(9)), Removing(k(2)))
+	if errs[0] != nil || !errors.Is(errs[1], ErrNotListed) || errs[2] != nil {
+		t.Errorf("%v", errs)
+	}
+	again := newChain(t, Config{StateDir: dir})
+	for _, c := range []*Chain{c, again} {
+		if got := slices.Collect(c.Entries); len(got) != 1 || got[0].Key != k(3) {
+			t.Errorf("%+v are left", got)
+		}
+	}
+	if errs := c.Edit(Unbanning(k(3)), Unbanning(k(4))); !errors.Is(errs[0], ErrNotListed) || !errors.Is(errs[1], ErrNotListed) {
+		t.Errorf("nothing to be done: %v", errs)
+	}
+	if errs := c.Edit(); len(errs) != 0 {
+		t.Errorf("no edits: %v", errs)
+	}
+	c.shelf.path = filepath.Join(dir, managedName, "below a file")
+	for i, err := range c.Edit(Banning(Ban{Key: k(3)}), Banning(Ban{Key: k(4), Why: "a\nb"}), Banning(Ban{Key: k(5)})) {
+		if err == nil {
+			t.Errorf("edit %d is made, and not kept", i)
+		}
+	}
+	if bans := c.Bans(); len(bans) > 0 {
+		t.Errorf("banned: %+v", bans)
 	}
 }

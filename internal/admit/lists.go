@@ -1,9 +1,9 @@
 package admit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -41,43 +41,91 @@ func (c *Chain) Bans() []Ban {
 	return slices.DeleteFunc(c.rules.Load().book.sortedBans(), func(b Ban) bool { return b.ended(now) })
 }
 
-// Allow lets a key in, or changes what an Allow before has said of it.
-func (c *Chain) Allow(e Entry) error {
+// An Edit is one change of the book: [Allowing], [Removing], [Banning] or [Unbanning].
+type Edit struct {
+	source string
+	key    key.Public
+	in     func(c *Chain, b *book, now time.Time) error
+}
+
+// Edit makes all changes at once, for each writes the whole book. What is wrong with
+// one is at its place in the result, and does not keep the others from being made.
+// Who is banned has no connection any more when it returns.
+func (c *Chain) Edit(edits ...Edit) []error {
+	errs := make([]error, len(edits))
+	if len(edits) == 0 {
+		return errs
+	}
+	source, done := edits[0].source, make(map[key.Public]bool, len(edits))
+	err := c.change(source, func(b *book) error {
+		now := time.Now()
+		for i, e := range edits {
+			if errs[i] = e.in(c, b, now); errs[i] == nil {
+				done[e.key] = true
+			}
+		}
+		if len(done) == 0 {
+			return errs[0]
+		}
+		return nil
+	})
+	if err != nil {
+		for i := range errs {
+			errs[i] = cmp.Or(errs[i], err)
+		}
+		return errs
+	}
+	if source == SourceBan {
+		bans := c.rules.Load().book.bans
+		c.close(func(p relay.PeerState) bool {
+			_, banned := bans[p.Peer]
+			return banned && done[p.Peer] && !p.Sibling
+		}, relay.ErrBanned, SourceBan)
+	}
+	return errs
+}
+
+// Allow, Remove, Ban and Unban make one change.
+func (c *Chain) Allow(e Entry) error       { return c.Edit(Allowing(e))[0] }
+func (c *Chain) Remove(k key.Public) error { return c.Edit(Removing(k))[0] }
+func (c *Chain) Ban(b Ban) error           { return c.Edit(Banning(b))[0] }
+func (c *Chain) Unban(k key.Public) error  { return c.Edit(Unbanning(k))[0] }
+
+// Allowing lets a key in, or changes what another one before has said of it.
+func Allowing(e Entry) Edit {
 	e.From = ""
-	if err := e.check(); err != nil {
-		return err
-	}
-	now := time.Now()
-	if e.ended(now) {
-		return fmt.Errorf("the entry would have ended already, at %s: give a time to come", e.Until.UTC().Format(time.RFC3339))
-	}
-	return c.change(SourceManaged, func(b *book) error {
+	return Edit{SourceManaged, e.Key, func(_ *Chain, b *book, now time.Time) error {
+		if err := e.check(); err != nil {
+			return err
+		}
+		if e.ended(now) {
+			return fmt.Errorf("the entry would have ended already, at %s: give a time to come", e.Until.UTC().Format(time.RFC3339))
+		}
 		if ban, banned := b.bans[e.Key]; banned && !ban.ended(now) {
 			return fmt.Errorf("%s is banned%s: unban it first", e.Key.Short(), banText(ban))
 		}
 		b.allow[e.Key] = e
 		return nil
-	})
+	}}
 }
 
-// Remove takes a key out of the book, whether it was allowed or imported. It is
+// Removing takes a key out of the book, whether it was allowed or imported. It is
 // ErrNotListed if it is not there.
-func (c *Chain) Remove(k key.Public) error {
-	return c.change(SourceManaged, func(b *book) error {
+func Removing(k key.Public) Edit {
+	return Edit{SourceManaged, k, func(c *Chain, b *book, _ time.Time) error {
 		_, found := b.allow[k]
 		delete(b.allow, k)
 		for name, set := range b.sets {
 			if _, here := set[k]; here {
 				found = true
-				b.sets[name] = maps.Clone(set)
-				delete(b.sets[name], k)
+				delete(b.own(name), k)
 			}
 		}
 		if !found {
 			return c.notListed(k)
 		}
 		return nil
-	})
+	}}
 }
 
 func (c *Chain) notListed(k key.Public) error {
@@ -89,39 +137,33 @@ func (c *Chain) notListed(k key.Public) error {
 	return fmt.Errorf("%w: %s was neither allowed nor imported; ban it to keep it out whatever lets it in", ErrNotListed, k.Short())
 }
 
-// Ban keeps a key out from now on, and closes its connections before it returns. A
-// zero Since is now.
-func (c *Chain) Ban(b Ban) error {
-	now := time.Now()
-	if b.Since.IsZero() {
-		b.Since = now.UTC().Truncate(time.Second)
-	}
-	if err := b.check(); err != nil {
-		return err
-	}
-	if b.ended(now) {
-		return fmt.Errorf("the ban would have ended already, at %s: give a time to come", b.Until.UTC().Format(time.RFC3339))
-	}
-	err := c.change(SourceBan, func(book *book) error {
+// Banning keeps a key out from now on. A zero Since is now.
+func Banning(b Ban) Edit {
+	return Edit{SourceBan, b.Key, func(_ *Chain, book *book, now time.Time) error {
+		if b.Since.IsZero() {
+			b.Since = now.UTC().Truncate(time.Second)
+		}
+		if err := b.check(); err != nil {
+			return err
+		}
+		if b.ended(now) {
+			return fmt.Errorf("the ban would have ended already, at %s: give a time to come", b.Until.UTC().Format(time.RFC3339))
+		}
 		book.bans[b.Key] = b
 		return nil
-	})
-	if err == nil {
-		c.close(func(p relay.PeerState) bool { return p.Peer == b.Key && !p.Sibling }, relay.ErrBanned, SourceBan)
-	}
-	return err
+	}}
 }
 
-// Unban ends a ban. It is ErrNotListed if there is none.
-func (c *Chain) Unban(k key.Public) error {
-	return c.change(SourceBan, func(b *book) error {
+// Unbanning ends a ban. It is ErrNotListed if there is none.
+func Unbanning(k key.Public) Edit {
+	return Edit{SourceBan, k, func(_ *Chain, b *book, now time.Time) error {
 		ban, found := b.bans[k]
-		if !found || ban.ended(time.Now()) {
+		if !found || ban.ended(now) {
 			return fmt.Errorf("%w: %s is not banned", ErrNotListed, k.Short())
 		}
 		delete(b.bans, k)
 		return nil
-	})
+	}}
 }
 
 // Imported says what an import has changed.
@@ -142,6 +184,16 @@ func (c *Chain) Import(set string, entries []Entry) (Imported, error) {
 
 // Clear takes out all that the set of this name has.
 func (c *Chain) Clear(set string) (Imported, error) { return c.replace(set, nil) }
+
+// Preview is what an import would change, and how many keys the set has.
+func (c *Chain) Preview(set string, entries []Entry) (would Imported, before int) {
+	next := make(map[key.Public]Entry, len(entries))
+	for _, e := range entries {
+		next[e.Key] = e
+	}
+	now := c.rules.Load().book.sets[set]
+	return compare(now, next, FromImport+set), len(now)
+}
 
 func (c *Chain) replace(set string, entries []Entry) (done Imported, err error) {
 	if err := checkSet(set); err != nil {

@@ -36,6 +36,7 @@ type book struct {
 	allow map[key.Public]Entry
 	sets  map[string]map[key.Public]Entry // by the name of the import
 	bans  map[key.Public]Ban
+	ours  map[string]bool // sets that no other book has, while this one is made
 }
 
 // managedFile is the form of a book on disk.
@@ -52,7 +53,15 @@ func newBook() *book {
 
 // clone is a book that may be changed, but for what is within a set.
 func (b *book) clone() *book {
-	return &book{maps.Clone(b.allow), maps.Clone(b.sets), maps.Clone(b.bans)}
+	return &book{allow: maps.Clone(b.allow), sets: maps.Clone(b.sets), bans: maps.Clone(b.bans), ours: map[string]bool{}}
+}
+
+// own is a set that may be changed.
+func (b *book) own(name string) map[key.Public]Entry {
+	if !b.ours[name] {
+		b.ours[name], b.sets[name] = true, maps.Clone(b.sets[name])
+	}
+	return b.sets[name]
 }
 
 // find returns an entry that lets the key in now, or one that has ended.

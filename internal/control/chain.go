@@ -3,7 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/detour-relay/detour/internal/admit"
@@ -49,18 +49,23 @@ func lineOf(e admit.Entry, now time.Time) Line {
 	return Line{Key: e.Key, State: state, Label: e.Label, Name: e.Name, From: e.From, Until: e.Until}
 }
 
-func (c chain) Do(order string, k key.Public, until time.Time, o Order) error {
-	switch order {
-	case Allow:
-		return c.Allow(admit.Entry{Key: k, Label: o.Label, Until: until})
-	case Remove:
-		return c.Remove(k)
-	case Ban:
-		return c.Ban(admit.Ban{Key: k, Until: until, Why: o.Why})
-	case Unban:
-		return c.Unban(k)
+func (c chain) Do(order string, keys []key.Public, until time.Time, o Order) []error {
+	edits := make([]admit.Edit, len(keys))
+	for i, k := range keys {
+		switch order {
+		case Allow:
+			edits[i] = admit.Allowing(admit.Entry{Key: k, Label: o.Label, Until: until})
+		case Remove:
+			edits[i] = admit.Removing(k)
+		case Ban:
+			edits[i] = admit.Banning(admit.Ban{Key: k, Until: until, Why: o.Why})
+		case Unban:
+			edits[i] = admit.Unbanning(k)
+		default:
+			return slices.Repeat([]error{fmt.Errorf("there is no order %q", order)}, len(keys))
+		}
 	}
-	return fmt.Errorf("there is no order %q", order)
+	return c.Edit(edits...)
 }
 
 // mostLost is the part of a set that an import may take out without force, one of so
@@ -76,7 +81,7 @@ func (c chain) Import(order ImportOrder, entries []Entry) (done Imported, err er
 	for i, e := range entries {
 		given[i] = admit.Entry{Key: e.Key, Label: e.Label, Name: e.Name, Until: e.Until}
 	}
-	would, before := c.wouldImport(order.Set, given)
+	would, before := c.Preview(order.Set, given)
 	switch lost := len(would.Went); {
 	case order.Force:
 	case len(given) == 0:
@@ -97,37 +102,6 @@ func (c chain) Import(order ImportOrder, entries []Entry) (done Imported, err er
 		err = fmt.Errorf("nothing was changed: %w", err)
 	}
 	return told(did), err
-}
-
-// wouldImport is what an import would do to a set, and how many keys that has.
-func (c chain) wouldImport(set string, entries []admit.Entry) (would admit.Imported, before int) {
-	next := make(map[key.Public]admit.Entry, len(entries))
-	for _, e := range entries {
-		next[e.Key] = e
-	}
-	for old := range c.Entries {
-		if name, imported := strings.CutPrefix(old.From, admit.FromImport); !imported || name != set {
-			continue
-		}
-		before++
-		e, stays := next[old.Key]
-		switch {
-		case !stays:
-			would.Went = append(would.Went, old)
-		case e.Label == old.Label && e.Name == old.Name && e.Until.Equal(old.Until):
-			would.Same++
-		default:
-			would.Changed = append(would.Changed, e)
-		}
-		delete(next, old.Key)
-	}
-	for _, e := range entries {
-		if _, new := next[e.Key]; new {
-			would.Came = append(would.Came, e)
-			delete(next, e.Key)
-		}
-	}
-	return would, before
 }
 
 func told(did admit.Imported) Imported {

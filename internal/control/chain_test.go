@@ -75,24 +75,24 @@ func TestChainIsListed(t *testing.T) {
 		want := true
 		switch random.IntN(5) {
 		case 0:
-			err = c.Do(Allow, k, time.Time{}, Order{Label: label})
+			err = c.Do(Allow, []key.Public{k}, time.Time{}, Order{Label: label})[0]
 			if _, banned := m.banned[k]; banned {
 				want = false
 			} else {
 				m.allowed[k] = label
 			}
 		case 1:
-			err = c.Do(Remove, k, time.Time{}, Order{})
+			err = c.Do(Remove, []key.Public{k}, time.Time{}, Order{})[0]
 			_, a := m.allowed[k]
 			_, b := m.set[k]
 			want = a || b
 			delete(m.allowed, k)
 			delete(m.set, k)
 		case 2:
-			err = c.Do(Ban, k, time.Now().Add(time.Hour), Order{Why: label})
+			err = c.Do(Ban, []key.Public{k}, time.Now().Add(time.Hour), Order{Why: label})[0]
 			m.banned[k] = label
 		case 3:
-			err = c.Do(Unban, k, time.Time{}, Order{})
+			err = c.Do(Unban, []key.Public{k}, time.Time{}, Order{})[0]
 			_, want = m.banned[k]
 			delete(m.banned, k)
 		case 4:
@@ -114,7 +114,7 @@ func TestChainIsListed(t *testing.T) {
 			t.Fatalf("step %d: the list is\n%s\nwant\n%s", n, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
-	if err := c.Do("odd", keys[0], time.Time{}, Order{}); err == nil {
+	if errs := c.Do("odd", keys[:1], time.Time{}, Order{}); len(errs) != 1 || errs[0] == nil {
 		t.Error("an order that there is none of")
 	}
 }

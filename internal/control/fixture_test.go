@@ -40,10 +40,17 @@ func (l *list) Lines(yield func(Line) bool) {
 	}
 }
 
-func (l *list) Do(order string, k key.Public, until time.Time, o Order) error {
+func (l *list) Do(order string, keys []key.Public, until time.Time, o Order) (errs []error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last = o
+	for _, k := range keys {
+		errs = append(errs, l.doLocked(order, k, until, o))
+	}
+	return errs
+}
+
+func (l *list) doLocked(order string, k key.Public, until time.Time, o Order) error {
 	_, known := l.lines[k]
 	switch order {
 	case Allow:

@@ -29,9 +29,9 @@ type Access interface {
 	// without holding a lock. Connected is not filled in.
 	Lines(yield func(Line) bool)
 
-	// Do follows an order for one key: Allow, Remove, Ban or Unban. Until is the end
-	// that the order says; zero: none.
-	Do(order string, k key.Public, until time.Time, o Order) error
+	// Do follows an order for all keys: Allow, Remove, Ban or Unban. Until is the end
+	// that the order says; zero: none. The result has an error for each key.
+	Do(order string, keys []key.Public, until time.Time, o Order) []error
 
 	// Import replaces a set of keys.
 	Import(order ImportOrder, entries []Entry) (Imported, error)

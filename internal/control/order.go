@@ -107,9 +107,9 @@ func (h *Handler) order(what string) func(http.ResponseWriter, *http.Request) er
 		}
 		conns := h.conns(o.Keys)
 		all := Results{make([]Result, 0, len(o.Keys))}
-		for _, k := range o.Keys {
-			result := Result{Key: k, Conns: conns[k]}
-			if err := h.config.Access.Do(what, k, until, o); err != nil {
+		for i, err := range h.config.Access.Do(what, o.Keys, until, o) {
+			result := Result{Key: o.Keys[i], Conns: conns[o.Keys[i]]}
+			if err != nil {
 				result.Error = err.Error()
 			}
 			all.Results = append(all.Results, result)
