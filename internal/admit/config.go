@@ -17,6 +17,7 @@ import (
 // Config is what a [Chain] is made from.
 type Config struct {
 	// Access says who may come in. If it says nothing, everybody may.
+	// Access is complete: config.Config.Complete has looked at it.
 	Access config.Access
 
 	// StateDir keeps the book, and who is known; empty: they are forgotten at the end.
@@ -58,14 +59,11 @@ type rules struct {
 	timeout  time.Duration // of a question
 }
 
-const (
-	defaultTimeout = 5 * time.Second // the reference's
-	mostTimeout    = 30 * time.Second
-)
+const defaultTimeout = 5 * time.Second // the reference's
 
 // AdmitTimeout is longer than a chain takes for an answer; relay.Config.AdmitTimeout
 // has to be.
-const AdmitTimeout = mostTimeout + 5*time.Second
+const AdmitTimeout = config.MostVerifyTimeout + 5*time.Second
 
 // AdmitPending is how many logins a relay lets wait for a chain. It is no bound: the
 // chain keeps strangers to 1,024 itself, and those beyond, who are known, must not be
@@ -94,24 +92,12 @@ func open(a config.Access, before *rules, log *slog.Logger) (*rules, error) {
 	return r, nil
 }
 
+// check looks at what package config does not know.
 func (r *rules) check() error {
-	if r.grace < 0 {
-		return &config.Error{Setting: "access.grace", What: r.access.Grace.String(), Remedy: "want a time such as 24h, or 0 for none"}
-	}
-	if r.timeout < 10*time.Millisecond || r.timeout > mostTimeout {
-		return &config.Error{Setting: "access.verify-timeout", What: r.timeout.String(), Remedy: fmt.Sprintf("want 10ms to %v", mostTimeout)}
-	}
 	for _, name := range r.access.DenyApps {
 		if err := checkApp(name); err != nil {
 			return &config.Error{Setting: "access.deny-apps", Err: err}
 		}
-	}
-	if len(r.access.Verify) == 0 && (r.access.VerifyCA != "" || r.access.VerifyHeaders != "") {
-		setting := "access.verify-ca"
-		if r.access.VerifyCA == "" {
-			setting = "access.verify-headers"
-		}
-		return &config.Error{Setting: setting, What: "is for {access.verify}, and there is none", Remedy: "add one, or leave it out"}
 	}
 	return nil
 }

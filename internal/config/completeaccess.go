@@ -23,9 +23,12 @@ const (
 	// for than peers wait.
 	leastRate = 8000
 
-	leastVerify, mostVerify = 10 * time.Millisecond, 30 * time.Second
-	mostLabel               = 64
+	leastVerify = 10 * time.Millisecond
+	mostLabel   = 64
 )
+
+// MostVerifyTimeout bounds Access.VerifyTimeout: a peer waits as long for its login.
+const MostVerifyTimeout = 30 * time.Second
 
 func (c Config) checkAccess() *Error {
 	a := c.Access
@@ -57,7 +60,7 @@ func (c Config) checkAccessTimes() *Error {
 		return useless("access.verify-ca", "URLs that say who may come in", "{access.verify}")
 	case len(a.Verify) == 0 && a.VerifyHeaders != "":
 		return useless("access.verify-headers", "URLs that say who may come in", "{access.verify}")
-	case timeout != 0 && timeout < leastVerify, timeout > mostVerify:
+	case timeout != 0 && timeout < leastVerify, timeout > MostVerifyTimeout:
 		return &Error{Setting: "access.verify-timeout", What: a.VerifyTimeout.String(), Remedy: "want 10ms to 30s, such as 5s"}
 	case a.Grace < 0:
 		return &Error{Setting: "access.grace", What: a.Grace.String(), Remedy: "want a time, such as 24h, or 0 for none"}

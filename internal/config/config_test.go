@@ -72,6 +72,7 @@ func TestCompleteNamesTheSetting(t *testing.T) {
 		"access.verify has \"http://a\" twice":         func(c *Config) { c.Access.Verify = []string{"http://a", "http://a"} },
 		"access.verify-ca is for URLs":                 func(c *Config) { c.Access.VerifyCA = "x" },
 		"access.verify-headers is for URLs":            func(c *Config) { c.Access.VerifyHeaders = "x" },
+		"access.verify-timeout 1ms: want 10ms to 30s":  func(c *Config) { c.Access.VerifyTimeout = Duration(time.Millisecond) },
 		"access.verify-timeout 2m: want 10ms to 30s":   func(c *Config) { c.Access.VerifyTimeout = Duration(2 * time.Minute) },
 		"access.grace -1ns":                            func(c *Config) { c.Access.Grace = -1 },
 		`access.tailscaled "x.sock": choose auto`:      func(c *Config) { c.Access.Tailscaled = []string{"x.sock"} },
