@@ -2,6 +2,7 @@ package admit
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"sync"
 	"time"
@@ -156,24 +157,30 @@ func (c *Chain) unwanted(r *rules, p *relay.PeerState, now time.Time) (why reaso
 	return reason{relay.ErrRevoked, d.source}, until
 }
 
+// undecided ranges over the connected about whom only sources can say anything.
+func (c *Chain) undecided(r *rules, now time.Time) iter.Seq[relay.PeerState] {
+	return func(yield func(relay.PeerState) bool) {
+		if len(r.sources) == 0 || r.everyone {
+			return
+		}
+		c.peers.Peers(func(p relay.PeerState) bool {
+			if p.Sibling || c.exempt(p.Peer) {
+				return true
+			}
+			_, settled := r.decide(p.Peer, p.AppName, now)
+			return settled || yield(p)
+		})
+	}
+}
+
 // askFirst asks about the connected whom nobody has been asked about yet, before they
 // are closed: they came in by other rules.
 func (c *Chain) askFirst(r *rules, now time.Time) {
-	if len(r.sources) == 0 {
-		return
-	}
-	c.peers.Peers(func(p relay.PeerState) bool {
-		if p.Sibling || c.exempt(p.Peer) {
-			return true
-		}
-		if _, settled := r.decide(p.Peer, p.AppName, now); settled {
-			return true
-		}
+	for p := range c.undecided(r, now) {
 		if _, known := c.memory.of(p.Peer); !known && !c.revoking.spare(p.Peer, true) {
 			c.askAbout(r, &p, confirmation{}, now) // if too many are asked about, askConnected does
 		}
-		return true
-	})
+	}
 }
 
 // look goes through the connected, and closes who is not admitted any more.
@@ -240,7 +247,7 @@ func (c *Chain) close(match func(relay.PeerState) bool, why error, source string
 	}
 	c.counts.revoked(source, closed)
 	for _, k := range told {
-		c.log.Info("a peer is cut off", "peer", k.Short(), "source", source, "reason", why)
+		c.log.Info("a peer is cut off", "peer", k.String(), "source", source, "reason", why)
 	}
 	if closed > len(told) {
 		c.log.Info("more peers are cut off", "count", closed-len(told), "source", source, "reason", why)
@@ -249,21 +256,11 @@ func (c *Chain) close(match func(relay.PeerState) bool, why error, source string
 
 // askConnected asks about those whose time has come.
 func (c *Chain) askConnected(r *rules, now time.Time) {
-	if len(r.sources) == 0 || r.everyone {
-		return
-	}
-	c.peers.Peers(func(p relay.PeerState) bool {
-		if p.Sibling || c.exempt(p.Peer) {
-			return true
-		}
-		if _, settled := r.decide(p.Peer, p.AppName, now); settled {
-			return true
-		}
+	for p := range c.undecided(r, now) {
 		if seen, ok := c.memory.of(p.Peer); ok && c.due(r, p.Peer, seen, now) || !ok && c.revoking.isSpared(p.Peer) {
 			c.askAbout(r, &p, seen, now)
 		}
-		return true
-	})
+	}
 }
 
 // due reports whether a key is to be asked about. Each has its own time, so that those
