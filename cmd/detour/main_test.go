@@ -187,13 +187,16 @@ func launch(ts *testscript.TestScript, r *runningRelay, name string, args []stri
 	return text, url
 }
 
-// readBanner reads up to the line that has the URL.
+// readBanner reads up to the last line, and finds the URL on the way.
 func readBanner(lines *bufio.Scanner) (banner, url string) {
 	for lines.Scan() {
 		banner += lines.Text() + "\n"
-		if strings.Contains(lines.Text(), "detour ping") {
-			words := strings.Fields(lines.Text())
-			return banner, words[len(words)-1]
+		words := strings.Fields(lines.Text())
+		switch {
+		case len(words) == 2 && words[0] == "url":
+			url = words[1]
+		case strings.HasPrefix(lines.Text(), "  try it "):
+			return banner, url
 		}
 	}
 	return banner, ""

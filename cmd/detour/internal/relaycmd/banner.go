@@ -3,6 +3,7 @@ package relaycmd
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ func banner(file string, c config.Config, now daemon.State) string {
 		line("settings", "%s", file)
 	}
 	line("listening", "%s (%s)", now.Listen, modeText(c.TLS.Mode))
+	line("url", "%s", now.URL)
 	line("stun", "%s", orOff(now.STUN))
 	line("public key", "%s", now.PublicKey)
 	if shown := now.Certificate; shown != nil {
@@ -34,6 +36,7 @@ func banner(file string, c config.Config, now daemon.State) string {
 			line("map node", "%s", mapNode(c.Hostname, now.Pin, portOf(now.Listen), portOf(now.STUN)))
 		}
 	}
+	line("access", "%s", accessText(c))
 	if len(now.Siblings) > 0 {
 		line("siblings", "%s", strings.Join(daemon.SiblingNames(c), ", "))
 	}
@@ -49,12 +52,51 @@ func banner(file string, c config.Config, now daemon.State) string {
 	if now.Pprof != "" {
 		line("profiles", "http://%s/debug/pprof/", now.Pprof)
 	}
-	ping := ""
-	if now.Pin != "" {
-		ping = "--cert-name " + now.Pin + " "
+	if try := tryText(c, now); try != "" {
+		line("try it", "%s", try)
 	}
-	line("try it", "detour ping %s%s", ping, now.URL)
 	return b.String()
+}
+
+// open reports whether everybody may come in.
+func open(a config.Access) bool { return a.Everyone || !a.Given() }
+
+// accessText is who may come in, by the names of the settings that say so.
+func accessText(c config.Config) string {
+	if open(c.Access) {
+		return "everybody"
+	}
+	var sources []string
+	for _, s := range config.Table() {
+		if name, ok := strings.CutPrefix(s.Path, "access."); ok && slices.Contains([]string{"keys", "managed", "verify", "tailscaled"}, name) {
+			switch shown := s.Shown(c); shown {
+			case "", "false":
+			case "true":
+				sources = append(sources, name)
+			default:
+				sources = append(sources, name+" "+shown)
+			}
+		}
+	}
+	return strings.Join(sources, ", ")
+}
+
+// tryText is a command that works: the peers of ping are strangers.
+func tryText(c config.Config, now daemon.State) string {
+	switch {
+	case open(c.Access) && now.Pin != "":
+		return fmt.Sprintf("detour ping --cert-name %s %s", now.Pin, now.URL)
+	case open(c.Access):
+		return "detour ping " + now.URL
+	case now.Socket == "":
+		return ""
+	}
+	for _, dir := range daemon.StateDirs() {
+		if usual, err := daemon.SocketPath(config.Config{StateDir: dir}); err == nil && usual == now.Socket {
+			return "detour access list"
+		}
+	}
+	return "detour access list --admin-socket " + now.Socket
 }
 
 func orOff(address string) string {
