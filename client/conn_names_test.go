@@ -125,6 +125,8 @@ func TestLoginToNodesByName(t *testing.T) {
 				defer cancel()
 				err := login(ctx, base, &node)
 				relay.stop()
+				mu.Lock() // an attempt that was given up may end later
+				defer mu.Unlock()
 				if test.addr == nil {
 					if err == nil || len(dialled) > 0 {
 						t.Errorf("%v after dialling %q, want an error before", err, dialled)
