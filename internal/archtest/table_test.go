@@ -126,6 +126,10 @@ var table = []row{
 
 	{name: "server", own: []string{"relay", "internal/config", "internal/daemon"}, outside: none},
 
+	// The coordination server, and what its members know of it. NATS has one room.
+	{name: "internal/coordapi", own: []string{"key"}, outside: none, beneath: web},
+	{name: "internal/coordstore", own: none, outside: none, beneath: web},
+
 	// For tests, and the commands.
 	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},
 	{name: "internal/archtest", own: none, outside: none},
