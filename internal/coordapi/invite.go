@@ -17,6 +17,7 @@ const Scheme = "detour1"
 const (
 	mostContacts = 8
 	mostURL      = 255
+	mostTailnet  = 63
 	checkLen     = 4
 )
 
@@ -35,6 +36,7 @@ func (c Contact) HasPin() bool { return c.Pin != [sha256.Size]byte{} }
 type Invite struct {
 	ID       [8]byte
 	Secret   [16]byte
+	Tailnet  string    // its ID, so that a member can tell whether it is one already; empty: not told
 	Contacts []Contact // 1 to 8, in the order to try them
 }
 
@@ -54,7 +56,11 @@ func (i Invite) Text() (string, error) {
 	if len(i.Contacts) == 0 || len(i.Contacts) > mostContacts {
 		return "", fmt.Errorf("an invite names 1 to %d coordinators, not %d", mostContacts, len(i.Contacts))
 	}
+	if len(i.Tailnet) > mostTailnet {
+		return "", fmt.Errorf("the ID of a tailnet has at most %d bytes", mostTailnet)
+	}
 	b := append(i.ID[:len(i.ID):len(i.ID)], i.Secret[:]...)
+	b = append(append(b, byte(len(i.Tailnet))), i.Tailnet...)
 	b = append(b, byte(len(i.Contacts)))
 	for _, c := range i.Contacts {
 		if err := checkContact(c.URL); err != nil {
@@ -89,6 +95,7 @@ func ParseInvite(text string) (i Invite, err error) {
 	r := reader{body, false}
 	copy(i.ID[:], r.take(len(i.ID)))
 	copy(i.Secret[:], r.take(len(i.Secret)))
+	i.Tailnet = string(r.take(r.length()))
 	n := r.length()
 	for range min(n, mostContacts) {
 		c := Contact{URL: string(r.take(r.length()))}
@@ -98,7 +105,7 @@ func ParseInvite(text string) (i Invite, err error) {
 		}
 		i.Contacts = append(i.Contacts, c)
 	}
-	if r.short || len(r.rest) > 0 || n == 0 || err != nil {
+	if r.short || len(r.rest) > 0 || n == 0 || len(i.Tailnet) > mostTailnet || err != nil {
 		return Invite{}, fmt.Errorf("%w: what it says cannot be read: is it of a newer version?", ErrInvite)
 	}
 	return i, nil

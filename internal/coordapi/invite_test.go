@@ -11,7 +11,7 @@ import (
 )
 
 func example() Invite {
-	i := Invite{Contacts: []Contact{{URL: "https://coord.example.com"}, {URL: "https://192.0.2.1:8443"}}}
+	i := Invite{Tailnet: "t1", Contacts: []Contact{{URL: "https://coord.example.com"}, {URL: "https://192.0.2.1:8443"}}}
 	rand.Read(i.ID[:])
 	rand.Read(i.Secret[:])
 	rand.Read(i.Contacts[1].Pin[:])
@@ -53,6 +53,9 @@ func TestADamagedInviteIsRefused(t *testing.T) {
 }
 
 func TestInvitesThatCannotBe(t *testing.T) {
+	if text, err := (Invite{Tailnet: strings.Repeat("t", 64), Contacts: example().Contacts}).Text(); err == nil {
+		t.Errorf("a long tailnet: %s", text)
+	}
 	for name, contacts := range map[string][]Contact{
 		"nobody": nil, "no URL": {{URL: "coord.example.com"}}, "a path": {{URL: "https://a.example/x"}},
 		"long": {{URL: "https://" + strings.Repeat("a", 250)}}, "too many": make([]Contact, 9),
