@@ -128,7 +128,8 @@ var table = []row{
 
 	// The coordination server, and what its members know of it. NATS has one room.
 	{name: "internal/coordapi", own: []string{"key"}, outside: none, beneath: web},
-	{name: "internal/coordstore", own: none, outside: none, beneath: web},
+	{name: "internal/coordstore", own: []string{"internal/retry"}, outside: none, beneath: web},
+	{name: "internal/coordstore/storetest", own: []string{"internal/coordstore", "internal/retry"}, outside: none, beneath: web},
 
 	// For tests, and the commands.
 	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},

@@ -42,7 +42,9 @@ var (
 	ErrConflict = errors.New("it has been changed meanwhile")
 
 	// ErrUnavailable is beneath all that may pass: no quorum, no connection, a full
-	// disk. The write may have been made all the same.
+	// disk, a context that has ended. The write may have been made all the same, or be
+	// made yet: the watcher will tell, and who tries again with the same revision writes
+	// at most once.
 	ErrUnavailable = errors.New("the store cannot be written to now")
 )
 
@@ -50,13 +52,18 @@ var (
 // changed by anybody.
 type Entry struct {
 	Key      string // letters, digits, '-', '_' and '.', not at the ends and never two; at most 128 bytes
-	Value    []byte // nil: deleted
+	Value    []byte // nil: deleted; never empty otherwise
 	Revision uint64
 }
 
+// DeletesKept is how long, at least, a delete stays in a bucket's history: so long
+// those who begin to watch are told of it, too.
+const DeletesKept = 24 * time.Hour
+
 // A Watcher gets the history of a bucket, in one goroutine: Begin, what stands there
-// in the order of the revisions, Current, then each change in order. It may not call
-// the Store.
+// in the order of the revisions, Current, then the changes in order. A change that
+// another of the same key follows may be left out. Deletes may be of keys that it has
+// not heard of. It may not call the Store, and what it keeps waiting is only itself.
 type Watcher interface {
 	// Begin says that what follows is everything: what is not told of until Current is
 	// not there any more.
@@ -69,7 +76,7 @@ type Watcher interface {
 // A Store has buckets. Its methods may be called from anywhere, at the same time.
 type Store interface {
 	// Watch tells w of a bucket until ctx ends or the watching breaks, and returns why.
-	// Whoever wants to go on calls again, after a pause.
+	// Whoever wants to go on calls again, after a pause: Follow does.
 	Watch(ctx context.Context, bucket string, w Watcher) error
 
 	// Create writes to a key at which nothing stands, or ErrConflict.
