@@ -117,7 +117,7 @@ func aloneWith(t *testing.T, cfg Config) *Host {
 	t.Helper()
 	node := &derpmap.Node{Name: "1a", RegionID: 1, HostName: "relay.example.com", STUNPort: -1}
 	n, err := NewHost(HostConfig{
-		Key: cfg.Key, Base: cfg,
+		Key: cfg.Key, Base: cfg, OnUnknown: func(key.Public) {}, // every packet is looked at
 		Map: &derpmap.Map{Regions: map[int]*derpmap.Region{1: {RegionID: 1, Nodes: []*derpmap.Node{node}}}},
 	})
 	if err != nil {

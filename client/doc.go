@@ -30,12 +30,13 @@
 //
 // # Host
 //
-// Send never waits: packets go into the queue of a region, 256 KiB and 5 s at most,
-// from which those that waited longest are dropped. A region that is slow or dead
+// Send never waits: packets go into the queue of a region, 256 KiB and 5 s (or
+// HostConfig.MaxAge) at most, from which those that waited longest are dropped. A region that is slow or dead
 // delays nobody else. The home moves as Tailscale's clients move it (the best
 // latency of 5 minutes, at least 10 ms and a third better), but only once we are
 // connected to the new one; the old one is kept for a minute, for peers that have
-// not heard. A region whose relays answer STUN but cannot be connected to does not
+// not heard, and if ReportHome fails until it has not: who moves while the
+// coordination server is away stays where others believe it to be, too. A region whose relays answer STUN but cannot be connected to does not
 // become home, and is left if it is. Regions besides home are closed when nothing
 // was sent to them for a minute. Regions are measured when something changes, and
 // every 20 to 26 s while packets are sent or received.

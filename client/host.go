@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,9 @@ import (
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/mailbox"
 	"github.com/detour-relay/detour/internal/packetqueue"
+	"github.com/detour-relay/detour/internal/rate"
+	"github.com/detour-relay/detour/internal/reported"
+	"github.com/detour-relay/detour/internal/whereabouts"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -22,8 +26,8 @@ import (
 //
 //  1. The driver (host_driver.go) takes maps (host_map.go), has regions measured,
 //     chooses the home and moves it (host_home.go), and closes what is idle.
-//  2. Send (host_send.go) finds the region of a peer (host_peers.go) and puts the
-//     packet into its queue (internal/packetqueue).
+//  2. Send (host_send.go) finds the region of a peer (internal/whereabouts) and
+//     puts the packet into its queue (internal/packetqueue).
 //  3. The writer of the region (host_region.go) sends what is queued by way of a
 //     Region.
 //  4. What comes in goes from the readers of the Regions (region_recv.go) to Recv
@@ -42,10 +46,19 @@ type HostConfig struct {
 	WatchMap func(ctx context.Context, on func(*derpmap.Map, error))
 
 	// ReportHome tells the coordination server which region is home, so that others
-	// send there. It is called when the home has changed and we are connected to
-	// it, and after each full report. One that fails is repeated, unless there is a
-	// newer home.
+	// send there; nil: nobody is told. It is called when the home has changed and we
+	// are connected to it, and after each full report. One that fails is repeated,
+	// unless there is a newer home.
+	//
+	// Until it has returned nil for another region, the region that it returned nil
+	// for last stays open, as others send there; and as long as a report is
+	// outstanding, the home does not move only because another is nearer.
 	ReportHome func(ctx context.Context, home Home) error
+
+	// ReportedHome is the region that the coordination server has taken from an
+	// earlier Host with this key; 0: none, or not known. It is kept open like one
+	// that ReportHome returned nil for. Without ReportHome it has no effect.
+	ReportedHome int
 
 	// OnState is told the latest state when it has changed, one call at a time.
 	OnState func(HostState)
@@ -54,6 +67,21 @@ type HostConfig struct {
 	// goroutine. It must return soon, and must not call Close. nil: they are
 	// dropped.
 	OnEvent func(Message)
+
+	// OnUnknown is told that a packet has come in from a peer of which SetPeerHome
+	// has told no home, so that the coordination server can be asked about it: by
+	// Recv or ReadPackets, in their goroutine, before they return that packet. It
+	// must return soon, and must not call Close. Of one peer it hears again if there
+	// is still no home after 5 s, when the next packet comes in; of all together 64
+	// times at once and 16 times a second, as a relay can make up any number. Where
+	// nobody calls SetPeerHome every peer is unknown. nil: nobody is told. Either way
+	// the packet is returned, and answers find the peer.
+	OnUnknown func(key.Public)
+
+	// MaxAge is how long packets wait in the queue of a region, for a connection or
+	// until what is before them is written; 10 ms to 1 min. 0: 5 s, which suits
+	// discovery; what is in a tunnel is better sent anew after 200 ms.
+	MaxAge time.Duration
 
 	// Tailnet, if it is not empty, puts the nodes of each region into the order for
 	// it; see derpmap.Order. Otherwise they are in the order of the map.
@@ -72,18 +100,29 @@ type HostConfig struct {
 	Logger *slog.Logger // nil discards
 }
 
+const leastAge, mostAge = 10 * time.Millisecond, time.Minute // of packets in a queue
+
 // HostState is what a Host is doing.
 type HostState struct {
 	Home      Home // the last one that was reported, or would have been; Region 0: none yet
 	Connected bool // to a relay of Home.Region
 	Regions   []HostRegionState
 	MapErr    error // why the last map could not be had; nil: it could
+
+	// What the coordination server has heard. Reported is the region that it took
+	// last, where others send to; 0: none. Pending is since when a report waits to be
+	// taken, zero if none does, and ReportErr why the last one was not; nil: it was, or
+	// there was none yet.
+	Reported  int
+	Pending   time.Time
+	ReportErr error
 }
 
 // same reports whether there is nothing new in b that OnState should tell.
 func (s *HostState) same(b *HostState) bool {
 	return s.Home.Region == b.Home.Region && s.Home.Report.Start.Equal(b.Home.Report.Start) && s.Connected == b.Connected &&
-		(s.MapErr == nil) == (b.MapErr == nil) && slices.EqualFunc(s.Regions, b.Regions, func(x, y HostRegionState) bool {
+		(s.MapErr == nil) == (b.MapErr == nil) && s.Reported == b.Reported && s.Pending.Equal(b.Pending) &&
+		(s.ReportErr == nil) == (b.ReportErr == nil) && slices.EqualFunc(s.Regions, b.Regions, func(x, y HostRegionState) bool {
 		return x.ID == y.ID && x.Connected == y.Connected && x.Node == y.Node
 	})
 }
@@ -119,11 +158,11 @@ type Host struct {
 	recvQueue *recvQueue // set once
 
 	mu      sync.RWMutex
-	defs    map[int]*derpmap.Region // guarded by mu: regions of the map; nil: cannot be used
-	regions map[int]*hostRegion     // guarded by mu: those that are open
-	ending  map[int]<-chan struct{} // guarded by mu: closed when the last one of that ID has ended
-	peers   peers                   // guarded by mu
-	homeID  int                     // guarded by mu: written by the driver
+	defs    map[int]*derpmap.Region         // guarded by mu: regions of the map; nil: cannot be used
+	regions map[int]*hostRegion             // guarded by mu: those that are open
+	ending  map[int]<-chan struct{}         // guarded by mu: closed when the last one of that ID has ended
+	peers   *whereabouts.Table[*hostRegion] // guarded by mu
+	homeID  int                             // guarded by mu: written by the driver
 
 	// For the driver.
 	changed  chan struct{} // a region has, or traffic has begun
@@ -133,13 +172,17 @@ type Host struct {
 	sentAt   atomic.Int64  // time of the Host's life
 	received atomic.Bool   // since lastTraffic
 
-	hasIPv6 atomic.Bool // the last report says so
-	state   atomic.Pointer[HostState]
-	homes   *mailbox.Mailbox[Home]
-	states  *mailbox.Mailbox[HostState]
-	stats   hostCounters
+	hasIPv6  atomic.Bool // the last report says so
+	state    atomic.Pointer[HostState]
+	reporter *reported.Reporter[Home]
+	states   *mailbox.Mailbox[HostState]
+	stats    hostCounters
 
-	lastHeard lastHeard // owned by the caller of Recv
+	homesTold atomic.Uint64 // calls of SetPeerHome
+
+	// Owned by the caller of Recv.
+	lastHeard lastHeard
+	unknown   rate.Bucket
 }
 
 type hostCounters struct{ queued, dropped, noRegion, reports, moves atomic.Uint64 }
@@ -153,6 +196,9 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if _, err := newLogin(cfg.Base); err != nil {
 		return nil, fmt.Errorf("host: %w", err)
 	}
+	if cfg.MaxAge = cmp.Or(cfg.MaxAge, packetqueue.DefaultAge); cfg.MaxAge < leastAge || cfg.MaxAge > mostAge {
+		return nil, fmt.Errorf("host: MaxAge is %v: want %v to %v, or 0 for %v", cfg.MaxAge, leastAge, mostAge, packetqueue.DefaultAge)
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -160,20 +206,20 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, born: time.Now(),
 		regions: make(map[int]*hostRegion), ending: make(map[int]<-chan struct{}),
-		peers:   peers{all: make(map[key.Public]peer)},
+		peers:   whereabouts.New[*hostRegion](),
 		changed: make(chan struct{}, 1), maps: make(chan mapUpdate), network: make(chan struct{}, 1),
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.recvQueue = packetqueue.NewRecv[Message](h.ctx.Done())
 	h.state.Store(new(HostState))
-	h.homes, h.states = mailbox.New[Home](), mailbox.New[HostState]()
+	h.reporter, h.states = reported.New(Home.region, cfg.ReportHome, cfg.ReportedHome, h.wakeDriver), mailbox.New[HostState]()
 	h.start()
 	return h, nil
 }
 
 func (h *Host) start() {
 	if h.cfg.ReportHome != nil {
-		h.running.Go(func() { h.homes.Deliver(h.ctx, h.cfg.ReportHome) })
+		h.running.Go(func() { h.reporter.Run(h.ctx) })
 	}
 	if h.cfg.OnState != nil {
 		h.running.Go(func() {

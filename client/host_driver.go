@@ -45,6 +45,7 @@ func (d *driver) run() {
 	defer idle.Stop()
 	for d.await(timer, idle) {
 		d.keepHome()
+		d.keepReported()
 		d.beginReport()
 		timer.Reset(d.wait())
 		d.publish()
@@ -58,7 +59,7 @@ func (d *driver) await(timer *time.Timer, idle *time.Ticker) bool {
 	case <-timer.C:
 	case <-d.host.changed:
 	case <-idle.C:
-		d.host.closeIdle(d.home.Region, d.wanted)
+		d.host.closeIdle(append(d.host.reporter.Believed(), d.home.Region, d.wanted)...)
 	case u := <-d.host.maps:
 		if d.mapErr = u.err; u.m != nil && u.err == nil {
 			d.takeMap(u.m)
@@ -142,6 +143,10 @@ func (d *driver) decide(result measure.Result) {
 	decision := d.chooser.Choose(now, result.Report, home.Circumstances{Regions: regions, Scores: d.scores, Heard: d.host.heard()})
 	adopted := home.Adopt(decision.Home, d.home.Region, regions, d.lot)
 	found := newHome(decision, result)
+	if d.mustStay(adopted) {
+		adopted, found.Reason = d.home.Region, "it was home, and that another is could not be reported"
+		d.chooser.Keep(adopted)
+	}
 	if decision.Home == 0 && adopted != d.home.Region {
 		found.Reason = "nothing answered, so it was drawn by lot"
 	}
@@ -151,6 +156,7 @@ func (d *driver) decide(result measure.Result) {
 // publish tells what has changed to those who want to know.
 func (d *driver) publish() {
 	s := HostState{Home: d.home, Connected: d.homeConnected(), MapErr: d.mapErr}
+	s.Reported, s.Pending, s.ReportErr = d.host.reporter.Taken()
 	for _, r := range d.host.openRegions() {
 		s.Regions = append(s.Regions, HostRegionState{r.id, *r.state.Load()})
 	}
@@ -189,14 +195,16 @@ func (h *Host) heard() map[int]time.Time {
 	return heard
 }
 
-// closeIdle closes the regions that nothing was sent to for a while, but not those.
+// closeIdle closes the regions that nothing was sent to for a while, and those that
+// are left from an earlier map, but none of some.
 func (h *Host) closeIdle(but ...int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id, r := range h.regions {
-		if h.now()-time.Duration(r.lastSent.Load()) > idleTime && !slices.Contains(but, id) {
+		idle := h.now()-time.Duration(r.lastSent.Load()) > idleTime || h.defs[id] == nil
+		if idle && !slices.Contains(but, id) {
 			delete(h.regions, id)
-			h.peers.forgetRegion(r)
+			h.peers.ForgetRegion(r)
 			r.close()
 		}
 	}

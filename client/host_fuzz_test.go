@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
@@ -58,4 +59,9 @@ func FuzzHostMap(f *testing.F) {
 			}
 		})
 	})
+}
+
+func numbered(n int) (k key.Public) {
+	binary.BigEndian.PutUint64(k[:], uint64(n))
+	return k
 }

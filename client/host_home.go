@@ -23,13 +23,14 @@ const (
 // before it becomes home, and the one before is let go afterwards; so nobody who
 // knows only the old home loses us meanwhile.
 type homekeeper struct {
-	home   Home             // Region 0: none yet
-	wanted int              // the region to be home; 0: none
-	found  Home             // what led to wanted
-	fresh  bool             // found is to be reported
-	apart  time.Time        // when we had no connection to wanted first; zero: we have one
-	down   map[int]downtime // regions that could not be connected to
-	lot    uint64           // for when nothing can be measured
+	home     Home             // Region 0: none yet
+	wanted   int              // the region to be home; 0: none
+	found    Home             // what led to wanted
+	fresh    bool             // found is to be reported
+	apart    time.Time        // when we had no connection to wanted first; zero: we have one
+	down     map[int]downtime // regions that could not be connected to
+	lot      uint64           // for when nothing can be measured
+	believed []int            // regions that others may have believed to be home, a moment ago
 }
 
 // downtime is of a region whose relays cannot be connected to, although they may
@@ -103,7 +104,7 @@ func (d *driver) moveHome() {
 	d.home = d.found
 	if d.fresh {
 		d.fresh = false
-		d.host.homes.Put(d.home)
+		d.host.reporter.Offer(d.home)
 	}
 }
 
@@ -131,6 +132,31 @@ func (d *driver) eligible(latency map[int]time.Duration, now time.Time) []home.R
 		}
 	}
 	return d.regions
+}
+
+// mustStay reports whether the home is not to be left for another that is only
+// nearer: while others cannot be told, and know of us already, unless it is the one
+// where they believe us to be.
+func (d *driver) mustStay(to int) bool {
+	reported, pending, _ := d.host.reporter.Taken()
+	return reported != 0 && !pending.IsZero() && to != reported && to != d.home.Region && d.homeConnected()
+}
+
+// keepReported keeps the regions open that others may believe to be our home, and one
+// that they have ceased to for a while more, as they hear of it one after the other.
+func (d *driver) keepReported() {
+	believed := d.host.reporter.Believed()
+	for _, id := range d.believed {
+		if r := d.host.region(id); r != nil && !slices.Contains(believed, id) {
+			r.lastSent.Store(int64(d.host.now()))
+		}
+	}
+	for _, id := range believed {
+		if id != 0 {
+			d.host.open(id)
+		}
+	}
+	d.believed = believed
 }
 
 // forgetHome is for when a region is not in the map any more.

@@ -25,7 +25,7 @@ func (h *Host) offerMap(m *derpmap.Map, err error) {
 
 // takeMap goes over to another map, which is the driver's from now on. Regions that
 // are open and whose definition has changed are replaced, those that are gone are
-// closed.
+// closed, but not while others may believe that one of them is our home.
 func (d *driver) takeMap(update *derpmap.Map) {
 	m := derpmap.Update(d.given, update)
 	d.given = m
@@ -38,7 +38,7 @@ func (d *driver) takeMap(update *derpmap.Map) {
 	}
 	d.regions, d.scores = measure.Regions(m), scores(m)
 	d.timeHTTPS = timeRegions(m, d.host.cfg.Base)
-	for _, id := range d.host.redefine(m) {
+	for _, id := range d.host.redefine(m, d.host.reporter.Believed()) {
 		d.chooser.Changed(id)
 		delete(d.down, id)
 		if m.Regions[id] == nil {
@@ -49,8 +49,8 @@ func (d *driver) takeMap(update *derpmap.Map) {
 }
 
 // redefine makes the regions of m those of the Host, and returns the IDs of those
-// that have changed or gone.
-func (h *Host) redefine(m *derpmap.Map) (changed []int) {
+// that have changed or gone. Of the latter, some stay open as they were.
+func (h *Host) redefine(m *derpmap.Map, keep []int) (changed []int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.defs
@@ -64,7 +64,7 @@ func (h *Host) redefine(m *derpmap.Map) (changed []int) {
 		}
 	}
 	for id, r := range h.regions {
-		if !reflect.DeepEqual(r.def, h.defs[id]) {
+		if kept := h.defs[id] == nil && slices.Contains(keep, id); !kept && !reflect.DeepEqual(r.def, h.defs[id]) {
 			h.replaceLocked(r)
 		}
 	}
@@ -76,7 +76,7 @@ func (h *Host) redefine(m *derpmap.Map) (changed []int) {
 func (h *Host) replaceLocked(old *hostRegion) {
 	delete(h.regions, old.id)
 	delete(h.ending, old.id) // the two may overlap, so that nothing is lost
-	h.peers.forgetRegion(old)
+	h.peers.ForgetRegion(old)
 	successor := h.openLocked(old.id, old.home.Load())
 	if successor == nil {
 		old.close()

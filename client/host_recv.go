@@ -3,6 +3,7 @@ package client
 import (
 	"time"
 
+	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -24,36 +25,59 @@ func (h *Host) Recv(buf []byte) (Message, error) {
 	case MessagePeerGone:
 		h.lastHeard = lastHeard{}
 		h.mu.Lock()
-		h.peers.gone(msg.Peer, r)
+		h.peers.Gone(msg.Peer, r)
 		h.mu.Unlock()
 	}
 	return msg, nil
 }
 
-// lastHeard is where the packet before came from.
+// lastHeard is where the packet before came from, and that there was nothing to do
+// about it.
 type lastHeard struct {
-	peer   key.Public
-	region *hostRegion
-	breaks uint64
+	peer      key.Public
+	region    *hostRegion
+	breaks    uint64
+	homesTold uint64
 }
 
 // heardFrom learns where a peer can be answered. One after the other, most packets
 // come from the same.
 func (h *Host) heardFrom(k key.Public, r *hostRegion) {
-	is := lastHeard{k, r, r.breaks.Load()}
+	is := lastHeard{k, r, r.breaks.Load(), h.homesTold.Load()}
 	if is == h.lastHeard {
 		return
 	}
-	h.lastHeard = is
 	h.mu.RLock()
-	p, known := h.peers.all[k]
+	p := h.peers.Of(k)
 	h.mu.RUnlock()
-	if known && p.heard == r && p.breaks == is.breaks {
+	if !p.HeardOn(r, is.breaks) {
+		h.mu.Lock()
+		h.peers.HeardIn(k, r)
+		h.mu.Unlock()
+	}
+	if p.Home == 0 && h.cfg.OnUnknown != nil {
+		h.tellUnknown(k, p.AskAgain) // and the next packet is looked at, too
+		return
+	}
+	h.lastHeard = is
+}
+
+// unknownAgain is how soon we tell again of a peer whose home nobody told: WireGuard
+// repeats a handshake after so long.
+const unknownAgain = 5 * time.Second
+
+var unknownLimit = rate.Limit{PerSecond: 16, Burst: 64}
+
+// tellUnknown tells that nobody has told the home of a peer, if it is time to.
+func (h *Host) tellUnknown(k key.Public, notBefore time.Duration) {
+	now := h.now()
+	if now < notBefore || !h.unknown.Take(unknownLimit, 1, now) {
 		return
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.peers.heardIn(k, r)
+	h.peers.Asked(k, now+unknownAgain)
+	h.mu.Unlock()
+	h.cfg.OnUnknown(k)
 }
 
 // now is the time of the Host's life.

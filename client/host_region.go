@@ -55,7 +55,7 @@ func (h *Host) newHostRegion(def *derpmap.Region, id int, isHome bool) (*hostReg
 		id: id, host: h, def: def,
 		done: make(chan struct{}), arrived: make(chan struct{}, 1),
 	}
-	r.sendQueue = packetqueue.NewSend(func() { r.writing.Go(r.write) }, &h.stats.dropped)
+	r.sendQueue = packetqueue.NewSend(func() { r.writing.Go(r.write) }, h.cfg.MaxAge, &h.stats.dropped)
 	r.home.Store(isHome)
 	r.lastSent.Store(int64(h.now()))
 	r.state.Store(&RegionState{})
@@ -92,6 +92,11 @@ func (r *hostRegion) noteState(s RegionState) {
 }
 
 func (r *hostRegion) connected() bool { return r.state.Load().Connected }
+
+// What is to be known of it to remember who was heard here.
+func (r *hostRegion) ID() int        { return r.id }
+func (r *hostRegion) Breaks() uint64 { return r.breaks.Load() }
+func (r *hostRegion) Ended() bool    { return r.ctx.Err() != nil }
 
 // setHome says whether it is the home.
 func (r *hostRegion) setHome(isHome bool) {
@@ -151,7 +156,7 @@ func (r *hostRegion) write() {
 	for {
 		select {
 		case <-r.sendQueue.Filled():
-			b := r.sendQueue.Take()
+			b := r.sendQueue.Take(r.host.now())
 			for r.send(region, b) == ErrNotConnected && r.awaitArrival(b) {
 			}
 			linger.Reset(lingerWriter)
@@ -180,14 +185,17 @@ func (r *hostRegion) send(region *Region, b *packetqueue.Batch) error {
 // awaitArrival waits for a connection, and reports whether there is something left
 // to send over it.
 func (r *hostRegion) awaitArrival(b *packetqueue.Batch) bool {
-	oldest := time.NewTimer(packetqueue.MaxAge - (r.host.now() - b.Since()))
+	oldest := time.NewTimer(0)
 	defer oldest.Stop()
 	for !r.connected() {
 		select {
 		case <-r.arrived:
 		case <-oldest.C:
-			r.sendQueue.Drop(b.DropOld(r.host.now() + time.Millisecond))
-			return !b.Empty()
+			left := r.sendQueue.DropOld(b, r.host.now())
+			if left == 0 {
+				return false
+			}
+			oldest.Reset(left + time.Millisecond) // what is a little younger goes, too
 		case <-r.ctx.Done():
 			return false
 		}

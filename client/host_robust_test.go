@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"net"
@@ -51,18 +52,24 @@ func TestBadRegionHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// Packets for a region that is being connected to wait for it.
+// Packets for a region that is being connected to wait for it, so long as they may.
 func TestPacketsWaitForTheirRegion(t *testing.T) {
+	for name, age := range map[string]time.Duration{"by default": 0, "longer": 12 * time.Second} {
+		t.Run(name, func(t *testing.T) { packetsWait(t, age) })
+	}
+}
+
+func packetsWait(t *testing.T, age time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 5)
-		a, b := w.host(farFrom(901, time.Second)), w.host(farFrom(900, time.Second))
+		a, b := w.host(farFrom(901, time.Second), func(cfg *HostConfig) { cfg.MaxAge = age }), w.host(farFrom(900, time.Second))
 		w.awaitHomes(a, b)
 		w.listen(a)
 		lb := w.listen(b)
 		w.of(901)[0].swallows.Store(true)
 		a.SetPeerHome(b.cfg.Key.Public(), 901)
 		a.Send(b.cfg.Key.Public(), []byte("old"))
-		time.Sleep(4 * time.Second)
+		time.Sleep(cmp.Or(age, packetqueue.DefaultAge) - time.Second)
 		for i := range byte(10) {
 			a.Send(b.cfg.Key.Public(), []byte{i})
 		}
@@ -80,6 +87,30 @@ func TestPacketsWaitForTheirRegion(t *testing.T) {
 		}
 		a.Close()
 		b.Close()
+	})
+}
+
+// What is in a tunnel is of no use soon.
+func TestPacketsThatMayNotWaitLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 5, 50)
+		a := w.host(func(cfg *HostConfig) { cfg.MaxAge = 200 * time.Millisecond })
+		w.awaitHomes(a)
+		w.listen(a)
+		w.of(901)[0].swallows.Store(true)
+		a.SetPeerHome(key.Public{1}, 901)
+		for i := range uint64(3) {
+			a.Send(key.Public{1}, []byte("x"))
+			time.Sleep(190 * time.Millisecond)
+			if got := a.Stats().Dropped; got != i {
+				t.Errorf("%d packets are dropped before their time, of %d", got-i, i+1)
+			}
+			time.Sleep(20 * time.Millisecond)
+			if got := a.Stats().Dropped; got != i+1 {
+				t.Errorf("%d packets are dropped, want all %d", got, i+1)
+			}
+		}
+		a.Close()
 	})
 }
 
@@ -125,6 +156,8 @@ func TestHostConfigRefused(t *testing.T) {
 	for name, cfg := range map[string]HostConfig{
 		"no key":   {Map: m},
 		"no map":   {Key: key.NewPrivate()},
+		"too old":  {Key: key.NewPrivate(), Map: m, MaxAge: time.Hour},
+		"too soon": {Key: key.NewPrivate(), Map: m, MaxAge: -1},
 		"app name": {Key: key.NewPrivate(), Map: m, Base: Config{AppName: "ä"}},
 	} {
 		if _, err := NewHost(cfg); err == nil {

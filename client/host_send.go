@@ -12,15 +12,17 @@ import (
 func (h *Host) SetPeerHome(peer key.Public, region int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.peers.setHome(peer, region)
+	h.homesTold.Add(1)
+	h.peers.SetHome(peer, region)
 }
 
 // Send sends a packet to a peer. It never waits: the packet is copied into the
 // queue of a region, which drops what waited longest when it is full, and what
-// waited for 5 s. It goes to the peer's home region if we are connected to that;
+// waited for HostConfig.MaxAge. It goes to the peer's home region if that is open;
 // otherwise to where a packet of the peer came in last, if that connection lasts;
-// otherwise a connection to its home region is opened. Of a peer whose home nobody
-// has told, it is assumed to be our own.
+// otherwise its home region is opened, or if that is not in the map, the region where
+// a packet of the peer came in last. Of a peer whose home nobody has told, it is
+// assumed to be our own.
 //
 // Packets to one peer stay in order while its region stays the same. The error is
 // ErrPacketSize, ErrNoRegion or ErrClosed.
@@ -51,28 +53,36 @@ func (h *Host) queuePacket(peer key.Public, packet []byte, now time.Duration) er
 
 // way returns the region that packets for a peer go to, and opens it if need be.
 func (h *Host) way(k key.Public) *hostRegion {
-	h.mu.RLock()
-	r, toOpen := h.wayLocked(k)
-	h.mu.RUnlock()
-	if r == nil && toOpen != 0 {
-		r = h.open(toOpen)
+	for range 2 { // one that cannot be opened is not tried again
+		h.mu.RLock()
+		r, toOpen := h.wayLocked(k)
+		h.mu.RUnlock()
+		if r == nil && toOpen != 0 {
+			r = h.open(toOpen)
+		}
+		if r != nil {
+			return r
+		}
 	}
-	return r
+	return nil
 }
 
 // wayLocked returns the region that is open, or which one to open; 0: none.
 func (h *Host) wayLocked(k key.Public) (r *hostRegion, toOpen int) {
-	p := h.peers.all[k]
-	if r := h.regions[p.home]; r != nil {
+	p := h.peers.Of(k)
+	if r := h.regions[p.Home]; r != nil {
 		return r, 0
 	}
-	if p.reachable() {
-		return p.heard, 0
+	if r, ok := p.Heard(); ok {
+		return r, 0
 	}
-	if p.home != 0 {
-		return nil, p.home
+	switch {
+	case p.Home == 0:
+		return h.regions[h.homeID], h.homeID
+	case h.defs[p.Home] == nil:
+		return h.regions[p.Last], p.Last
 	}
-	return h.regions[h.homeID], h.homeID
+	return nil, p.Home
 }
 
 // open returns the region with that ID, connecting to it unless it is open; nil:

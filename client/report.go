@@ -23,6 +23,8 @@ type Home struct {
 	Unusable error
 }
 
+func (h Home) region() int { return h.Region }
+
 // Report is what one round of measuring found.
 type Report struct {
 	Start time.Time

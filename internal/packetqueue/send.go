@@ -13,9 +13,9 @@ const (
 	maxBytes = 256 << 10
 	// MaxPackets is how many packets a Send holds at most.
 	MaxPackets = 1024
-	// MaxAge is how long packets are of use: WireGuard and disco have sent anew by
-	// then.
-	MaxAge = 5 * time.Second
+	// DefaultAge is how long packets are of use for discovery: WireGuard and disco
+	// have sent anew by then.
+	DefaultAge = 5 * time.Second
 )
 
 // Send has the packets that wait to be sent. When it is full, what waited longest
@@ -30,6 +30,7 @@ type Send struct {
 
 	// Set once.
 	begin   func()
+	maxAge  time.Duration
 	filled  chan struct{} // tells the taker
 	dropped *atomic.Uint64
 
@@ -37,9 +38,10 @@ type Send struct {
 }
 
 // NewSend returns a queue whose takers are started by begin, which is called with a
-// lock held and must not wait. Packets that nobody took are counted in dropped.
-func NewSend(begin func(), dropped *atomic.Uint64) *Send {
-	return &Send{begin: begin, filled: make(chan struct{}, 1), dropped: dropped}
+// lock held and must not wait. Packets that have waited for longer than maxAge are
+// dropped, and counted in dropped as are all others that nobody took.
+func NewSend(begin func(), maxAge time.Duration, dropped *atomic.Uint64) *Send {
+	return &Send{begin: begin, maxAge: maxAge, filled: make(chan struct{}, 1), dropped: dropped}
 }
 
 // Batch is packets in order. Those before first were dropped.
@@ -71,17 +73,19 @@ func (b *Batch) All() iter.Seq2[key.Public, []byte] {
 // Empty reports whether there are no packets.
 func (b *Batch) Empty() bool { return b.first == len(b.packets) }
 
-// Since returns when the oldest packet was pushed. There must be one.
-func (b *Batch) Since() time.Duration { return b.packets[b.first].since }
+// oldAt returns when the oldest packet, which must be there, is as old as it may be.
+func (q *Send) oldAt(b *Batch) time.Duration { return b.packets[b.first].since + q.maxAge }
 
-// DropOld drops what has waited for longer than MaxAge, and returns how much that
-// was.
-func (b *Batch) DropOld(now time.Duration) (n uint64) {
-	for !b.Empty() && now-b.Since() > MaxAge {
+// DropOld drops what is too old of a batch that was taken. It returns how long the
+// oldest of the others has, and 0 if there is none.
+func (q *Send) DropOld(b *Batch, now time.Duration) time.Duration {
+	for ; !b.Empty(); q.dropped.Add(1) {
+		if at := q.oldAt(b); at >= now {
+			return max(at-now, 1)
+		}
 		b.dropFirst()
-		n++
 	}
-	return n
+	return 0
 }
 
 func (b *Batch) clear() { b.data, b.packets, b.first, b.bytes = b.data[:0], b.packets[:0], 0, 0 }
@@ -155,18 +159,16 @@ func (q *Send) Open() {
 // Filled tells the taker that there may be something to take.
 func (q *Send) Filled() <-chan struct{} { return q.filled }
 
-// Take returns what waits, which may be nothing. It is the taker's until the next
-// call.
-func (q *Send) Take() *Batch {
+// Take returns what waits and is not too old, which may be nothing. It is the
+// taker's until the next call.
+func (q *Send) Take(now time.Duration) *Batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.spare.clear()
 	q.waiting, q.spare = q.spare, q.waiting
+	q.DropOld(&q.spare, now)
 	return &q.spare
 }
-
-// Drop counts packets as dropped that were taken.
-func (q *Send) Drop(n uint64) { q.dropped.Add(n) }
 
 // Leave ends the taker's work, unless there is something to take.
 func (q *Send) Leave() bool {

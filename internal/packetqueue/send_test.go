@@ -13,7 +13,7 @@ import (
 )
 
 func newSend() *Send {
-	return NewSend(func() {}, new(atomic.Uint64))
+	return NewSend(func() {}, DefaultAge, new(atomic.Uint64))
 }
 
 // slowQueue is what a Send does, obviously.
@@ -54,11 +54,20 @@ func TestSendAgainstModel(t *testing.T) {
 		for step := range 3000 {
 			switch random.IntN(400) {
 			case 0:
-				b := q.Take()
-				now += time.Duration(random.IntN(7)) * time.Second
-				q.dropped.Add(b.DropOld(now))
-				for len(model.since) > 0 && now-model.since[0] > MaxAge {
-					model.dropFirst()
+				var b *Batch
+				for range 2 { // one who takes may wait, and drop what has grown old meanwhile
+					now += time.Duration(random.IntN(4)) * time.Second
+					for len(model.since) > 0 && now-model.since[0] > DefaultAge {
+						model.dropFirst()
+					}
+					if b == nil {
+						b = q.Take(now)
+						continue
+					}
+					left := q.DropOld(b, now)
+					if len(model.since) == 0 && left != 0 || len(model.since) > 0 && left != max(model.since[0]+DefaultAge-now, 1) {
+						t.Fatalf("seed %d, step %d: %v are left", seed, step, left)
+					}
 				}
 				if got := contents(b); !slices.Equal(got, model.packets) || q.dropped.Load() != model.dropped {
 					t.Fatalf("seed %d, step %d: %d packets and %d dropped, want %d and %d",
@@ -99,7 +108,7 @@ func TestSendTaker(t *testing.T) {
 	if q.Leave() {
 		t.Error("the taker leaves what waits")
 	}
-	if got := len(contents(q.Take())); got != 3 {
+	if got := len(contents(q.Take(0))); got != 3 {
 		t.Errorf("%d packets", got)
 	}
 	if !q.Leave() || cap(q.waiting.data) > 0 || cap(q.spare.data) > 0 {
