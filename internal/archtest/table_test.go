@@ -109,14 +109,15 @@ var table = []row{
 		name: "internal/control", own: []string{"key", "relay", "internal/admit", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,
 	},
 	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/health", "internal/mesh", "internal/quota", "internal/stun"}, outside: none},
-	{name: "internal/takeover", own: []string{"key", "relay", "internal/netio"}, outside: []string{"github.com/cloudflare/tableflip"}},
+	{name: "internal/takeover", own: none, outside: []string{"github.com/cloudflare/tableflip"}, beneath: []string{"net/http"}},
+	{name: "internal/twin", own: []string{"key", "relay", "internal/netio", "internal/takeover"}, outside: none},
 
 	{name: "internal/notify", own: none, outside: []string{"github.com/coreos/go-systemd/v22"}},
 	{
 		name: "internal/daemon",
 		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/health",
 			"internal/mesh", "internal/meshkey", "internal/notify", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
-			"internal/takeover", "internal/text"},
+			"internal/takeover", "internal/text", "internal/twin"},
 		outside: none,
 	},
 	{

@@ -17,6 +17,7 @@ import (
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/takeover"
+	"github.com/detour-relay/detour/internal/twin"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
@@ -71,6 +72,7 @@ type Daemon struct {
 	secure   *tls.Config // of source
 	edge     *edge.Server
 	stun     *stunService // nil without STUN
+	twin     *twin.Link
 	mesh     *mesh.Mesh
 	health   *health.Health
 	status   *opsServer // nil unless asked for, as profiles
@@ -221,6 +223,7 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 	if err != nil {
 		return err
 	}
+	d.twin = twin.New(d.options.Takeover, d.relay)
 	return d.openMesh(cfg)
 }
 

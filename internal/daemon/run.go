@@ -36,7 +36,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.Drain(context.WithoutCancel(ctx))
 	}
 	err := errors.Join(d.Stop(), <-accepting)
-	d.options.Takeover.Wait()
+	d.twin.Wait()
 	d.running.Wait()
 	d.log.Info("relay stopped")
 	return err
@@ -58,7 +58,7 @@ func (d *Daemon) start() <-chan error {
 	if d.options.Takeover.TakesOver() && d.Config().Mesh.Used() {
 		d.awaitLinks()
 	}
-	if err := d.options.Takeover.Follow(d.linked, d.relay); err != nil {
+	if err := d.twin.Follow(d.linked); err != nil {
 		d.log.Warn("peers of the process before are out of reach until they have moved", "reason", err)
 	}
 	accepting := make(chan error, 1)
@@ -88,7 +88,7 @@ func (d *Daemon) serveUntil(ctx context.Context) (takenOver bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.beside, cancel)()
-	if !d.options.Takeover.Watch(ctx, d.linked, d.relay, d.log) {
+	if !d.options.Takeover.Watch(ctx, d.twin.Prepare(d.linked), d.log) {
 		return false
 	}
 	d.mu.Lock()

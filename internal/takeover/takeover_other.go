@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-
-	"github.com/detour-relay/detour/relay"
 )
 
 // A Takeover hands sockets to another process, which only Unix can.
@@ -26,6 +24,9 @@ func (*Takeover) Keep(string, net.Listener) error { return nil }
 
 // PacketConn returns nil.
 func (*Takeover) PacketConn(string) (*net.UDPConn, error) { return nil, nil }
+
+// File returns nil.
+func (*Takeover) File(string) (*os.File, error) { return nil, nil }
 
 // KeepFile does nothing.
 func (*Takeover) KeepFile(string, *os.File) error { return nil }
@@ -47,14 +48,8 @@ func (*Takeover) Possible() error {
 // Ask returns why there is no takeover.
 func (t *Takeover) Ask(context.Context, []byte) error { return t.Possible() }
 
-// Follow does nothing.
-func (*Takeover) Follow(context.Context, *relay.Server) error { return nil }
-
-// Wait does nothing.
-func (*Takeover) Wait() {}
-
 // Watch returns false when ctx is done.
-func (*Takeover) Watch(ctx, _ context.Context, _ *relay.Server, _ *slog.Logger) bool {
+func (*Takeover) Watch(ctx context.Context, _ Prepare, _ *slog.Logger) bool {
 	<-ctx.Done()
 	return false
 }

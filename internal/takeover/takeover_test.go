@@ -24,8 +24,10 @@ func TestNothingToTakeOver(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if none.Watch(ctx, ctx, nil, nil) {
+	if none.Watch(ctx, nil, nil) {
 		t.Error("somebody took over")
 	}
-	none.Wait()
+	if file, err := none.File("twin"); file != nil || err != nil {
+		t.Errorf("a file came from nowhere: %v, %v", file, err)
+	}
 }

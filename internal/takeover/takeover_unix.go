@@ -11,12 +11,9 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/cloudflare/tableflip"
-	"github.com/detour-relay/detour/relay"
 )
 
 // A Takeover hands the sockets of this process to the one that replaces it. A nil
@@ -26,7 +23,6 @@ type Takeover struct {
 	settings []byte         // of the process before; set once
 	signals  chan os.Signal // gets SIGUSR2
 	asked    chan request
-	linking  sync.WaitGroup // links to other processes
 }
 
 // A request asks for a takeover.
@@ -97,6 +93,15 @@ func (t *Takeover) PacketConn(name string) (*net.UDPConn, error) {
 	return udp, nil
 }
 
+// File returns a copy of the file of that name from the process before; nil if there
+// is none.
+func (t *Takeover) File(name string) (*os.File, error) {
+	if t == nil {
+		return nil, nil
+	}
+	return t.upgrader.File(name)
+}
+
 // KeepFile has a copy of a file handed on to the next process.
 func (t *Takeover) KeepFile(name string, file *os.File) error {
 	if t == nil {
@@ -164,9 +169,10 @@ func (t *Takeover) Ask(ctx context.Context, settings []byte) error {
 }
 
 // Watch starts the next process whenever SIGUSR2 comes or somebody asks, until one
-// has become ready or ctx is done. It reports whether one has. The two processes
-// are linked until beside is done.
-func (t *Takeover) Watch(ctx, beside context.Context, r *relay.Server, log *slog.Logger) bool {
+// has become ready or ctx is done. It reports whether one has. Before each attempt it
+// prepares what shall be between the two processes; undo is called if the next one does
+// not become ready. A nil prepare has nothing to do.
+func (t *Takeover) Watch(ctx context.Context, prepare Prepare, log *slog.Logger) bool {
 	if t == nil {
 		<-ctx.Done()
 		return false
@@ -178,11 +184,11 @@ func (t *Takeover) Watch(ctx, beside context.Context, r *relay.Server, log *slog
 			t.release()
 			return false
 		case <-t.signals:
-			if t.signalled(ctx, beside, r, log) {
+			if t.signalled(ctx, prepare, log) {
 				return true
 			}
 		case asked := <-t.asked:
-			err := t.reconfigure(beside, r, asked.settings)
+			err := t.reconfigure(prepare, asked.settings)
 			asked.result <- err
 			if err == nil {
 				return true
@@ -192,15 +198,15 @@ func (t *Takeover) Watch(ctx, beside context.Context, r *relay.Server, log *slog
 }
 
 // signalled answers a SIGUSR2. It reports whether another process has taken over.
-func (t *Takeover) signalled(ctx, beside context.Context, r *relay.Server, log *slog.Logger) bool {
+func (t *Takeover) signalled(ctx context.Context, prepare Prepare, log *slog.Logger) bool {
 	if err := t.Possible(); err != nil {
-		log.Error("SIGUSR2: the relay goes on", "reason", err)
+		log.Error("SIGUSR2: this process goes on", "reason", err)
 		return false
 	}
 	log.Info("SIGUSR2: starting the program anew")
 	err := t.keepSettings(nil) // it reads its own: what this process was told may be long ago
 	if err == nil {
-		err = t.upgrade(beside, r)
+		err = t.upgrade(prepare)
 	}
 	if err != nil && ctx.Err() == nil {
 		log.Error("SIGUSR2: the new process did not take over; this one goes on", "reason", err)
@@ -218,11 +224,11 @@ func (t *Takeover) release() {
 
 // reconfigure is upgrade to a process with other settings. What this process runs
 // with is handed on again if that process does not become ready.
-func (t *Takeover) reconfigure(ctx context.Context, r *relay.Server, settings []byte) error {
+func (t *Takeover) reconfigure(prepare Prepare, settings []byte) error {
 	if err := t.keepSettings(settings); err != nil {
 		return err
 	}
-	err := t.upgrade(ctx, r)
+	err := t.upgrade(prepare)
 	if err != nil {
 		err = errors.Join(err, t.keepSettings(t.settings))
 	}
@@ -246,56 +252,21 @@ func (t *Takeover) keepSettings(settings []byte) error {
 	return t.upgrader.AddFile(settingsName, file)
 }
 
-// upgrade starts the next process and links the relay to it.
-func (t *Takeover) upgrade(ctx context.Context, r *relay.Server) error {
-	next, err := newTwin(t.upgrader.Fds)
-	if err != nil {
-		return err
+// upgrade prepares and starts the next process.
+func (t *Takeover) upgrade(prepare Prepare) error {
+	undo := func() {}
+	if prepare != nil {
+		var err error
+		if undo, err = prepare(); err != nil {
+			return err
+		}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	t.linking.Go(func() {
-		next.run(ctx, r, func() {})
-		cancel()
-	})
 	if err := t.upgrader.Upgrade(); err != nil {
-		cancel()
+		undo()
 		if err.Error() == "parent hasn't exited" { // of tableflip, which has no variable for it
 			err = errors.New("the process before this one still drains: try again when it has ended")
 		}
 		return err
 	}
 	return nil
-}
-
-// followTimeout bounds the wait for the peers of the process before.
-const followTimeout = 3 * time.Second
-
-// Follow links the relay to the process before, if there is one, until ctx is
-// done, and returns when it knows the peers of that process.
-func (t *Takeover) Follow(ctx context.Context, r *relay.Server) error {
-	if !t.TakesOver() {
-		return nil
-	}
-	before, err := inheritedTwin(t.upgrader.Fds)
-	if err != nil || before == nil {
-		return err
-	}
-	known := make(chan struct{})
-	var once sync.Once
-	t.linking.Go(func() {
-		defer once.Do(func() { close(known) })
-		before.run(ctx, r, func() { once.Do(func() { close(known) }) })
-	})
-	select {
-	case <-known:
-	case <-time.After(followTimeout):
-	}
-	return nil
-}
-
-// Wait returns when the relay is not linked to another process any more.
-func (t *Takeover) Wait() {
-	if t != nil {
-		t.linking.Wait()
-	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package takeover
+package twin
 
 import (
 	"context"
@@ -8,12 +8,53 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
-	"github.com/cloudflare/tableflip"
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/takeover"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
+
+// followTimeout bounds the wait for the peers of the process before.
+const followTimeout = 3 * time.Second
+
+// next makes the way to the next process, and goes it.
+func (l *Link) next(ctx context.Context) (undo func(), err error) {
+	next, err := newTwin(l.takeover)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	l.linking.Go(func() {
+		next.run(ctx, l.relay, func() {})
+		cancel()
+	})
+	return cancel, nil
+}
+
+// Follow links the relay to the process before, if there is one, until ctx is
+// done, and returns when it knows the peers of that process.
+func (l *Link) Follow(ctx context.Context) error {
+	if !l.takeover.TakesOver() {
+		return nil
+	}
+	before, err := inheritedTwin(l.takeover)
+	if err != nil || before == nil {
+		return err
+	}
+	known := make(chan struct{})
+	var once sync.Once
+	l.linking.Go(func() {
+		defer once.Do(func() { close(known) })
+		before.run(ctx, l.relay, func() { once.Do(func() { close(known) }) })
+	})
+	select {
+	case <-known:
+	case <-time.After(followTimeout):
+	}
+	return nil
+}
 
 // A twin is the way to the other process of a takeover: two connections, on one
 // of which we link to it, and on the other it links to us. So peers of both
@@ -30,7 +71,7 @@ const (
 
 // newTwin makes the connections and keeps the new process's ends to be handed
 // over.
-func newTwin(fds *tableflip.Fds) (t *twin, err error) {
+func newTwin(fds *takeover.Takeover) (t *twin, err error) {
 	t = new(twin)
 	if t.serve, err = handedOver(fds, twinLink); err != nil {
 		return nil, err
@@ -44,7 +85,7 @@ func newTwin(fds *tableflip.Fds) (t *twin, err error) {
 
 // handedOver makes a connection whose far end the next process gets under that
 // name.
-func handedOver(fds *tableflip.Fds, name string) (near net.Conn, err error) {
+func handedOver(fds *takeover.Takeover, name string) (near net.Conn, err error) {
 	syscall.ForkLock.RLock()
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err == nil {
@@ -57,7 +98,7 @@ func handedOver(fds *tableflip.Fds, name string) (near net.Conn, err error) {
 	}
 	far := os.NewFile(uintptr(pair[1]), name)
 	defer far.Close()
-	if err := fds.AddFile(name, far); err != nil {
+	if err := fds.KeepFile(name, far); err != nil {
 		syscall.Close(pair[0])
 		return nil, err
 	}
@@ -65,7 +106,7 @@ func handedOver(fds *tableflip.Fds, name string) (near net.Conn, err error) {
 }
 
 // inheritedTwin returns the way to the process before; nil if there is none.
-func inheritedTwin(fds *tableflip.Fds) (*twin, error) {
+func inheritedTwin(fds *takeover.Takeover) (*twin, error) {
 	var conns [2]net.Conn
 	for i, name := range []string{twinLink, twinServe} {
 		file, err := fds.File(name)
