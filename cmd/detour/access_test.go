@@ -285,7 +285,7 @@ func TestAccessOverTheNetwork(t *testing.T) {
 	wrong := filepath.Join(t.TempDir(), "wrong")
 	write(t, wrong, strings.Repeat("fedcba9876543210", 4)+"\n")
 	_, talk := command(t, 1, "access", "list", "--admin-url", url, "--admin-token", wrong, "--admin-cert-name", r.pin)
-	wantMatch(t, talk, `the token is missing or not the one of this relay`)
+	wantMatch(t, talk, `the token is missing or not the one of this server`)
 	_, talk = command(t, 3, "access", "list", "--admin-url", url, "--admin-token", token)
 	wantMatch(t, talk, `--admin-cert-name`)
 	_, talk = command(t, 3, "access", "list", "--admin-url", "https://127.0.0.1:1", "--admin-token", token)

@@ -90,7 +90,7 @@ var table = []row{
 	// The relay's side: what stands around the engine.
 	{
 		name:    "internal/edge",
-		own:     []string{"key", "derp", "relay", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry"},
+		own:     []string{"key", "derp", "relay", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry"},
 		outside: []string{"github.com/coder/websocket", "golang.org/x/sys"},
 	},
 	{
@@ -114,9 +114,14 @@ var table = []row{
 
 	{name: "internal/notify", own: none, outside: []string{"github.com/coreos/go-systemd/v22"}},
 	{
+		name:    "internal/front",
+		own:     []string{"internal/certs", "internal/config", "internal/control", "internal/hostname", "internal/reach/errno", "internal/smallfile", "internal/takeover"},
+		outside: none,
+	},
+	{
 		name: "internal/daemon",
-		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/health",
-			"internal/mesh", "internal/meshkey", "internal/notify", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
+		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health",
+			"internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
 			"internal/takeover", "internal/text", "internal/twin"},
 		outside: none,
 	},

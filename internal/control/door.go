@@ -73,7 +73,7 @@ func (d *Door) refusal(w http.ResponseWriter, r *http.Request) *Error {
 		return &Error{http.StatusForbidden, "this is not for web pages"}
 	case !d.ours(r.Host):
 		d.strange.Add(1)
-		return &Error{http.StatusMisdirectedRequest, "this answers to an address, to localhost, and to the names of the relay and its certificate"}
+		return &Error{http.StatusMisdirectedRequest, "this answers to an address, to localhost, and to the names of this server and its certificate"}
 	}
 	from, now := remoteOf(r), time.Since(d.began)
 	if !d.mayTry(from, now, false) {
@@ -89,7 +89,7 @@ func (d *Door) refusal(w http.ResponseWriter, r *http.Request) *Error {
 	d.wrong.Add(1)
 	d.tell(from, now)
 	w.Header().Set("WWW-Authenticate", "Bearer")
-	return &Error{http.StatusUnauthorized, "the token is missing or not the one of this relay"}
+	return &Error{http.StatusUnauthorized, "the token is missing or not the one of this server"}
 }
 
 // ours reports whether a Host is an address or a name of ours.
@@ -122,7 +122,7 @@ func (d *Door) tell(from netip.Addr, now time.Duration) {
 	}
 	d.mu.Unlock()
 	if due {
-		d.log.Warn("somebody asks to change this relay without its token", "from", from.String(), "wrong_tokens", d.wrong.Load())
+		d.log.Warn("somebody asks to change this process without its token", "from", from.String(), "wrong_tokens", d.wrong.Load())
 	}
 }
 

@@ -21,7 +21,7 @@ func TestDoorWantsTheToken(t *testing.T) {
 	}
 	other, _, _ := secured(t, h, secret, strings.Repeat("0123456789", 7))
 	_, err := other.Version(t.Context())
-	wantError(t, err, 401, "the token is missing or not the one of this relay")
+	wantError(t, err, 401, "the token is missing or not the one of this server")
 	none, strict, _ := secured(t, h, secret, "")
 	for range int(wrongTokens.Burst) {
 		_, err = none.Version(t.Context())
@@ -45,7 +45,7 @@ func TestDoorWantsTheToken(t *testing.T) {
 	}
 	door.SetToken(next)
 	_, err = c.Version(t.Context())
-	wantError(t, err, 401, "not the one of this relay")
+	wantError(t, err, 401, "not the one of this server")
 }
 
 func TestDoorRefusesWebPages(t *testing.T) {

@@ -20,7 +20,7 @@ const SocketName = "admin.sock"
 // Why there is no socket.
 var (
 	// ErrAnswered: another process answers at the path.
-	ErrAnswered = errors.New("another relay answers there")
+	ErrAnswered = errors.New("another process answers there")
 	// ErrTooLong: the system takes no socket of that path.
 	ErrTooLong = errors.New("the path is too long for a socket")
 	// ErrNoSocket: what stands there is something else, which stays.

@@ -16,6 +16,7 @@ import (
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/control"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/internal/smallfile"
@@ -135,7 +136,7 @@ func (c *checker) certificate(cfg config.Config) {
 		if c.elsewhere("tls.cert", cfg.TLS.Cert) || c.elsewhere("tls.key", cfg.TLS.Key) || cfg.TLS.Cert == "" || cfg.TLS.Key == "" {
 			return
 		}
-		source, err := openSource(cfg, false, slog.New(&notes{c, "tls.cert"}))
+		source, err := front.OpenSource(cfg, "", false, slog.New(&notes{c, "tls.cert"}))
 		if err != nil {
 			c.wrong("tls.cert", err)
 			return

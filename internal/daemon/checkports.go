@@ -12,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/control"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/reach/errno"
 	"github.com/detour-relay/detour/internal/stun"
 )
@@ -60,7 +61,7 @@ func (c *checker) taken(setting, address string, err error, running string) {
 	case errors.Is(err, errno.AccessDenied):
 		c.say(Noted, setting, "%s is not for this user: %s", address, errno.BindRemedy(err, ""))
 	default:
-		c.wrong(setting, cannotListen(setting, err))
+		c.wrong(setting, front.CannotListen(setting, err))
 	}
 }
 

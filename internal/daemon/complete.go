@@ -3,12 +3,13 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/front"
+	"github.com/detour-relay/detour/internal/hostname"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/internal/takeover"
@@ -74,7 +75,7 @@ func problems(given config.Config) []*config.Error {
 var addressChecks = []func(config.Config) error{checkListen, checkSTUN, checkHome, checkMesh, checkControl, checkOperators}
 
 func checkListen(cfg config.Config) error {
-	if err := edge.CheckListen(cfg.Listen); err != nil {
+	if err := hostname.CheckListen(cfg.Listen); err != nil {
 		return &config.Error{Setting: "listen", What: err.Error()}
 	}
 	return nil
@@ -103,10 +104,10 @@ func checkMesh(cfg config.Config) error {
 }
 
 func checkOperators(cfg config.Config) error {
-	if err := checkLoopback("admin", cfg.Admin, "127.0.0.1:9340", "it shows the addresses of peers and siblings"); err != nil {
+	if err := front.CheckLoopback("admin", cfg.Admin, "127.0.0.1:9340", "it shows the addresses of peers and siblings"); err != nil {
 		return err
 	}
-	return checkLoopback("pprof", cfg.Pprof, "127.0.0.1:6060", "profiles show what the program holds")
+	return front.CheckLoopback("pprof", cfg.Pprof, "127.0.0.1:6060", "profiles show what the program holds")
 }
 
 // meshEntries are the siblings that are named one by one.
@@ -116,20 +117,4 @@ func meshEntries(cfg config.Config) ([]mesh.Entry, error) {
 		return nil, &config.Error{Setting: "mesh.with", Err: err}
 	}
 	return entries, nil
-}
-
-// checkLoopback makes sure that what is for operators is for this machine only.
-func checkLoopback(setting, address, example, why string) error {
-	if address == "" {
-		return nil
-	}
-	if err := edge.CheckListen(address); err != nil {
-		return &config.Error{Setting: setting, What: err.Error()}
-	}
-	host, _, _ := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return &config.Error{Setting: setting, What: fmt.Sprintf("%q", address),
-			Remedy: fmt.Sprintf("only loopback addresses, such as %s; %s", example, why)}
-	}
-	return nil
 }

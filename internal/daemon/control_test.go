@@ -56,7 +56,7 @@ func TestAdminSocket(t *testing.T) {
 
 	// The state directory is this relay's.
 	_, err = Open(c, Options{})
-	if !errors.Is(err, control.ErrAnswered) || !strings.Contains(err.Error(), path+": another relay answers there: each relay has a state-dir of its own") {
+	if !errors.Is(err, control.ErrAnswered) || !strings.Contains(err.Error(), path+": another process answers there: each relay has a state-dir of its own") {
 		t.Errorf("a second relay: %v", err)
 	}
 	end()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/detour-relay/detour/client"
@@ -344,33 +342,6 @@ func ask(t *testing.T, method, url, host string) (int, string) {
 		t.Fatal(err)
 	}
 	return answer.StatusCode, string(body)
-}
-
-// What net/http has to say goes where the relay logs.
-func TestOpsLogWhereTheRelayLogs(t *testing.T) {
-	var log lines
-	c := plain()
-	c.Admin = "127.0.0.1:0"
-	d := open(t, c, Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
-	d.status.server.ErrorLog.Print("http: Accept error")
-	if text := log.String(); !strings.Contains(text, `"level":"WARN","msg":"http: Accept error"`) {
-		t.Errorf("the log says %s", text)
-	}
-}
-
-// A server without descriptors says so each second.
-func TestOpsLogOnceAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log lines
-		to := &sparse{to: slog.New(slog.NewTextHandler(&log, nil))}
-		for range 150 {
-			fmt.Fprintln(to, "http: Accept error: too many open files; retrying in 1s")
-			time.Sleep(time.Second)
-		}
-		if n := strings.Count(log.String(), "level=WARN msg=\"http: Accept error: too many open files; retrying in 1s\"\n"); n != 3 {
-			t.Errorf("%d lines in 150 s, want 3: %s", n, log.String())
-		}
-	})
 }
 
 func TestStateDirIsForTheRelayAlone(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/internal/smallfile"
@@ -46,22 +45,6 @@ func warnOfModes(path string, log *slog.Logger) {
 	if dir := filepath.Dir(path); smallfile.WritableByOthers(dir) {
 		log.Warn("every user of this machine can replace what is in the state directory: chmod 700 it", "dir", dir)
 	}
-}
-
-// openSource opens the source of the TLS mode; nil without TLS. A relay that is running
-// does not begin to show a certificate that is out of date.
-func openSource(cfg config.Config, running bool, log *slog.Logger) (certs.Source, error) {
-	switch cfg.TLS.Mode {
-	case config.TLSFiles:
-		return certs.OpenFiles(certs.FilesConfig{CertFile: cfg.TLS.Cert, KeyFile: cfg.TLS.Key, Host: cfg.Hostname, Logger: log, Valid: running})
-	case config.TLSSelf:
-		dir, err := stateDir(cfg)
-		if err != nil {
-			return nil, err
-		}
-		return certs.OpenSelf(certs.SelfConfig{Host: cfg.Hostname, StateDir: dir, Logger: log})
-	}
-	return nil, nil
 }
 
 // meshKeys loads the mesh keys, tells where they are from, and makes sure that there are some if the relay

@@ -15,7 +15,7 @@ func (d *Daemon) logStart(cfg config.Config) {
 	}
 	d.log.Info("relay started", "listen", d.edge.Addr().String(), "tls", cfg.TLS.Mode, "key", d.relay.PublicKey().String(),
 		"stun", stun, "siblings", append([]string{}, SiblingNames(cfg)...), "pid", os.Getpid())
-	if socket, https := d.control.addrs(); socket != "" || https != "" {
+	if socket, https := d.control.Addrs(); socket != "" || https != "" {
 		d.log.Info("commands can change the relay", "socket", socket, "https", https)
 	}
 	if d.meshKeyCount > 0 {

@@ -13,7 +13,9 @@ import (
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/takeover"
@@ -75,9 +77,10 @@ type Daemon struct {
 	twin     *twin.Link
 	mesh     *mesh.Mesh
 	health   *health.Health
-	status   *opsServer // nil unless asked for, as profiles
-	profiles *opsServer
-	control  controls
+	status   *front.Ops // nil unless asked for, as profiles
+	profiles *front.Ops
+	control  *front.Commands
+	handler  *control.Handler // of control
 	own      visitors
 
 	operators *admin.Handler // what they are shown
@@ -169,7 +172,7 @@ func (d *Daemon) open(cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	if d.health, err = health.New(d.healthConfig(cfg, boundAddr(listener.Addr()))); err != nil {
+	if d.health, err = health.New(d.healthConfig(cfg, front.Bound(listener.Addr()))); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	if err := d.openEdge(cfg, listener, inherited); err != nil {
@@ -184,7 +187,7 @@ func (d *Daemon) open(cfg config.Config) error {
 
 // openKeys loads or makes the certificate and the relay's own key.
 func (d *Daemon) openKeys(cfg config.Config) (identity key.Private, err error) {
-	source, err := openSource(cfg, false, d.log)
+	source, err := front.OpenSource(cfg, "", false, d.log)
 	if err != nil {
 		return identity, err
 	}
@@ -236,7 +239,7 @@ func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bo
 	if inherited {
 		return nil
 	}
-	return d.options.Takeover.Keep(socketName("listen", cfg.Listen), d.edge.Listener())
+	return d.options.Takeover.Keep(front.SocketName("listen", cfg.Listen), d.edge.Listener())
 }
 
 // edgeConfig has what can change while the relay runs.
@@ -261,10 +264,10 @@ func (d *Daemon) edgeConfig(cfg config.Config) edge.Config {
 func (d *Daemon) serveOps() {
 	d.operators = admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
-		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.control.snapshot,
+		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.asked,
 	})
-	d.status.handle(d.operators)
-	d.profiles.handle(newProfiles())
+	d.status.Handle(d.operators)
+	d.profiles.Handle(newProfiles())
 }
 
 // certificate is what peers are shown; nil without TLS.
@@ -295,11 +298,6 @@ func (d *Daemon) spelling() func(setting string) string {
 		return d.options.Spell
 	}
 	return func(setting string) string { return setting }
-}
-
-// failed is an error about what a setting asks for.
-func failed(setting string, err error, remedy string) error {
-	return &config.Error{Setting: setting, Err: err, Remedy: remedy, Failed: true}
 }
 
 // openMesh makes the mesh of a relay, which may have no siblings yet.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/front"
 )
 
 // reloadMeshKeys takes the mesh keys over that stand in the file now.
@@ -31,7 +32,7 @@ func (d *Daemon) reloadCertificate(from, to config.Config) (apply func(), err er
 	var use func()
 	if from.TLS != to.TLS || from.Hostname != to.Hostname {
 		var source certs.Source
-		source, err = openSource(to, true, d.log)
+		source, err = front.OpenSource(to, "", true, d.log)
 		use = func() { d.source.replace(source) }
 	} else {
 		use, err = d.source.Prepare(d.beside)

@@ -1,6 +1,9 @@
 package daemon
 
-import "github.com/detour-relay/detour/internal/config"
+import (
+	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/front"
+)
 
 // reloadEdge has other limits and options count for who comes from now on, and the
 // certificate shown or not.
@@ -34,7 +37,7 @@ func (d *Daemon) reloadSelfCheck(from, to config.Config) (apply func(), err erro
 		return nil, nil
 	}
 	return func() {
-		c := d.healthConfig(to, boundAddr(d.edge.Addr())) // with the certificate that is shown now
+		c := d.healthConfig(to, front.Bound(d.edge.Addr())) // with the certificate that is shown now
 		if err := d.health.Update(c.ViaName, c.Direct); err != nil {
 			d.log.Error("reload: the old self-check stays", "reason", err)
 		}

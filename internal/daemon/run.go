@@ -51,9 +51,9 @@ func (d *Daemon) start() <-chan error {
 	}
 	d.trimMemory()
 	d.running.Go(func() { d.budget.quota.Run(d.beside) })
-	d.running.Go(func() { d.status.serve(d.log) })
-	d.running.Go(func() { d.profiles.serve(d.log) })
-	d.control.serve(d)
+	d.running.Go(func() { d.status.Serve() })
+	d.running.Go(func() { d.profiles.Serve() })
+	d.control.Serve(&d.running)
 	d.links.Go(func() { d.mesh.Run(d.linked) })
 	if d.options.Takeover.TakesOver() && d.Config().Mesh.Used() {
 		d.awaitLinks()
@@ -71,7 +71,7 @@ func (d *Daemon) start() <-chan error {
 
 // ready tells those who wait for it that the relay serves.
 func (d *Daemon) ready() {
-	d.control.publish(d) // before the old process goes
+	d.control.Publish() // before the old process goes
 	if d.options.Takeover.TakesOver() {
 		d.notify(notify.Takeover) // before the old process can end, which is the main one until then
 	} else {
@@ -152,5 +152,5 @@ func (d *Daemon) stop() error {
 
 // closeOps closes what listens for operators.
 func (d *Daemon) closeOps() error {
-	return errors.Join(d.status.close(), d.profiles.close(), d.control.close())
+	return errors.Join(d.status.Close(), d.profiles.Close(), d.control.Close())
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/key"
 )
@@ -14,7 +15,7 @@ import (
 // somebody else's TLS before it, only the listener is known.
 func (d *Daemon) healthConfig(cfg config.Config, bound netip.AddrPort) health.Config {
 	c := health.Config{Logger: d.log, Spell: d.spelling(), UsedUp: d.budget.usedUp, WhyUsedUp: d.budget.whyUsedUp, Full: func() bool { return d.edge.Full() }} // once it runs, there is an edge
-	own := func() string { return d.address(cfg.Hostname, bound).checkURL() }
+	own := func() string { return d.address(cfg.Hostname, bound).CheckURL() + derpPath }
 	switch cfg.SelfCheck {
 	case config.CheckOff:
 	case config.CheckDirect:
@@ -32,9 +33,12 @@ func (d *Daemon) healthConfig(cfg config.Config, bound netip.AddrPort) health.Co
 	return c
 }
 
+// derpPath is where peers log in.
+const derpPath = "/derp"
+
 // address asks the certificate, which may be renewed, for its names.
-func (d *Daemon) address(hostname string, bound netip.AddrPort) address {
-	return address{hostname: hostname, bound: bound, leaf: d.source.Describe().Leaf}
+func (d *Daemon) address(hostname string, bound netip.AddrPort) front.Address {
+	return front.Address{Hostname: hostname, Bound: bound, Leaf: d.source.Describe().Leaf}
 }
 
 // namePath is the way that peers take. What answers there may show a certificate
@@ -47,7 +51,7 @@ func (d *Daemon) namePath(url func() string) health.Path {
 // directPath leads to the listener, and asks there for the name.
 func (d *Daemon) directPath(url func() string, bound netip.AddrPort) health.Path {
 	trip := d.roundTrip(url)
-	trip.Addr = dialable(bound).String()
+	trip.Addr = front.Dialable(bound).String()
 	return health.Path{Target: url() + " at " + trip.Addr, Check: trip.Check}
 }
 

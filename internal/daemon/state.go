@@ -5,6 +5,7 @@ import (
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/relay"
@@ -38,13 +39,13 @@ type State struct {
 // State returns the state now.
 func (d *Daemon) State() State {
 	cfg := d.Config()
-	bound := boundAddr(d.edge.Addr())
+	bound := front.Bound(d.edge.Addr())
 	s := State{
-		PublicKey: d.relay.PublicKey().String(), Listen: d.edge.Addr().String(), URL: d.address(cfg.Hostname, bound).url(),
-		Admin: d.status.addr(), Pprof: d.profiles.addr(),
+		PublicKey: d.relay.PublicKey().String(), Listen: d.edge.Addr().String(), URL: d.address(cfg.Hostname, bound).URL() + derpPath,
+		Admin: d.status.Addr(), Pprof: d.profiles.Addr(),
 		Health: d.health.Snapshot(), Siblings: d.mesh.Siblings(), Conns: d.edge.Conns(), Access: d.accessState(), Reload: d.lastReload(), Descriptors: descriptors(),
 	}
-	s.Socket, s.Remote = d.control.addrs()
+	s.Socket, s.Remote = d.control.Addrs()
 	if addr := d.stun.addr(); addr.IsValid() {
 		s.STUN = addr.String()
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/stun"
 )
 
@@ -41,10 +42,10 @@ func (d *Daemon) openSTUN(cfg config.Config) (*stunService, error) {
 		return nil, nil
 	}
 	responder, err := d.openResponder(stun.Config{
-		Addr: stunAddr(cfg, boundAddr(d.edge.Addr()).Port()), Healthy: d.health.Healthy, Logger: d.log,
-	}, socketName("stun", cfg.STUN))
+		Addr: stunAddr(cfg, front.Bound(d.edge.Addr()).Port()), Healthy: d.health.Healthy, Logger: d.log,
+	}, front.SocketName("stun", cfg.STUN))
 	if err != nil {
-		return nil, failed("stun", err, "")
+		return nil, front.Failed("stun", err, "")
 	}
 	return &stunService{responder: responder}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/detour-relay/detour/internal/hostname"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -97,7 +98,7 @@ func (c Config) complete() (Config, error) {
 		return c, errors.New("edge: Config.Relay is missing")
 	}
 	if c.Listener == nil {
-		if err := CheckListen(c.Listen); err != nil {
+		if err := hostname.CheckListen(c.Listen); err != nil {
 			return c, fmt.Errorf("edge: Config.Listen %w", err)
 		}
 	}
@@ -134,21 +135,6 @@ func orDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
-}
-
-// CheckListen says what is wrong with a listen address.
-func CheckListen(address string) error {
-	if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix || strings.HasPrefix(address, "/") {
-		return fmt.Errorf("%q: %s is a Unix socket, and relays listen on TCP: want host:port, such as 127.0.0.1:3340 for a proxy on this machine", address, path)
-	}
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("%q: want host:port, such as 127.0.0.1:3340, or :443 for every address", address)
-	}
-	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
-		return fmt.Errorf("%q: no such port: want a number from 0 to 65535", address)
-	}
-	return nil
 }
 
 // CheckHome says what is wrong with the choice of a home page.

@@ -1,12 +1,12 @@
 //go:build unix
 
-package daemon
+package front
 
 import "syscall"
 
-// descriptorLimit returns how many the process may have; 0: nobody says. The
+// DescriptorLimit returns how many the process may have; 0: nobody says. The
 // runtime has raised it to what the system allows.
-func descriptorLimit() uint64 {
+func DescriptorLimit() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 0
