@@ -139,6 +139,13 @@ var table = []row{
 	{name: "internal/coordstore", own: []string{"internal/retry"}, outside: none, beneath: web},
 	{name: "internal/coordstore/storetest", own: []string{"internal/coordstore", "internal/retry"}, outside: none, beneath: web},
 
+	{
+		name: "tailnet",
+		own: []string{"key", "derpmap", "client", "internal/coordapi", "internal/pin", "internal/rate", "internal/reach", "internal/retry",
+			"internal/smallfile"},
+		outside: none, beneath: []string{module + "relay", module + "internal/coordstore"},
+	},
+
 	// For tests, and the commands.
 	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},
 	{name: "internal/archtest", own: none, outside: none},

@@ -54,6 +54,9 @@ func Of(cert *x509.Certificate) Pin { return OfRaw(cert.Raw) }
 // OfRaw returns the pin of a certificate in DER.
 func OfRaw(der []byte) Pin { return Pin{sum: sha256.Sum256(der), given: true} }
 
+// Sum returns the SHA-256 of the certificate.
+func (p Pin) Sum() [sha256.Size]byte { return p.sum }
+
 // IsZero reports whether no certificate is pinned.
 func (p Pin) IsZero() bool { return !p.given }
 

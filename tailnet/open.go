@@ -1,0 +1,142 @@
+package tailnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/detour-relay/detour/internal/coordapi"
+	"github.com/detour-relay/detour/key"
+)
+
+// Open opens the state file, or joins with the invite and makes it. With a state file it
+// asks nobody and returns at once; ctx is for joining. Close ends what it begins.
+//
+// The errors are those of this package, those of the system about files, and whatever
+// keeps coordinators from being reached.
+func Open(ctx context.Context, cfg Config) (*Member, error) {
+	invite, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	release, err := lockState(cfg.StateFile)
+	if err != nil {
+		return nil, err
+	}
+	m := &Member{
+		cfg: cfg, log: cfg.Logger, invite: invite, release: release,
+		network: make(chan struct{}, 1), due: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	if err := m.open(ctx); err != nil {
+		m.cancel()
+		release()
+		return nil, err
+	}
+	m.running.Go(m.run)
+	m.running.Go(m.keepReporting)
+	m.running.Go(m.keepSaving)
+	return m, nil
+}
+
+// check checks the settings, and fills in what is not said.
+func (cfg *Config) check() (invite *coordapi.Invite, err error) {
+	if cfg.StateFile == "" {
+		return nil, errors.New("member: no state file: want a path, such as /var/lib/detour/member.json")
+	}
+	if len(cfg.Version) > coordapi.MostVersion {
+		return nil, fmt.Errorf("member: the version has more than %d bytes", coordapi.MostVersion)
+	}
+	if cfg.Name != "" && wantedName(cfg.Name) != cfg.Name {
+		return nil, fmt.Errorf("member: name %q: want letters a to z, digits and hyphens, %d at most", cleanText(cfg.Name), coordapi.MostName)
+	}
+	if cfg.Name == "" {
+		host, _ := os.Hostname()
+		cfg.Name = wantedName(host)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Invite == "" {
+		return nil, nil
+	}
+	i, err := coordapi.ParseInvite(cfg.Invite)
+	if err != nil {
+		return nil, err
+	}
+	return &i, nil
+}
+
+// open finds out who the member is.
+func (m *Member) open(ctx context.Context) error {
+	s, err := readState(m.cfg.StateFile)
+	fresh := isMissing(err)
+	switch {
+	case fresh && m.invite == nil:
+		return fmt.Errorf("%w: %w", ErrNotJoined, err)
+	case fresh:
+		s = &saved{private: key.NewPrivate()}
+	case err != nil:
+		return err
+	case s.Tailnet == "" && m.invite == nil:
+		return fmt.Errorf("%s: %w", m.cfg.StateFile, ErrNotJoined)
+	}
+	m.key = s.private
+	if err := m.useInvite(s); err != nil {
+		return err
+	}
+	s.Boot++ // before the first report with it
+	if err := s.write(m.cfg.StateFile); err != nil {
+		return err
+	}
+	if s.Tailnet == "" {
+		if err := m.joinAnywhere(ctx, s); err != nil {
+			if fresh && final(err) {
+				os.Remove(m.cfg.StateFile) // nobody knows its key
+			}
+			return err
+		}
+	}
+	m.adopt(s)
+	return nil
+}
+
+// useInvite finds out whether the invite is for this state file, and whom to ask.
+func (m *Member) useInvite(s *saved) error {
+	if i := m.invite; i != nil {
+		sameTailnet := s.Tailnet == "" || i.Tailnet == s.Tailnet || s.Invite == fmt.Sprintf("%x", i.ID)
+		if !sameTailnet {
+			return fmt.Errorf("%s: %w (%s): name another state file for it, or leave the invite out", m.cfg.StateFile, ErrOtherTailnet, s.TailnetName)
+		}
+		s.setContacts(i.Contacts)
+	}
+	for _, c := range s.contacts {
+		c, err := newContact(c, &m.cfg)
+		if err != nil {
+			return err
+		}
+		m.contacts = append(m.contacts, c)
+	}
+	return nil
+}
+
+// adopt begins with what the state file says.
+func (m *Member) adopt(s *saved) {
+	m.view = view{
+		self:   Self{m.key.Public(), s.Tailnet, s.TailnetName, s.Name, s.Addresses},
+		peers:  make(map[key.Public]Peer),
+		cursor: cleanCursor(s.Cursor),
+	}
+	for _, p := range s.Peers {
+		m.view.put(cleanPeer(coordapi.Peer{Key: p.Key, Name: p.Name, Addresses: p.Addresses, Home: p.Home, Disco: p.Disco}))
+	}
+	if _, err := m.view.take(s.Map); len(s.Map) > 0 && err != nil {
+		m.view.cursor = "" // it has to be told again
+	}
+	m.reports.boot = s.Boot
+	m.save.base = *s
+	m.state = State{Phase: Away, Since: time.Now(), Current: s.CursorTime}
+}
