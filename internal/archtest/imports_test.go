@@ -56,6 +56,23 @@ func TestTailscaleStaysOut(t *testing.T) {
 	}
 }
 
+// Peers and relays must not carry the engine of coordinators, which is larger than
+// all of them.
+func TestOnlyCoordinatorsHaveNATSBeneath(t *testing.T) {
+	may := []string{"internal/coordnats", "internal/coordserver", "internal/demo", "cmd/"}
+	seen := false
+	for _, p := range list(t, "linux") {
+		has := slices.ContainsFunc(p.Deps, func(path string) bool { return strings.HasPrefix(path, "github.com/nats-io/") })
+		seen = seen || has
+		if has && !slices.ContainsFunc(may, func(name string) bool { return covers(name, p.ImportPath) }) {
+			t.Errorf("%s has NATS beneath it: it must not (go list -deps shows the way)", p.ImportPath)
+		}
+	}
+	if !seen {
+		t.Error("nobody has NATS beneath: this test looks for the wrong thing")
+	}
+}
+
 // Shows that each kind of rule can be broken, and that the message says which one
 // and by whom. The rules are the table's in kind, but do not change with it.
 func TestCheckNamesTheBrokenRule(t *testing.T) {

@@ -136,6 +136,10 @@ var table = []row{
 
 	// The coordination server, and what its members know of it. NATS has one room.
 	{name: "internal/coordapi", own: []string{"key"}, outside: none, beneath: web},
+	{
+		name: "internal/coordnats", own: []string{"internal/coordstore", "internal/retry", "internal/smallfile"},
+		outside: []string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go", "golang.org/x/sys"},
+	},
 	{name: "internal/coordstore", own: []string{"internal/retry"}, outside: none, beneath: web},
 	{name: "internal/coordstore/storetest", own: []string{"internal/coordstore", "internal/retry"}, outside: none, beneath: web},
 

@@ -81,7 +81,8 @@ type Store interface {
 
 	// Create writes to a key at which nothing stands, or ErrConflict.
 	Create(ctx context.Context, bucket, key string, value []byte) (revision uint64, err error)
-	// Update writes to a key that has this revision, or ErrConflict.
+	// Update writes to a key that has this revision, or ErrConflict. The revision is that
+	// of a value: engines may take a delete's, too, where nothing stands.
 	Update(ctx context.Context, bucket, key string, value []byte, expected uint64) (revision uint64, err error)
 	// Delete deletes a key that has this revision, or ErrConflict. Nothing there is a
 	// conflict, too.

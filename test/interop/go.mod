@@ -10,7 +10,7 @@ require (
 	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
 	github.com/prometheus/client_golang v1.24.1
 	github.com/rs/zerolog v1.34.0
-	golang.org/x/sys v0.49.0
+	golang.org/x/sys v0.50.0
 	tailscale.com v1.104.4
 )
 

@@ -1,0 +1,24 @@
+package coordnats
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+)
+
+// A logger hands what the engine says to ours. What it tells of its life is of no use
+// to who runs a coordinator, unless something is wrong.
+type logger struct{ to *slog.Logger }
+
+func (l logger) say(level slog.Level, format string, values []any) {
+	if l.to.Enabled(context.Background(), level) {
+		l.to.Log(context.Background(), level, "the engine says", "text", fmt.Sprintf(format, values...))
+	}
+}
+
+func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
+func (l logger) Debugf(format string, v ...any)  { l.say(slog.LevelDebug, format, v) }
+func (l logger) Tracef(format string, v ...any)  {}
+func (l logger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
+func (l logger) Errorf(format string, v ...any)  { l.say(slog.LevelWarn, format, v) }
+func (l logger) Fatalf(format string, v ...any)  { l.say(slog.LevelError, format, v) }

@@ -1,0 +1,144 @@
+package coordnats
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	maxPayload  = 5 << 20 // the largest value, and what goes around it
+	mostMemory  = 64 << 20
+	mostStored  = 64 << 30
+	startWithin = 2 * time.Minute // the loading of what is on the disk
+)
+
+var hurry = sync.OnceFunc(hurryElections)
+
+// embedded is a server within this process.
+type embedded struct {
+	dir            *directory
+	server         *server.Server
+	user, password string // of this process; nobody else has them
+}
+
+func startEmbedded(c Config) (*embedded, error) {
+	dir, err := openDirectory(c.Dir, kindOf(c))
+	if err != nil {
+		return nil, err
+	}
+	e := &embedded{dir: dir, user: "coordinator", password: rand.Text()}
+	if err := e.start(c); err != nil {
+		dir.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func kindOf(c Config) string {
+	if c.Cluster == nil {
+		return "one coordinator alone"
+	}
+	return "coordinator " + c.Cluster.Name + " of a cluster"
+}
+
+func (e *embedded) start(c Config) error {
+	options, err := e.options(c)
+	if err != nil {
+		return err
+	}
+	hurry()
+	e.server, err = server.NewServer(options)
+	if err != nil {
+		return fmt.Errorf("the engine in %s: %w", e.dir.path, err)
+	}
+	e.server.SetLoggerV2(logger{c.Logger}, false, false, false)
+	e.server.Start()
+	if !e.server.ReadyForConnections(startWithin) || !e.server.JetStreamEnabled() {
+		e.server.Shutdown()
+		return fmt.Errorf("the engine in %s did not start: its log says why; is the disk full, or the address of the cluster in use?", e.dir.path)
+	}
+	return nil
+}
+
+// options are those of a server with a listener on the loopback interface, at any
+// port: a server without one does not start its routes.
+func (e *embedded) options(c Config) (*server.Options, error) {
+	o := &server.Options{
+		ServerName: "coordinator", Host: "127.0.0.1", Port: -1, NoSigs: true,
+		Users:     []*server.User{{Username: e.user, Password: e.password}},
+		JetStream: true, StoreDir: e.dir.data(), SyncAlways: true, DisableJetStreamBanner: true,
+		JetStreamMaxMemory: mostMemory, JetStreamMaxStore: mostStored,
+		MaxPayload: maxPayload, MaxPending: 256 << 20, PingInterval: 20 * time.Second, MaxPingsOut: 3,
+	}
+	if c.Cluster == nil {
+		return o, nil
+	}
+	o.ServerName = c.Cluster.Name
+	return o, e.routes(o, c.Cluster)
+}
+
+func (e *embedded) routes(o *server.Options, c *Cluster) error {
+	a, err := newAuthority(c.Name, c.Secrets)
+	if err != nil {
+		return err
+	}
+	host, portText, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return err
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil {
+		return fmt.Errorf("the port of %q: %w", c.Listen, err)
+	}
+	o.Cluster = server.ClusterOpts{
+		Name: "detour", Host: host, Port: port, NoAdvertise: true, TLSConfig: a.config(), TLSTimeout: 5,
+		PingInterval: 5 * time.Second, MaxPingsOut: 2, ConnectRetries: -1,
+	}
+	for _, name := range c.names() {
+		if name != c.Name {
+			o.Routes = append(o.Routes, &url.URL{Scheme: "tls", Host: c.Routes[name]})
+		}
+	}
+	return nil
+}
+
+// dial is how to connect to the server.
+func (e *embedded) dial() (string, []nats.Option) {
+	return e.server.ClientURL(), []nats.Option{nats.UserInfo(e.user, e.password), nats.IgnoreDiscoveredServers()}
+}
+
+// missing are the coordinators of a cluster that are not connected.
+func (e *embedded) missing(c *Cluster) (names []string) {
+	routes, err := e.server.Routez(nil)
+	if err != nil {
+		return nil
+	}
+	for _, name := range c.names() {
+		there := slices.ContainsFunc(routes.Routes, func(r *server.RouteInfo) bool { return r.RemoteName == name })
+		if !there && name != c.Name {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// stop hands what it leads to the others, and ends.
+func (e *embedded) stop(alone bool) error {
+	if alone {
+		e.server.Shutdown()
+	} else {
+		e.server.LameDuckShutdown()
+	}
+	e.server.WaitForShutdown()
+	e.dir.close()
+	return nil
+}

@@ -1,0 +1,203 @@
+package coordnats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/detour-relay/detour/internal/coordstore"
+)
+
+const (
+	heartbeat   = 500 * time.Millisecond
+	silence     = 5 * heartbeat    // so long there is nothing, not even a heartbeat: the consumer is gone
+	compareEach = 20               // heartbeats in a row
+	forgotten   = 30 * time.Second // after which the engine removes a consumer that nobody listens to
+)
+
+// A view is one watching of a bucket: a consumer, and what has come from it.
+type view struct {
+	s        *Store
+	bucket   string
+	w        coordstore.Watcher
+	sub      *nats.Subscription
+	end      uint64 // the last revision when the watching began
+	loading  bool   // until all of that has been told
+	told     uint64 // revision
+	count    uint64 // messages, as the consumer counts them
+	beats    int    // heartbeats since a message
+	doubtful uint64 // revision that the leader had and we did not
+}
+
+func (s *Store) Watch(ctx context.Context, bucket string, w coordstore.Watcher) error {
+	if err := coordstore.CheckBucket(bucket); err != nil {
+		return err
+	}
+	ctx, cancel := s.untilBreak(ctx)
+	defer cancel()
+	v := &view{s: s, bucket: bucket, w: w, loading: true}
+	err := v.run(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (v *view) run(ctx context.Context) error {
+	epoch, err := v.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.sub.Unsubscribe()
+	defer context.AfterFunc(ctx, func() { v.sub.Unsubscribe() })()
+	v.w.Begin(epoch)
+	if v.end == 0 {
+		v.current()
+	}
+	for {
+		m, err := v.sub.NextMsg(silence)
+		if errors.Is(err, nats.ErrTimeout) {
+			return errors.New("the consumer is silent")
+		}
+		if err != nil {
+			return err
+		}
+		if err := v.take(ctx, m); err != nil {
+			return err
+		}
+	}
+}
+
+// open makes the consumer, and makes sure that the stream is the same before and
+// after.
+func (v *view) open(ctx context.Context) (epoch string, err error) {
+	before, err := v.s.ask(ctx, v.bucket)
+	if err != nil {
+		return "", err
+	}
+	inbox := v.s.conns.watch.NewInbox()
+	if v.sub, err = v.s.conns.watch.SubscribeSync(inbox); err != nil {
+		return "", err
+	}
+	after, err := v.consume(ctx, inbox)
+	if err == nil && !after.Created.Equal(before.Created) {
+		err = errors.New("the bucket has been made anew")
+	}
+	if err != nil {
+		v.sub.Unsubscribe()
+		return "", err
+	}
+	v.end = before.State.LastSeq
+	return epochOf(before), nil
+}
+
+func epochOf(info *jetstream.StreamInfo) string {
+	return strconv.FormatInt(info.Created.UnixNano(), 36)
+}
+
+func (v *view) consume(ctx context.Context, inbox string) (*jetstream.StreamInfo, error) {
+	// The engine paces itself by what we have taken, so nothing is thrown away here.
+	if err := v.sub.SetPendingLimits(-1, -1); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	_, err := v.s.reader.CreatePushConsumer(ctx, streamOf(v.bucket), jetstream.ConsumerConfig{
+		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckNonePolicy,
+		FlowControl: true, IdleHeartbeat: heartbeat, InactiveThreshold: forgotten, MemoryStorage: true, Replicas: 1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("a consumer: %w", err)
+	}
+	return v.s.ask(ctx, v.bucket)
+}
+
+func (v *view) current() {
+	v.loading = false
+	v.w.Current()
+}
+
+// take is for each thing that comes from the consumer.
+func (v *view) take(ctx context.Context, m *nats.Msg) error {
+	if len(m.Data) == 0 && m.Header.Get("Status") != "" {
+		return v.takeStatus(ctx, m)
+	}
+	meta, err := positionOf(m)
+	if err != nil {
+		return err
+	}
+	if v.count++; meta.consumer != v.count {
+		return fmt.Errorf("message %d of the consumer came after %d", meta.consumer, v.count-1)
+	}
+	if meta.stream <= v.told {
+		return fmt.Errorf("revision %d came after %d", meta.stream, v.told)
+	}
+	if v.loading && meta.stream > v.end {
+		v.current()
+	}
+	e := coordstore.Entry{Key: keyOf(v.bucket, m.Subject), Revision: meta.stream}
+	if !isDelete(m.Header, m.Data) {
+		e.Value = m.Data
+	}
+	v.told, v.beats = meta.stream, 0
+	v.w.Entry(e)
+	if v.loading && (meta.stream >= v.end || meta.pending == 0) {
+		v.current()
+	}
+	return nil
+}
+
+// takeStatus answers what paces the engine, and looks at each heartbeat whether
+// something should have come.
+func (v *view) takeStatus(ctx context.Context, m *nats.Msg) error {
+	switch m.Header.Get("Status") {
+	case "100":
+	case "503":
+		return errors.New("nobody serves the consumer")
+	default:
+		return fmt.Errorf("the consumer ended: %s", m.Header.Get("Description"))
+	}
+	if m.Reply != "" {
+		return v.s.conns.watch.Publish(m.Reply, nil)
+	}
+	if stalled := m.Header.Get("Nats-Consumer-Stalled"); stalled != "" {
+		if err := v.s.conns.watch.Publish(stalled, nil); err != nil {
+			return err
+		}
+	}
+	if sent, err := strconv.ParseUint(m.Header.Get("Nats-Last-Consumer"), 10, 64); err == nil && sent != v.count {
+		return fmt.Errorf("the consumer has sent %d messages, %d came", sent, v.count)
+	}
+	if v.beats++; v.loading || v.beats%compareEach == 0 {
+		return v.compare(ctx)
+	}
+	return nil
+}
+
+// compare asks the leader whether there is something after what we have been told: a
+// consumer is at one of the replicas, which may not hear of anything. While loading
+// it finds that what was to come has been removed meanwhile.
+func (v *view) compare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	next, err := v.s.following(ctx, v.bucket, v.told)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return err
+	case err != nil:
+		return nil // the leader cannot be asked: others say so
+	case next == nil && v.loading:
+		v.current()
+	case next == nil:
+	case v.doubtful > v.told && !v.loading:
+		return fmt.Errorf("the leader has revision %d, the consumer sends nothing after %d", next.Sequence, v.told)
+	default:
+		v.doubtful = next.Sequence
+	}
+	return nil
+}
