@@ -141,6 +141,8 @@ var table = []row{
 		outside: []string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go", "golang.org/x/sys"},
 	},
 	{name: "internal/coordstore", own: []string{"internal/retry"}, outside: none, beneath: web},
+	{name: "internal/coordstate", own: []string{"key", "derpmap", "internal/coordapi", "internal/coordstore"}, outside: none},
+	{name: "internal/coord", own: []string{"key", "derpmap", "internal/coordapi", "internal/coordstate", "internal/coordstore", "internal/rate"}, outside: none},
 	{name: "internal/coordstore/storetest", own: []string{"internal/coordstore", "internal/retry"}, outside: none, beneath: web},
 
 	{

@@ -82,7 +82,10 @@ type Session struct {
 
 // A Report says where a member is. Boot and Seq order the reports of a member: Boot
 // grows with each start of it, Seq with each report. An older one is refused with
-// CodeStale.
+// CodeStale. One that says the same as the last one is not stored again, so a report
+// that was under way for long may still come after it: a member that is told by
+// EventSelf of a home that is not its own reports again, with a higher Seq. Home 0
+// leaves the last known one as it is.
 type Report struct {
 	Boot    uint64     `json:"boot"`
 	Seq     uint64     `json:"seq"`
@@ -114,7 +117,7 @@ const (
 	EventSnapshot = "snapshot"
 	EventResumed  = "resumed"
 
-	EventSelf    = "self"    // Peer: what the tailnet has of the member itself
+	EventSelf    = "self"    // Peer: what the tailnet has of the member itself; it may not be what it has said last
 	EventPeer    = "peer"    // Peer: one who has come, or changed
 	EventGone    = "gone"    // Key: one who is no member any more
 	EventMap     = "map"     // Map: the DERP map, in the order for the tailnet
