@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -65,6 +66,9 @@ type replica struct {
 	down  bool              // guarded by mu: refuses connections
 	dials int               // guarded by mu
 
+	hangs  bool                                             // guarded by fake.mu: reports are not answered
+	loses  bool                                             // guarded by fake.mu: answers to joins are lost
+	floods bool                                             // guarded by fake.mu: answers about peers have no end
 	silent bool                                             // guarded by fake.mu: streams say nothing
 	script func(w io.Writer, flush func(), r *http.Request) // guarded by fake.mu: instead of the stream
 }
@@ -261,12 +265,55 @@ func (r *replica) handler() http.Handler {
 		})
 	}
 	handle("POST /v1/challenge", f.challenge)
-	handle("POST /v1/join", f.join)
+	handle("POST /v1/join", r.lose(f.join))
 	handle("POST /v1/login", f.login)
-	handle("PUT /v1/self", f.self)
-	handle("GET /v1/peer/{key}", f.peer)
+	handle("PUT /v1/self", r.hang(f.self))
+	handle("GET /v1/peer/{key}", r.flood(f.peer))
 	handle("GET /v1/watch", r.watch)
 	return mux
+}
+
+// is asks about one of the flags.
+func (r *replica) is(flag *bool) bool {
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	return *flag
+}
+
+func (r *replica) lose(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		if !r.is(&r.loses) {
+			do(w, req)
+			return
+		}
+		do(httptest.NewRecorder(), req)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (r *replica) hang(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		if r.is(&r.hangs) {
+			io.Copy(io.Discard, req.Body) // or the end of the connection is not seen
+			<-req.Context().Done()
+			return
+		}
+		do(w, req)
+	}
+}
+
+func (r *replica) flood(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		if !r.is(&r.floods) {
+			do(w, req)
+			return
+		}
+		for {
+			if _, err := io.WriteString(w, strings.Repeat(" ", 1<<10)); err != nil {
+				return
+			}
+		}
+	}
 }
 
 func deny(w http.ResponseWriter, status int, e coordapi.Error) {

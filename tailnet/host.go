@@ -8,6 +8,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derpmap"
+	"github.com/detour-relay/detour/key"
 )
 
 // hosted is the Host that a member has made. It is nil while there is none.
@@ -17,7 +18,9 @@ type hosted struct{ host *client.Host }
 // reports its home there, and knows the homes of the peers, also those in the state file
 // while no coordinator answers. What cfg says of these has to be empty, Key, Map, WatchMap,
 // ReportHome and Tailnet (maps come in the tailnet's order); the rest is as for
-// client.NewHost. A member has one Host at a time; close it before the member.
+// client.NewHost. About a peer of which a packet comes in before the coordinator has told
+// of it the member asks, so that answers go to its home; OnUnknown is told, too. A member
+// has one Host at a time; close it before the member.
 func (m *Member) Host(cfg client.HostConfig) (*client.Host, error) {
 	if !cfg.Key.IsZero() || cfg.Map != nil || cfg.WatchMap != nil || cfg.ReportHome != nil || cfg.Tailnet != "" {
 		return nil, errors.New("host of a member: leave out Key, Map, WatchMap, ReportHome and Tailnet: the member has them")
@@ -31,7 +34,14 @@ func (m *Member) Host(cfg client.HostConfig) (*client.Host, error) {
 		return nil, errors.New("host of a member: it has one already: close that first")
 	}
 	its := new(hosted)
-	cfg.Key, cfg.Map, cfg.ReportHome = m.key, m.Map(), m.reportHome
+	cfg.Key, cfg.Map, cfg.ReportHome, cfg.ReportedHome = m.key, m.Map(), m.reportHome, m.State().Home
+	onUnknown := cfg.OnUnknown
+	cfg.OnUnknown = func(k key.Public) {
+		m.askSoon(k)
+		if onUnknown != nil {
+			onUnknown(k)
+		}
+	}
 	cfg.WatchMap = func(ctx context.Context, on func(*derpmap.Map, error)) {
 		m.watchMap(ctx, on)
 		m.letGo(its)

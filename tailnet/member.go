@@ -24,7 +24,8 @@ import (
 //     stream (stream.go), whose events change the view (view.go).
 //  3. What has changed goes to the Host (host.go), to OnEvent, and some time later to
 //     the state file (save.go).
-//  4. The home of the Host is reported (report.go), again after each connect.
+//  4. The home of the Host is reported (report.go), again after each connect, and who is
+//     heard of by nobody but the relays is asked about (ask.go).
 
 // Config says who a member is. StateFile is required, and Invite until there is a state
 // file.
@@ -138,9 +139,10 @@ type Member struct {
 	running  sync.WaitGroup
 	closing  sync.Once
 
-	network chan struct{} // NetworkChanged
-	due     chan struct{} // a report is
-	dirty   chan struct{} // the state file is
+	network chan struct{}   // NetworkChanged
+	due     chan struct{}   // a report is
+	dirty   chan struct{}   // the state file is
+	unknown chan key.Public // to ask about
 
 	logins sync.Mutex // held while logging in
 	told   Phase      // the last one that OnEvent heard of; owned by the loop

@@ -3,6 +3,7 @@ package tailnet
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -63,6 +64,14 @@ func open(t *testing.T, cfg Config) *Member {
 	}
 	t.Cleanup(func() { m.Close() })
 	return m
+}
+
+// bare is a member that does nothing by itself.
+func bare() *Member {
+	return &Member{
+		log: slog.New(slog.DiscardHandler), dirty: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		view: view{self: Self{Key: key.Public{9}}, peers: make(map[key.Public]Peer)},
+	}
 }
 
 // joined is a new member, connected.

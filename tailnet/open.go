@@ -29,6 +29,7 @@ func Open(ctx context.Context, cfg Config) (*Member, error) {
 	m := &Member{
 		cfg: cfg, log: cfg.Logger, invite: invite, release: release,
 		network: make(chan struct{}, 1), due: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
+		unknown: make(chan key.Public, mostAsked),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	if err := m.open(ctx); err != nil {
@@ -39,6 +40,7 @@ func Open(ctx context.Context, cfg Config) (*Member, error) {
 	m.running.Go(m.run)
 	m.running.Go(m.keepReporting)
 	m.running.Go(m.keepSaving)
+	m.running.Go(m.keepAsking)
 	return m, nil
 }
 
@@ -138,5 +140,5 @@ func (m *Member) adopt(s *saved) {
 	}
 	m.reports.boot = s.Boot
 	m.save.base = *s
-	m.state = State{Phase: Away, Since: time.Now(), Current: s.CursorTime}
+	m.state = State{Phase: Away, Since: time.Now(), Current: s.CursorTime, Home: cleanHome(s.Home)}
 }

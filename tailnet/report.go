@@ -11,7 +11,6 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/coordapi"
 	"github.com/detour-relay/detour/internal/retry"
-	"github.com/detour-relay/detour/key"
 )
 
 const (
@@ -60,10 +59,18 @@ func (r *reports) connectedLocked(m *Member) {
 // selfLocked is for what the tailnet has of us: if that is not our home, it has lost it.
 // Of two machines with one key neither may answer each report of the other.
 func (r *reports) selfLocked(m *Member, home int) {
-	m.state.Home = home
+	m.homeLocked(home)
 	if r.taken == r.wanted && home != r.home && !m.state.Conflict && time.Since(r.lost) >= lostTime {
 		r.lost = time.Now()
 		r.wantLocked(m)
+	}
+}
+
+// homeLocked notes which home of ours the coordinators have.
+func (m *Member) homeLocked(home int) {
+	if m.state.Home != home {
+		m.state.Home = home
+		m.changedLocked()
 	}
 }
 
@@ -154,7 +161,8 @@ func (m *Member) reportIfDue() (wait time.Duration) {
 	}
 	r.taken = wanted
 	r.retry.Reset()
-	m.state.Home, m.state.Conflict = home, stored.Conflict
+	m.homeLocked(home)
+	m.state.Conflict = stored.Conflict
 	if r.wanted == wanted {
 		m.state.ReportPending = time.Time{}
 	} else {
@@ -213,41 +221,4 @@ func (m *Member) skipBoots(theirs uint64) {
 	defer m.mu.Unlock()
 	m.reports.boot, m.reports.seq = theirs+1, 0
 	m.changedLocked()
-}
-
-// Ask asks a coordinator about one peer: whether it is online, and where it is, if it has
-// come since the last news. It returns ErrNoPeer if the tailnet has none with that key.
-func (m *Member) Ask(ctx context.Context, k key.Public) (Peer, error) {
-	var failed error
-	for _, c := range m.fromCurrent() {
-		var p coordapi.Peer
-		err := m.asMember(ctx, c, func(token string) error {
-			return c.call(ctx, http.MethodGet, coordapi.PathPeer+k.String(), token, nil, &p)
-		})
-		switch {
-		case err == nil && p.Key != k:
-			err = c.named(errors.New("it answers about another peer"))
-		case err == nil:
-			return m.answered(p)
-		case codeOf(err) == coordapi.CodeNotFound:
-			return Peer{}, fmt.Errorf("%w: %w", ErrNoPeer, err)
-		case final(err) || ctx.Err() != nil:
-			return Peer{}, err
-		}
-		failed = errors.Join(failed, err)
-	}
-	return Peer{}, failed
-}
-
-// answered tells the Host where somebody is whom the stream has not told of yet. The view
-// is the stream's alone: it has an order.
-func (m *Member) answered(said coordapi.Peer) (Peer, error) {
-	p := cleanPeer(said)
-	p.Online = said.Online != nil && *said.Online
-	m.feed.Lock()
-	defer m.feed.Unlock()
-	if _, known := m.Peer(p.Key); !known {
-		m.host.setHome(p)
-	}
-	return p, nil
 }

@@ -60,6 +60,7 @@ func (m *Member) saveNow() error {
 	s, peers := m.save.base, maps.Clone(m.view.peers)
 	s.TailnetName, s.Name, s.Addresses = m.view.self.TailnetName, m.view.self.Name, m.view.self.Addresses
 	s.Cursor, s.CursorTime, s.Map, s.Boot = m.view.cursor, m.currentLocked(), m.view.mapText, m.reports.boot
+	s.Home = m.state.Home
 	m.mu.Unlock()
 
 	s.setPeers(peers)

@@ -32,6 +32,7 @@ type saved struct {
 	Coordinators []savedContact  `json:"coordinators"`
 	Invite       string          `json:"invite,omitempty"` // ID of the one that it joined with
 	Boot         uint64          `json:"boot"`
+	Home         int             `json:"home,omitempty"` // that the coordinators have
 	Cursor       string          `json:"cursor,omitempty"`
 	CursorTime   time.Time       `json:"cursor_time,omitzero"`
 	Peers        []savedPeer     `json:"peers,omitempty"`

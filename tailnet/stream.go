@@ -41,8 +41,10 @@ func (m *Member) watch(ctx context.Context, c *contact, silence *time.Timer) (*s
 	if err != nil {
 		return nil, err
 	}
-	return &stream{lines: bufio.NewReaderSize(answer.Body, 16<<10), body: answer.Body, silence: silence}, nil
+	return &stream{lines: newLines(answer.Body), body: answer.Body, silence: silence}, nil
 }
+
+func newLines(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 16<<10) }
 
 // next reads a line. One that does not end, or comes byte by byte, ends the stream.
 func (s *stream) next() (e coordapi.Event, err error) {

@@ -1,0 +1,80 @@
+package tailnet
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/detour-relay/detour/internal/coordapi"
+)
+
+var errNo = errors.New("no")
+
+// The pauses grow with rounds over the whole list, and only a stream that was complete
+// begins them anew.
+func TestPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace()
+		bounds := []time.Duration{freshTime, firstPause, 2 * firstPause, 4 * firstPause, 8 * firstPause, lastPause, lastPause}
+		for round, bound := range bounds {
+			for range 2 {
+				if wait := p.after(end{err: errNo}, 3); wait != 0 {
+					t.Errorf("round %d: the next of the list is tried after %v, want at once", round, wait)
+				}
+			}
+			if wait := p.after(end{err: errNo}, 3); wait > bound {
+				t.Errorf("round %d: a pause of %v, want %v at most", round, wait, bound)
+			}
+		}
+		if p.next != lastPause {
+			t.Errorf("the next is up to %v", p.next)
+		}
+		if wait := p.after(end{err: errEnded, complete: true}, 3); wait > quickTime {
+			t.Errorf("another coordinator is tried after %v", wait)
+		}
+		p.after(end{err: errNo}, 1)
+		if p.next != 2*firstPause {
+			t.Errorf("after a complete stream and a failed round the next is up to %v", p.next)
+		}
+	})
+}
+
+// A coordinator that tells all and closes, again and again, is not asked without end.
+func TestPausesOfAStreamThatAlwaysEnds(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, f *fake) {
+		f.mu.Lock()
+		f.replicas[0].script = scripted(coordapi.Event{Type: coordapi.EventSnapshot}, coordapi.Event{Type: coordapi.EventAt, Cursor: "c"},
+			coordapi.Event{Type: coordapi.EventMove})
+		f.mu.Unlock()
+		cfg := f.config(t)
+		cfg.Invite = f.invite(1)
+		open(t, cfg)
+		time.Sleep(10 * time.Minute)
+		if n := f.count("GET /v1/watch"); n < 10 || n > 80 {
+			t.Errorf("asked %d times in 10 min", n)
+		}
+	})
+}
+
+// The waits that a coordinator asks for are kept to, within reason.
+func TestPausesAsAsked(t *testing.T) {
+	p := newPace()
+	if wait := p.after(end{err: &refusal{Code: coordapi.CodeTooMany, RetryAfter: time.Hour}}, 1); wait != time.Hour {
+		t.Error(wait)
+	}
+}
+
+func TestOneCoordinatorAloneRemovesNobody(t *testing.T) {
+	denied := end{err: &refusal{Code: coordapi.CodeNotMember}}
+	p := newPace()
+	for i, want := range []bool{false, false, true} {
+		p.after(denied, 2)
+		if got := p.removed(denied, 2); got != want {
+			t.Errorf("refusal %d: removed %t", i+1, got)
+		}
+	}
+	if p = newPace(); !p.removed(end{err: ErrRemoved}, 2) {
+		t.Error("the last line of a stream does not count")
+	}
+}
