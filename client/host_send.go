@@ -18,8 +18,8 @@ func (h *Host) SetPeerHome(peer key.Public, region int) {
 
 // Send sends a packet to a peer. It never waits: the packet is copied into the
 // queue of a region, which drops what waited longest when it is full, and what
-// waited for HostConfig.MaxAge. It goes to the peer's home region if that is open;
-// otherwise to where a packet of the peer came in last, if that connection lasts;
+// waited for HostConfig.MaxAge. It goes to the peer's home region if we are connected
+// to that; otherwise to where a packet of the peer came in last, if that connection lasts;
 // otherwise its home region is opened, or if that is not in the map, the region where
 // a packet of the peer came in last. Of a peer whose home nobody has told, it is
 // assumed to be our own.
@@ -70,13 +70,16 @@ func (h *Host) way(k key.Public) *hostRegion {
 // wayLocked returns the region that is open, or which one to open; 0: none.
 func (h *Host) wayLocked(k key.Public) (r *hostRegion, toOpen int) {
 	p := h.peers.Of(k)
-	if r := h.regions[p.Home]; r != nil {
-		return r, 0
+	at := h.regions[p.Home]
+	if at != nil && at.connected() {
+		return at, 0
 	}
-	if r, ok := p.Heard(); ok {
+	if r, ok := p.Heard(); ok { // it may have moved while nobody could tell
 		return r, 0
 	}
 	switch {
+	case at != nil:
+		return at, 0
 	case p.Home == 0:
 		return h.regions[h.homeID], h.homeID
 	case h.defs[p.Home] == nil:

@@ -75,3 +75,34 @@ func TestHostOpensAndClosesRegions(t *testing.T) {
 		b.Close()
 	})
 }
+
+// A peer that has moved away from relays that are dead, while nobody could tell of it, is
+// answered where it is heard, even if packets for it were on their way there already.
+func TestHostAnswersWhoHasMovedUntold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 5, 5)
+		a, b := w.host(farFrom(901, time.Second)), w.host(farFrom(900, time.Second))
+		w.awaitHomes(a, b)
+		atHome(t, a, 900)
+		atHome(t, b, 901)
+		la, _ := w.listen(a), w.listen(b)
+		b.SetPeerHome(a.cfg.Key.Public(), 900)
+		a.SetPeerHome(b.cfg.Key.Public(), 901)
+		b.Send(a.cfg.Key.Public(), []byte("there"))
+		time.Sleep(time.Second)
+		if got := la.take(); len(got) != 1 || got[0].Region != 900 {
+			t.Fatalf("%+v", got)
+		}
+		w.of(900)[0].kill()
+		time.Sleep(30 * time.Second)
+		a.Send(b.cfg.Key.Public(), []byte("here now"))
+		time.Sleep(time.Second)
+		b.Send(a.cfg.Key.Public(), []byte("and back"))
+		time.Sleep(time.Second)
+		if got := la.take(); len(got) != 1 || got[0].Region != 901 {
+			t.Errorf("%+v; open at b: %s", got, regionsOf(b))
+		}
+		a.Close()
+		b.Close()
+	})
+}
