@@ -20,7 +20,7 @@ func TestLargeMapsAreMeasuredWithinBounds(t *testing.T) {
 			regions = append(regions, home.Region{ID: id, Nodes: []home.Node{{HostName: "r.example", IPv4: "198.51.100.1", IPv6: "2001:db8::1"}}})
 		}
 		before := runtime.NumGoroutine()
-		var atOnce, most, goroutines atomic.Int64
+		var atOnce, most, goroutines, late atomic.Int64
 		look := func() {
 			if n := int64(runtime.NumGoroutine() - before); n > goroutines.Load() {
 				goroutines.Store(n)
@@ -36,12 +36,18 @@ func TestLargeMapsAreMeasuredWithinBounds(t *testing.T) {
 				defer atOnce.Add(-1)
 				most.Store(max(most.Load(), n))
 				look()
+				if ctx.Err() != nil {
+					late.Add(1)
+				}
 				<-ctx.Done()
 				return 0, ctx.Err()
 			},
 		}, home.Questions{Full: true, Have: both, Regions: regions})
 		if took := time.Since(start); took > home.ReportLimit || most.Load() > maxTimed || goroutines.Load() > 3*maxProbes {
 			t.Errorf("%v, %d goroutines, %d regions at once over HTTPS", took, goroutines.Load(), most.Load())
+		}
+		if late.Load() > 0 {
+			t.Errorf("%d regions are asked when time is up", late.Load())
 		}
 		if most.Load() == 0 || goroutines.Load() < maxProbes/2 {
 			t.Errorf("%d goroutines, %d regions at once over HTTPS: nothing was measured", goroutines.Load(), most.Load())

@@ -26,6 +26,8 @@ func (r *run) https(ctx context.Context, failed map[int]error) {
 		select {
 		case free <- struct{}{}:
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil { // also if its turn came: those before it end in the same moment
 			mu.Lock()
 			failed[region] = context.Cause(ctx)
 			mu.Unlock()
