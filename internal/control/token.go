@@ -38,15 +38,10 @@ func ReadToken(path string) (secret string, err error) {
 	if data, err = text.DecodeASCII(data); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	for line := range strings.Lines(string(data)) {
-		line = strings.TrimSpace(line)
-		switch {
-		case line == "" || line[0] == '#':
-		case secret != "":
-			return "", fmt.Errorf("%s: it has more than one token: leave one", path)
-		default:
-			secret = line
-		}
+	if lines := text.Lines(data); len(lines) > 1 {
+		return "", fmt.Errorf("%s: it has more than one token: leave one", path)
+	} else if len(lines) == 1 {
+		secret = lines[0]
 	}
 	if err := checkToken(secret); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
