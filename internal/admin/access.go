@@ -19,6 +19,7 @@ var accessMetrics = []Metric{
 	ofAccess(by("source", "access_errors", "what could not be read, written or asked, by source", func(s *Status) map[string]uint64 { return s.Access.Errors })),
 	ofAccess(gauge("access_sources", "", "sources that are asked about keys", func(s *Status) float64 { return float64(len(s.Access.Sources)) })),
 	ofAccess(gauge("access_sources_away", "", "of these, sources that cannot answer", func(s *Status) float64 { return float64(away(s.Access)) })),
+	ofAccess(gauge("access_unheard", "", "coordination servers that are not heard, so that who is removed there stays until asked about", func(s *Status) float64 { return float64(unheard(s.Access)) })),
 	ofAccess(gauge("access_files_wrong", "", "lists that cannot be read, so that what they said before stays", func(s *Status) float64 { return float64(wrong(s.Access)) })),
 	ofAccess(gauge("access_keys", "", "keys in the lists", func(s *Status) float64 { return float64(listed(s.Access)) })),
 	ofAccess(gauge("access_bans", "", "keys that are banned", func(s *Status) float64 { return float64(s.Access.Managed.Bans) })),
@@ -40,6 +41,15 @@ func decided(name, help string, count func(admit.Decisions) uint64) Metric {
 func away(a *admit.Snapshot) (n int) {
 	for _, s := range a.Sources {
 		if s.Away {
+			n++
+		}
+	}
+	return n
+}
+
+func unheard(a *admit.Snapshot) (n int) {
+	for _, s := range a.Sources {
+		if s.Heard != nil && !s.Heard.Now {
 			n++
 		}
 	}

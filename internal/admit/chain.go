@@ -318,6 +318,9 @@ func (c *Chain) noteVerdict(q *question) {
 	case yes:
 		c.memory.confirm(q.key, q.verdict.by.id, time.Now())
 		c.revoking.spare(q.key, false)
+		if by := q.verdict.by; by.server != nil && by.server.Gone(q.key) { // while it was asked
+			c.noteGone(by, q.key)
+		}
 	case no:
 		if _, known := c.memory.of(q.key); known || c.revoking.isSpared(q.key) {
 			c.revoking.blame(q.key, q.verdict.by.kind) // first, for who looks in between

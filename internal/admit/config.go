@@ -1,7 +1,7 @@
 package admit
 
 import (
-	"crypto/x509"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -171,18 +171,27 @@ func (r *rules) openSources() error {
 	if err != nil {
 		return &config.Error{Setting: "access.verify-headers", Err: err, Failed: true}
 	}
-	var roots *x509.CertPool
+	var trust *tls.Config
 	if r.access.VerifyCA != "" {
-		if roots, err = certs.ReadRoots(r.access.VerifyCA); err != nil {
+		roots, err := certs.ReadRoots(r.access.VerifyCA)
+		if err != nil {
 			return &config.Error{Setting: "access.verify-ca", Err: err, Failed: true}
 		}
+		trust = &tls.Config{RootCAs: roots}
 	}
 	for _, url := range r.access.Verify {
-		v, err := vouch.NewURL(url, header, roots)
+		v, err := vouch.NewURL(url, header, trust)
 		if err != nil {
 			return &config.Error{Setting: "access.verify", Err: err}
 		}
 		made = append(made, newSource(SourceVerify, url, v.Target(), v))
+	}
+	if len(r.access.Coordinator) > 0 {
+		server, err := openServer(r.access)
+		if err != nil {
+			return err
+		}
+		made = append(made, server)
 	}
 	for _, socket := range r.access.Tailscaled {
 		d, err := vouch.NewDaemon(socket)

@@ -256,10 +256,17 @@ func (c *Chain) close(match func(relay.PeerState) bool, why error, source string
 
 // askConnected asks about those whose time has come.
 func (c *Chain) askConnected(r *rules, now time.Time) {
+	missed := 0
 	for p := range c.undecided(r, now) {
-		if seen, ok := c.memory.of(p.Peer); ok && c.due(r, p.Peer, seen, now) || !ok && c.revoking.isSpared(p.Peer) {
-			c.askAbout(r, &p, seen, now)
+		seen, ok := c.memory.of(p.Peer)
+		switch {
+		case ok && missed < mostMissed && r.missed(seen, now):
+			missed++
+		case ok && c.due(r, p.Peer, seen, now), !ok && c.revoking.isSpared(p.Peer):
+		default:
+			continue
 		}
+		c.askAbout(r, &p, seen, now)
 	}
 }
 

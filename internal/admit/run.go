@@ -43,6 +43,7 @@ func (c *Chain) Run(ctx context.Context) {
 			}
 		}
 	})
+	running.Go(func() { c.listen(ctx) })
 	running.Wait()
 	c.questions.close()
 	closeSources(c.rules.Load().sources)

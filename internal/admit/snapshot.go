@@ -26,7 +26,7 @@ type Snapshot struct {
 }
 
 // Failers are what can fail: to be read, written or asked.
-var Failers = []string{SourceKeys, SourceManaged, SourceVerify, SourceTailscaled, SourceGrace}
+var Failers = []string{SourceKeys, SourceManaged, SourceVerify, SourceCoordinator, SourceTailscaled, SourceGrace}
 
 // A FileState is a file of keys.
 type FileState struct {
@@ -46,7 +46,7 @@ type ManagedState struct {
 
 // A SourceState is one that is asked.
 type SourceState struct {
-	Source   string     `json:"source"` // SourceVerify or SourceTailscaled
+	Source   string     `json:"source"` // SourceVerify or one of the others
 	Target   string     `json:"target"`
 	Away     bool       `json:"away"` // it cannot answer
 	Error    string     `json:"error"`
@@ -55,6 +55,7 @@ type SourceState struct {
 	Yes      uint64     `json:"yes"`
 	No       uint64     `json:"no"`
 	Failed   uint64     `json:"failed"`
+	Heard    *Heard     `json:"heard"` // null: it tells nothing by itself
 }
 
 // Snapshot returns the chain now.
@@ -83,6 +84,9 @@ func (s *Snapshot) Away() (lines []string) {
 	for _, source := range s.Sources {
 		if source.Away {
 			lines = append(lines, source.Source+" "+source.Target+" cannot answer: "+source.Error)
+		}
+		if h := source.Heard; h != nil && h.Error != "" {
+			lines = append(lines, source.Source+" "+source.Target+" cannot be heard, so who is removed there stays up to ten minutes: "+h.Error)
 		}
 	}
 	for _, f := range s.Keys {
@@ -124,6 +128,9 @@ func (s *source) state() SourceState {
 	if s.away != nil {
 		since := s.since.UTC()
 		state.Away, state.Error, state.Since = true, s.away.Error(), &since
+	}
+	if s.server != nil {
+		state.Heard = s.heard.state()
 	}
 	return state
 }

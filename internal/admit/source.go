@@ -8,13 +8,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/detour-relay/detour/internal/coordsource"
 	"github.com/detour-relay/detour/key"
 )
 
 // The kinds of source, as they are counted.
 const (
-	SourceVerify     = "verify"     // a URL
-	SourceTailscaled = "tailscaled" // a daemon of Tailscale on this machine
+	SourceVerify      = "verify"      // a URL
+	SourceCoordinator = "coordinator" // a coordination server
+	SourceTailscaled  = "tailscaled"  // a daemon of Tailscale on this machine
 )
 
 // A responder is asked about one key at a time. It returns an error if it cannot
@@ -31,7 +33,7 @@ type responder interface {
 
 // A source is a responder with what became of its answers.
 type source struct {
-	kind   string // SourceVerify or SourceTailscaled
+	kind   string // SourceVerify or one of the others
 	target string // for people, without secrets
 	id     uint64
 	responder
@@ -43,6 +45,9 @@ type source struct {
 	since    time.Time // guarded by mu: since when it is away
 	told     time.Time // guarded by mu: when that was logged last
 	answered time.Time // guarded by mu: when it answered last
+
+	server *coordsource.Source // the responder, if that is one; nil: it tells nothing by itself
+	heard  heard               // guarded by mu: what that tells
 }
 
 func newSource(kind, given, target string, r responder) *source {
@@ -113,4 +118,5 @@ func (s *source) continueFrom(old *source) {
 	defer old.mu.Unlock()
 	s.yes, s.no, s.failed, s.answered = old.yes, old.no, old.failed, old.answered
 	s.away, s.since, s.told = old.away, old.since, old.told
+	s.heard = old.heard
 }

@@ -100,9 +100,14 @@ var table = []row{
 	{name: "internal/certs", own: []string{"key", "derp", "internal/hostname", "internal/issuers", "internal/pin", "internal/smallfile", "internal/text"}, outside: none},
 	{
 		name: "internal/admit",
-		own:  []string{"key", "relay", "internal/certs", "internal/config", "internal/retry", "internal/smallfile", "internal/text", "internal/vouch"}, outside: none,
+		own:  []string{"key", "relay", "internal/certs", "internal/config", "internal/coordsource", "internal/retry", "internal/smallfile", "internal/text", "internal/vouch"}, outside: none,
 	},
 	{name: "internal/vouch", own: []string{"key", "internal/smallfile", "internal/text"}, outside: []string{"golang.org/x/net"}, beneath: []string{module + "relay"}},
+	{
+		name:    "internal/coordsource",
+		own:     []string{"key", "internal/coordapi", "internal/pin", "internal/reach", "internal/retry", "internal/text", "internal/vouch"},
+		outside: []string{"golang.org/x/net"}, beneath: []string{module + "relay"},
+	},
 	{name: "internal/quota", own: []string{"internal/retry", "internal/smallfile"}, outside: none},
 	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
 	{

@@ -37,12 +37,20 @@ func (c Config) checkAccess() *Error {
 			return err
 		}
 	}
+	for _, asked := range a.Coordinator {
+		base, _, _ := strings.Cut(asked, "=")
+		if err := checkURL("access.coordinator", base, "https://coord.example.com"); err != nil {
+			return err
+		}
+	}
 	for _, socket := range a.Tailscaled {
 		if socket != TailscaledAuto && !filepath.IsAbs(socket) {
 			return &Error{Setting: "access.tailscaled", What: fmt.Sprintf("%q", socket), Remedy: "choose auto, or give the whole path of a socket, which begins with /"}
 		}
 	}
-	for path, values := range map[string][]string{"access.keys": a.Keys, "access.deny-apps": a.DenyApps, "access.verify": a.Verify, "access.tailscaled": a.Tailscaled} {
+	for path, values := range map[string][]string{
+		"access.keys": a.Keys, "access.deny-apps": a.DenyApps, "access.verify": a.Verify, "access.coordinator": a.Coordinator, "access.tailscaled": a.Tailscaled,
+	} {
 		if twice := firstTwice(values); twice != "" {
 			return &Error{Setting: path, What: fmt.Sprintf("has %q twice", twice), Remedy: "remove one of them"}
 		}
@@ -60,6 +68,8 @@ func (c Config) checkAccessTimes() *Error {
 		return useless("access.verify-ca", "URLs that say who may come in", "{access.verify}")
 	case len(a.Verify) == 0 && a.VerifyHeaders != "":
 		return useless("access.verify-headers", "URLs that say who may come in", "{access.verify}")
+	case len(a.Coordinator) == 0 && a.CoordinatorToken != "":
+		return useless("access.coordinator-token", "a coordination server", "{access.coordinator}")
 	case timeout != 0 && timeout < leastVerify, timeout > MostVerifyTimeout:
 		return &Error{Setting: "access.verify-timeout", What: a.VerifyTimeout.String(), Remedy: "want 10ms to 30s, such as 5s"}
 	case a.Grace < 0:

@@ -113,6 +113,13 @@ type Access struct {
 	VerifyCA      string   `json:"verify-ca" yaml:"verify-ca"`           // PEM file; empty: the system's authorities
 	VerifyHeaders string   `json:"verify-headers" yaml:"verify-headers"` // file with a header a line, such as Authorization
 
+	// Coordinator are the coordinators of one coordination server, whose members may
+	// come in: https://host[:port], perhaps with =sha256-raw: and the pin of its
+	// certificate. Any of them answers. CoordinatorToken is a file with the token that
+	// the server has made for this relay.
+	Coordinator      []string `json:"coordinator" yaml:"coordinator"`
+	CoordinatorToken string   `json:"coordinator-token" yaml:"coordinator-token"`
+
 	// Tailscaled are the sockets of Tailscale daemons on this machine, whose tailnets
 	// may come in; "auto" is where the system has it.
 	Tailscaled []string `json:"tailscaled" yaml:"tailscaled"`
@@ -133,7 +140,7 @@ const TailscaledAuto = "auto"
 
 // Given reports whether anything says who may come in.
 func (a Access) Given() bool {
-	return a.Managed || a.Everyone || len(a.Keys)+len(a.Verify)+len(a.Tailscaled) > 0
+	return a.Managed || a.Everyone || len(a.Keys)+len(a.Verify)+len(a.Coordinator)+len(a.Tailscaled) > 0
 }
 
 // Limits say what keys may use, all connections of one together, and the relay as a

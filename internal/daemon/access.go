@@ -25,6 +25,7 @@ func CheckAccess(cfg config.Config) error {
 			{Settings: "{access.keys} FILE", Means: "the keys in a file, one nodekey:... a line"},
 			{Settings: "{access.managed}", Means: `the keys that "detour access allow" and "detour access import" let in`},
 			{Settings: "{access.verify} URL", Means: "whom an admission URL lets in: https://headscale.example/verify"},
+			{Settings: "{access.coordinator} URL", Means: "the members of a coordination server's tailnets: https://coord.example.com"},
 			{Settings: "{access.tailscaled} auto", Means: "whom the Tailscale daemon of this machine sees in its tailnet"},
 			{Settings: "{access.everyone}", Means: "everybody who finds the relay, on purpose"},
 		},

@@ -83,7 +83,7 @@ func TestRelaysThatOthersReachNeedAccess(t *testing.T) {
 	c := plain()
 	c.Listen = "0.0.0.0:0"
 	_, err := Open(c, Options{})
-	if e, ok := errors.AsType[*config.Error](err); !ok || len(e.Choices) != 5 {
+	if e, ok := errors.AsType[*config.Error](err); !ok || len(e.Choices) != 6 {
 		t.Errorf("%v", err)
 	}
 	everyone := func(context.Context, relay.Applicant) (relay.Admission, error) { return relay.Admission{}, nil }

@@ -46,6 +46,7 @@ func Check(ctx context.Context, cfg config.Config) []Finding {
 	c := &checker{given: cfg}
 	c.settings()
 	c.files()
+	c.server(ctx)
 	if !c.wrongSettings {
 		c.addresses(c.cfg, runningRelay(ctx, c.cfg), func(string) bool { return true })
 	}
@@ -73,6 +74,7 @@ type checker struct {
 	given, cfg    config.Config
 	all           []Finding
 	wrongSettings bool
+	chain         *admit.Chain // who decides who may come in; nil: nobody, or not as far as one can see
 }
 
 // files looks at those that the settings name.
@@ -224,6 +226,9 @@ func (c *checker) access(cfg config.Config) {
 	if c.elsewhere("access.verify-headers", a.VerifyHeaders) {
 		a.VerifyHeaders = ""
 	}
+	if c.elsewhere("access.coordinator-token", a.CoordinatorToken) {
+		a.Coordinator, a.CoordinatorToken = nil, "" // it would be asked without
+	}
 	if !a.Given() {
 		return
 	}
@@ -237,9 +242,30 @@ func (c *checker) access(cfg config.Config) {
 		chain.Entries(func(admit.Entry) bool { n++; return true })
 		c.say(Fine, "access.keys", "%s: keys that may come in: %d", strings.Join(a.Keys, ", "), n)
 	}
+	c.chain = chain
 	if a.Everyone {
 		c.say(Noted, "access.everyone", "lets in whoever finds the relay")
 	}
+}
+
+const serverTime = 5 * time.Second // that a coordination server has to answer
+
+// server asks the coordination server, if one is named. A relay would start without.
+func (c *checker) server(ctx context.Context) {
+	urls := strings.Join(c.cfg.Access.Coordinator, ", ")
+	if c.chain == nil || !c.chain.HasServer() {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, serverTime, fmt.Errorf("no answer within %v", serverTime))
+	defer cancel()
+	level, says := Fine, "answers"
+	if err := c.chain.CheckServer(ctx); err != nil {
+		level, says = Noted, "cannot say who may come in: "+err.Error()
+		if errors.Is(err, admit.ErrToken) {
+			level = Wrong
+		}
+	}
+	c.say(level, "access.coordinator", "%s %s", urls, says)
 }
 
 func (c *checker) token(cfg config.Config) {

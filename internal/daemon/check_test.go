@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +65,13 @@ func TestCheckFindsAllThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer secret" {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	defer server.Close()
+	coordinator := server.URL
 	good := config.Defaults()
 	good.Listen, good.STUN, good.TLS.Mode, good.StateDir, good.AdminSocket = "127.0.0.1:0", config.STUNOff, config.TLSOff, dir, config.AdminSocketOff
 	for want, change := range map[string]func(*config.Config){
@@ -90,8 +99,20 @@ func TestCheckFindsAllThereIs(t *testing.T) {
 		"ok access.keys " + dir + "/keys: keys that may come in: 1": func(c *config.Config) {
 			c.Access.Keys = []string{file("keys", "nodekey:"+strings.Repeat("ab", 32)+"\n", 0o600)}
 		},
-		"note access.everyone lets in":                     func(c *config.Config) { c.Access.Everyone = true },
-		"error access.verify-ca: ":                         func(c *config.Config) { c.Access.Verify, c.Access.VerifyCA = []string{"https://a"}, "/nowhere" },
+		"note access.everyone lets in": func(c *config.Config) { c.Access.Everyone = true },
+		"error access.verify-ca: ":     func(c *config.Config) { c.Access.Verify, c.Access.VerifyCA = []string{"https://a"}, "/nowhere" },
+		"note access.coordinator http://127.0.0.1:1 cannot say who may come in: it cannot be reached": func(c *config.Config) {
+			c.Access.Coordinator = []string{"http://127.0.0.1:1"}
+		},
+		"ok access.coordinator " + coordinator + " answers": func(c *config.Config) {
+			c.Access.Coordinator, c.Access.CoordinatorToken = []string{coordinator}, file("token", "secret", 0o600)
+		},
+		"error access.coordinator " + coordinator + " cannot say who may come in: it wants a token": func(c *config.Config) {
+			c.Access.Coordinator, c.Access.CoordinatorToken = []string{coordinator}, file("other", "hunter2", 0o600)
+		},
+		"error access.coordinator-token: open /nowhere": func(c *config.Config) {
+			c.Access.Coordinator, c.Access.CoordinatorToken = []string{coordinator}, "/nowhere"
+		},
 		"error quota.webhook: open /nowhere":               func(c *config.Config) { c.Quota.Hard, c.Quota.Webhook = 1, "/nowhere" },
 		"error quota.webhook: " + dir + "/hook has no URL": func(c *config.Config) { c.Quota.Hard, c.Quota.Webhook = 1, file("hook", "hunter2", 0o600) },
 		"error admin-token: open /nowhere": func(c *config.Config) {

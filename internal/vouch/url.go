@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,8 +35,9 @@ type URL struct {
 }
 
 // NewURL checks the URL. Redirects are not followed: whoever sends
-// us elsewhere is not who was named.
-func NewURL(given string, header http.Header, roots *x509.CertPool) (*URL, error) {
+// us elsewhere is not who was named. trust says whose certificates are good; nil: those
+// of the system's authorities.
+func NewURL(given string, header http.Header, trust *tls.Config) (*URL, error) {
 	u, err := checkURL(given)
 	if err != nil {
 		return nil, err
@@ -48,11 +48,9 @@ func NewURL(given string, header http.Header, roots *x509.CertPool) (*URL, error
 		IdleConnTimeout:     time.Minute,
 		TLSHandshakeTimeout: 10 * time.Second,
 		ForceAttemptHTTP2:   true,
+		TLSClientConfig:     trust.Clone(),
 
 		MaxResponseHeaderBytes: 64 << 10,
-	}
-	if roots != nil {
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
 	v := &URL{url: given, target: shown(u), header: header, client: &http.Client{
 		Transport:     transport,
@@ -128,21 +126,33 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
+// StatusError is about an answer with another status than 200.
+type StatusError struct {
+	Status int
+	what   string
+}
+
+func (e *StatusError) Error() string { return e.what }
+
 func statusError(answer *http.Response) error {
+	return &StatusError{answer.StatusCode, statusText(answer)}
+}
+
+func statusText(answer *http.Response) string {
 	if to := answer.Header.Get("Location"); to != "" && answer.StatusCode/100 == 3 {
 		where := "elsewhere"
 		if u, err := answer.Request.URL.Parse(to); err == nil {
 			where = "to " + shown(u)
 		}
-		return fmt.Errorf("it sends us %s (status %d), and redirects are not followed: name the URL that answers", where, answer.StatusCode)
+		return fmt.Sprintf("it sends us %s (status %d), and redirects are not followed: name the URL that answers", where, answer.StatusCode)
 	}
 	switch answer.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
-		return fmt.Errorf("it demands a login (status %d): give it by a file of headers, such as Authorization", answer.StatusCode)
+		return fmt.Sprintf("it demands a login (status %d): give it by a file of headers, such as Authorization", answer.StatusCode)
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return fmt.Errorf("status %d: is the path right? Headscale's is /verify", answer.StatusCode)
+		return fmt.Sprintf("status %d: is the path right? Headscale's is /verify", answer.StatusCode)
 	}
-	return fmt.Errorf("status %d, where only 200 is an answer", answer.StatusCode)
+	return fmt.Sprintf("status %d, where only 200 is an answer", answer.StatusCode)
 }
 
 // parseAnswer reads a JSON object with a boolean Allow, whatever the case of its

@@ -2,6 +2,7 @@ package vouch
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -216,7 +217,7 @@ func TestVerifyTrustsTheGivenAuthority(t *testing.T) {
 	defer server.Close()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-	for _, trusted := range []*x509.CertPool{nil, roots} {
+	for _, trusted := range []*tls.Config{nil, {RootCAs: roots}} {
 		s, err := NewURL(server.URL, nil, trusted)
 		if err != nil {
 			t.Fatal(err)

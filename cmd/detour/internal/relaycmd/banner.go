@@ -68,7 +68,7 @@ func accessText(c config.Config) string {
 	}
 	var sources []string
 	for _, s := range config.Table() {
-		if name, ok := strings.CutPrefix(s.Path, "access."); ok && slices.Contains([]string{"keys", "managed", "verify", "tailscaled"}, name) {
+		if name, ok := strings.CutPrefix(s.Path, "access."); ok && slices.Contains([]string{"keys", "managed", "verify", "coordinator", "tailscaled"}, name) {
 			switch shown := s.Shown(c); shown {
 			case "", "false":
 			case "true":
