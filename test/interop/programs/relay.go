@@ -100,8 +100,8 @@ func startDetour(t testing.TB, args ...string) *Relay {
 }
 
 // StartDerper starts the reference relay with a self-signed certificate for 127.0.0.1, as it makes one itself for an IP
-// address. It ends with the test.
-func StartDerper(t testing.TB) *Relay {
+// address, and more arguments. It ends with the test.
+func StartDerper(t testing.TB, args ...string) *Relay {
 	t.Helper()
 	program, err := Derper()
 	if err != nil {
@@ -109,10 +109,10 @@ func StartDerper(t testing.TB) *Relay {
 	}
 	dir := t.TempDir()
 	addr := FreeAddr(t)
-	r := start(t, "derper", program, []string{
+	r := start(t, "derper", program, append([]string{
 		"-a", addr.String(), "-http-port=-1", "-stun=false", "-c", filepath.Join(dir, "derper.key"),
 		"-certmode=manual", "-certdir", dir, "-hostname=127.0.0.1",
-	})
+	}, args...))
 	r.Addr, r.URL = addr, "https://"+addr.String()+"/derp"
 	r.awaitTLS(t)
 	r.Node = Node{
