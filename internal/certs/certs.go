@@ -81,7 +81,7 @@ func describe(pair *tls.Certificate, source string) Description {
 }
 
 // TLSConfig returns the configuration of a listener that shows the pairs of src
-// and, last, the meta certificate.
+// and, last, the meta certificate; nil: there is none, for a server that is no relay.
 func TLSConfig(src Source, meta *Meta) *tls.Config {
 	extra := src.Describe().NextProtos
 	c := &chain{source: src, meta: meta, bare: extra}
@@ -118,7 +118,8 @@ func (c *chain) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(hello.SupportedProtos, func(p string) bool { return slices.Contains(c.bare, p) }) {
+	bare := func(p string) bool { return slices.Contains(c.bare, p) }
+	if c.meta == nil || slices.ContainsFunc(hello.SupportedProtos, bare) {
 		return pair, nil
 	}
 	return c.whole(pair), nil

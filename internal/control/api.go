@@ -8,10 +8,11 @@ import (
 )
 
 // The paths. Lists are rows; everything else is one JSON value each way. An answer
-// with another status than 200 is a Failure.
+// with another status than 200 is a Failure. Those with a capital letter are answered by
+// every server of ours.
 const (
-	pathVersion  = "/v1/version"
-	pathStatus   = "/v1/status"
+	PathVersion  = "/v1/version"
+	PathStatus   = "/v1/status"
 	pathSettings = "/v1/config"
 	pathReload   = "/v1/reload"
 	pathAccess   = "/v1/access" // its orders are below it

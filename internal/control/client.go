@@ -32,7 +32,7 @@ const (
 )
 
 // ErrUnanswered: nobody has answered, or not as this package does.
-var ErrUnanswered = errors.New("no relay answers")
+var ErrUnanswered = errors.New("nobody answers")
 
 // A Client asks a relay.
 type Client struct {
@@ -74,8 +74,9 @@ func newClient(t *http.Transport, base, secret string) *Client {
 // Close ends its connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// ask sends a request and returns the body of an answer that is not an error.
-func (c *Client) ask(ctx context.Context, method, path string, q url.Values, body io.Reader) (io.ReadCloser, error) {
+// Ask sends a request and returns the body of an answer that is not an error. Of one
+// that is, [Said] has the whole text.
+func (c *Client) Ask(ctx context.Context, method, path string, q url.Values, body io.Reader) (io.ReadCloser, error) {
 	at := c.base + path
 	if len(q) > 0 {
 		at += "?" + q.Encode()
@@ -94,15 +95,24 @@ func (c *Client) ask(ctx context.Context, method, path string, q url.Values, bod
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUnanswered, err)
 	}
-	if answer.StatusCode == http.StatusOK && slices.Contains(kinds, answer.Header.Get("Content-Type")) {
+	if isAnswer(answer) {
 		return answer.Body, nil
 	}
 	defer answer.Body.Close()
 	return nil, failureOf(answer)
 }
 
-// kinds are those of the answers of a relay. A page of its own listener, or of a proxy,
-// is none, nor is an empty one: that would be an empty list.
+// isAnswer reports whether an answer is one that says what was asked for. A page of the
+// server's own listener, or of a proxy, is none, nor is an empty one: that would be an
+// empty list. Nothing is an answer only where it says so.
+func isAnswer(answer *http.Response) bool {
+	if answer.StatusCode == http.StatusNoContent {
+		return true
+	}
+	return answer.StatusCode/100 == 2 && slices.Contains(kinds, answer.Header.Get("Content-Type"))
+}
+
+// kinds are those of answers.
 var kinds = []string{"application/json", "application/x-ndjson"}
 
 // failureOf is what an answer says that is an error.
@@ -113,9 +123,18 @@ func failureOf(answer *http.Response) error {
 	}
 	var f Failure
 	if json.Unmarshal(text, &f) != nil || f.Error == "" {
-		return fmt.Errorf("%w: what answers there is something else (HTTP status %s): is this the relay's admin address?", ErrUnanswered, answer.Status)
+		return fmt.Errorf("%w: what answers there is something else (HTTP status %s): is this the admin address of it?", ErrUnanswered, answer.Status)
 	}
 	return &answered{&Error{answer.StatusCode, f.Error}, text}
+}
+
+// Said is the text of the answer that an error of Ask was made of.
+func Said(err error) (text []byte, ok bool) {
+	e, ok := errors.AsType[*answered](err)
+	if !ok {
+		return nil, false
+	}
+	return e.text, true
 }
 
 // answered is an Error with the whole answer.
@@ -137,7 +156,7 @@ func (c *Client) value(ctx context.Context, method, path string, send, into any)
 		}
 		body = bytes.NewReader(text)
 	}
-	answer, err := c.ask(ctx, method, path, nil, body)
+	answer, err := c.Ask(ctx, method, path, nil, body)
 	if err != nil {
 		return err
 	}
@@ -158,12 +177,12 @@ func readValue(answer io.ReadCloser, into any) error {
 
 // Version asks what answers.
 func (c *Client) Version(ctx context.Context) (v Version, err error) {
-	return v, c.value(ctx, http.MethodGet, pathVersion, nil, &v)
+	return v, c.value(ctx, http.MethodGet, PathVersion, nil, &v)
 }
 
 // Status asks for what /status has.
 func (c *Client) Status(ctx context.Context) (s json.RawMessage, err error) {
-	err = c.value(ctx, http.MethodGet, pathStatus, nil, &s)
+	err = c.value(ctx, http.MethodGet, PathStatus, nil, &s)
 	return s, err
 }
 
@@ -230,7 +249,7 @@ func (c *Client) Peers(ctx context.Context, each func(Peer) error) error {
 }
 
 func getRows[T any](ctx context.Context, c *Client, path string, q url.Values, each func(T) error) error {
-	answer, err := c.ask(ctx, http.MethodGet, path, q, nil)
+	answer, err := c.Ask(ctx, http.MethodGet, path, q, nil)
 	if err != nil {
 		return err
 	}
@@ -260,7 +279,7 @@ func (c *Client) Import(ctx context.Context, o ImportOrder, entries []Entry) (do
 	send, body := io.Pipe()
 	go func() { body.CloseWithError(writeEntries(body, entries)) }()
 	defer send.Close()
-	answer, err := c.ask(ctx, http.MethodPost, pathImport, q, send)
+	answer, err := c.Ask(ctx, http.MethodPost, pathImport, q, send)
 	if err != nil {
 		return done, err
 	}

@@ -66,7 +66,7 @@ func TestDoorRefusesWebPages(t *testing.T) {
 		{"relay.example", "Origin", "https://relay.example", 403},
 		{"relay.example", "Sec-Fetch-Site", "cross-site", 403},
 	} {
-		r := httptest.NewRequest("GET", pathVersion, nil)
+		r := httptest.NewRequest("GET", PathVersion, nil)
 		r.Host = test.host
 		r.Header.Set("Authorization", "bearer "+secret)
 		if test.header != "" {

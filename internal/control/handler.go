@@ -83,8 +83,8 @@ func New(c Config) *Handler {
 	}
 	h := &Handler{config: c, long: make(chan struct{}, mostLong)}
 	for pattern, answer := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET " + pathVersion:                h.version,
-		"GET " + pathStatus:                 h.status,
+		"GET " + PathVersion:                h.version,
+		"GET " + PathStatus:                 h.status,
 		"GET " + pathSettings:               h.settings,
 		"POST " + pathReload:                h.reload,
 		"GET " + pathAccess:                 h.list,

@@ -212,7 +212,7 @@ func TestWrongRequests(t *testing.T) {
 		{h, "GET", "/", "", 404, "this relay (version v1.2) knows no GET"},
 		{h, "GET", pathReload, "", 404, "knows no GET"},
 		{h, "POST", pathReload, "", 501, "cannot be reloaded"},
-		{h, "GET", pathStatus, "", 501, "no status"},
+		{h, "GET", PathStatus, "", 501, "no status"},
 		{h, "GET", pathSettings, "", 501, "does not show"},
 		{h, "POST", "/v1/access/ban", "", 400, "EOF"},
 		{h, "POST", "/v1/access/ban", "{}", 400, "names no key"},

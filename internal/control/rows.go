@@ -21,6 +21,11 @@ type patient struct {
 	begun   bool
 }
 
+// Patient has a handler answer with such patience, for handlers of others at a [Server].
+func Patient(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(newPatient(w, r), r) })
+}
+
 func newPatient(w http.ResponseWriter, r *http.Request) *patient {
 	p := &patient{ResponseWriter: w, control: http.NewResponseController(w)}
 	r.Body = &patientBody{r.Body, p.control}

@@ -28,6 +28,9 @@ type FeedConfig struct {
 	// Reloading and Ready are called before and after each look that Hangup wants;
 	// nil: nobody wants to know.
 	Reloading, Ready func()
+
+	// Served is called when another map is served, the first one too; nil: as above.
+	Served func()
 }
 
 // A Feed keeps what is served up to date with where the map comes from.
@@ -90,6 +93,7 @@ func (f *Feed) take(source Text) (changed bool, err error) {
 		return false, fmt.Errorf("%s: %w", source.Name, err)
 	}
 	f.vanished(source.Name, before, m)
+	call(f.cfg.Served)
 	return true, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/internal/control"
 )
 
@@ -24,7 +25,7 @@ at once, also for who is connected.`
 
 // order are the flags of the commands that are about single keys.
 type order struct {
-	target
+	running.Target
 	asJSON bool
 	what   string // control.Allow, Remove, Ban or Unban
 	label  string
@@ -37,7 +38,8 @@ func (o *order) command(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.MinimumNArgs(1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) }
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print JSON, and nothing else")
-	o.add(cmd.Flags())
+	o.Target = newTarget()
+	o.Add(cmd.Flags())
 	return cmd
 }
 
@@ -113,7 +115,7 @@ func (o *order) run(cmd *cobra.Command, args []string) error {
 			return cli.Usagef("%s: %w", flag, err)
 		}
 	}
-	r, err := o.open(cmd.Context())
+	r, err := o.Open(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -121,7 +123,7 @@ func (o *order) run(cmd *cobra.Command, args []string) error {
 	results, err := r.Order(cmd.Context(), o.what, control.Order{
 		Keys: keys, Label: o.label, Why: o.why, For: int64(time.Duration(o.span) / time.Second),
 	})
-	return printResults(cmd.OutOrStdout(), o.asJSON, results, r.failed(err), o.done)
+	return printResults(cmd.OutOrStdout(), o.asJSON, results, r.Failed(err), o.done)
 }
 
 // done says what became of a key.

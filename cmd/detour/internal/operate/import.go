@@ -8,13 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/smallfile"
 )
 
 type importing struct {
-	target
+	running.Target
 	order  control.ImportOrder
 	label  string
 	asJSON bool
@@ -54,7 +55,8 @@ asked.`,
 	flags.BoolVar(&f.order.Force, "force", false, "also if no keys, or only a few, are left of the set")
 	flags.BoolVarP(&f.order.DryRun, "dry-run", "n", false, "only say what would come and go")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, and nothing else")
-	f.add(flags)
+	f.Target = newTarget()
+	f.Add(flags)
 	return cmd
 }
 
@@ -68,14 +70,14 @@ func (f *importing) run(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return err
 	}
-	r, err := f.open(cmd.Context())
+	r, err := f.Open(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	done, err := r.Import(cmd.Context(), f.order, entries)
 	if err != nil {
-		return r.failed(err)
+		return r.Failed(err)
 	}
 	if f.asJSON {
 		return cli.WriteJSON(cmd.OutOrStdout(), done)

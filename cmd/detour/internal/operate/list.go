@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/internal/control"
 )
 
@@ -18,7 +19,7 @@ import (
 var states = []string{control.Allowed, control.Expired, control.Banned}
 
 func newList() *cobra.Command {
-	var t target
+	t := newTarget()
 	var f control.Filter
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -43,7 +44,7 @@ relay could be asked.`,
 			if f.State != "" && !slices.Contains(states, f.State) {
 				return cli.Usagef("--state %q: choose allowed, expired or banned", f.State)
 			}
-			r, err := t.open(cmd.Context())
+			r, err := t.Open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -55,11 +56,11 @@ relay could be asked.`,
 	cmd.Flags().StringVar(&f.Label, "label", "", "only those with this `label`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, and nothing else")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(states, cobra.ShellCompDirectiveNoFileComp)))
-	t.add(cmd.Flags())
+	t.Add(cmd.Flags())
 	return cmd
 }
 
-func list(cmd *cobra.Command, r *running, f control.Filter, asJSON bool) error {
+func list(cmd *cobra.Command, r *running.Server, f control.Filter, asJSON bool) error {
 	out := bufio.NewWriter(cmd.OutOrStdout())
 	var to lines = newTable(out)
 	if asJSON {
@@ -77,7 +78,7 @@ func list(cmd *cobra.Command, r *running, f control.Filter, asJSON bool) error {
 		return to.add(l)
 	})
 	if err != nil {
-		return r.failed(err)
+		return r.Failed(err)
 	}
 	if err := to.end(); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/key"
 )
@@ -26,13 +27,14 @@ func NewPeers() *cobra.Command {
 
 // peersFlags are those of both ways to the relay: as its operator, or as a sibling.
 type peersFlags struct {
-	target
+	running.Target
 	mesh rosterFlags
 }
 
 func (f *peersFlags) define(cmd *cobra.Command) {
 	f.mesh.add(cmd.Flags())
-	f.target.add(cmd.Flags())
+	f.Target = newTarget()
+	f.Add(cmd.Flags())
 }
 
 // meshOnly are the flags of who asks as a sibling.
@@ -44,7 +46,7 @@ func (f *peersFlags) local(cmd *cobra.Command, more ...string) error {
 }
 
 func (f *peersFlags) remote() error {
-	if f.target.given() {
+	if f.Given() {
 		return cli.Usagef("a URL is asked with the mesh key, and --admin-socket and --admin-url are another way: leave one out")
 	}
 	return nil
@@ -54,7 +56,7 @@ func isURL(text string) bool { return strings.Contains(text, "://") }
 
 // printPeers prints the connections there are, in the order of their keys.
 func printPeers(cmd *cobra.Command, f *peersFlags) error {
-	r, err := f.open(cmd.Context())
+	r, err := f.Open(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -62,7 +64,7 @@ func printPeers(cmd *cobra.Command, f *peersFlags) error {
 	peers := []control.Peer{}
 	err = r.Peers(cmd.Context(), func(p control.Peer) error { peers = append(peers, p); return nil })
 	if err != nil {
-		return r.failed(err)
+		return r.Failed(err)
 	}
 	slices.SortFunc(peers, func(a, b control.Peer) int {
 		if c := a.Key.Compare(b.Key); c != 0 {
@@ -75,7 +77,7 @@ func printPeers(cmd *cobra.Command, f *peersFlags) error {
 		err = json.NewEncoder(out).Encode(struct {
 			Relay string         `json:"relay"`
 			Peers []control.Peer `json:"peers"`
-		}{r.at, peers})
+		}{r.At, peers})
 	} else {
 		err = tablePeers(out, peers)
 	}
@@ -120,13 +122,13 @@ func flagsOf(p control.Peer) string {
 
 // closeHere closes the connections of keys at the relay of this machine.
 func closeHere(cmd *cobra.Command, f *peersFlags, keys []key.Public) error {
-	r, err := f.open(cmd.Context())
+	r, err := f.Open(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	results, err := r.ClosePeers(cmd.Context(), keys)
-	return printResults(cmd.OutOrStdout(), f.mesh.asJSON, results, r.failed(err), func(c control.Result) string {
+	return printResults(cmd.OutOrStdout(), f.mesh.asJSON, results, r.Failed(err), func(c control.Result) string {
 		return cli.Counted(c.Conns, "connection") + " closed"
 	})
 }

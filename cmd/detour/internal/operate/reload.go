@@ -12,7 +12,7 @@ import (
 
 // NewReload returns the command "reload".
 func NewReload() *cobra.Command {
-	var t target
+	t := newTarget()
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "reload",
@@ -32,17 +32,17 @@ Exit status: 0 all is in effect, 1 something was wrong or needs a restart,
 2 wrong usage, 3 no relay could be asked.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := t.open(cmd.Context())
+			r, err := t.Open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer r.Close()
 			report, err := r.Reload(cmd.Context())
-			return printReload(cmd.OutOrStdout(), asJSON, report, r.failed(err))
+			return printReload(cmd.OutOrStdout(), asJSON, report, r.Failed(err))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, and nothing else")
-	t.add(cmd.Flags())
+	t.Add(cmd.Flags())
 	return cmd
 }
 
