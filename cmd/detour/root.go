@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/coordcmd"
 	"github.com/detour-relay/detour/cmd/detour/internal/derper"
 	"github.com/detour-relay/detour/cmd/detour/internal/operate"
 	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
@@ -55,6 +56,8 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		relaycmd.New(),
 		relaycmd.NewConfig(),
+		coordcmd.New(),
+		coordcmd.NewNet(),
 		newDemoCommand(),
 		newPingCommand(),
 		newNetcheckCommand(),

@@ -148,6 +148,12 @@ var table = []row{
 	{name: "internal/coordstore", own: []string{"internal/retry"}, outside: none, beneath: web},
 	{name: "internal/coordstate", own: []string{"key", "derpmap", "internal/coordapi", "internal/coordstore"}, outside: none},
 	{name: "internal/coord", own: []string{"key", "derpmap", "internal/coordapi", "internal/coordstate", "internal/coordstore", "internal/rate"}, outside: none},
+	{
+		name: "internal/coordserver",
+		own: []string{"internal/certs", "internal/config", "internal/control", "internal/coord", "internal/coordapi", "internal/coordnats", "internal/coordstore",
+			"internal/front", "internal/hostname", "internal/mapfeed", "internal/notify", "internal/pin", "internal/smallfile", "internal/takeover", "internal/text"},
+		outside: none,
+	},
 	{name: "internal/coordstore/storetest", own: []string{"internal/coordstore", "internal/retry"}, outside: none, beneath: web},
 
 	{

@@ -125,7 +125,7 @@ func (c Config) checkTLS() *Error {
 		}
 		if c.TLS.Mode == TLSSelf && c.Hostname == "" {
 			return &Error{Setting: "tls.mode", What: "self needs {hostname}",
-				Remedy: "the DNS name or IP address by which peers reach the relay"}
+				Remedy: "the DNS name or IP address by which peers reach it"}
 		}
 	default:
 		return &Error{Setting: "tls.mode", What: fmt.Sprintf("%q", c.TLS.Mode), Remedy: "choose off, files or self"}

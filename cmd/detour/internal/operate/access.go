@@ -30,7 +30,7 @@ type order struct {
 	what   string // control.Allow, Remove, Ban or Unban
 	label  string
 	why    string
-	span   span
+	span   cli.Span
 }
 
 func (o *order) command(cmd *cobra.Command) *cobra.Command {

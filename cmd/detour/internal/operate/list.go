@@ -124,7 +124,7 @@ func (t *table) add(l control.Line) error {
 	if l.Why != "" {
 		about = l.Why
 	}
-	_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Key, l.State, filled(l.Label), filled(l.From), filled(moment(l.Until)), connected, filled(about))
+	_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Key, l.State, cli.Filled(l.Label), cli.Filled(l.From), cli.Filled(cli.Moment(l.Until)), connected, cli.Filled(about))
 	if t.n++; t.n%alignedLines == 0 && err == nil {
 		err = t.Flush()
 	}

@@ -95,8 +95,8 @@ func tablePeers(w io.Writer, peers []control.Peer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tADDRESS\tSINCE\tLABEL\tFLAGS\tIN\tOUT\tAPP")
 	for i, p := range peers {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Key, filled(p.Addr), p.Since.Format(time.RFC3339), filled(p.Label), filled(flagsOf(p)),
-			cli.Bytes(int64(p.Received)), cli.Bytes(int64(p.Sent)), filled(cli.Clean(p.App, 40)))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Key, cli.Filled(p.Addr), p.Since.Format(time.RFC3339), cli.Filled(p.Label), cli.Filled(flagsOf(p)),
+			cli.Bytes(int64(p.Received)), cli.Bytes(int64(p.Sent)), cli.Filled(cli.Clean(p.App, 40)))
 		if i%alignedLines == alignedLines-1 {
 			if err := t.Flush(); err != nil {
 				return err

@@ -129,5 +129,5 @@ func newPeerLine(p roster.Peer) peerLine {
 
 // columns are the fields for a table, with something in each.
 func (l peerLine) columns() string {
-	return strings.Join([]string{l.Key.String(), filled(l.Addr), filled(strings.Join(l.Flags, ",")), filled(l.App)}, "\t")
+	return strings.Join([]string{l.Key.String(), cli.Filled(l.Addr), cli.Filled(strings.Join(l.Flags, ",")), cli.Filled(l.App)}, "\t")
 }

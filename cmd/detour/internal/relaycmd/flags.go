@@ -25,16 +25,33 @@ func (f *settingFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.file, "config", "", "read settings from this YAML `file`, or none (default: $"+config.FileVariable+", else "+DefaultFile+" where it exists and --dev is not given)")
 	cobra.CheckErr(cmd.MarkFlagFilename("config", "yaml", "yml"))
 	for _, s := range config.Table() {
-		usage := s.Usage(FlagName)
-		if s.Follows != "" {
-			usage += " (default: " + s.Default(FlagName) + ")"
-		}
-		flag := flags.VarPF(&flagValue{s, f}, s.Flag, "", usage)
-		if s.Kind == config.KindBool {
-			flag.NoOptDefVal = "true"
-		}
-		complete(cmd, s)
+		DefineShared(cmd, s.Path, "", &f.given)
 	}
+}
+
+// DefineShared adds the flag of one setting to the command of another server, which has
+// that setting, too. What the command line gives goes to given. Help is what it is for
+// there; empty: the same.
+func DefineShared(cmd *cobra.Command, path, help string, given *[]config.Given) {
+	s, known := config.Lookup(path)
+	if !known {
+		panic("no setting " + path)
+	}
+	if help == "" {
+		help = s.Usage(FlagName)
+		if s.Follows != "" {
+			help += " (default: " + s.Default(FlagName) + ")"
+		}
+	}
+	defineOne(cmd, s, help, given)
+}
+
+func defineOne(cmd *cobra.Command, s config.Setting, usage string, given *[]config.Given) {
+	flag := cmd.Flags().VarPF(&flagValue{s, given}, s.Flag, "", usage)
+	if s.Kind == config.KindBool {
+		flag.NoOptDefVal = "true"
+	}
+	complete(cmd, s)
 }
 
 // complete has the shell complete the values of a setting: its words, or files.
@@ -53,7 +70,7 @@ func complete(cmd *cobra.Command, s config.Setting) {
 // A flagValue is the flag of a setting.
 type flagValue struct {
 	setting config.Setting
-	flags   *settingFlags
+	given   *[]config.Given
 }
 
 var _ pflag.Value = (*flagValue)(nil)
@@ -61,7 +78,7 @@ var _ pflag.Value = (*flagValue)(nil)
 // Set notes the value. What it means is for package config, which tells of a wrong one
 // in the same words wherever it comes from.
 func (v *flagValue) Set(text string) error {
-	v.flags.given = append(v.flags.given, config.Given{Path: v.setting.Path, Text: text})
+	*v.given = append(*v.given, config.Given{Path: v.setting.Path, Text: text})
 	return nil
 }
 

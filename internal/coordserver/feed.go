@@ -1,0 +1,75 @@
+package coordserver
+
+import (
+	"time"
+
+	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/mapfeed"
+	"github.com/detour-relay/detour/internal/text"
+)
+
+// How often another map is looked for.
+const (
+	fileLook = time.Second
+	urlLook  = time.Minute
+)
+
+// openFeed reads the first map, if this coordinator is told where it is.
+func (s *Server) openFeed() error {
+	if s.config.Map == "" {
+		return nil
+	}
+	source, err := s.config.mapSource()
+	if err != nil {
+		return err
+	}
+	look := fileLook
+	if source.Whole() {
+		look = urlLook
+	}
+	s.maps = new(mapfeed.Handler)
+	s.feed, err = mapfeed.NewFeed(mapfeed.FeedConfig{
+		Read: source.Read, Whole: source.Whole(), Handler: s.maps, Logger: s.log, Interval: look, Served: s.passMap, Hangup: s.look,
+	})
+	if err == nil {
+		_, err = s.feed.Open(s.beside)
+	}
+	if err != nil {
+		return wrongFile("map", err)
+	}
+	return nil
+}
+
+func (c *Config) mapSource() (*mapfeed.Source, error) {
+	cfg := mapfeed.SourceConfig{Name: c.Map}
+	if c.MapCA != "" {
+		var err error
+		if cfg.RootCAs, err = certs.ReadRoots(c.MapCA); err != nil {
+			return nil, wrongFile("map-ca", err)
+		}
+	}
+	source, err := mapfeed.NewSource(cfg)
+	if err != nil {
+		return nil, wrongFile("map", err)
+	}
+	return source, nil
+}
+
+// startFeed has the service get its map from where the settings say, once there is one.
+func (s *Server) startFeed() {
+	if s.feed != nil && s.opened() != nil {
+		s.passMap()
+		s.running.Go(func() { s.feed.Watch(s.beside) })
+	}
+}
+
+// passMap hands the map to the service, which writes it when it can.
+func (s *Server) passMap() {
+	e := s.opened()
+	if e == nil {
+		return // it gets the map when it is there
+	}
+	if err := e.service.SetMap(s.maps.Map(), text.RedactURL(s.config.Map)); err != nil {
+		s.log.Error("the map is not handed out; the one before stays", "reason", err)
+	}
+}

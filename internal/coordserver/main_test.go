@@ -1,0 +1,82 @@
+package coordserver
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/detour-relay/detour/internal/config"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// lines is a log that several goroutines write.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// dev are the settings of a coordinator that keeps nothing.
+func dev() Config {
+	c := Defaults()
+	c.Front.Dev, c.Front.Listen = true, "127.0.0.1:0"
+	return c
+}
+
+// kept are the settings of one with TLS that keeps its state.
+func kept(t *testing.T) Config {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "c") // sockets have short paths
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	c := Defaults()
+	c.Front.Listen, c.Front.Hostname, c.Front.TLS.Mode, c.Front.StateDir = "127.0.0.1:0", "127.0.0.1", config.TLSSelf, filepath.Join(dir, "state")
+	return c
+}
+
+// run opens and runs a coordinator until end is called, or the test ends.
+func run(t *testing.T, c Config, o Options) (s *Server, end func()) {
+	t.Helper()
+	s, err := Open(c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- s.Run(ctx, func() error { close(ready); return nil }) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	end = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(end)
+	return s, end
+}
