@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,11 +145,15 @@ func (s *Service) CreateTailnet(ctx context.Context, name string) (coordapi.Tail
 }
 
 // mostNameClaims is how many names that nobody has come for are remembered.
-const mostNameClaims = 64
+const mostNameClaims = 256
 
 // claimName makes sure that no other tailnet gets the name: as for members, whoever
 // has seen the record of the names has seen all that were given before.
 func (s *Service) claimName(ctx context.Context, id, name string) error {
+	return s.claimNames(ctx, []coordstate.NameClaim{{ID: id, Name: name}})
+}
+
+func (s *Service) claimNames(ctx context.Context, wanted []coordstate.NameClaim) error {
 	done, err := s.turn(ctx, coordstate.KeyNames)
 	if err != nil {
 		return err
@@ -156,31 +161,11 @@ func (s *Service) claimName(ctx context.Context, id, name string) error {
 	defer done()
 	for {
 		before := s.state.Position(coordstore.Hard)
-		value, rev := s.state.Single(coordstate.KeyNames)
-		var rec coordstate.NamesRecord
-		if value != nil && json.Unmarshal(value, &rec) != nil {
-			return errors.New("the record of the tailnets' names cannot be read")
+		value, rev, err := s.namesWith(wanted)
+		if err != nil {
+			return err
 		}
-		if s.state.NameTaken(name) {
-			return refuse(coordapi.CodeConflict, "there is a tailnet called %q already", name)
-		}
-		kept := rec.Claims[:0]
-		for _, c := range rec.Claims {
-			if t, ok := s.state.Tailnet(c.ID); !ok || t.Record.Name != c.Name {
-				kept = append(kept, c)
-			}
-		}
-		rec.Claims = kept
-		for _, c := range kept {
-			if c.Name == name && !s.nameClaims.late(c) {
-				return later(coordapi.CodeUnavailable, "another tailnet is about to be called %q: try again in a minute", name)
-			}
-		}
-		rec.Claims = append(rec.Claims, coordstate.NameClaim{ID: id, Name: name})
-		if n := len(rec.Claims) - mostNameClaims; n > 0 {
-			rec.Claims = rec.Claims[n:]
-		}
-		got, err := s.write(ctx, coordstate.KeyNames, coordstate.Encode(rec), rev)
+		got, err := s.write(ctx, coordstate.KeyNames, value, rev)
 		if err == nil {
 			return s.state.Wait(ctx, coordstore.Hard, got)
 		}
@@ -191,6 +176,35 @@ func (s *Service) claimName(ctx context.Context, id, name string) error {
 			return err
 		}
 	}
+}
+
+// namesWith is the record of the names with more claims, and without those that have
+// come to pass. Its revision is that which stands.
+func (s *Service) namesWith(wanted []coordstate.NameClaim) (value []byte, rev uint64, err error) {
+	stands, rev := s.state.Single(coordstate.KeyNames)
+	var rec coordstate.NamesRecord
+	if stands != nil && json.Unmarshal(stands, &rec) != nil {
+		return nil, 0, errors.New("the record of the tailnets' names cannot be read")
+	}
+	rec.Claims = slices.DeleteFunc(rec.Claims, func(c coordstate.NameClaim) bool {
+		t, ok := s.state.Tailnet(c.ID)
+		return ok && t.Record.Name == c.Name
+	})
+	for _, w := range wanted {
+		if s.state.NameTaken(w.Name) {
+			return nil, 0, refuse(coordapi.CodeConflict, "there is a tailnet called %q already", w.Name)
+		}
+		for _, c := range rec.Claims {
+			if c.Name == w.Name && !s.nameClaims.late(c) {
+				return nil, 0, later(coordapi.CodeUnavailable, "another tailnet is about to be called %q: try again in a minute", w.Name)
+			}
+		}
+	}
+	rec.Claims = append(rec.Claims, wanted...)
+	if n := len(rec.Claims) - mostNameClaims; n > 0 {
+		rec.Claims = rec.Claims[n:]
+	}
+	return coordstate.Encode(rec), rev, nil
 }
 
 func (s *Service) adminRename(w http.ResponseWriter, r *http.Request) (any, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/detour-relay/detour/internal/coordapi"
@@ -100,18 +101,21 @@ func (s *Service) adminImport(w http.ResponseWriter, r *http.Request) (any, erro
 	if !next() || json.Unmarshal(lines.Bytes(), &header) != nil || header.Format != exportFormat {
 		return nil, refuse(coordapi.CodeBadRequest, "this does not begin as an export of a coordination server does")
 	}
-	i := importing{s: s, empty: s.state.Totals().Tailnets == 0}
+	i := &importing{s: s, empty: s.state.Totals().Tailnets == 0}
 	for n := 2; next(); n++ {
 		var l exportLine
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return nil, refuse(coordapi.CodeBadRequest, "line %d of the export cannot be read; what stands before it has been imported: %v", n, err)
+			return nil, refuse(coordapi.CodeBadRequest, "line %d of the export cannot be read; some of what stands before it has been imported: %v", n, err)
 		}
 		if err := i.take(r.Context(), l); err != nil {
 			return nil, err
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, refuse(coordapi.CodeBadRequest, "the export did not come whole; what came has been imported: do it again: %v", err)
+		return nil, refuse(coordapi.CodeBadRequest, "the export did not come whole; some of it has been imported: do it again: %v", err)
+	}
+	if err := i.flush(r.Context()); err != nil {
+		return nil, err
 	}
 	return i.done, nil
 }
@@ -121,11 +125,20 @@ func (s *Service) adminImport(w http.ResponseWriter, r *http.Request) (any, erro
 type importing struct {
 	s     *Service
 	empty bool // nothing was there
-	done  coordapi.Imported
-	last  uint64 // revision that was written
+	bulk  bulk
+
+	mu   sync.Mutex // while a bulk is written
+	done coordapi.Imported
+	last uint64 // revision that was written
 }
 
 func (i *importing) take(ctx context.Context, l exportLine) error {
+	if l.Tailnet != nil {
+		return i.tailnet(ctx, *l.Tailnet)
+	}
+	if l.Member != nil && i.bulk.nets[l.Member.Tailnet] != nil {
+		return i.bulk.member(i.bulk.nets[l.Member.Tailnet], *l.Member)
+	}
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	switch {
@@ -135,8 +148,6 @@ func (i *importing) take(ctx context.Context, l exportLine) error {
 		return i.put(ctx, coordstate.KeyMap, *l.Map, new(int))
 	case l.Relay != nil:
 		return i.put(ctx, coordstate.RelayKey(l.Relay.Name), l.Relay.RelayRecord, &i.done.Relays)
-	case l.Tailnet != nil:
-		return i.tailnet(ctx, *l.Tailnet)
 	case l.Member != nil:
 		return i.member(ctx, *l.Member)
 	}
@@ -175,6 +186,8 @@ func (i *importing) secret(ctx context.Context, rec coordstate.SecretRecord) err
 	return i.s.state.Wait(ctx, coordstore.Hard, rev)
 }
 
+// tailnet puts one that is not here into the bulk, which is written first if it has
+// no room.
 func (i *importing) tailnet(ctx context.Context, t exportTailnet) error {
 	if !coordstate.IsLabel(t.ID) || !coordstate.IsLabel(t.Name) {
 		return refuse(coordapi.CodeBadRequest, "a tailnet in the export has no name, or one that cannot be: %q", t.Name)
@@ -183,25 +196,23 @@ func (i *importing) tailnet(ctx context.Context, t exportTailnet) error {
 		i.done.Kept++
 		return nil
 	}
-	t.Name = coordstate.Numbered(t.Name, i.s.state.NameTaken)
-	if err := i.s.claimName(ctx, t.ID, t.Name); err != nil {
-		return err
+	if i.bulk.nets[t.ID] != nil {
+		return refuse(coordapi.CodeBadRequest, "tailnet %q is in the export twice", t.Name)
+	}
+	if i.bulk.full() {
+		if err := i.flush(ctx); err != nil {
+			return err
+		}
 	}
 	t.Claims, t.Floor = nil, 0
 	for n := range t.Gone {
 		t.Gone[n].After = 0
 	}
-	before := i.last
-	if err := i.put(ctx, coordstate.TailnetKey(t.ID), t.TailnetRecord, &i.done.Tailnets); err != nil {
-		return err
-	}
-	if i.last != before {
-		i.done.Invites += len(t.Invites)
-	}
-	return i.s.state.Wait(ctx, coordstore.Hard, i.last)
+	i.bulk.add(t)
+	return nil
 }
 
-// member goes through the tailnet's record, as joins do: others may join meanwhile.
+// member is one of a tailnet that was here already. It goes through the tailnet's record, as joins do: others may join meanwhile.
 func (i *importing) member(ctx context.Context, m exportMember) error {
 	var claim coordstate.Claim
 	err := i.s.edit(ctx, m.Tailnet, func(e *coordstate.Edit) (err error) {

@@ -61,6 +61,21 @@ func (s *State) Find(tailnet string, k key.Public) (Member, bool) {
 	return s.describe(m), true
 }
 
+// MemberRevision is the revision of a member's record, also of one that counts for
+// nobody because its tailnet does not stand. 0: nothing stands there.
+func (s *State) MemberRevision(tailnet string, k key.Public) uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	t := s.tailnets[tailnet]
+	if t == nil {
+		return 0
+	}
+	if m := s.index.find(t, k); m != nil {
+		return m.hard
+	}
+	return t.lingering[k].rev
+}
+
 // Counts reports whether a key is a member that may do something, since when, and
 // notes that it was heard.
 func (s *State) Counts(tailnet string, k key.Public) (joined int64, ok bool) {
