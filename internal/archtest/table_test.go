@@ -141,6 +141,7 @@ var table = []row{
 
 	// The coordination server, and what its members know of it. NATS has one room.
 	{name: "internal/coordapi", own: []string{"key"}, outside: none, beneath: web},
+	{name: "internal/coordload", own: []string{"key", "internal/coordapi"}, outside: none},
 	{
 		name: "internal/coordnats", own: []string{"internal/coordstore", "internal/retry", "internal/smallfile"},
 		outside: []string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go", "golang.org/x/sys"},
