@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,22 +14,41 @@ var errAway = errors.New("away")
 
 // server takes reports, or does not.
 type server struct {
-	err   error
-	takes time.Duration
-	got   []int
+	mu      sync.Mutex
+	err     error
+	takes   time.Duration
+	got     []int
+	changes int
+}
+
+// is says how it is from now on.
+func (s *server) is(err error, takes time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.takes = err, takes
 }
 
 func (s *server) report(ctx context.Context, home int) error {
-	err := s.err
+	s.mu.Lock()
+	err, takes := s.err, s.takes
+	s.mu.Unlock()
 	select {
-	case <-time.After(s.takes):
+	case <-time.After(takes):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err == nil {
 		s.got = append(s.got, home)
 	}
 	return err
+}
+
+func (s *server) changed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
 }
 
 func same(home int) int { return home }
@@ -61,12 +81,13 @@ func TestWhatOthersBelieve(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
-				s, changes := new(server), 0
-				r := New(same, s.report, 7, func() { changes++ })
+				s := new(server)
+				r := New(same, s.report, 7, s.changed)
 				go r.Run(ctx)
 				for i, step := range steps {
-					if s.err, s.takes = nil, step.takes; step.away {
-						s.err = errAway
+					s.is(nil, step.takes)
+					if step.away {
+						s.is(errAway, step.takes)
 					}
 					if step.offer != 0 {
 						r.Offer(step.offer)
@@ -88,18 +109,18 @@ func TestWhatOthersBelieve(t *testing.T) {
 func TestWhyNothingIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s, changes := &server{err: errAway}, 0
-		r := New(same, s.report, 0, func() { changes++ })
+		s := &server{err: errAway}
+		r := New(same, s.report, 0, s.changed)
 		go r.Run(ctx)
 		begun := time.Now()
 		r.Offer(1)
 		time.Sleep(time.Hour)
 		r.Offer(2)
 		synctest.Wait()
-		if region, pending, err := r.Taken(); region != 0 || !pending.Equal(begun) || err != errAway || changes < 10 {
-			t.Errorf("%d, since %v, %v, after %d changes", region, pending, err, changes)
+		if region, pending, err := r.Taken(); region != 0 || !pending.Equal(begun) || err != errAway || s.changes < 10 {
+			t.Errorf("%d, since %v, %v, after %d changes", region, pending, err, s.changes)
 		}
-		s.err = nil
+		s.is(nil, 0)
 		time.Sleep(2 * time.Minute)
 		if region, pending, err := r.Taken(); region != 2 || !pending.IsZero() || err != nil || !slices.Equal(s.got, []int{2}) {
 			t.Errorf("%d, since %v, %v; %v", region, pending, err, s.got)
