@@ -184,7 +184,14 @@ func TestAHostBeginsWhereItWasReported(t *testing.T) {
 			t.Errorf("open: %s", got)
 		}
 		c.away.Store(false)
-		time.Sleep(4 * time.Minute)
+		for h.State().Reported != 900 {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(idleTime - 5*time.Second) // others hear of it one after the other
+		if got := regionsOf(h); got != "900* 901*" {
+			t.Errorf("open: %s", got)
+		}
+		time.Sleep(idleLook + 5*time.Second)
 		wantReported(t, h, 900, false)
 		if got := regionsOf(h); got != "900*" {
 			t.Errorf("open: %s", got)

@@ -321,3 +321,58 @@ func TestCoordinatorsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A yes that was given just before the member was removed, and is noted after it, does
+// not make it known.
+func TestAYesThatComesTooLate(t *testing.T) {
+	m := coordinate(t)
+	c := newChain(t, Config{Access: m.access()})
+	running(t, c)
+	s := c.rules.Load().server()
+	m.remove(true, k(1))
+	until(t, "it has gone", func() bool { return s.server.Gone(k(1)) })
+	for _, p := range []key.Public{k(1), k(2)} {
+		c.noteVerdict(&question{key: p, verdict: verdict{answer: yes, by: s}})
+	}
+	if _, known := c.memory.of(k(1)); known {
+		t.Error("who has gone is known")
+	}
+	if _, known := c.memory.of(k(2)); !known {
+		t.Error("who has not gone is not known")
+	}
+}
+
+// Who may have gone unheard is asked about at once, but not so many that the server
+// has nothing else to do; the others follow.
+func TestAfterASnapshotQuestionsAreBounded(t *testing.T) {
+	m, h := coordinate(t), &house{}
+	c := newChain(t, Config{Access: m.access(), Peers: h})
+	asked := &played{says: always(true, nil)}
+	r := *c.rules.Load()
+	s := newSource(SourceCoordinator, "it", "it", asked)
+	s.server = r.sources[0].server
+	r.sources = []*source{s}
+	c.rules.Store(&r)
+	const n = mostMissed + 1000
+	for i := range n {
+		c.memory.confirm(k(i), s.id, time.Now())
+		h.join(relay.PeerState{Peer: k(i)})
+	}
+	total := func() (sum int) {
+		asked.mu.Lock()
+		defer asked.mu.Unlock()
+		return len(asked.asked)
+	}
+	settled := func() bool { _, known := c.questions.counts(); return known == 0 }
+	c.noteMissed(s, time.Now())
+	until(t, "they are asked about", settled)
+	if got := total(); got != mostMissed {
+		t.Errorf("%d questions at once, want %d", got, mostMissed)
+	}
+	c.askConnected(&r, time.Now())
+	until(t, "the others are", settled)
+	c.askConnected(&r, time.Now())
+	if got := total(); got != n || !settled() {
+		t.Errorf("%d questions, want %d", got, n)
+	}
+}

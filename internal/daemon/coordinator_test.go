@@ -145,5 +145,8 @@ func TestTheMembersOfACoordinationServerComeIn(t *testing.T) {
 		t.Errorf("who was not removed is cut off: %v", err)
 	default:
 	}
-	eventually(t, "three connections are counted as revoked", func() bool { return d.relay.Survey().Ended["revoked"] == 3 })
+	disabled := true
+	call[coordapi.Member](t, server.all[1].AdminHandler(), "PATCH", coordapi.PathAdmin+"tailnets/home/members/c", coordapi.ChangeMember{Disabled: &disabled})
+	<-members[2]
+	eventually(t, "four connections are counted as revoked", func() bool { return d.relay.Survey().Ended["revoked"] == 4 })
 }
