@@ -40,20 +40,22 @@ func newDemoCommand() *cobra.Command {
 		Short: "Run a small DERP network on this machine, to try things with",
 		Long: `Run a small DERP network on this machine, to try things with and to write
 programs against: regions of relays that are linked to each other, each with TLS
-(a certificate of its own, pinned in the map), STUN and self-checks, and their
-DERP map, in a file and over HTTP.
+(a certificate of its own, pinned in the map), STUN and self-checks, their DERP
+map, in a file and over HTTP, and a coordinator whose members get it.
 
 It prints the relays, the map, and commands to go on with. The relays are those
-of "detour relay", all in one process and on loopback only. The map is served on
---port, and each relay takes one of the ports after it: TCP, and UDP for STUN.
+of "detour relay", and the coordinator that of "detour coord", all in one process and
+on loopback only. The map is served on --port, each relay takes one of the ports after
+it (TCP, and UDP for STUN), and the coordinator the one after them.
 
 SIGINT (Ctrl-C) or SIGTERM sends the peers away and ends all within a second or
 two; keys, certificates and map are removed, unless --state-dir or --map says
-where to keep them.
+where to keep them. The tailnets of the coordinator are forgotten in any case.
 
 --json prints one document: "regions" with "id", "code", "name" and "nodes", each
 with "name", "url", "cert_name", "server_key" and "stun"; "map" with "url" and
-"file"; "mesh_psk_file"; and "commands".
+"file"; "mesh_psk_file"; "coordinator" with "url", "cert_name" and "admin_socket"; and
+"commands".
 
 Exit status: 0 ended by a signal, 1 it could not start, or a part of it failed,
 2 wrong usage.`,
@@ -98,8 +100,8 @@ func (f *demoFlags) settle(given func(flag string) bool) (err error) {
 	if err != nil || !f.host.IsLoopback() || f.host.Is4In6() {
 		return cli.Usagef(`--listen %q: only loopback addresses, such as 127.0.0.1 or ::1; "detour relay" runs relays for others`, f.listen)
 	}
-	if relays, most := f.regions*f.nodes, 65535; f.port < 0 || f.port+relays > most {
-		return cli.Usagef("--port %d: want 1 to %d, the first of %d ports, or 0 for any free ones", f.port, most-relays, relays+1)
+	if after, most := f.regions*f.nodes+1, 65535; f.port < 0 || f.port+after > most {
+		return cli.Usagef("--port %d: want 1 to %d, the first of %d ports, or 0 for any free ones", f.port, most-after, after+1)
 	}
 	return f.settlePaths(given)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,6 +59,9 @@ func try(ts *testscript.TestScript, neg bool, args []string) {
 	for line := range strings.Lines(ts.ReadFile(name + ".out")) {
 		words := strings.Fields(line)
 		if len(words) < 2 || words[0] != "detour" {
+			continue
+		}
+		if slices.Contains(words, "|") { // that needs a shell, and goes on and on
 			continue
 		}
 		if words[1] == "ping" {

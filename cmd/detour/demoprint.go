@@ -15,6 +15,7 @@ type demoReport struct {
 	Regions     []demoRegionReport `json:"regions"`
 	Map         demoMapReport      `json:"map"`
 	MeshKeyFile string             `json:"mesh_psk_file"`
+	Coordinator demoCoordReport    `json:"coordinator"`
 	Commands    []string           `json:"commands"` // to go on with
 }
 
@@ -38,8 +39,14 @@ type demoMapReport struct {
 	File string `json:"file"`
 }
 
+type demoCoordReport struct {
+	URL      string `json:"url"`
+	CertName string `json:"cert_name"`
+	Socket   string `json:"admin_socket"` // empty: none
+}
+
 func newDemoReport(now demo.State) demoReport {
-	r := demoReport{Map: demoMapReport{now.MapURL, now.MapFile}, MeshKeyFile: now.MeshKeyFile}
+	r := demoReport{Map: demoMapReport{now.MapURL, now.MapFile}, MeshKeyFile: now.MeshKeyFile, Coordinator: demoCoordReport(now.Coordinator)}
 	for _, region := range now.Regions {
 		entry := demoRegionReport{ID: region.ID, Code: region.Code, Name: region.Name}
 		for _, node := range region.Nodes {
@@ -63,7 +70,20 @@ func (r demoReport) commands() []string {
 		commands = append(commands, fmt.Sprintf("detour ping --cert-name %s --cert-name2 %s %s %s",
 			nodes[0].CertName, nodes[1].CertName, nodes[0].URL, nodes[1].URL))
 	}
-	return commands
+	return append(commands, r.Coordinator.commands()...)
+}
+
+// commands make a tailnet with two members.
+func (c demoCoordReport) commands() []string {
+	if c.Socket == "" {
+		return nil
+	}
+	at := " home --admin-socket " + shellWord(c.Socket)
+	return []string{
+		"detour net create" + at,
+		"detour net invite" + at + " | detour join - --name anna --state anna.json",
+		"detour net invite" + at + " | detour join - --name bob --state bob.json",
+	}
 }
 
 // shellWord puts a path with spaces into quotes, which all shells understand.
@@ -94,7 +114,7 @@ func (r demoReport) text() string {
 			fmt.Fprintf(&b, "  %-9s %s\n", node.Name, node.URL)
 		}
 	}
-	fmt.Fprintf(&b, "\nmap         %s\n            %s\nmesh key    %s\n", r.Map.URL, r.Map.File, r.MeshKeyFile)
+	fmt.Fprintf(&b, "\nmap         %s\n            %s\nmesh key    %s\ncoordinator %s\n", r.Map.URL, r.Map.File, r.MeshKeyFile, r.Coordinator.URL)
 	fmt.Fprintf(&b, "\nTry, in another terminal:\n\n")
 	for _, command := range r.Commands {
 		fmt.Fprintf(&b, "  %s\n", command)

@@ -132,7 +132,7 @@ var table = []row{
 	},
 	{
 		name: "internal/demo",
-		own: []string{"derpmap", "internal/certs", "internal/config", "internal/daemon", "internal/mapfeed", "internal/mesh", "internal/meshkey", "internal/reach/errno",
+		own: []string{"derpmap", "internal/certs", "internal/config", "internal/coordserver", "internal/daemon", "internal/mapfeed", "internal/mesh", "internal/meshkey", "internal/reach/errno",
 			"internal/smallfile"},
 		outside: none,
 	},
@@ -151,7 +151,7 @@ var table = []row{
 	{name: "internal/coord", own: []string{"key", "derpmap", "internal/coordapi", "internal/coordstate", "internal/coordstore", "internal/rate"}, outside: none},
 	{
 		name: "internal/coordserver",
-		own: []string{"internal/certs", "internal/config", "internal/control", "internal/coord", "internal/coordapi", "internal/coordnats", "internal/coordstore",
+		own: []string{"derpmap", "internal/certs", "internal/config", "internal/control", "internal/coord", "internal/coordapi", "internal/coordnats", "internal/coordstore",
 			"internal/front", "internal/hostname", "internal/mapfeed", "internal/notify", "internal/pin", "internal/smallfile", "internal/takeover", "internal/text"},
 		outside: none,
 	},

@@ -29,6 +29,9 @@ type Config struct {
 	// state is in memory. The others mean nothing here.
 	Front config.Config
 
+	// InMemory keeps the state in memory, where it is forgotten at the end. Dev does.
+	InMemory bool
+
 	// Map is a file or URL with the DERP map that members get, and is watched. Empty: that
 	// which operators have set.
 	Map   string
@@ -78,6 +81,7 @@ func (c Config) Complete() (Config, error) {
 	if c.Front.Dev && c.Front.TLS.Mode == "" {
 		c.Front.TLS.Mode = config.TLSOff
 	}
+	c.InMemory = c.InMemory || c.Front.Dev
 	for _, check := range []func(*Config) error{(*Config).checkDev, (*Config).checkFront, (*Config).checkEngine, (*Config).checkCluster, (*Config).checkMap} {
 		if err := check(&c); err != nil {
 			return c, c.Front.Hide(err)
@@ -136,6 +140,8 @@ func (c *Config) checkFront() (err error) {
 
 func (c *Config) checkEngine() error {
 	switch {
+	case c.InMemory && len(c.NATS)+len(c.Cluster) > 0:
+		return wrong("cluster", "and {nats} keep the state, which is to be in memory", "")
 	case len(c.NATS) > 0 && len(c.Cluster) > 0:
 		return wrong("nats", "is an engine of its own, and {cluster} embeds one", "leave one or the other out")
 	case len(c.NATS) == 0 && c.NATSCredentials != "":

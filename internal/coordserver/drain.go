@@ -51,7 +51,7 @@ func (s *Server) drain(ctx context.Context) {
 // take them: the next process waits for the state directory, and there is no other
 // coordinator.
 func (s *Server) spread() time.Duration {
-	if s.config.exclusive() && (s.isTaken() || len(s.config.Cluster) == 0) || s.config.Front.Dev {
+	if s.config.exclusive() && (s.isTaken() || len(s.config.Cluster) == 0) || s.config.InMemory {
 		return 0
 	}
 	return time.Duration(s.config.Front.Drain)

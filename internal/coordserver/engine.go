@@ -42,7 +42,7 @@ type engine struct {
 }
 
 // exclusive reports whether the engine owns the state directory.
-func (c *Config) exclusive() bool { return !c.Front.Dev && len(c.NATS) == 0 }
+func (c *Config) exclusive() bool { return !c.InMemory && len(c.NATS) == 0 }
 
 // engineWaits reports whether the engine is opened by Run only: the process before has
 // it still, or it waits for the others of a cluster, which may be long.
@@ -98,7 +98,7 @@ func (s *Server) opened() *engine {
 }
 
 func (s *Server) openStore(ctx context.Context) (coordstore.Store, error) {
-	if s.config.Front.Dev {
+	if s.config.InMemory {
 		return coordstore.NewMemory(), nil
 	}
 	c, err := s.config.engineConfig()
@@ -141,7 +141,7 @@ func openExternal(ctx context.Context, c coordnats.Config) (coordstore.Store, er
 // engineConfig reads the files that the settings of the engine name.
 func (c *Config) engineConfig() (e coordnats.Config, err error) {
 	switch {
-	case c.Front.Dev:
+	case c.InMemory:
 		return e, nil
 	case len(c.NATS) > 0:
 		return c.externalConfig()

@@ -3,6 +3,7 @@ package coordserver
 import (
 	"time"
 
+	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/mapfeed"
 	"github.com/detour-relay/detour/internal/text"
@@ -16,7 +17,7 @@ const (
 
 // openFeed reads the first map, if this coordinator is told where it is.
 func (s *Server) openFeed() error {
-	if s.config.Map == "" {
+	if s.config.Map == "" || s.options.Map != nil {
 		return nil
 	}
 	source, err := s.config.mapSource()
@@ -57,6 +58,9 @@ func (c *Config) mapSource() (*mapfeed.Source, error) {
 
 // startFeed has the service get its map from where the settings say, once there is one.
 func (s *Server) startFeed() {
+	if e := s.opened(); e != nil && s.options.Map != nil {
+		s.handOut(e, s.options.Map, "the program")
+	}
 	if s.feed != nil && s.opened() != nil {
 		s.passMap()
 		s.running.Go(func() { s.feed.Watch(s.beside) })
@@ -65,11 +69,13 @@ func (s *Server) startFeed() {
 
 // passMap hands the map to the service, which writes it when it can.
 func (s *Server) passMap() {
-	e := s.opened()
-	if e == nil {
-		return // it gets the map when it is there
+	if e := s.opened(); e != nil { // else it gets the map when it is there
+		s.handOut(e, s.maps.Map(), text.RedactURL(s.config.Map))
 	}
-	if err := e.service.SetMap(s.maps.Map(), text.RedactURL(s.config.Map)); err != nil {
+}
+
+func (s *Server) handOut(e *engine, m *derpmap.Map, from string) {
+	if err := e.service.SetMap(m, from); err != nil {
 		s.log.Error("the map is not handed out; the one before stays", "reason", err)
 	}
 }

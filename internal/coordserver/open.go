@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/coordapi"
@@ -35,6 +36,9 @@ type Options struct {
 	// Listener is taken instead of binding the address of Listen. The Server closes it,
 	// also if Open fails.
 	Listener net.Listener
+
+	// Map is handed out instead of that of Config.Map; nil: that is.
+	Map *derpmap.Map
 
 	// Version is shown to operators.
 	Version string

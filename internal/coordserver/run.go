@@ -177,8 +177,11 @@ func (s *Server) serveUntil(ctx context.Context) error {
 		s.Drain(ctx)
 		return nil
 	}
-	if s.beside.Err() != nil {
-		return context.Cause(s.beside)
+	if cause := context.Cause(s.beside); cause != nil {
+		if errors.Is(cause, errStopped) {
+			return nil
+		}
+		return cause
 	}
 	s.Drain(context.WithoutCancel(ctx))
 	return nil
@@ -188,7 +191,7 @@ var errForgotten = errors.New("the state is in the memory of this process, and w
 
 // mayTakeOver says why the next process must not be started.
 func (s *Server) mayTakeOver() (undo func(), err error) {
-	if s.config.Front.Dev {
+	if s.config.InMemory {
 		return nil, errForgotten
 	}
 	return func() {}, nil

@@ -1,6 +1,7 @@
 // Package demo runs a small DERP network in one process, to try things with and to
 // write programs against: regions of relays that are linked to each other, each
-// with a certificate of its own, pinned in the map, and the server of their map.
+// with a certificate of its own, pinned in the map, the server of their map, and a
+// coordinator for tailnets that use it.
 //
 // The relays are those of package daemon. A demo binds all sockets and makes all
 // certificates first, so that each relay's configuration can name its siblings from
@@ -23,6 +24,7 @@ import (
 
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/coordserver"
 	"github.com/detour-relay/detour/internal/mapfeed"
 	"github.com/detour-relay/detour/internal/reach/errno"
 	"github.com/detour-relay/detour/internal/smallfile"
@@ -51,7 +53,7 @@ type Config struct {
 	Logger   *slog.Logger
 }
 
-// A Demo is the relays of some regions, and the server of their map.
+// A Demo is the relays of some regions, the server of their map, and a coordinator.
 type Demo struct {
 	config  Config
 	log     *slog.Logger
@@ -61,6 +63,9 @@ type Demo struct {
 	handler *mapfeed.Handler
 	mapFile string
 	meshKey string // file
+
+	coordinator *coordserver.Server
+	coordinates chan struct{} // closed when it answers
 }
 
 // A region is one of the map, and its relays in the order of its nodes.
@@ -72,7 +77,7 @@ type region struct {
 // Open binds all sockets, makes the relays, and writes the map. Nothing is answered
 // before Run, which also removes what is temporary.
 func Open(c Config) (d *Demo, err error) {
-	d = &Demo{config: c, log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler))}
+	d = &Demo{config: c, log: cmp.Or(c.Logger, slog.New(slog.DiscardHandler)), coordinates: make(chan struct{})}
 	if d.state, err = openState(c.StateDir); err != nil {
 		return nil, err
 	}
@@ -130,7 +135,8 @@ func (d *Demo) openRegion(index int) error {
 	return nil
 }
 
-// publish makes the map of all regions, writes it into its file, and has it served.
+// publish makes the map of all regions, writes it into its file, and has it served, by
+// the coordinator, too.
 func (d *Demo) publish() error {
 	m := &derpmap.Map{Regions: make(map[int]*derpmap.Region)}
 	for _, r := range d.regions {
@@ -143,6 +149,9 @@ func (d *Demo) publish() error {
 	d.handler = handler
 	text, err := m.Encode(cmp.Or(mapfeed.FormOfName(d.mapFile), derpmap.JSON))
 	if err != nil {
+		return err
+	}
+	if err := d.openCoordinator(m); err != nil {
 		return err
 	}
 	if err := writeMap(d.mapFile, text); err != nil {
@@ -176,6 +185,7 @@ func (d *Demo) abandon() error {
 	if d.maps != nil {
 		errs = append(errs, d.maps.Close())
 	}
+	errs = append(errs, d.stopCoordinator())
 	for _, r := range d.relays() {
 		errs = append(errs, r.abandon())
 	}

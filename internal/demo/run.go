@@ -24,6 +24,7 @@ func (d *Demo) Run(ctx context.Context, ready func() error) error {
 	defer end(nil)
 	var running sync.WaitGroup
 	d.start(ctx, end, &running)
+	d.awaitCoordinator(ctx)
 	err := d.awaitLinks(ctx)
 	if err == nil && ctx.Err() == nil {
 		err = ready()
@@ -33,8 +34,9 @@ func (d *Demo) Run(ctx context.Context, ready func() error) error {
 	}
 	<-ctx.Done()
 	d.log.Info("stopping", "drain", drain.String())
+	stopping := d.stopCoordinator()
 	d.each(func(r *relay) error { return r.daemon.Drain(context.WithoutCancel(ctx)) }) // who is left is cut off
-	err = errors.Join(failure(ctx), d.each(func(r *relay) error { return r.daemon.Stop() }))
+	err = errors.Join(failure(ctx), stopping, d.each(func(r *relay) error { return r.daemon.Stop() }))
 	running.Wait()
 	return errors.Join(err, d.state.close())
 }
@@ -58,6 +60,7 @@ func (d *Demo) start(ctx context.Context, end context.CancelCauseFunc, running *
 	part("map server", func() error {
 		return mapfeed.Serve(ctx, mapfeed.ServerConfig{Listener: d.maps, Handler: d.handler, Logger: d.log, Timeout: drain})
 	})
+	part("coordinator", func() error { return d.runCoordinator(ctx) })
 	for _, r := range d.relays() {
 		part("relay "+r.name, func() error { return r.daemon.Run(context.WithoutCancel(ctx)) })
 	}

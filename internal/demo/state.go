@@ -8,6 +8,14 @@ type State struct {
 	MapURL      string
 	MapFile     string
 	MeshKeyFile string
+	Coordinator Coordinator
+}
+
+// A Coordinator is the one of a demo.
+type Coordinator struct {
+	URL      string
+	CertName string // its pin
+	Socket   string // for "detour net"; empty: there is none
 }
 
 // A Region is one of the map.
@@ -29,6 +37,8 @@ type Node struct {
 // State returns what the demo consists of. It does not change.
 func (d *Demo) State() State {
 	s := State{MapURL: fmt.Sprintf("http://%s/derpmap.json", d.maps.Addr()), MapFile: d.mapFile, MeshKeyFile: d.meshKey}
+	now := d.coordinator.State()
+	s.Coordinator = Coordinator{now.URL, now.Pin, now.Socket}
 	for _, r := range d.regions {
 		entry := Region{ID: r.entry.RegionID, Code: r.entry.RegionCode, Name: r.entry.RegionName}
 		for _, relay := range r.relays {
