@@ -60,6 +60,8 @@ const timeout = 20 * time.Second
 //	up ARG...                   start "detour relay" and wait until it is ready, with STUN on
 //	                            a free port unless the arguments say otherwise;
 //	                            sets URL, ADDR, STUN, PIN and ADMIN, writes relay.out and relay.err
+//	coord ARG...                start "detour coord" and wait until it answers; sets URL, SOCKET (of its commands), PIN
+//	                            and ADMIN, writes relay.out and relay.err
 //	serve ARG...                start "detour map serve" and wait until it is ready; sets
 //	                            URL (without a path) and ADDR, writes relay.out and relay.err
 //	demo ARG...                 start "detour demo" and wait until it is ready; sets MAP (the URL), PORT
@@ -82,7 +84,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fails": fails, "up": up, "serve": serveMap, "logged": logged, "ask": ask, "ports": ports, "stun": askSTUN, "signal": sendSignal, "down": down,
+			"fails": fails, "up": up, "serve": serveMap, "coord": startCoordinator, "logged": logged, "ask": ask, "ports": ports, "stun": askSTUN, "signal": sendSignal, "down": down,
 			"responders": startSTUN, "expand": expand, "demo": startDemoCommand, "try": try, "portrun": portRun,
 		},
 		RequireExplicitExec: true,

@@ -32,7 +32,7 @@ const (
 )
 
 // ErrUnanswered: nobody has answered, or not as this package does.
-var ErrUnanswered = errors.New("nobody answers")
+var ErrUnanswered = errors.New("no answer")
 
 // A Client asks a relay.
 type Client struct {

@@ -26,7 +26,7 @@ const DevListen = "127.0.0.1:3350"
 type Config struct {
 	// Front has the settings that a relay has, too: Dev, Listen, Hostname, TLS, StateDir,
 	// MaxConns, Drain, Log, Admin, AdminSocket, AdminHTTPS and AdminToken. For Dev the
-	// state is in memory. The others mean nothing here.
+	// state is in memory, and there is an admin socket all the same. The others mean nothing here.
 	Front config.Config
 
 	// InMemory keeps the state in memory, where it is forgotten at the end. Dev does.

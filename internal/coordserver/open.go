@@ -151,7 +151,7 @@ func (s *Server) checkFiles() error {
 
 func (s *Server) openCommands() (err error) {
 	s.commands, err = front.OpenCommands(front.CommandsConfig{
-		Settings: s.config.Front, Sub: StateSub, Who: "coordinator", Handler: http.HandlerFunc(s.serveCommands), Secure: s.secure,
+		Settings: s.config.Front, Sub: StateSub, Who: "coordinator", InDev: true, Handler: http.HandlerFunc(s.serveCommands), Secure: s.secure,
 		Hostname: func() string { return s.config.Front.Hostname }, Leaf: s.leaf,
 		Takeover: s.options.Takeover, Spell: s.spell, Logger: s.log,
 	})

@@ -56,6 +56,8 @@ type Way struct {
 	Node  bool   // the relay is a node of a map, which says all about it
 	Plain bool   // without TLS
 
+	Server string // what is there, if it is no relay
+
 	CA       bool // authorities were given
 	Pin      bool // a pin was given
 	CertName bool // another name to verify was given
@@ -115,6 +117,9 @@ func Explain(err error, way Way) Finding {
 		way.proxy, way.status, way.certificate, way.handshake, way.noHTTP, way.login, way.node, way.name, way.system, way.end,
 	} {
 		if f, known := explain(err); known {
+			if way.Server != "" {
+				f.Remedy = strings.ReplaceAll(f.Remedy, "the relay", "the "+way.Server)
+			}
 			return f
 		}
 	}

@@ -31,6 +31,7 @@ type CommandsConfig struct {
 	Settings config.Config // AdminSocket, AdminHTTPS and AdminToken
 	Sub      string        // of the state directory, as StateDir has it
 	Who      string        // what the server is called: "relay"
+	InDev    bool          // there is an admin socket with Dev, too
 
 	Handler http.Handler
 	Secure  *tls.Config // over the network; required with AdminHTTPS
@@ -61,6 +62,7 @@ func OpenCommands(c CommandsConfig) (*Commands, error) {
 // server: where it cannot be, the log says so.
 func (c *Commands) openSocket() error {
 	cfg := c.config.Settings
+	cfg.Dev = cfg.Dev && !c.config.InDev
 	path, err := SocketPath(cfg, c.config.Sub)
 	if err != nil || path == "" {
 		return err
@@ -82,6 +84,8 @@ func (c *Commands) openSocket() error {
 func (c *Commands) socketRemedy(err error) string {
 	const elsewhere = "name another path with {admin-socket}, or off"
 	switch {
+	case errors.Is(err, control.ErrAnswered) && c.config.Settings.Dev:
+		return "stop the other " + c.config.Who + ", or " + elsewhere
 	case errors.Is(err, control.ErrAnswered):
 		return "each " + c.config.Who + " has a {state-dir} of its own: name another one, or stop the other " + c.config.Who
 	case errors.Is(err, control.ErrNoSocket):

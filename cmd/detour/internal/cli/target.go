@@ -21,6 +21,10 @@ type TargetFlags struct {
 
 	// Prefix stands before the names of the flags: "admin-" for --admin-ca.
 	Prefix string
+
+	// Server is what the target is, if it is no relay. There is no flag that accepts every
+	// certificate of it.
+	Server string
 }
 
 // flag is how one of the flags is called.
@@ -93,9 +97,10 @@ func (f *TargetFlags) Explain(relay string, err error) error {
 		CA: f.CAFile != "", Pin: pin.Is(f.CertName), CertName: f.CertName != "" && !pin.Is(f.CertName), Words: Words,
 	}
 	way.Words.CA, way.Words.CertName = f.flag("ca"), f.flag("cert-name")
-	if f.Prefix != "" {
+	if f.Prefix != "" || f.Server != "" {
 		way.Words.Insecure = ""
 	}
+	way.Server = f.Server
 	if u, parsed := url.Parse(relay); parsed == nil {
 		way.Host, way.Plain = u.Hostname(), u.Scheme == "http"
 	}

@@ -32,7 +32,7 @@ type netFlags struct {
 // add defines the flags; json has what --json prints.
 func (f *netFlags) add(cmd *cobra.Command) {
 	f.Target = running.Target{Kind: running.Kind{
-		Who: "coordinator", Socket: "admin-socket", URL: "coord", Token: "token-file", Sockets: sockets,
+		Who: "coordinator", Server: "coordinator", Socket: "admin-socket", URL: "coord", Token: "token-file", Sockets: sockets,
 	}}
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON, and nothing else")
 	f.Add(cmd.Flags())

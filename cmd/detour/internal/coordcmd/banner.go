@@ -42,7 +42,11 @@ func banner(c coordserver.Config, now coordserver.State) string {
 	if now.Remote != "" {
 		line("", "https://%s, with the token", now.Remote)
 	}
-	for i, command := range nextCommands(c, now) {
+	commands := nextCommands(c, now)
+	if len(commands) == 0 {
+		line("note", "no command can reach it: --admin-socket is off, and there is no --admin-https")
+	}
+	for i, command := range commands {
 		name := "try it"
 		if i > 0 {
 			name = ""

@@ -110,7 +110,7 @@ var sharedOperation = []struct{ path, help string }{
 	{"drain", "at the end, spread the departure of the members over so long; 0: none"},
 	{"log.format", ""}, {"log.level", ""},
 	{"admin", "answer /healthz, /readyz and /status on this loopback `address`"},
-	{"admin-socket", "unix `socket` by which \"detour net\" reaches the coordinator of this machine, or off (default: admin.sock in the state directory; none with --dev)"},
+	{"admin-socket", "unix `socket` by which \"detour net\" reaches the coordinator of this machine, or off (default: admin.sock in the state directory)"},
 	{"admin-https", "`address` at which the same is answered over the network, to those who have the token of --admin-token"},
 	{"admin-token", ""},
 }

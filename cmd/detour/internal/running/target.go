@@ -27,6 +27,9 @@ type Kind struct {
 	// The names of flags, without dashes. Prefix stands before ca and cert-name.
 	Socket, URL, Token, Prefix string
 
+	// Server is Who, if that is no relay.
+	Server string
+
 	// Variable of the environment has the path of the socket; empty: none has.
 	Variable string
 
@@ -43,7 +46,7 @@ type Target struct {
 
 // Add defines the flags.
 func (t *Target) Add(flags *pflag.FlagSet) {
-	t.trust.Prefix = t.Prefix
+	t.trust.Prefix, t.trust.Server = t.Prefix, t.Server
 	variable := ""
 	if t.Variable != "" {
 		variable = "$" + t.Variable + ", else "
