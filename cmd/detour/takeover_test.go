@@ -202,7 +202,7 @@ func TestTakeoverCutShort(t *testing.T) {
 	s.wantLogEnd(t, `"msg":"relay stopped"`, 2)
 }
 
-// A service is a relay that runs as under systemd.
+// A service is a relay, or a coordinator, that runs as under systemd.
 type service struct {
 	dir     string
 	cmd     *exec.Cmd
@@ -215,14 +215,23 @@ type service struct {
 func startService(t testing.TB, args ...string) *service {
 	t.Helper()
 	s := &service{dir: t.TempDir(), ended: make(chan error, 1)}
+	s.launch(t, append([]string{"relay", "--tls", "self", "--hostname", "127.0.0.1",
+		"--state-dir", filepath.Join(s.dir, "state"), "--listen", "127.0.0.1:0", "--stun", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+	found := s.wantLog(t, `"msg":"relay started","listen":"([^"]+)"`)
+	s.url = "https://" + found[1] + "/derp"
+	return s
+}
+
+// launch starts the program.
+func (s *service) launch(t testing.TB, args ...string) {
+	t.Helper()
 	var err error
 	socket := filepath.Join(s.dir, "notify")
 	if s.notices, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.notices.Close() })
-	s.cmd = exec.Command("detour", append([]string{"relay", "--tls", "self", "--hostname", "127.0.0.1",
-		"--state-dir", filepath.Join(s.dir, "state"), "--listen", "127.0.0.1:0", "--stun", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)...)
+	s.cmd = exec.Command("detour", args...)
 	s.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
 	s.log.open(t, s.cmd)
 	stdout, err := os.Create(filepath.Join(s.dir, "banner"))
@@ -232,9 +241,6 @@ func startService(t testing.TB, args ...string) *service {
 	defer stdout.Close()
 	s.cmd.Stdout = stdout
 	s.start(t)
-	found := s.wantLog(t, `"msg":"relay started","listen":"([^"]+)"`)
-	s.url = "https://" + found[1] + "/derp"
-	return s
 }
 
 // start runs the process until the test ends, and with it those that take over: they

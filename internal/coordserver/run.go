@@ -77,10 +77,11 @@ func (s *Server) start(ctx context.Context) error {
 	return s.startGathering(ctx)
 }
 
-// startWhole serves with an engine that is open.
+// startWhole serves with an engine that is open, once the state is loaded: who comes
+// meanwhile waits in the kernel's queue, or is answered by the process before.
 func (s *Server) startWhole(ctx context.Context) error {
-	s.serveAll()
 	s.awaitReady(ctx, readyTime)
+	s.serveAll()
 	s.tellOthers()
 	return nil
 }
