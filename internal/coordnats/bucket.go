@@ -55,7 +55,7 @@ func (s *Store) stream(bucket string, replicas int) jetstream.StreamConfig {
 		// Reads go to the leader, never to a replica that has not heard yet.
 		AllowDirect: false,
 	}
-	if bucket != coordstore.Hard && replicas == 1 && s.engine != nil {
+	if bucket != coordstore.Hard && replicas == 1 && s.engine != nil { // a lone disk syncs a thousand times a second
 		c.PersistMode = jetstream.AsyncPersistMode
 	}
 	return c

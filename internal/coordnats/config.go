@@ -30,6 +30,8 @@ type Config struct {
 
 	// Logger gets what the engine says; nil: nobody.
 	Logger *slog.Logger
+
+	unsynced bool // for measurements that fill much
 }
 
 // A Cluster is several processes, each with a server within it.

@@ -19,6 +19,7 @@ var ErrInUse = errors.New("another process uses it: one directory is one coordin
 type directory struct {
 	path string
 	held *os.File
+	ends int // without saying so
 }
 
 func openDirectory(path, kind string) (*directory, error) {
@@ -35,7 +36,11 @@ func openDirectory(path, kind string) (*directory, error) {
 		held.Close()
 		return nil, fmt.Errorf("%s cannot be locked: %w", path, err)
 	}
-	if err := d.claim(kind); err != nil {
+	err = d.claim(kind)
+	if err == nil {
+		err = d.age()
+	}
+	if err != nil {
 		held.Close()
 		return nil, err
 	}
@@ -60,5 +65,34 @@ func (d *directory) claim(kind string) error {
 }
 
 func (d *directory) data() string { return filepath.Join(d.path, "nats") }
+
+// age is how often the server ended without saying so: what it had not written out by
+// then is lost from the buckets that are not synced, and their revisions are given
+// again. From now until leave it counts as such an end.
+func (d *directory) age() error {
+	path := filepath.Join(d.path, "ends")
+	text, err := smallfile.Read(path, 1<<10)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	ends, clean := 0, len(text) == 0
+	if !clean {
+		how := ""
+		if _, err := fmt.Sscanf(string(text), "%d %s", &ends, &how); err != nil {
+			return fmt.Errorf("%s is damaged (%w): remove it, together with what is beside it", path, err)
+		}
+		clean = how == "clean"
+	}
+	if !clean {
+		ends++
+	}
+	d.ends = ends
+	return smallfile.WriteOver(path, fmt.Appendf(nil, "%d running\n", ends), 0o600)
+}
+
+// leave is for when all has been written out.
+func (d *directory) leave() error {
+	return smallfile.WriteOver(filepath.Join(d.path, "ends"), fmt.Appendf(nil, "%d clean\n", d.ends), 0o600)
+}
 
 func (d *directory) close() { d.held.Close() }

@@ -9,7 +9,7 @@ import (
 // variables say that followers wait 4 to 9 s for a leader that has died, during
 // which nothing can be written. Ours are in one room or one data centre and have few
 // groups, so they can wait as long as etcd's do. The linker fails if the engine
-// renames the variables, and a test shows what they do.
+// renames the variables; BenchmarkLeaderKilled shows what they do.
 //
 //go:linkname minElectionTimeout github.com/nats-io/nats-server/v2/server.minElectionTimeout
 var minElectionTimeout time.Duration
@@ -22,6 +22,6 @@ var hbInterval time.Duration
 
 // hurryElections is called before the first server is started, once.
 func hurryElections() {
-	minElectionTimeout, maxElectionTimeout = 1000*time.Millisecond, 2000*time.Millisecond
-	hbInterval = 250 * time.Millisecond
+	minElectionTimeout, maxElectionTimeout = 750*time.Millisecond, 1500*time.Millisecond
+	hbInterval = 200 * time.Millisecond
 }

@@ -2,6 +2,7 @@ package coordnats
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
 	"fmt"
 	"net"
 	"net/url"
@@ -25,9 +26,15 @@ var hurry = sync.OnceFunc(hurryElections)
 
 // embedded is a server within this process.
 type embedded struct {
-	dir            *directory
-	server         *server.Server
-	user, password string // of this process; nobody else has them
+	dir    *directory
+	server *server.Server
+	token  string // of this process; nobody else has it
+}
+
+// Check lets in who has the token, as our own connections do: others of this machine
+// can reach the listener, too.
+func (e *embedded) Check(c server.ClientAuthentication) bool {
+	return subtle.ConstantTimeCompare([]byte(c.GetOpts().Token), []byte(e.token)) == 1
 }
 
 func startEmbedded(c Config) (*embedded, error) {
@@ -35,7 +42,7 @@ func startEmbedded(c Config) (*embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{dir: dir, user: "coordinator", password: rand.Text()}
+	e := &embedded{dir: dir, token: rand.Text()}
 	if err := e.start(c); err != nil {
 		dir.close()
 		return nil, err
@@ -74,8 +81,8 @@ func (e *embedded) start(c Config) error {
 func (e *embedded) options(c Config) (*server.Options, error) {
 	o := &server.Options{
 		ServerName: "coordinator", Host: "127.0.0.1", Port: -1, NoSigs: true,
-		Users:     []*server.User{{Username: e.user, Password: e.password}},
-		JetStream: true, StoreDir: e.dir.data(), SyncAlways: true, DisableJetStreamBanner: true,
+		CustomClientAuthentication: e,
+		JetStream:                  true, StoreDir: e.dir.data(), SyncAlways: !c.unsynced, DisableJetStreamBanner: true,
 		JetStreamMaxMemory: mostMemory, JetStreamMaxStore: mostStored,
 		MaxPayload: maxPayload, MaxPending: 256 << 20, PingInterval: 20 * time.Second, MaxPingsOut: 3,
 	}
@@ -113,7 +120,7 @@ func (e *embedded) routes(o *server.Options, c *Cluster) error {
 
 // dial is how to connect to the server.
 func (e *embedded) dial() (string, []nats.Option) {
-	return e.server.ClientURL(), []nats.Option{nats.UserInfo(e.user, e.password), nats.IgnoreDiscoveredServers()}
+	return e.server.ClientURL(), []nats.Option{nats.Token(e.token), nats.IgnoreDiscoveredServers()}
 }
 
 // missing are the coordinators of a cluster that are not connected.
@@ -139,6 +146,6 @@ func (e *embedded) stop(alone bool) error {
 		e.server.LameDuckShutdown()
 	}
 	e.server.WaitForShutdown()
-	e.dir.close()
-	return nil
+	defer e.dir.close()
+	return e.dir.leave()
 }

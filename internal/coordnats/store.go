@@ -15,6 +15,7 @@ import (
 type Store struct {
 	config Config
 	engine *embedded // nil: others run it
+	ends   int       // of our engine, without saying so
 	conns  dialled
 	writer jetstream.JetStream
 	reader jetstream.JetStream // over the connection of the watchers
@@ -24,6 +25,8 @@ type Store struct {
 	minding sync.WaitGroup
 	closing sync.Once
 	closed  error
+
+	loading chan struct{} // has one for each watching that may load
 
 	mu       sync.Mutex
 	watching context.Context         // guarded by mu; ends when the watches break
@@ -49,7 +52,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func newStore(c Config) *Store {
-	s := &Store{config: c}
+	s := &Store{config: c, loading: make(chan struct{}, loadAtOnce)}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	s.watching, s.broke = context.WithCancelCause(s.ctx)
 	return s
@@ -61,6 +64,9 @@ func (s *Store) open(ctx context.Context, urls string, options []nats.Option) (e
 	}
 	if s.writer, err = jetstream.New(s.conns.write); err != nil {
 		return err
+	}
+	if got := s.conns.write.MaxPayload(); got < maxPayload {
+		s.config.Logger.Warn("the NATS servers take smaller messages than a large map needs: let them have max_payload: 5MB", "bytes", got)
 	}
 	if s.reader, err = jetstream.New(s.conns.watch); err != nil {
 		return err
@@ -79,6 +85,7 @@ func (s *Store) start() (urls string, options []nats.Option, err error) {
 		if s.engine, err = startEmbedded(s.config); err != nil {
 			return "", nil, err
 		}
+		s.ends = s.engine.dir.ends
 		urls, options = s.engine.dial()
 		return urls, options, nil
 	}

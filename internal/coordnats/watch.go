@@ -11,12 +11,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/detour-relay/detour/internal/coordstore"
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 const (
-	heartbeat   = 500 * time.Millisecond
+	heartbeat   = 300 * time.Millisecond
 	silence     = 5 * heartbeat    // so long there is nothing, not even a heartbeat: the consumer is gone
-	compareEach = 20               // heartbeats in a row
+	compareEach = 30               // heartbeats in a row
+	loadAtOnce  = 2                // buckets: the engine sends ahead what a watcher has not taken yet, tens of MB for each
+	resumeIn    = 10 * time.Second // otherwise the bucket is loaded again
+	resumeEach  = 200 * time.Millisecond
 	forgotten   = 30 * time.Second // after which the engine removes a consumer that nobody listens to
 )
 
@@ -40,7 +44,7 @@ func (s *Store) Watch(ctx context.Context, bucket string, w coordstore.Watcher) 
 	}
 	ctx, cancel := s.untilBreak(ctx)
 	defer cancel()
-	v := &view{s: s, bucket: bucket, w: w, loading: true}
+	v := &view{s: s, bucket: bucket, w: w}
 	err := v.run(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -49,20 +53,64 @@ func (s *Store) Watch(ctx context.Context, bucket string, w coordstore.Watcher) 
 }
 
 func (v *view) run(ctx context.Context) error {
+	select {
+	case v.s.loading <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	v.loading = true
+	defer v.loaded()
 	epoch, err := v.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer v.sub.Unsubscribe()
-	defer context.AfterFunc(ctx, func() { v.sub.Unsubscribe() })()
 	v.w.Begin(epoch)
 	if v.end == 0 {
 		v.current()
 	}
 	for {
+		err := v.listen(ctx)
+		if v.loading || ctx.Err() != nil || !errors.Is(err, errLost) {
+			return err
+		}
+		v.s.config.Logger.Debug("a consumer is gone, another goes on from there", "bucket", v.bucket, "err", err)
+		if err := v.resume(ctx, epoch); err != nil {
+			return err
+		}
+	}
+}
+
+// errLost is beneath what befalls a consumer and not the bucket: it is at one server,
+// and ends with it.
+var errLost = errors.New("the consumer is lost")
+
+// resume makes another consumer that goes on after what has been told, if the history
+// is the same and has that. The leader is being chosen anew, perhaps.
+func (v *view) resume(ctx context.Context, epoch string) error {
+	ctx, cancel := context.WithTimeout(ctx, resumeIn)
+	defer cancel()
+	for {
+		now, err := v.open(ctx)
+		switch {
+		case err == nil && now == epoch && v.end >= v.told:
+			return nil
+		case err == nil:
+			v.sub.Unsubscribe()
+			return errors.New("the bucket has been made anew")
+		case errors.Is(err, jetstream.ErrStreamNotFound) || !retry.Rest(ctx, resumeEach, nil):
+			return err
+		}
+	}
+}
+
+// listen takes what comes until that ends.
+func (v *view) listen(ctx context.Context) error {
+	defer v.sub.Unsubscribe()
+	defer context.AfterFunc(ctx, func() { v.sub.Unsubscribe() })()
+	for {
 		m, err := v.sub.NextMsg(silence)
 		if errors.Is(err, nats.ErrTimeout) {
-			return errors.New("the consumer is silent")
+			return fmt.Errorf("%w: it is silent", errLost)
 		}
 		if err != nil {
 			return err
@@ -92,12 +140,18 @@ func (v *view) open(ctx context.Context) (epoch string, err error) {
 		v.sub.Unsubscribe()
 		return "", err
 	}
-	v.end = before.State.LastSeq
-	return epochOf(before), nil
+	v.end, v.count, v.beats, v.doubtful = before.State.LastSeq, 0, 0, 0
+	return v.s.epoch(before), nil
 }
 
-func epochOf(info *jetstream.StreamInfo) string {
-	return strconv.FormatInt(info.Created.UnixNano(), 36)
+// epoch tells one history of a bucket from another. One that is not synced may have
+// lost its end with the process, and goes on with revisions that others know already.
+func (s *Store) epoch(info *jetstream.StreamInfo) string {
+	epoch := strconv.FormatInt(info.Created.UnixNano(), 36)
+	if info.Config.PersistMode == jetstream.AsyncPersistMode {
+		epoch += "." + strconv.Itoa(s.ends)
+	}
+	return epoch
 }
 
 func (v *view) consume(ctx context.Context, inbox string) (*jetstream.StreamInfo, error) {
@@ -108,7 +162,7 @@ func (v *view) consume(ctx context.Context, inbox string) (*jetstream.StreamInfo
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	_, err := v.s.reader.CreatePushConsumer(ctx, streamOf(v.bucket), jetstream.ConsumerConfig{
-		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckNonePolicy,
+		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: v.told + 1, AckPolicy: jetstream.AckNonePolicy,
 		FlowControl: true, IdleHeartbeat: heartbeat, InactiveThreshold: forgotten, MemoryStorage: true, Replicas: 1,
 	})
 	if err != nil {
@@ -118,8 +172,16 @@ func (v *view) consume(ctx context.Context, inbox string) (*jetstream.StreamInfo
 }
 
 func (v *view) current() {
-	v.loading = false
+	v.loaded()
 	v.w.Current()
+}
+
+// loaded lets another bucket load.
+func (v *view) loaded() {
+	if v.loading {
+		v.loading = false
+		<-v.s.loading
+	}
 }
 
 // take is for each thing that comes from the consumer.
@@ -132,7 +194,7 @@ func (v *view) take(ctx context.Context, m *nats.Msg) error {
 		return err
 	}
 	if v.count++; meta.consumer != v.count {
-		return fmt.Errorf("message %d of the consumer came after %d", meta.consumer, v.count-1)
+		return fmt.Errorf("%w: its message %d came after %d", errLost, meta.consumer, v.count-1)
 	}
 	if meta.stream <= v.told {
 		return fmt.Errorf("revision %d came after %d", meta.stream, v.told)
@@ -158,9 +220,9 @@ func (v *view) takeStatus(ctx context.Context, m *nats.Msg) error {
 	switch m.Header.Get("Status") {
 	case "100":
 	case "503":
-		return errors.New("nobody serves the consumer")
+		return fmt.Errorf("%w: nobody serves it", errLost)
 	default:
-		return fmt.Errorf("the consumer ended: %s", m.Header.Get("Description"))
+		return fmt.Errorf("%w: %s", errLost, m.Header.Get("Description"))
 	}
 	if m.Reply != "" {
 		return v.s.conns.watch.Publish(m.Reply, nil)
@@ -171,7 +233,7 @@ func (v *view) takeStatus(ctx context.Context, m *nats.Msg) error {
 		}
 	}
 	if sent, err := strconv.ParseUint(m.Header.Get("Nats-Last-Consumer"), 10, 64); err == nil && sent != v.count {
-		return fmt.Errorf("the consumer has sent %d messages, %d came", sent, v.count)
+		return fmt.Errorf("%w: it has sent %d messages, %d came", errLost, sent, v.count)
 	}
 	if v.beats++; v.loading || v.beats%compareEach == 0 {
 		return v.compare(ctx)

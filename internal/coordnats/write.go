@@ -81,6 +81,8 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg, expected uint64, optio
 			return ack.Sequence, nil
 		case isCode(err, int(jetstream.JSErrCodeStreamWrongLastSequence), int(jetstream.JSErrCodeStreamWrongLastSequenceConstant)):
 			return 0, coordstore.ErrConflict
+		case errors.Is(err, nats.ErrMaxPayload):
+			return 0, fmt.Errorf("%d bytes for %s are more than the NATS servers take: let them have max_payload: 5MB", len(m.Data), m.Subject)
 		case !errors.Is(err, jetstream.ErrNoStreamResponse) || !retry.Rest(ctx, askAgain, s.ctx.Done()):
 			return 0, s.failed(ctx, err)
 		}

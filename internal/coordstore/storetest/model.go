@@ -43,7 +43,7 @@ func testConvergence(t *testing.T, b bench) {
 	}
 	for i, r := range recorders {
 		b.watch(t, stores[i%2], r)
-		r.awaitRevision(t, "end", end)
+		r.AwaitRevision(t, "end", end)
 		checkRevisions(t, r, state)
 	}
 }

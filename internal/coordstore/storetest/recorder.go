@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -91,7 +92,16 @@ func (r *Recorder) Values() map[string]coordstore.Entry {
 	return maps.Clone(r.now)
 }
 
-func (r *Recorder) epoch() string {
+// Gone are the keys of whose end the recorder has been told, or which a reload did not
+// have any more.
+func (r *Recorder) Gone() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.gone)
+}
+
+// Epoch is that of the last Begin.
+func (r *Recorder) Epoch() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.epochs[len(r.epochs)-1]
@@ -105,7 +115,7 @@ func (r *Recorder) AwaitCurrent(t testing.TB, times int) {
 
 // AwaitRevision waits until a key is known with this revision or a later one, which
 // for a delete means that it is not known.
-func (r *Recorder) awaitRevision(t testing.TB, key string, revision uint64) {
+func (r *Recorder) AwaitRevision(t testing.TB, key string, revision uint64) {
 	t.Helper()
 	r.await(t, fmt.Sprintf("%s at revision %d", key, revision), func() bool { return !r.loading && r.now[key].Revision >= revision })
 }

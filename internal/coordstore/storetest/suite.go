@@ -182,7 +182,7 @@ func (b bench) appendTo(t *testing.T, s coordstore.Store, r *Recorder, key, text
 			t.Error(err)
 			return 0
 		}
-		r.awaitRevision(t, key, was.Revision+1)
+		r.AwaitRevision(t, key, was.Revision+1)
 	}
 }
 
@@ -207,7 +207,7 @@ func testOrder(t *testing.T, b bench) {
 	b.remove(t, "before.7", revisions["before.7"])
 	delete(revisions, "before.7")
 	revisions["end"] = b.create(t, "end", "z")
-	r.awaitRevision(t, "end", revisions["end"])
+	r.AwaitRevision(t, "end", revisions["end"])
 	checkRevisions(t, r, revisions)
 	if got := string(r.Values()["before.5"].Value); got != "z" {
 		t.Errorf("the value is %q, want z", got)
@@ -259,9 +259,9 @@ func testRemake(t *testing.T, b bench) {
 	for _, r := range []*Recorder{r, other} {
 		r.AwaitCurrent(t, 1)
 	}
-	before := r.epoch()
-	if other.epoch() != before {
-		t.Errorf("the epoch is %q for one coordinator and %q for the other", before, other.epoch())
+	before := r.Epoch()
+	if other.Epoch() != before {
+		t.Errorf("the epoch is %q for one coordinator and %q for the other", before, other.Epoch())
 	}
 	b.Remake(t, b.bucket)
 	if _, err := b.Store.Update(t.Context(), b.bucket, "old", []byte("2"), old); !errors.Is(err, coordstore.ErrConflict) {
@@ -270,9 +270,9 @@ func testRemake(t *testing.T, b bench) {
 	revision := b.create(t, "new", "1")
 	for _, r := range []*Recorder{r, other} {
 		r.AwaitCurrent(t, 2)
-		r.awaitRevision(t, "new", revision)
+		r.AwaitRevision(t, "new", revision)
 		checkRevisions(t, r, map[string]uint64{"new": revision})
-		if r.epoch() == before {
+		if r.Epoch() == before {
 			t.Errorf("the epoch is still %q", before)
 		}
 	}
@@ -379,9 +379,9 @@ func testSlow(t *testing.T, b bench) {
 	for n := range 600 {
 		revision = b.update(t, "a", fmt.Sprint(n), revision)
 	}
-	quick.awaitRevision(t, "a", revision)
+	quick.AwaitRevision(t, "a", revision)
 	close(hold)
-	slow.awaitRevision(t, "a", revision)
+	slow.AwaitRevision(t, "a", revision)
 }
 
 func testBreak(t *testing.T, b bench) {
@@ -420,7 +420,7 @@ func testHard(t *testing.T, b bench) {
 	b.watch(t, b.Store, r)
 	r.AwaitCurrent(t, 1)
 	revision := b.create(t, "map", string(text))
-	r.awaitRevision(t, "map", revision)
+	r.AwaitRevision(t, "map", revision)
 	if got := r.Values()["map"].Value; !bytes.Equal(got, text) {
 		t.Errorf("%d bytes came, not the %d that were written", len(got), len(text))
 	}
