@@ -196,10 +196,13 @@ func TestAMemberWhoIsAlsoKnownElsewhere(t *testing.T) {
 			if h.left() != 1 {
 				t.Errorf("it was cut off: %v", h.ended(k(1)))
 			}
-			m.events <- coordapi.RelayEvent{Type: coordapi.EventGone, Key: k(1)} // again, and means nothing now
-			until(t, "that is heard", func() bool { return c.Snapshot().Sources[0].Heard.Gone == 2 })
-			if _, ok := c.memory.of(k(1)); !ok {
-				t.Error("who is known from elsewhere is forgotten")
+			asked = other.count(k(1))
+			for _, p := range []key.Public{k(1), k(2)} { // again, and means nothing now
+				m.events <- coordapi.RelayEvent{Type: coordapi.EventGone, Key: p}
+			}
+			until(t, "that is heard", func() bool { return c.Snapshot().Sources[0].Heard.Gone == 3 })
+			if _, ok := c.memory.of(k(1)); !ok || other.count(k(1)) > asked {
+				t.Error("who is known from elsewhere is forgotten, or asked about")
 			}
 		})
 	}

@@ -23,11 +23,16 @@ const (
 	firstPause = time.Second
 	lastPause  = 30 * time.Second
 	steady     = 30 * time.Second // a stream that lasts as long was of use
+
+	// staleTime is how long we listen to a replica that does not hear its store, once
+	// all have been tried: another may hear it again.
+	staleTime = time.Minute
 )
 
 var (
 	errSilent = fmt.Errorf("it has said nothing for %v", coordapi.SilenceTime)
 	errMove   = errors.New("it asked us to go to another coordinator")
+	errStale  = errors.New("it does not hear its store, and may not know who was removed")
 )
 
 // Events are what Watch tells. None of them may wait for long.
@@ -41,12 +46,11 @@ type Events struct {
 // was. It returns what was heard last, for another Watch of the same server to go on
 // from; empty at first.
 func (s *Source) Watch(ctx context.Context, cursor string, to Events) string {
-	w := &watch{source: s, to: to, cursor: cursor}
+	w := &watch{source: s, to: to, cursor: cursor, untried: len(s.replicas)}
 	pause := retry.Backoff{First: firstPause, Most: lastPause}
-	untried := len(s.replicas) // may be tried at once
 	for n := int(s.first.Load()); ; n++ {
-		begun := time.Now()
-		r := s.replicas[n%len(s.replicas)]
+		w.begun, w.at = time.Now(), n%len(s.replicas)
+		r := s.replicas[w.at]
 		err := w.listen(ctx, r)
 		if ctx.Err() != nil {
 			return w.cursor
@@ -54,11 +58,11 @@ func (s *Source) Watch(ctx context.Context, cursor string, to Events) string {
 		if err != errMove {
 			to.Heard(s.naming(r, err))
 		}
-		if w.complete && time.Since(begun) >= steady {
-			untried = len(s.replicas)
+		if w.complete && time.Since(w.begun) >= steady {
+			w.untried = len(s.replicas)
 			pause.Reset()
 		}
-		if untried--; untried > 0 {
+		if w.untried--; w.untried > 0 {
 			continue
 		}
 		if !retry.Rest(ctx, pause.Next(), nil) {
@@ -69,10 +73,16 @@ func (s *Source) Watch(ctx context.Context, cursor string, to Events) string {
 
 // watch is the state of a Watch.
 type watch struct {
-	source   *Source
-	to       Events
-	cursor   string
-	complete bool // the stream has told all that was before it
+	source  *Source
+	to      Events
+	cursor  string
+	untried int // replicas that may be tried at once
+
+	// Of the stream that is open.
+	at       int // replica
+	begun    time.Time
+	complete bool // it has told all that was before it
+	stale    bool // its coordinator does not hear the store
 }
 
 // listen listens at one replica until that ends.
@@ -81,7 +91,7 @@ func (w *watch) listen(ctx context.Context, r *replica) error {
 	defer cancel(nil)
 	silence := time.AfterFunc(coordapi.SilenceTime, func() { cancel(errSilent) })
 	defer silence.Stop()
-	w.complete = false
+	w.complete, w.stale = false, false
 	answer, err := r.open(ctx, w.cursor)
 	if err != nil {
 		return err
@@ -155,9 +165,30 @@ func (w *watch) take(line []byte) error {
 	if e.Cursor != "" {
 		w.cursor = e.Cursor
 	}
-	if e.Type == coordapi.EventAt && !w.complete {
+	return w.judge(&e)
+}
+
+// judge tells whether the server is heard, and leaves a coordinator that does not hear
+// the store for one that may.
+func (w *watch) judge(e *coordapi.RelayEvent) error {
+	says := e.Type == coordapi.EventSnapshot || e.Type == coordapi.EventResumed || e.Type == coordapi.EventBeat
+	switch {
+	case says && e.Stale && len(w.source.replicas) > 1 && (w.untried > 1 || time.Since(w.begun) >= staleTime):
+		return errStale
+	case says && e.Stale:
+		w.stale = true
+		w.to.Heard(w.source.naming(w.source.replicas[w.at], errStale))
+	case says && w.stale:
+		w.stale = false
+		if w.complete {
+			w.to.Heard(nil)
+		}
+	case e.Type == coordapi.EventAt && !w.complete:
 		w.complete = true
-		w.to.Heard(nil)
+		if !w.stale {
+			w.source.first.Store(int64(w.at)) // which is asked from now on
+			w.to.Heard(nil)
+		}
 	}
 	return nil
 }

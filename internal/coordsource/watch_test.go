@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -286,6 +287,58 @@ func TestTheNextReplicaTakesOver(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A coordinator that does not hear its store is left for one that does; if none does,
+// one is listened to all the same, and the others are tried every minute.
+func TestCoordinatorsThatDoNotHearTheirStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var deaf atomic.Int64 // bits of the replicas that do not hear it
+		p, s := play(t, []string{"1", "2"}, func(s stream) int {
+			stale := func() bool { return deaf.Load()&int64(s.replica[0]-'0') != 0 }
+			begin := coordapi.EventSnapshot
+			if s.since != "" {
+				begin = coordapi.EventResumed
+			}
+			s.say(coordapi.RelayEvent{Type: begin, Stale: stale()})
+			s.say(coordapi.RelayEvent{Type: coordapi.EventAt, Cursor: "one"})
+			beat := time.NewTicker(coordapi.BeatTime)
+			defer beat.Stop()
+			for {
+				select {
+				case <-beat.C:
+					s.say(coordapi.RelayEvent{Type: coordapi.EventBeat, Stale: stale()})
+				case <-s.ended:
+					return 0
+				}
+			}
+		})
+		var l told
+		stop := watching(t, p, s, &l)
+		step := func(d int64, after time.Duration, want string) {
+			t.Helper()
+			deaf.Store(d)
+			time.Sleep(after)
+			synctest.Wait()
+			if got := l.take(); got != want {
+				t.Errorf("told %s\nwant %s", got, want)
+			}
+		}
+		const one, two = "127.0.0.1:1: it does not hear its store, and may not know who was removed", "127.0.0.1:2: it does not hear its store, and may not know who was removed"
+		step(0, time.Minute, "missed; heard")
+		step(1, coordapi.BeatTime, one+"; heard")
+		if s.first.Load() != 1 {
+			t.Error("the one that is listened to is not the one that is asked")
+		}
+		step(0, time.Minute, "")
+		step(3, coordapi.BeatTime, two+"; "+one)
+		step(3, coordapi.BeatTime, one)
+		step(0, coordapi.BeatTime, "heard")
+		step(3, coordapi.BeatTime, one+"; "+two)
+		step(2, 2*coordapi.BeatTime, two+"; "+two)
+		step(2, coordapi.BeatTime, two+"; heard")
+		stop()
+	})
 }
 
 // A coordinator that beats is heard for days.
