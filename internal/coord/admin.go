@@ -477,7 +477,7 @@ func (s *Service) remove(ctx context.Context, tailnet string, k key.Public) erro
 		var before *coordstate.Leftover
 		err := s.edit(ctx, tailnet, func(e *coordstate.Edit) error {
 			if _, ok := e.Member(k); !ok {
-				return errKnown
+				return refuse(coordapi.CodeNotFound, "it is no member any more")
 			}
 			if before = e.Remove(k); before != nil {
 				return errLingers
@@ -490,7 +490,7 @@ func (s *Service) remove(ctx context.Context, tailnet string, k key.Public) erro
 				return err
 			}
 			continue
-		case err != nil && !errors.Is(err, errKnown):
+		case err != nil:
 			return err
 		}
 		for _, l := range s.state.LeftBy(tailnet, k) {

@@ -89,6 +89,10 @@ func (r reply) code() string {
 
 // call calls a handler, with a body that is JSON unless it is bytes.
 func call(h http.Handler, method, path, token string, v any) reply {
+	return do(h, newRequest(method, path, token, v))
+}
+
+func newRequest(method, path, token string, v any) *http.Request {
 	var b io.Reader = http.NoBody
 	switch v := v.(type) {
 	case nil:
@@ -102,6 +106,10 @@ func call(h http.Handler, method, path, token string, v any) reply {
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
+	return r
+}
+
+func do(h http.Handler, r *http.Request) reply {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return reply{w.Code, w.Header(), w.Body.Bytes()}

@@ -265,15 +265,16 @@ func (s *Service) update(ctx context.Context, bucket, k string, value []byte, ex
 	return s.counted(s.store.Update(ctx, bucket, k, value, expected))
 }
 
-// drop deletes what nobody needs, and waits until that is seen. That it has changed
-// is no fault.
+// drop deletes what nobody needs, and waits until that is seen. If it has changed, it
+// waits for that: whoever needs it gone looks again.
 func (s *Service) drop(ctx context.Context, l coordstate.Leftover) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
+	before := s.state.Position(l.Bucket)
 	rev, err := s.counted(s.store.Delete(ctx, l.Bucket, l.Key, l.Revision))
 	if errors.Is(err, coordstore.ErrConflict) {
-		s.state.Forget(l)
-		return nil
+		s.state.ForgetReport(l)
+		return s.state.Wait(ctx, l.Bucket, before+1)
 	}
 	if err != nil {
 		return err

@@ -99,11 +99,12 @@ func (s *Service) leave() {
 // what stands.
 func (s *Service) tidy(ctx context.Context) {
 	var left map[coordstate.Leftover]struct{}
-	looked := time.Now()
+	looked, ticked := time.Now(), time.Time{}
 	for rest(ctx, tidyEvery) {
 		s.state.Tidy()
-		for _, bucket := range s.state.InDoubt() {
-			s.tick(ctx, bucket)
+		if s.waits.Swap(false) && time.Since(ticked) > time.Minute || s.state.InDoubt() {
+			ticked = time.Now()
+			s.tick(ctx)
 		}
 		if time.Since(looked) >= leftFor && s.state.Ready() && len(s.state.Unheard()) == 0 {
 			looked = time.Now()
@@ -126,11 +127,11 @@ func (s *Service) dropLeft(ctx context.Context, before map[coordstate.Leftover]s
 }
 
 // tick is a change that means nothing.
-func (s *Service) tick(ctx context.Context, bucket string) {
+func (s *Service) tick(ctx context.Context) {
 	value := []byte(time.Now().UTC().Format(time.RFC3339Nano))
 	if _, rev := s.state.Single(coordstate.KeyTick); rev != 0 {
-		s.update(ctx, bucket, coordstate.KeyTick, value, rev) // another coordinator's does as well
+		s.update(ctx, coordstore.Hard, coordstate.KeyTick, value, rev) // another coordinator's does as well
 	} else {
-		s.create(ctx, bucket, coordstate.KeyTick, value)
+		s.create(ctx, coordstore.Hard, coordstate.KeyTick, value)
 	}
 }

@@ -56,6 +56,7 @@ type Service struct {
 	maps       mapFeed
 	nameClaims nameClaims
 	draining   atomic.Bool
+	waits      atomic.Bool // a stream has seen more than this coordinator
 	started    time.Time
 
 	lastHere time.Time // owned by showPresence, as is what it leaves

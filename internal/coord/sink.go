@@ -116,7 +116,7 @@ func (p plain) cut()   { p.rc.SetWriteDeadline(time.Unix(1, 0)) }
 // stream answers a request with a stream, until it ends or the peer goes. A connection
 // that can be taken over lives on when this returns.
 func (s *Service) stream(w http.ResponseWriter, r *http.Request, ses session, from func(*stream) source) {
-	st := &stream{of: s, ses: ses, began: time.Now(), done: make(chan struct{})}
+	st := &stream{of: s, ses: ses, done: make(chan struct{})}
 	rc := http.NewResponseController(w)
 	conn, _, err := rc.Hijack()
 	if err == nil && r.ProtoAtLeast(1, 1) {

@@ -14,7 +14,7 @@ import (
 
 // A source is what a stream tells.
 type source interface {
-	take(patient bool) coordstate.Batch
+	take() coordstate.Batch
 	beat() []byte
 	stop()
 }
@@ -22,12 +22,11 @@ type source interface {
 // stream is one that lasts. What it has to do is noted in flags, and done by the one
 // goroutine that speaks at a time.
 type stream struct {
-	of    *Service
-	out   sink
-	from  source
-	ses   session // zero: a relay's
-	began time.Time
-	done  chan struct{} // closed when all is over
+	of   *Service
+	out  sink
+	from source
+	ses  session       // zero: a relay's
+	done chan struct{} // closed when all is over
 
 	speaking atomic.Int32 // see Wake
 	beats    atomic.Bool
@@ -86,25 +85,25 @@ func (st *stream) speak() {
 	}
 }
 
-// patience is how long a stream waits for its coordinator to hear what it has seen.
-const patience = 20 * time.Second
-
 // say reports whether the stream goes on.
 func (st *stream) say() bool {
 	if st.ends.Load() {
 		return false
 	}
-	b := st.from.take(time.Since(st.began) < patience)
+	b := st.from.take()
 	lines := b.Lines
 	if st.beats.Swap(false) {
-		if len(lines) == 0 {
+		if b.Waits {
+			lines = append(lines, staleLine)
+		} else if len(lines) == 0 {
 			lines = append(lines, st.from.beat())
 		}
 		if line := st.renewal(); line != nil && !b.Removed {
 			lines = append(lines, line)
 		}
 	}
-	if b.Waits {
+	if b.Waits { // rare: for as long as this coordinator is behind what the peer has seen
+		st.of.waits.Store(true)
 		time.AfterFunc(250*time.Millisecond, st.Wake)
 	}
 	moves := st.moves.Load() && !b.Removed
@@ -155,8 +154,8 @@ type ofMember struct {
 	net string
 }
 
-func (m ofMember) take(patient bool) coordstate.Batch { return m.s.state.Take(m.sub, patient) }
-func (m ofMember) stop()                              { m.s.state.Unsubscribe(m.sub) }
+func (m ofMember) take() coordstate.Batch { return m.s.state.Take(m.sub) }
+func (m ofMember) stop()                  { m.s.state.Unsubscribe(m.sub) }
 
 func (m ofMember) beat() []byte {
 	if m.s.unheard(m.net) {
@@ -194,8 +193,8 @@ type ofRelay struct {
 	sub *coordstate.RelaySub
 }
 
-func (m ofRelay) take(patient bool) coordstate.Batch { return m.s.state.TakeGone(m.sub, patient) }
-func (m ofRelay) stop()                              { m.s.state.UnsubscribeRelay(m.sub) }
+func (m ofRelay) take() coordstate.Batch { return m.s.state.TakeGone(m.sub) }
+func (m ofRelay) stop()                  { m.s.state.UnsubscribeRelay(m.sub) }
 
 func (m ofRelay) beat() []byte {
 	stale := len(m.s.state.Unheard()) > 0 || !m.s.store.State().Writable

@@ -51,7 +51,7 @@ func (s *State) applyMember(id string, k key.Public, value []byte, rev uint64) {
 	}
 	t := s.tailnet(id)
 	if t.rec != nil && t.gone(k) {
-		s.linger(t, k, lingering{rec, rev})
+		s.linger(t, k, lingering{rec, rev, s.hard.gen})
 		return
 	}
 	s.put(t, k, rec, rev, rev)
@@ -187,7 +187,7 @@ func (s *State) settle(t *tailnet, rev uint64) {
 	}
 	for _, g := range t.rec.Gone {
 		if m := s.index.find(t, g.Key); m != nil {
-			l := lingering{MemberRecord{m.name, m.index, int64(m.joined), m.disabled}, m.hard}
+			l := lingering{MemberRecord{m.name, m.index, int64(m.joined), m.disabled}, m.hard, m.gen}
 			s.remove(t, g.Key, rev)
 			s.linger(t, g.Key, l)
 		}

@@ -3,15 +3,22 @@ package coordstate
 import "github.com/detour-relay/detour/internal/coordapi"
 
 // begin tells a sub what its cursor has not: by the records if that can be, or all.
-// It fails if the sub should wait.
-func (s *State) begin(sub *Sub, m *member, patient bool, b *Batch) bool {
+// It fails if this coordinator has heard less than the sub has been told: a line has
+// all of a member, so what is new in one bucket would bring what is old in the other.
+func (s *State) begin(sub *Sub, m *member, b *Batch) bool {
 	t, now := sub.net, s.cursor(sub.net)
-	switch {
-	case s.resumable(sub.at, now, t):
-		s.resume(sub, b)
-	case patient && s.behind(sub.at, now, t):
+	resumable := s.resumable(sub.at, now, t)
+	if resumable && !sub.begun {
+		b.Lines = append(b.Lines, startLine(coordapi.EventResumed, s.staleLocked(t) || s.behind(sub.at, now, t)))
+		s.resumes.Add(1)
+		sub.begun = true
+	}
+	if s.behind(sub.at, now, t) {
 		return false
-	default:
+	}
+	if resumable {
+		s.resume(sub, b)
+	} else {
 		sub.at = Cursor{}
 		s.tellAll(sub, m, b)
 		s.snapshots.Add(1)
@@ -42,10 +49,6 @@ func (s *State) behind(c, now Cursor, t *tailnet) bool {
 
 func (s *State) resume(sub *Sub, b *Batch) {
 	t, c := sub.net, sub.at
-	if !sub.begun {
-		b.Lines = append(b.Lines, startLine(coordapi.EventResumed, s.staleLocked(t)))
-		s.resumes.Add(1)
-	}
 	if t.hardMax <= c.Hard && t.softMax <= c.Soft {
 		return
 	}

@@ -183,9 +183,9 @@ type Batch struct {
 	Waits   bool // this coordinator is behind what the sub has seen
 }
 
-// Take is what a sub has not been told yet. A patient one rather waits than begin
-// anew with less than it has seen.
-func (s *State) Take(sub *Sub, patient bool) (b Batch) {
+// Take is what a sub has not been told yet. It rather waits than begins anew with less
+// than it has seen.
+func (s *State) Take(sub *Sub) (b Batch) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	t := sub.net
@@ -197,7 +197,7 @@ func (s *State) Take(sub *Sub, patient bool) (b Batch) {
 		return b
 	}
 	if !sub.placed || sub.next < t.feed.first {
-		if !s.begin(sub, m, patient, &b) {
+		if !s.begin(sub, m, &b) {
 			b.Waits = true
 			return b
 		}

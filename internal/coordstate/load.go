@@ -123,14 +123,12 @@ func (s *State) wakeAll(b *bucket) {
 	}
 }
 
-// InDoubt are the buckets in which only another write can tell what stands there.
-func (s *State) InDoubt() (names []string) {
+// InDoubt reports whether only another write to the hard bucket can tell what stands
+// there.
+func (s *State) InDoubt() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.hard.doubt && s.hard.current {
-		names = append(names, s.hard.name)
-	}
-	return names
+	return s.hard.doubt && s.hard.current
 }
 
 // mark notes that a load has told of a record that is known.
@@ -143,6 +141,9 @@ func (s *State) mark(b *bucket, e coordstore.Entry) {
 		if t := s.tailnets[id]; t != nil {
 			if m := s.index.find(t, k); m != nil {
 				m.gen = b.gen
+			} else if l, ok := t.lingering[k]; ok {
+				l.gen = b.gen
+				t.lingering[k] = l
 			}
 		}
 		return
@@ -175,6 +176,11 @@ func (s *State) unseen(b *bucket, upTo, at uint64) (later bool) {
 		for i := len(t.members) - 1; i >= 0; i-- {
 			if m := t.members[i]; drop(m.gen, m.hard) {
 				s.applyMember(id, m.key, nil, at)
+			}
+		}
+		for k, l := range t.lingering {
+			if drop(l.gen, l.rev) {
+				s.applyMember(id, k, nil, at)
 			}
 		}
 		if t.rec != nil && drop(t.gen, t.rev) {

@@ -80,6 +80,7 @@ func (x *index) remove(m *member) {
 type lingering struct {
 	record MemberRecord
 	rev    uint64
+	gen    uint8
 }
 
 type rival struct {

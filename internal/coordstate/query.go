@@ -283,15 +283,10 @@ func (s *State) Totals() Totals {
 		Orphans: len(s.orphans), Changes: s.changes.Load(), Snapshots: s.snapshots.Load(), Resumes: s.resumes.Load(), HardRevision: s.hard.pos}
 }
 
-// Forget says that a leftover is not there any more as it was.
-func (s *State) Forget(l Leftover) {
+// ForgetReport says that the report of nobody does not stand any more as it was.
+func (s *State) ForgetReport(l Leftover) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id, k, ok := parseMember(l.Key, prefixMember); ok && s.tailnets[id] != nil {
-		if t := s.tailnets[id]; t.lingering[k].rev == l.Revision {
-			delete(t.lingering, k)
-		}
-	}
 	if id, k, ok := parseMember(l.Key, prefixSoft); ok && s.orphans[orphan{id, k}].rev == l.Revision {
 		delete(s.orphans, orphan{id, k})
 	}

@@ -126,7 +126,7 @@ func (s *State) UnsubscribeRelay(sub *RelaySub) {
 }
 
 // TakeGone is what a relay has not been told yet. Removed: its token counts no more.
-func (s *State) TakeGone(sub *RelaySub, patient bool) (b Batch) {
+func (s *State) TakeGone(sub *RelaySub) (b Batch) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if sub.relay.record.Hash == "" {
@@ -135,7 +135,7 @@ func (s *State) TakeGone(sub *RelaySub, patient bool) (b Batch) {
 	if !s.hard.loaded {
 		return b
 	}
-	if (!sub.placed || sub.next < s.gone.first) && !s.beginRelay(sub, patient, &b) {
+	if (!sub.placed || sub.next < s.gone.first) && !s.beginRelay(sub, &b) {
 		b.Waits = true
 		return b
 	}
@@ -151,11 +151,11 @@ func (s *State) TakeGone(sub *RelaySub, patient bool) (b Batch) {
 	return b
 }
 
-func (s *State) beginRelay(sub *RelaySub, patient bool, b *Batch) bool {
+func (s *State) beginRelay(sub *RelaySub, b *Batch) bool {
 	same := sub.at.HardEpoch == s.hard.epochHash && sub.at.Tailnet == 0
 	kind := coordapi.EventResumed
 	if !same || sub.at.Hard < s.gone.floor {
-		if patient && same && sub.at.Hard > s.hard.pos {
+		if same && sub.at.Hard > s.hard.pos {
 			return false
 		}
 		kind, sub.at = coordapi.EventSnapshot, Cursor{}
