@@ -476,10 +476,11 @@ func (s *Service) remove(ctx context.Context, tailnet string, k key.Public) erro
 	for {
 		var before *coordstate.Leftover
 		err := s.edit(ctx, tailnet, func(e *coordstate.Edit) error {
-			if _, ok := e.Member(k); !ok {
+			m, ok := e.Member(k)
+			if !ok {
 				return refuse(coordapi.CodeNotFound, "it is no member any more")
 			}
-			if before = e.Remove(k); before != nil {
+			if before = e.Remove(m); before != nil {
 				return errLingers
 			}
 			return nil

@@ -212,7 +212,8 @@ func (i *importing) tailnet(ctx context.Context, t exportTailnet) error {
 	return nil
 }
 
-// member is one of a tailnet that was here already. It goes through the tailnet's record, as joins do: others may join meanwhile.
+// member is one of a tailnet that was here already. It goes through the tailnet's
+// record, as joins do: others may join meanwhile.
 func (i *importing) member(ctx context.Context, m exportMember) error {
 	var claim coordstate.Claim
 	err := i.s.edit(ctx, m.Tailnet, func(e *coordstate.Edit) (err error) {

@@ -143,7 +143,11 @@ func (s *Service) becomeMember(ctx context.Context, tailnet, invite string, j co
 		case p.member != nil:
 			return *p.member, nil
 		}
-		return s.createMember(ctx, tailnet, j.Key, p.claim)
+		m, err := s.createMember(ctx, tailnet, j.Key, p.claim)
+		if errors.Is(err, coordstore.ErrConflict) {
+			continue // somebody was faster with the same, or an old record stands
+		}
+		return m, err
 	}
 }
 
@@ -189,27 +193,32 @@ func useInvite(i *coordstate.Invite) error {
 	return nil
 }
 
-// createMember writes the record that was claimed for. That it is there already means
-// that somebody was faster with the same.
+// createMember writes the record that was claimed for. A conflict is returned when
+// what has made it may have been seen.
 func (s *Service) createMember(ctx context.Context, tailnet string, k key.Public, c coordstate.Claim) (coordstate.Member, error) {
 	rec := coordstate.MemberRecord{Name: c.Name, Index: c.Index, Joined: c.Joined, Disabled: c.Off}
 	before := s.state.Position(coordstore.Hard)
 	rev, err := s.create(ctx, coordstore.Hard, coordstate.MemberKey(tailnet, k), coordstate.Encode(rec))
-	if err != nil && !errors.Is(err, coordstore.ErrConflict) {
+	if errors.Is(err, coordstore.ErrConflict) {
+		if _, ok := s.state.Find(tailnet, k); !ok {
+			err = errors.Join(err, s.state.Wait(ctx, coordstore.Hard, before+1))
+		}
+		if ctx.Err() != nil {
+			return coordstate.Member{}, ctx.Err()
+		}
 		return coordstate.Member{}, err
 	}
-	for {
-		if err := s.state.Wait(ctx, coordstore.Hard, max(rev, before)); err != nil {
-			return coordstate.Member{}, err
-		}
-		if m, ok := s.state.Find(tailnet, k); ok {
-			return m, nil
-		}
-		if rev != 0 && s.state.Position(coordstore.Hard) >= rev {
-			return coordstate.Member{}, errNotMember() // removed at once
-		}
-		before = s.state.Position(coordstore.Hard) + 1
+	if err == nil {
+		err = s.state.Wait(ctx, coordstore.Hard, rev)
 	}
+	if err != nil {
+		return coordstate.Member{}, err
+	}
+	m, ok := s.state.Find(tailnet, k)
+	if !ok {
+		return m, errNotMember() // removed at once
+	}
+	return m, nil
 }
 
 // edit writes a tailnet's record, and returns when the write has been seen. What f

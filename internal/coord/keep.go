@@ -102,9 +102,12 @@ func (s *Service) tidy(ctx context.Context) {
 	looked, ticked := time.Now(), time.Time{}
 	for rest(ctx, tidyEvery) {
 		s.state.Tidy()
-		if s.waits.Swap(false) && time.Since(ticked) > time.Minute || s.state.InDoubt() {
+		load, doubt := s.state.InDoubt()
+		if s.waits.Swap(false) && time.Since(ticked) > time.Minute || doubt {
 			ticked = time.Now()
-			s.tick(ctx)
+			if rev, err := s.tick(ctx); err == nil {
+				s.state.Decide(load, rev)
+			}
 		}
 		if time.Since(looked) >= leftFor && s.state.Ready() && len(s.state.Unheard()) == 0 {
 			looked = time.Now()
@@ -127,11 +130,7 @@ func (s *Service) dropLeft(ctx context.Context, before map[coordstate.Leftover]s
 }
 
 // tick is a change that means nothing.
-func (s *Service) tick(ctx context.Context) {
-	value := []byte(time.Now().UTC().Format(time.RFC3339Nano))
-	if _, rev := s.state.Single(coordstate.KeyTick); rev != 0 {
-		s.update(ctx, coordstore.Hard, coordstate.KeyTick, value, rev) // another coordinator's does as well
-	} else {
-		s.create(ctx, coordstore.Hard, coordstate.KeyTick, value)
-	}
+func (s *Service) tick(ctx context.Context) (rev uint64, err error) {
+	_, before := s.state.Single(coordstate.KeyTick)
+	return s.write(ctx, coordstate.KeyTick, []byte(time.Now().UTC().Format(time.RFC3339Nano)), before)
 }

@@ -50,11 +50,12 @@ func (s *State) applyMember(id string, k key.Public, value []byte, rev uint64) {
 		return
 	}
 	t := s.tailnet(id)
-	if t.rec != nil && t.gone(k) {
+	delete(t.lingering, k)
+	if t.rec != nil && t.gone(k, rec.Joined) {
 		s.linger(t, k, lingering{rec, rev, s.hard.gen})
 		return
 	}
-	s.put(t, k, rec, rev, rev)
+	s.put(t, k, rec, rev)
 }
 
 func (s *State) linger(t *tailnet, k key.Public, l lingering) {
@@ -64,9 +65,8 @@ func (s *State) linger(t *tailnet, k key.Public, l lingering) {
 	t.lingering[k] = l
 }
 
-// put makes somebody a member, or changes one. rev is that of the record, told that of
-// the change.
-func (s *State) put(t *tailnet, k key.Public, rec MemberRecord, rev, told uint64) {
+// put makes somebody a member, or changes one.
+func (s *State) put(t *tailnet, k key.Public, rec MemberRecord, rev uint64) {
 	m := s.index.find(t, k)
 	if m == nil {
 		m = &member{key: k}
@@ -81,11 +81,11 @@ func (s *State) put(t *tailnet, k key.Public, rec MemberRecord, rev, told uint64
 	before := m.disabled
 	m.name, m.index, m.joined, m.disabled = strings.Clone(rec.Name), rec.Index, uint32(rec.Joined), rec.Disabled
 	m.hard, m.gen = rev, s.hard.gen
-	t.hardMax = max(t.hardMax, told)
+	t.hardMax = max(t.hardMax, rev)
 	if m.disabled && !before {
-		s.tellGone(t, k, told)
+		s.tellGone(t, k, rev)
 	} else if !m.disabled {
-		s.tellPeer(m, told, false)
+		s.tellPeer(m, rev, false)
 	}
 }
 
@@ -177,16 +177,16 @@ func (s *State) noteClaims(t *tailnet) {
 	t.claims = seen
 }
 
-// settle makes members of those whom a tailnet's record does not list among the gone.
+// settle takes out those whom a tailnet's record lists among the gone. A record of who
+// is listed no more has been deleted before, told of or not.
 func (s *State) settle(t *tailnet, rev uint64) {
 	for k, l := range t.lingering {
-		if !t.gone(k) {
+		if !t.gone(k, l.record.Joined) {
 			delete(t.lingering, k)
-			s.put(t, k, l.record, l.rev, rev)
 		}
 	}
 	for _, g := range t.rec.Gone {
-		if m := s.index.find(t, g.Key); m != nil {
+		if m := s.index.find(t, g.Key); m != nil && int64(m.joined) == g.Joined {
 			l := lingering{MemberRecord{m.name, m.index, int64(m.joined), m.disabled}, m.hard, m.gen}
 			s.remove(t, g.Key, rev)
 			s.linger(t, g.Key, l)

@@ -116,8 +116,8 @@ func (e *Edit) Claimed(k key.Public) *Claim {
 	return nil
 }
 
-// Claim gives a key a name like the one that is wanted, and an address. Who was gone
-// is so no more.
+// Claim gives a key a name like the one that is wanted, and an address. It joins later
+// than it had when it was removed, whatever the clock says.
 func (e *Edit) Claim(c Claim, wanted string) (Claim, error) {
 	if len(e.t.members)+len(e.Record.Claims) >= coordapi.MostMembers {
 		return c, ErrFull
@@ -127,8 +127,12 @@ func (e *Edit) Claim(c Claim, wanted string) (Claim, error) {
 	}
 	c.Name = Numbered(wanted, e.taken(wanted))
 	c.Index = e.freeIndex(c.Index)
+	for _, g := range e.Record.Gone {
+		if g.Key == c.Key {
+			c.Joined = max(c.Joined, g.Joined+1)
+		}
+	}
 	e.Record.Claims = append(e.Record.Claims, c)
-	e.Record.Gone = slices.DeleteFunc(e.Record.Gone, func(g Gone) bool { return g.Key == c.Key })
 	return c, nil
 }
 
@@ -197,10 +201,10 @@ func (e *Edit) has(index uint32) bool {
 
 // Remove lists a member among the gone. If an older one has to make room whose record
 // still stands, that is returned: it has to be deleted before.
-func (e *Edit) Remove(k key.Public) (before *Leftover) {
+func (e *Edit) Remove(m Member) (before *Leftover) {
 	r := &e.Record
-	e.Drop(k)
-	r.Gone = append(r.Gone, Gone{k, e.t.rev})
+	e.Drop(m.Key)
+	r.Gone = append(r.Gone, Gone{m.Key, m.Joined, e.t.rev})
 	for len(r.Gone) > MostGone {
 		if l, ok := e.t.lingering[r.Gone[0].Key]; ok {
 			return &Leftover{bucketHard, MemberKey(e.t.id, r.Gone[0].Key), l.rev}
@@ -229,4 +233,6 @@ func (e *Edit) Withdraw(id string) {
 }
 
 // WasRemoved reports whether a key is listed among the gone.
-func (e *Edit) WasRemoved(k key.Public) bool { return e.t.gone(k) }
+func (e *Edit) WasRemoved(k key.Public) bool {
+	return slices.ContainsFunc(e.Record.Gone, func(g Gone) bool { return g.Key == k })
+}

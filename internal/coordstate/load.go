@@ -22,7 +22,7 @@ func (w watcher) Begin(epoch string) {
 	defer w.s.mu.Unlock()
 	b := w.b
 	b.gen++
-	b.loading, b.current, b.doubt, b.pending, b.told = true, false, false, nil, 0
+	b.loading, b.current, b.doubt, b.pending, b.decide = true, false, false, nil, 0
 	if b.loaded && b.epoch == epoch {
 		b.base = b.pos
 		return
@@ -31,6 +31,8 @@ func (w watcher) Begin(epoch string) {
 	b.loaded, b.base, b.pos = false, 0, 0
 	if b.number >= 0 {
 		w.s.forgetRevisions(b)
+	} else {
+		delete(w.s.single, KeyTick)
 	}
 }
 
@@ -62,23 +64,19 @@ func (w watcher) Entry(e coordstore.Entry) {
 		return
 	}
 	if b.loading && b.loaded {
-		b.told = max(b.told, e.Revision)
 		b.pending = append(b.pending, e)
 		return
 	}
-	if b.doubt {
-		w.s.unseen(b, b.base, e.Revision)
-		b.doubt = false
-	}
 	w.s.apply(b, e)
-	b.told, b.pos = max(b.told, e.Revision), max(b.pos, e.Revision)
+	b.pos = max(b.pos, e.Revision)
 	if !b.loading {
 		b.reached(false)
+		w.s.settleDoubt(b)
 	}
 }
 
-// Current ends a load. What it has not told of is gone, if it has told what is later;
-// otherwise a replica may have answered that is behind, and what comes next decides.
+// Current ends a load. What it has not told of is not gone for sure: it may have been
+// changed meanwhile, and be told of next. A write that is made after this decides.
 func (w watcher) Current() {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
@@ -88,16 +86,32 @@ func (w watcher) Current() {
 		b.pos = max(b.pos, e.Revision)
 	}
 	b.pending = nil
-	if b.loaded {
-		b.doubt = s.unseen(b, b.told, b.pos+1)
-	} else {
-		s.unseen(b, ^uint64(0), b.pos)
+	anew := !b.loaded
+	if anew {
 		s.anew(b)
 	}
-	anew := !b.loaded
+	b.doubt = s.unseen(b)
 	b.loading, b.loaded, b.current = false, true, true
 	b.reached(anew)
 	s.wakeAll(b)
+}
+
+// Decide says that a write was made, after the load that is in doubt.
+func (s *State) Decide(load uint8, rev uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.hard; b.gen == load && b.doubt {
+		b.decide = rev
+		s.settleDoubt(b)
+	}
+}
+
+// settleDoubt removes what was not told of.
+func (s *State) settleDoubt(b *bucket) {
+	if b.doubt && b.decide != 0 && b.pos >= b.decide {
+		b.doubt = false
+		s.removeUnseen(b)
+	}
 }
 
 // anew: whoever watches has to begin anew.
@@ -123,17 +137,17 @@ func (s *State) wakeAll(b *bucket) {
 	}
 }
 
-// InDoubt reports whether only another write to the hard bucket can tell what stands
-// there.
-func (s *State) InDoubt() bool {
+// InDoubt reports whether only a write to the hard bucket can tell what stands there,
+// and names the load of which that is so, for Decide.
+func (s *State) InDoubt() (load uint8, is bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.hard.doubt && s.hard.current
+	b := s.hard
+	return b.gen, b.doubt && b.current && b.decide == 0
 }
 
 // mark notes that a load has told of a record that is known.
 func (s *State) mark(b *bucket, e coordstore.Entry) {
-	b.told = max(b.told, e.Revision)
 	if b.number >= 0 || e.Value == nil {
 		return
 	}
@@ -158,44 +172,66 @@ func (s *State) mark(b *bucket, e coordstore.Entry) {
 	}
 }
 
-// unseen removes what the load has not told of, up to a revision, and reports whether
-// something later was not told of either. at is the revision that the removals have.
-// A soft bucket forgets nothing: who says nothing is where it was.
-func (s *State) unseen(b *bucket, upTo, at uint64) (later bool) {
+// unseen reports whether there is something that the load has not told of. A soft
+// bucket forgets nothing: who says nothing is where it was.
+func (s *State) unseen(b *bucket) bool {
 	if b.number >= 0 {
 		return false
 	}
-	drop := func(gen uint8, rev uint64) bool {
-		if gen == b.gen {
-			return false
+	for _, t := range s.tailnets {
+		if t.rec != nil && t.gen != b.gen {
+			return true
 		}
-		later = later || rev > upTo
-		return rev <= upTo
+		for _, m := range t.members {
+			if m.gen != b.gen {
+				return true
+			}
+		}
+		for _, l := range t.lingering {
+			if l.gen != b.gen {
+				return true
+			}
+		}
 	}
+	for _, r := range s.relays {
+		if r.gen != b.gen {
+			return true
+		}
+	}
+	for _, one := range s.single {
+		if one.gen != b.gen {
+			return true
+		}
+	}
+	return false
+}
+
+// removeUnseen removes it. The removals are as of now.
+func (s *State) removeUnseen(b *bucket) {
+	at := b.pos + 1
 	for id, t := range s.tailnets {
 		for i := len(t.members) - 1; i >= 0; i-- {
-			if m := t.members[i]; drop(m.gen, m.hard) {
+			if m := t.members[i]; m.gen != b.gen {
 				s.applyMember(id, m.key, nil, at)
 			}
 		}
 		for k, l := range t.lingering {
-			if drop(l.gen, l.rev) {
+			if l.gen != b.gen {
 				s.applyMember(id, k, nil, at)
 			}
 		}
-		if t.rec != nil && drop(t.gen, t.rev) {
+		if t.rec != nil && t.gen != b.gen {
 			s.applyTailnet(id, nil, at)
 		}
 	}
 	for name, r := range s.relays {
-		if drop(r.gen, r.rev) {
+		if r.gen != b.gen {
 			s.applyRelay(name, nil, at)
 		}
 	}
 	for k, one := range s.single {
-		if drop(one.gen, one.rev) {
+		if one.gen != b.gen {
 			s.applySingle(k, nil, at)
 		}
 	}
-	return later
 }

@@ -105,8 +105,9 @@ type tailnet struct {
 	rivals    map[key.Public]rival // other machines with a member's key
 }
 
-func (t *tailnet) gone(k key.Public) bool {
-	return slices.ContainsFunc(t.rec.Gone, func(g Gone) bool { return g.Key == k })
+// gone reports whether a record of the key counts no more.
+func (t *tailnet) gone(k key.Public, joined int64) bool {
+	return slices.ContainsFunc(t.rec.Gone, func(g Gone) bool { return g.Key == k && g.Joined == joined })
 }
 
 // counts reports whether m is a member that may do something.

@@ -65,10 +65,13 @@ type Claim struct {
 	Invite string     `json:"invite,omitempty"` // whose use it took
 }
 
-// Gone is a removal. After is the revision that the tailnet's record had before.
+// Gone is the removal of who had joined then: a record of the key that says so counts
+// no more, in whatever order a watcher is told. Who joins again has joined later. After
+// is the revision that the tailnet's record had before.
 type Gone struct {
-	Key   key.Public `json:"key"`
-	After uint64     `json:"after,omitempty"`
+	Key    key.Public `json:"key"`
+	Joined int64      `json:"joined"`
+	After  uint64     `json:"after,omitempty"`
 }
 
 // An Invite knows its secret by the SHA-256.

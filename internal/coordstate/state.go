@@ -28,9 +28,11 @@ type bucket struct {
 	// Of the load that goes on.
 	loading bool
 	base    uint64             // position before it
-	told    uint64             // highest revision of it
 	pending []coordstore.Entry // what is later than base
-	doubt   bool               // what it has not told of may be later than what it told
+
+	// What a load has not told of may be gone, or be told of yet in a later state.
+	doubt  bool
+	decide uint64 // the revision that tells; 0: not known yet
 
 	waiters []waiter
 }
