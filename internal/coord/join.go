@@ -117,7 +117,6 @@ type joining struct {
 	member   *coordstate.Member // it is one already
 	claim    coordstate.Claim
 	lingers  uint64 // revision of what has to be deleted before
-	claimed  time.Time
 	whole    coordapi.Join
 	inviteID string
 }

@@ -75,7 +75,6 @@ type viewer struct {
 	floor   map[key.Public]int  // names below are from before a removal
 	cursor  string
 	ats     int
-	rest    []byte
 	blocked bool // writes fail: the reader is gone
 }
 

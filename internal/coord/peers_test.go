@@ -37,7 +37,6 @@ import (
 type farPeer struct {
 	token, cursor string
 	conn          net.Conn
-	n             int
 }
 
 type peersProcess struct {
@@ -46,7 +45,6 @@ type peersProcess struct {
 	snapshots, resumed atomic.Int64
 	mu                 sync.Mutex
 	homes              map[int]int // how many have been told of a home
-	all                int
 	readers            sync.WaitGroup
 	told               *json.Encoder
 }
