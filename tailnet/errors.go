@@ -49,7 +49,10 @@ var sentinels = map[string]error{
 type refusal coordapi.Error
 
 func (r *refusal) Error() string {
-	if r.Message == "" {
+	switch meant := sentinels[r.Code]; {
+	case meant != nil:
+		return meant.Error()
+	case r.Message == "":
 		return fmt.Sprintf("it refuses with %q (HTTP status %d)", r.Code, r.Status)
 	}
 	return fmt.Sprintf("it says: %s", r.Message)

@@ -40,7 +40,7 @@ type Config struct {
 	// does not have the member any more.
 	Invite string
 
-	Name    string     // to join with: a label of DNS; empty: the host's. A number is added to one that is taken
+	Name    string     // to join with: a label of DNS; empty: the one it had, or else the host's. A number is added to one that is taken
 	Version string     // of the program, told to operators; at most 64 bytes
 	Disco   key.Public // told to peers; zero: none
 

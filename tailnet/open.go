@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/coordapi"
+	"github.com/detour-relay/detour/internal/smallfile"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -21,6 +22,11 @@ func Open(ctx context.Context, cfg Config) (*Member, error) {
 	invite, err := cfg.check()
 	if err != nil {
 		return nil, err
+	}
+	if invite == nil { // then nothing is made, neither directory nor lock
+		if _, err := os.Stat(cfg.StateFile); isMissing(err) {
+			return nil, notJoined(cfg.StateFile, err)
+		}
 	}
 	release, err := lockState(cfg.StateFile)
 	if err != nil {
@@ -55,10 +61,6 @@ func (cfg *Config) check() (invite *coordapi.Invite, err error) {
 	if cfg.Name != "" && wantedName(cfg.Name) != cfg.Name {
 		return nil, fmt.Errorf("member: name %q: want letters a to z, digits and hyphens, %d at most", cleanText(cfg.Name), coordapi.MostName)
 	}
-	if cfg.Name == "" {
-		host, _ := os.Hostname()
-		cfg.Name = wantedName(host)
-	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -78,7 +80,7 @@ func (m *Member) open(ctx context.Context) error {
 	fresh := isMissing(err)
 	switch {
 	case fresh && m.invite == nil:
-		return fmt.Errorf("%w: %w", ErrNotJoined, err)
+		return notJoined(m.cfg.StateFile, err)
 	case fresh:
 		s = &saved{private: key.NewPrivate()}
 	case err != nil:
@@ -104,6 +106,11 @@ func (m *Member) open(ctx context.Context) error {
 	}
 	m.adopt(s)
 	return nil
+}
+
+// notJoined says of a state file that is missing why that matters.
+func notJoined(path string, err error) error {
+	return fmt.Errorf("%w: %w", smallfile.Explain(path, err), ErrNotJoined)
 }
 
 // useInvite finds out whether the invite is for this state file, and whom to ask.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/detour-relay/detour/internal/coordapi"
@@ -48,13 +49,25 @@ func (m *Member) join(ctx context.Context, c *contact) (joined coordapi.Joined, 
 	}
 	credential := m.invite.Credential()
 	err = c.call(ctx, http.MethodPost, coordapi.PathJoin, "", coordapi.Join{
-		Invite: credential, Key: m.key.Public(), Name: m.cfg.Name, Challenge: challenge.Challenge,
+		Invite: credential, Key: m.key.Public(), Name: m.nameToJoin(), Challenge: challenge.Challenge,
 		Proof: coordapi.Prove(m.key, challenge, coordapi.ForJoin, credential),
 	}, &joined)
 	if err == nil && joined.Tailnet == "" {
 		err = c.named(errors.New("it does not say which tailnet the member has joined"))
 	}
 	return joined, err
+}
+
+// nameToJoin is the name that is wanted: of who was a member before, the one it had.
+func (m *Member) nameToJoin() string {
+	if m.cfg.Name != "" {
+		return m.cfg.Name
+	}
+	if name := m.Self().Name; name != "" {
+		return name
+	}
+	host, _ := os.Hostname()
+	return wantedName(host)
 }
 
 // joined makes the state file that of a member.
