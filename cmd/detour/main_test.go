@@ -81,11 +81,13 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Values[runningRelay{}] = make(map[string]*runningRelay)
+			env.Values[valuesKey{}] = new(values)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails": fails, "up": up, "serve": serveMap, "coord": startCoordinator, "logged": logged, "ask": ask, "ports": ports, "stun": askSTUN, "signal": sendSignal, "down": down,
 			"responders": startSTUN, "expand": expand, "demo": startDemoCommand, "try": try, "portrun": portRun,
+			"coordinator": coordinatorInside, "invite": makeInvite, "expel": expel, "expect": expect,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

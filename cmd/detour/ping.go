@@ -20,6 +20,7 @@ const pingTimeout = 2 * time.Second
 
 type pingFlags struct {
 	cli.TargetPair
+	as       string
 	count    int
 	interval time.Duration
 	size     int
@@ -29,8 +30,8 @@ type pingFlags struct {
 func newPingCommand() *cobra.Command {
 	var f pingFlags
 	cmd := &cobra.Command{
-		Use:   "ping URL [URL2]",
-		Short: "Measure round trips through a relay, or through two of a region",
+		Use:   "ping URL [URL2] | ping --as STATE NAME",
+		Short: "Measure round trips through a relay, through two of a region, or to another member",
 		Long: `Measure round trips through a relay, any that speaks DERP.
 
 Two peers with new keys log in; each packet goes from the first through the
@@ -40,17 +41,23 @@ them, unless it admits only peers it knows.
 With a second URL, the second peer logs in there. Packets then cross the link
 between the two relays, which must be meshed.
 
+With --as, the member whose state file that is sends packets to another member
+of its tailnet, by way of its home; "detour join" there answers them. The join
+that runs with the state file sends them, or else this command itself does.
+
 Exit status: 0 all packets came back, 1 some did not or came back changed,
 2 wrong usage, 3 the peers could not log in.`,
 		Example: `  detour ping http://127.0.0.1:3340/derp
   detour ping --count 100 --interval 50ms https://relay.example/derp
   detour ping --cert-name sha256-raw:<hex> https://192.0.2.1/derp
-  detour ping http://127.0.0.1:3340/derp http://127.0.0.1:3341/derp`,
+  detour ping http://127.0.0.1:3340/derp http://127.0.0.1:3341/derp
+  detour ping --as anna.json ben`,
 		Args: cli.OneOrTwo,
 		RunE: func(cmd *cobra.Command, args []string) error { return ping(cmd, &f, args) },
 	}
 	flags := cmd.Flags()
 	f.Add(flags)
+	flags.StringVar(&f.as, "as", "", "send as the member with this state `file`, to the member of that name or key")
 	flags.IntVarP(&f.count, "count", "c", 5, "packets to send; 0: until interrupted")
 	flags.DurationVarP(&f.interval, "interval", "i", time.Second, "time between packets")
 	flags.IntVarP(&f.size, "size", "s", 64, "`bytes` of one packet")
@@ -66,6 +73,9 @@ func ping(cmd *cobra.Command, f *pingFlags, relays []string) error {
 		return cli.Usagef("--interval %v: want 1ms or more", f.interval)
 	case f.size < load.MinSize || f.size > load.MaxSize:
 		return cli.Usagef("--size %d: want %d to %d bytes", f.size, load.MinSize, load.MaxSize)
+	}
+	if f.as != "" {
+		return pingAs(cmd, f, relays)
 	}
 	near, far, err := f.Configs(relays)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/coordcmd"
 	"github.com/detour-relay/detour/cmd/detour/internal/derper"
+	"github.com/detour-relay/detour/cmd/detour/internal/membercmd"
 	"github.com/detour-relay/detour/cmd/detour/internal/operate"
 	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
 	"github.com/detour-relay/detour/internal/text"
@@ -59,6 +60,7 @@ func newRootCommand() *cobra.Command {
 		coordcmd.New(),
 		coordcmd.NewNet(),
 		newDemoCommand(),
+		membercmd.NewJoin(),
 		newPingCommand(),
 		newNetcheckCommand(),
 		newBenchCommand(),

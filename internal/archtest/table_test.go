@@ -173,5 +173,5 @@ var table = []row{
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	},
 	{name: "cmd/detour/internal/derper", own: []string{"cmd/detour/internal/cli"}, outside: []string{"github.com/spf13/cobra"}},
-	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "internal/", "cmd/"}},
+	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "tailnet", "internal/", "cmd/"}},
 }

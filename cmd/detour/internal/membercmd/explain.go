@@ -1,0 +1,52 @@
+package membercmd
+
+import (
+	"errors"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/tailnet"
+)
+
+// explainOpen says of a member that could not be opened what to do, and ends the program
+// as that asks for.
+func explainOpen(err error) error {
+	const another = "ask the operator of the tailnet for another one (detour net invite)"
+	for _, e := range []struct {
+		is     error
+		usage  bool
+		remedy string
+	}{
+		{tailnet.ErrInviteDamaged, true, "copy it whole, from " + `"detour1" to its end`},
+		{tailnet.ErrInviteUsed, false, another},
+		{tailnet.ErrInviteExpired, false, another},
+		{tailnet.ErrInviteUnknown, false, "it was withdrawn, or is for another coordinator: " + another},
+		{tailnet.ErrNotJoined, true, "give one (detour join INVITE)"},
+		{tailnet.ErrOtherTailnet, true, "see --state"},
+		{tailnet.ErrInUse, false, "see --state"},
+	} {
+		switch {
+		case errors.Is(err, e.is) && e.usage:
+			return cli.Usagef("%w: %s", err, e.remedy)
+		case errors.Is(err, e.is):
+			return &failure{err, e.remedy}
+		}
+	}
+	if errors.Is(err, tailnet.ErrUnreachable) {
+		return cli.Unansweredf("%w: see that it runs, and that this machine may reach it", err)
+	}
+	return err
+}
+
+// failure is an error with what to do about it.
+type failure struct {
+	err    error
+	remedy string
+}
+
+func (f *failure) Error() string { return f.err.Error() + ": " + f.remedy }
+func (f *failure) Unwrap() error { return f.err }
+
+// explainRemoved says what who was removed can do.
+func explainRemoved(stateFile string) error {
+	return &failure{tailnet.ErrRemoved, "if that was a mistake, join again with an invite (detour join --state " + stateFile + " INVITE): the key stays"}
+}

@@ -1,0 +1,162 @@
+package membercmd
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/tailnet"
+)
+
+// printer prints what happens to a member, one line each, for people or as JSON. Nothing
+// is printed before who it is.
+type printer struct {
+	w      io.Writer
+	asJSON bool
+	begun  chan struct{}
+
+	mu   sync.Mutex
+	home int // the last one that was printed; guarded by mu
+}
+
+func newPrinter(w io.Writer, asJSON bool) *printer {
+	return &printer{w: w, asJSON: asJSON, begun: make(chan struct{})}
+}
+
+// line is one for programs. Its JSON form is stable.
+type line struct {
+	Time   time.Time `json:"time"`
+	Event  string    `json:"event"` // self, peer, home, and those of package tailnet
+	Self   *self     `json:"self,omitempty"`
+	Peer   *peer     `json:"peer,omitempty"`
+	Home   int       `json:"home,omitempty"` // region
+	At     string    `json:"coordinator,omitempty"`
+	Peers  *int      `json:"peers,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+type self struct {
+	Name      string       `json:"name"`
+	Key       string       `json:"key"`
+	Tailnet   string       `json:"tailnet"`
+	ID        string       `json:"tailnet_id"`
+	Addresses []netip.Addr `json:"addresses"`
+	StateFile string       `json:"state_file"`
+}
+
+type peer struct {
+	Name      string       `json:"name"`
+	Key       string       `json:"key"`
+	Addresses []netip.Addr `json:"addresses"`
+	Home      int          `json:"home,omitempty"`
+}
+
+func peerOf(p tailnet.Peer) *peer { return &peer{p.Name, p.Key.String(), p.Addresses, p.Home} }
+
+// begin prints who the member is, and whom it knows already.
+func (p *printer) begin(m *tailnet.Member, stateFile string) {
+	s, known := m.Self(), m.Peers()
+	p.print(line{Event: "self", Self: &self{s.Name, s.Key.String(), s.TailnetName, s.Tailnet, s.Addresses, stateFile}}, fmt.Sprintf(
+		"member   %s of %s\naddress  %s\nkey      %s\nstate    %s\n  ping others by name: detour ping --as %s NAME\n",
+		s.Name, s.TailnetName, addresses(s.Addresses), s.Key, stateFile, stateFile))
+	for _, k := range known {
+		p.print(line{Event: "peer", Peer: peerOf(k)}, stamp("peer "+describe(k)))
+	}
+	close(p.begun)
+}
+
+// event prints what OnEvent is told.
+func (p *printer) event(m *tailnet.Member, e tailnet.Event) {
+	l := line{Event: string(e.Type)}
+	if e.Err != nil {
+		l.Reason = e.Err.Error()
+	}
+	text := ""
+	switch e.Type {
+	case tailnet.PeerAdded:
+		text = "peer " + describe(e.Peer)
+	case tailnet.PeerChanged:
+		text = "peer " + describe(e.Peer)
+		if e.Before.Name != e.Peer.Name {
+			text += ", was " + shown(e.Before)
+		}
+	case tailnet.PeerGone:
+		text = "gone " + shown(e.Peer)
+	case tailnet.SelfChanged:
+		s := m.Self()
+		l.Self = &self{Name: s.Name, Key: s.Key.String(), Tailnet: s.TailnetName, ID: s.Tailnet, Addresses: s.Addresses}
+		text = fmt.Sprintf("this member is %s (%s) now", s.Name, addresses(s.Addresses))
+	case tailnet.MapChanged:
+		text = "map " + cli.Counted(len(m.Map().IDs()), "region")
+	case tailnet.IsConnected:
+		n := len(m.Peers())
+		l.At, l.Peers = m.State().Coordinator, &n
+		text = fmt.Sprintf("connected to %s, %s", l.At, cli.Counted(n, "peer"))
+	case tailnet.IsAway:
+		text = fmt.Sprintf("away, and packets flow on: %s", l.Reason)
+	default:
+		return // the command ends with it
+	}
+	if !e.Peer.Key.IsZero() {
+		l.Peer = peerOf(e.Peer)
+	}
+	p.print(l, stamp(text))
+}
+
+// state prints where the member is at home.
+func (p *printer) state(s client.HostState) {
+	<-p.begun
+	p.mu.Lock()
+	news := s.Connected && s.Home.Region != p.home
+	if news {
+		p.home = s.Home.Region
+	}
+	p.mu.Unlock()
+	if news {
+		p.print(line{Event: "home", Home: s.Home.Region, Reason: s.Home.Reason}, stamp(fmt.Sprintf("home %d (%s)", s.Home.Region, s.Home.Reason)))
+	}
+}
+
+func (p *printer) print(l line, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asJSON {
+		l.Time = time.Now().UTC().Truncate(time.Millisecond)
+		cli.WriteJSON(p.w, l)
+		return
+	}
+	io.WriteString(p.w, text)
+}
+
+func stamp(text string) string { return time.Now().Format(time.TimeOnly) + " " + text + "\n" }
+
+func describe(p tailnet.Peer) string {
+	text := shown(p)
+	if len(p.Addresses) > 0 {
+		text += " (" + addresses(p.Addresses) + ")"
+	}
+	if p.Home != 0 {
+		text += fmt.Sprintf(" at home in %d", p.Home)
+	}
+	return text
+}
+
+func shown(p tailnet.Peer) string {
+	if p.Name == "" {
+		return p.Key.Short()
+	}
+	return p.Name
+}
+
+func addresses(all []netip.Addr) string {
+	var texts []string
+	for _, a := range all {
+		texts = append(texts, a.String())
+	}
+	return strings.Join(texts, ", ")
+}
