@@ -3,6 +3,7 @@
 package coordnats
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -159,6 +161,7 @@ func TestNoQuorumIsUnavailable(t *testing.T) {
 	s := all[0].store(t)
 	r := follow(t, s, coordstore.Hard)
 	one := insist(t, s, coordstore.Hard, "before")
+	r.AwaitRevision(t, "before", one)
 	all[1].kill()
 	all[2].kill()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -225,4 +228,23 @@ func TestNATSServerIsAStore(t *testing.T) {
 		}
 		return f
 	})
+}
+
+// A coordinator that finds no quorum says whom it waits for.
+func TestOpenWaitsForAQuorum(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var said bytes.Buffer
+	c := newCluster(t, 3)[0].config
+	c.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	s, err := Open(ctx, c)
+	if err == nil {
+		s.Close()
+		t.Fatal("it opened alone")
+	}
+	const want = "waits for three and two"
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) || !strings.Contains(said.String(), want) {
+		t.Errorf("%v; the log has\n%s", err, said.String())
+	}
 }

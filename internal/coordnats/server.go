@@ -90,6 +90,8 @@ func (e *embedded) options(c Config) (*server.Options, error) {
 		return o, nil
 	}
 	o.ServerName = c.Cluster.Name
+	// What it leads is handed over first; it has no clients that would have to go.
+	o.LameDuckDuration, o.LameDuckGracePeriod = 2*time.Second, 100*time.Millisecond
 	return o, e.routes(o, c.Cluster)
 }
 
