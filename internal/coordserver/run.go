@@ -2,7 +2,6 @@ package coordserver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -113,7 +112,7 @@ func ended(ctx context.Context, err error) error {
 func (s *Server) serveAll() {
 	var listener net.Listener = s.listener
 	if s.secure != nil {
-		listener = tls.NewListener(listener, s.secure)
+		listener = newHandshakes(listener, s.secure)
 	}
 	s.running.Go(func() {
 		err := s.server.Serve(listener)

@@ -1,0 +1,98 @@
+package coordserver
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// secured is a listener with handshakes, and its address.
+func secured(t *testing.T) (*handshakes, string) {
+	t.Helper()
+	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, own.Public(), own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHandshakes(l, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: own}}})
+	t.Cleanup(func() { h.Close() })
+	return h, l.Addr().String()
+}
+
+// Those who say nothing hold their turns, and others still come in.
+func TestSilentOnesDoNotHoldUpOthers(t *testing.T) {
+	h, addr := secured(t)
+	for range handshakeTurns {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	go func() {
+		conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Error(err)
+			h.Close()
+			return
+		}
+		io.WriteString(conn, "here")
+		conn.Close()
+	}()
+	conn, err := h.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if said, err := io.ReadAll(conn); err != nil || string(said) != "here" {
+		t.Errorf("%q, %v", said, err)
+	}
+}
+
+// More than there are turns for come at once, and all come in, also those who came
+// just before the address was handed to another process.
+func TestAllComeInAtOnce(t *testing.T) {
+	h, addr := secured(t)
+	const all = handshakeTurns + 100
+	var came sync.WaitGroup
+	for range all {
+		came.Go(func() {
+			conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+			if err != nil {
+				t.Error(err)
+				h.Close()
+				return
+			}
+			conn.Close()
+		})
+	}
+	for n := range all {
+		conn, err := h.Accept()
+		if err != nil {
+			t.Fatal(n, err)
+		}
+		conn.Close()
+	}
+	came.Wait()
+	h.Listener.Close()
+	if _, err := h.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+}
