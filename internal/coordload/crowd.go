@@ -109,8 +109,23 @@ func (c *Crowd) Each(ctx context.Context, atOnce int, f func(ctx context.Context
 	return context.Cause(ctx)
 }
 
-// LogIn gets member i a session.
+// LogIn gets member i a session. Who is told to wait does so.
 func (c *Crowd) LogIn(ctx context.Context, i int) error {
+	for {
+		err := c.logIn(ctx, i)
+		refused := new(coordapi.Error)
+		if !errors.As(err, &refused) || refused.Code != coordapi.CodeTooMany {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (c *Crowd) logIn(ctx context.Context, i int) error {
 	m := c.members[i]
 	var challenge coordapi.Challenge
 	if err := c.call(ctx, i, http.MethodPost, coordapi.PathChallenge, nil, &challenge); err != nil {

@@ -1,0 +1,157 @@
+package coordbench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/detour-relay/detour/internal/coordload"
+)
+
+// percentile is the p-th of times, in ms.
+func percentile(times []time.Duration, p float64) float64 {
+	if len(times) == 0 {
+		return 0
+	}
+	slices.Sort(times)
+	return ms(times[min(int(p*float64(len(times))), len(times)-1)])
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// FanOut is how long it takes until all of a tailnet have a change of home.
+type FanOut struct {
+	Members int     `json:"members"`
+	Changes int     `json:"changes"`
+	P50     float64 `json:"p50_ms"`
+	P99     float64 `json:"p99_ms"`
+}
+
+// FanOut measures with one coordinator, or with three.
+func (p *Place) FanOut(ctx context.Context, replicas, members, changes int) (f FanOut, err error) {
+	all, err := p.start(ctx, replicas)
+	if err != nil {
+		return f, err
+	}
+	defer stopAll(all)
+	crowd, err := p.crowd(ctx, all, 1, members)
+	if err != nil {
+		return f, err
+	}
+	defer crowd.Close()
+	streams := crowd.Open(loginsAtOnce)
+	defer streams.Close()
+	if err := open(ctx, streams, members); err != nil {
+		return f, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if _, err := crowd.FanOut(ctx, streams, 5); err != nil { // each connection has sent once
+		return f, err
+	}
+	took, err := crowd.FanOut(ctx, streams, changes)
+	if err == nil && streams.Ends.Load() > 0 {
+		err = fmt.Errorf("%d streams ended: %w", streams.Ends.Load(), streams.Last())
+	}
+	return FanOut{members, changes, percentile(took, 0.50), percentile(took, 0.99)}, err
+}
+
+func (p *Place) start(ctx context.Context, replicas int) ([]*coordinator, error) {
+	if replicas == 3 {
+		return p.three(ctx)
+	}
+	c, err := p.one(ctx)
+	return []*coordinator{c}, err
+}
+
+func open(ctx context.Context, s *coordload.Streams, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	if err := s.AwaitOpen(ctx, n); err != nil {
+		return fmt.Errorf("%d of %d streams are there: %w; the last that ended: %v", s.Opened(), n, err, s.Last())
+	}
+	return nil
+}
+
+// Storm is what streams cost, and what all of them at once do.
+type Storm struct {
+	Streams   int     `json:"streams"`
+	KB        float64 `json:"kb_per_stream"`
+	ResumeMS  float64 `json:"resume_ms"`
+	Snapshots int64   `json:"snapshots"` // that were needed to resume
+}
+
+// Storm measures one coordinator under the members of many tailnets.
+func (p *Place) Storm(ctx context.Context, nets, perNet int) (s Storm, err error) {
+	all, err := p.start(ctx, 1)
+	if err != nil {
+		return s, err
+	}
+	defer stopAll(all)
+	crowd, err := p.crowd(ctx, all, nets, perNet)
+	if err != nil {
+		return s, err
+	}
+	defer crowd.Close()
+	s.Streams = nets * perNet
+	before, err := all[0].residentKB()
+	if err != nil {
+		return s, err
+	}
+	streams := crowd.Open(loginsAtOnce)
+	err = open(ctx, streams, s.Streams)
+	if err == nil {
+		time.Sleep(10 * time.Second) // what only the beginning needs is given back
+		var with float64
+		with, err = all[0].residentKB()
+		p.Talk("  %.0f MB before the streams, %.0f MB with them", before/1024, with/1024)
+		s.KB = (with - before) / float64(s.Streams)
+	}
+	streams.Close()
+	if err != nil {
+		return s, err
+	}
+	time.Sleep(2 * time.Second) // all are gone
+	began := time.Now()
+	again := crowd.Open(s.Streams)
+	defer again.Close()
+	err = open(ctx, again, s.Streams)
+	s.ResumeMS, s.Snapshots = ms(time.Since(began)), again.Snapshots.Load()
+	p.Talk("  %d resumed, %d ended meanwhile", again.Resumes.Load(), again.Ends.Load())
+	return s, err
+}
+
+// Million is a coordinator with very many members.
+type Million struct {
+	Members int     `json:"members"`
+	MB      float64 `json:"mb"`
+	StartMS float64 `json:"start_ms"` // after kill -9
+	LoadMS  float64 `json:"import_ms"`
+}
+
+// Million fills a coordinator, kills it and starts it again.
+func (p *Place) Million(ctx context.Context, nets, perNet int) (m Million, err error) {
+	c, err := p.one(ctx)
+	if err != nil {
+		return m, err
+	}
+	defer c.stop()
+	m.Members = nets * perNet
+	began := time.Now()
+	if err := p.imported(ctx, c, func(w io.Writer) error { return coordload.WriteStrangers(w, nets, perNet) }); err != nil {
+		return m, err
+	}
+	m.LoadMS = ms(time.Since(began))
+	c.kill()
+	began = time.Now()
+	if err := c.start(ctx); err != nil {
+		return m, err
+	}
+	m.StartMS = ms(time.Since(began))
+	time.Sleep(10 * time.Second)
+	kb, err := c.residentKB()
+	m.MB = kb / 1024
+	return m, err
+}
