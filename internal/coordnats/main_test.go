@@ -20,7 +20,7 @@ import (
 	"github.com/detour-relay/detour/internal/coordstore"
 )
 
-// What is set in processes that tests start to kill them: asCoordinator is a Config.
+// What is set in processes that tests start to kill them: asCoordinator is a place.
 const (
 	asCoordinator = "DETOUR_TEST_COORDINATOR"
 	thatWatches   = "DETOUR_TEST_WATCHES" // all buckets, and tells what that takes
@@ -33,16 +33,23 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// A place is what such a process needs of a Config.
+type place struct {
+	Dir     string
+	Cluster *Cluster
+}
+
 // An access is how a test gets to the engine of another process.
 type access struct{ URL, Token string }
 
 // coordinate opens a store, says how to get to its engine, and closes it when the
 // input ends.
 func coordinate(text string) int {
-	var c Config
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
+	var p place
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		panic(err)
 	}
+	c := Config{Dir: p.Dir, Cluster: p.Cluster}
 	c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	s, err := Open(context.Background(), c)
 	if err != nil {

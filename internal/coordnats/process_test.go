@@ -63,7 +63,7 @@ func freeAddress(t testing.TB) string {
 // start starts the process; await waits until its store is open.
 func (p *process) start(t testing.TB) {
 	t.Helper()
-	text, err := json.Marshal(p.config)
+	text, err := json.Marshal(place{p.config.Dir, p.config.Cluster})
 	if err != nil {
 		t.Fatal(err)
 	}
