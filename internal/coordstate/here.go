@@ -49,11 +49,18 @@ func (s *State) Here() (sets [coordstore.SoftBuckets][]byte) {
 	return sets
 }
 
+// mostSet is what a set may have in bytes: there is room for some 20,000. Who is beyond
+// it is online here only.
+const mostSet = 60 << 10
+
 func encodeSet(set []uint32) []byte {
 	slices.Sort(set)
 	set = slices.Compact(set)
 	b, before := []byte{}, uint32(0)
 	for _, h := range set {
+		if len(b) > mostSet {
+			break
+		}
 		b = binary.AppendUvarint(b, uint64(h-before))
 		before = h
 	}

@@ -1,0 +1,113 @@
+package coordstate
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/detour-relay/detour/internal/coordstore"
+)
+
+type counter struct{ wakes, displaced int }
+
+func (c *counter) Wake()     { c.wakes++ }
+func (c *counter) Displace() { c.displaced++ }
+
+func kinds(b Batch) (n map[string]int) {
+	n = map[string]int{}
+	for _, line := range bytes.Split(bytes.Join(b.Lines, nil), []byte("\n")) {
+		if _, rest, ok := bytes.Cut(line, []byte(`{"type":"`)); ok {
+			kind, _, _ := bytes.Cut(rest, []byte(`"`))
+			n[string(kind)]++
+		}
+	}
+	return n
+}
+
+// Who takes nothing for long falls behind the ring, and is told of each member that
+// has changed once, not of each change, and without a snapshot.
+func TestASlowSubGoesOnWithoutASnapshot(t *testing.T) {
+	s := fill(1, 50)
+	const id = "t000000000000"
+	var c counter
+	sub := s.Subscribe(id, numberedKey(1), "", &c)
+	if got := kinds(s.Take(sub)); got["snapshot"] != 1 || got["peer"] != 49 || got["self"] != 1 || got["at"] != 1 {
+		t.Fatalf("%v", got)
+	}
+	soft := s.Watcher(coordstore.Soft(coordstore.SoftOf(id)))
+	for n := range 5 * mostRing {
+		k := numberedKey(2 + n%10)
+		soft.Entry(coordstore.Entry{Key: SoftKey(id, k), Value: Encode(SoftRecord{Boot: 1, Seq: uint64(n), Home: int32(n + 1)}), Revision: uint64(1000 + n)})
+	}
+	if ring := len(sub.net.feed.ring); ring >= mostRing {
+		t.Errorf("the ring has %d changes", ring)
+	}
+	b := s.Take(sub)
+	if got := kinds(b); got["snapshot"] != 0 || got["resumed"] != 0 || got["peer"] != 10 || got["at"] != 1 {
+		t.Errorf("%v", got)
+	}
+	if last := fmt.Sprintf(`"home":%d,`, 5*mostRing); !bytes.Contains(bytes.ReplaceAll(bytes.Join(b.Lines, nil), []byte("}}"), []byte(",")), []byte(last)) {
+		t.Errorf("the last home is not told: %s", b.Lines)
+	}
+	if c.wakes != 5*mostRing {
+		t.Errorf("%d wakes", c.wakes)
+	}
+	s.Unsubscribe(sub)
+	if sub.net.feed != nil {
+		t.Error("the ring stays when nobody watches")
+	}
+}
+
+// Removals that the tailnet's record has forgotten make a snapshot of a cursor from
+// before them, and only of that.
+func TestForgottenRemovals(t *testing.T) {
+	s := fill(1, 3)
+	const id = "t000000000000"
+	var c counter
+	take := func(cursor string) (map[string]int, string) {
+		sub := s.Subscribe(id, numberedKey(1), cursor, &c)
+		defer s.Unsubscribe(sub)
+		got := kinds(s.Take(sub))
+		return got, s.Cursor(sub)
+	}
+	_, old := take("")
+	hard := s.Watcher(coordstore.Hard)
+	rec := TailnetRecord{Name: "x", ULA: "0123456789", Next: 9, Gone: []Gone{{Key: numberedKey(2), Joined: 1_800_000_000, After: 1}}}
+	hard.Entry(coordstore.Entry{Key: TailnetKey(id), Value: Encode(rec), Revision: 100})
+	got, later := take(old)
+	if got["resumed"] != 1 || got["gone"] != 1 {
+		t.Errorf("%v", got)
+	}
+	rec.Gone, rec.Floor = nil, 100
+	hard.Entry(coordstore.Entry{Key: MemberKey(id, numberedKey(2)), Revision: 101})
+	hard.Entry(coordstore.Entry{Key: TailnetKey(id), Value: Encode(rec), Revision: 102})
+	if got, _ := take(old); got["snapshot"] != 1 || got["peer"] != 1 {
+		t.Errorf("old: %v", got)
+	}
+	if got, _ := take(later); got["resumed"] != 1 || got["gone"] != 0 || got["snapshot"] != 0 {
+		t.Errorf("later: %v", got)
+	}
+}
+
+// A cursor that has seen more than this coordinator waits, and is told nothing old.
+func TestACoordinatorThatIsBehindWaits(t *testing.T) {
+	s := fill(1, 3)
+	const id = "t000000000000"
+	var c counter
+	ahead := s.cursor(s.tailnets[id])
+	ahead.Hard += 5
+	sub := s.Subscribe(id, numberedKey(1), ahead.Text(), &c)
+	defer s.Unsubscribe(sub)
+	soft := s.Watcher(coordstore.Soft(coordstore.SoftOf(id)))
+	soft.Entry(coordstore.Entry{Key: SoftKey(id, numberedKey(2)), Value: Encode(SoftRecord{Boot: 1, Home: 77}), Revision: 1000})
+	for range 3 {
+		if b := s.Take(sub); !b.Waits || kinds(b)["peer"] != 0 || kinds(b)["at"] != 0 {
+			t.Errorf("%v %q", b.Waits, b.Lines)
+		}
+	}
+	s.Watcher(coordstore.Hard).Entry(coordstore.Entry{Key: MemberKey(id, numberedKey(2)), Value: Encode(MemberRecord{Name: "new", Index: 2, Joined: 1}), Revision: ahead.Hard})
+	b := s.Take(sub)
+	if b.Waits || kinds(b)["peer"] != 1 || !bytes.Contains(bytes.Join(b.Lines, nil), []byte(`"name":"new"`)) {
+		t.Errorf("%v %q", b.Waits, b.Lines)
+	}
+}
