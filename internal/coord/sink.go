@@ -154,16 +154,19 @@ func (s *Service) takeOver(st *stream, conn net.Conn, from func(*stream) source)
 		return
 	}
 	conn.SetReadDeadline(time.Time{})
+	s.streams.listens(1) // before it can end, so that whoever waits for all waits for this
 	if !s.streams.start(st, from) {
+		s.streams.listens(-1)
 		t.write([][]byte{moveLine})
 		t.close()
 		return
 	}
-	s.streams.all.Go(func() {
+	go func() {
+		defer s.streams.listens(-1)
 		t.listen()
 		st.end()
 		<-st.done
-	})
+	}()
 }
 
 func errFull() error {

@@ -233,8 +233,15 @@ type streams struct {
 	slots [slots][]*stream
 	turn  int
 	n     int
+	ears  int // goroutines that listen for the end of one
 	over  bool
-	all   sync.WaitGroup // of those who listen
+}
+
+// listens counts the goroutines that listen.
+func (c *streams) listens(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ears += n
 }
 
 func (c *streams) full(s *Service) bool {
@@ -298,10 +305,15 @@ func (c *streams) closeAll() {
 	c.each(-1, (*stream).Displace)
 	late := time.AfterFunc(2*time.Second, func() { c.each(-1, func(st *stream) { st.out.cut() }) })
 	defer late.Stop()
-	for c.count() > 0 {
+	for c.busy() {
 		time.Sleep(5 * time.Millisecond)
 	}
-	c.all.Wait()
+}
+
+func (c *streams) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n+c.ears > 0
 }
 
 func (c *streams) count() int {
