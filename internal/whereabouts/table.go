@@ -40,7 +40,8 @@ func New[R Region]() *Table[R] { return &Table[R]{all: make(map[key.Public]Place
 // Of returns what is known of a peer, which may be nothing.
 func (t *Table[R]) Of(k key.Public) Place[R] { return t.all[k] }
 
-// SetHome notes what the peer's home is; 0: not known any more.
+// SetHome notes what the peer's home is; 0: not known any more. Who has left a home that
+// was known need not be where a packet of it came in last.
 func (t *Table[R]) SetHome(k key.Public, home int) {
 	p, known := t.all[k]
 	switch {
@@ -50,6 +51,10 @@ func (t *Table[R]) SetHome(k key.Public, home int) {
 		t.learned++
 	case known && p.Home == 0:
 		t.learned--
+	}
+	if p.Home != 0 {
+		var nowhere R
+		p.heard = nowhere
 	}
 	p.Home = home
 	t.all[k] = p

@@ -109,3 +109,24 @@ func TestTheLearnedAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// A home that is told in the place of another is newer than what was heard.
+func TestAnotherHomeEndsWhatWasHeard(t *testing.T) {
+	table, here, k := New[*place](), &place{id: 1}, numbered(1)
+	table.HeardIn(k, here)
+	table.SetHome(k, 2)
+	if p := table.Of(k); !heard(p) {
+		t.Error("the first home that is told ends what was heard")
+	}
+	table.SetHome(k, 3)
+	if p := table.Of(k); heard(p) || p.Home != 3 || p.Last != 1 {
+		t.Errorf("after a move it is %+v", p)
+	}
+	table.HeardIn(k, here)
+	table.SetHome(k, 0)
+	if p := table.Of(k); heard(p) {
+		t.Errorf("after it is gone it is %+v", p)
+	}
+}
+
+func heard(p Place[*place]) bool { _, ok := p.Heard(); return ok }
