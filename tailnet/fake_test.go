@@ -64,7 +64,6 @@ type replica struct {
 	mu    sync.Mutex
 	open  map[net.Conn]bool // guarded by mu
 	down  bool              // guarded by mu: refuses connections
-	dials int               // guarded by mu
 
 	hangs  bool                                             // guarded by fake.mu: reports are not answered
 	loses  bool                                             // guarded by fake.mu: answers to joins are lost
@@ -122,12 +121,6 @@ func (r *replica) revive() {
 	r.down = false
 }
 
-func (r *replica) dialled() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.dials
-}
-
 func (f *fake) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	at := slices.IndexFunc(f.replicas, func(r *replica) bool { return r.addr == addr })
 	if at < 0 {
@@ -139,7 +132,6 @@ func (f *fake) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 func (r *replica) dial(ctx context.Context) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	r.mu.Lock()
-	r.dials++
 	down := r.down
 	r.open[theirs] = true
 	r.mu.Unlock()

@@ -16,11 +16,10 @@ import (
 
 // stream is what a coordinator tells, line by line.
 type stream struct {
-	lines    *bufio.Reader
-	body     io.Closer
-	silence  *time.Timer // ends the stream
-	line     []byte
-	complete bool // an EventAt was seen
+	lines   *bufio.Reader
+	body    io.Closer
+	silence *time.Timer // ends the stream
+	line    []byte
 }
 
 // watch asks for the stream, from where the view is. Its end, and 60 s of silence, end
