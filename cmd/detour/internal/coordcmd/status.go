@@ -81,15 +81,13 @@ func engineText(e coordstore.State) string {
 }
 
 func replicaText(r coordstore.ReplicaState) string {
-	text := "is behind"
 	switch {
 	case r.Leader:
 		return "leads"
 	case r.Current:
-		text = "is current"
+		return "is current"
+	case r.Lag > 0:
+		return "is behind by " + cli.Counted(int(r.Lag), "change")
 	}
-	if r.Lag > 0 {
-		text += fmt.Sprintf(", %d changes behind", r.Lag)
-	}
-	return text
+	return "is behind"
 }
