@@ -12,9 +12,9 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
-	"github.com/detour-relay/detour/internal/daemon"
 	"github.com/detour-relay/detour/internal/demo"
 	"github.com/detour-relay/detour/internal/notify"
+	"github.com/detour-relay/detour/internal/trim"
 )
 
 // demoPort is where the map is served, and the first port that a demo takes.
@@ -129,7 +129,7 @@ func (f *demoFlags) demo(cmd *cobra.Command) error {
 	}
 	ctx, stop := untilSignal(cmd.Context()) // from before there is anything to remove
 	defer stop()
-	daemon.SetGCPercent()
+	trim.SetGCPercent()
 	d, err := demo.Open(demo.Config{
 		Regions: f.regions, Nodes: f.nodes, Host: f.host, Port: f.port, MapFile: f.mapFile,
 		StateDir: f.stateDir, LogLevel: f.logLevel, Logger: log,

@@ -22,6 +22,7 @@ var none = []string{}
 // on. Nothing but the commands may import all.
 var table = []row{
 	// The floor: no room of ours beneath it but the codec's.
+	{name: "internal/trim", own: none, outside: none, beneath: web},
 	{name: "internal/rate", own: none, outside: none, beneath: web},
 	{name: "internal/audience", own: none, outside: none, beneath: web},
 	{name: "internal/waiter", own: none, outside: none, beneath: web},
@@ -127,7 +128,7 @@ var table = []row{
 		name: "internal/daemon",
 		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health",
 			"internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
-			"internal/takeover", "internal/text", "internal/twin"},
+			"internal/takeover", "internal/text", "internal/trim", "internal/twin"},
 		outside: none,
 	},
 	{
@@ -152,7 +153,8 @@ var table = []row{
 	{
 		name: "internal/coordserver",
 		own: []string{"derpmap", "internal/certs", "internal/config", "internal/control", "internal/coord", "internal/coordapi", "internal/coordnats", "internal/coordstore",
-			"internal/front", "internal/hostname", "internal/mapfeed", "internal/notify", "internal/pin", "internal/smallfile", "internal/takeover", "internal/text"},
+			"internal/front", "internal/hostname", "internal/mapfeed", "internal/notify", "internal/pin", "internal/smallfile", "internal/takeover", "internal/text",
+			"internal/trim"},
 		outside: none,
 	},
 	{name: "internal/coordstore/storetest", own: []string{"internal/coordstore", "internal/retry"}, outside: none, beneath: web},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/notify"
+	"github.com/detour-relay/detour/internal/trim"
 )
 
 const (
@@ -61,6 +62,9 @@ func (s *Server) start(ctx context.Context) error {
 		s.running.Go(func() { s.source.Run(s.beside) })
 	}
 	s.running.Go(s.status.Serve)
+	if s.options.Service { // otherwise the memory is not ours alone
+		s.running.Go(func() { (&trim.Trimmer{Conns: s.size, Packets: s.work}).Run(s.beside) })
+	}
 	if s.opened() != nil {
 		return s.startWhole(ctx)
 	}
@@ -202,4 +206,27 @@ func (s *Server) notify(tell func(*slog.Logger)) {
 	if s.options.Service {
 		tell(s.log)
 	}
+}
+
+// membersOfConn is how many members need as much memory as a connection does: about 20
+// KB are 500 bytes of the state and of the engine's index for each.
+const membersOfConn = 40
+
+// size is how much memory is needed, in connections.
+func (s *Server) size() int {
+	size := int(s.listener.conns.Load())
+	if e := s.opened(); e != nil {
+		size += e.service.Snapshot().Members / membersOfConn
+	}
+	return size
+}
+
+// work is how much has been written and told.
+func (s *Server) work() uint64 {
+	e := s.opened()
+	if e == nil {
+		return 0
+	}
+	snap := e.service.Snapshot()
+	return snap.Sent + snap.Writes
 }

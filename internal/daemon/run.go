@@ -8,6 +8,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/notify"
+	"github.com/detour-relay/detour/internal/trim"
 )
 
 const (
@@ -49,7 +50,9 @@ func (d *Daemon) start() <-chan error {
 	if d.access != nil {
 		d.running.Go(func() { d.access.Run(d.beside) })
 	}
-	d.trimMemory()
+	if d.options.Service { // otherwise the memory is not ours alone
+		d.running.Go(func() { (&trim.Trimmer{Conns: d.connections, Packets: d.packets}).Run(d.beside) })
+	}
 	d.running.Go(func() { d.budget.quota.Run(d.beside) })
 	d.running.Go(func() { d.status.Serve() })
 	d.running.Go(func() { d.profiles.Serve() })
@@ -153,4 +156,12 @@ func (d *Daemon) stop() error {
 // closeOps closes what listens for operators.
 func (d *Daemon) closeOps() error {
 	return errors.Join(d.status.Close(), d.profiles.Close(), d.control.Close())
+}
+
+func (d *Daemon) connections() int { return d.edge.Conns() + d.edge.Snapshot().Pending }
+
+// packets returns how many packets the relay has received.
+func (d *Daemon) packets() uint64 {
+	received := d.relay.Counters().Received
+	return received.Disco.Packets + received.Other.Packets
 }

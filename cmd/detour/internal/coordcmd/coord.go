@@ -11,6 +11,7 @@ import (
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/coordserver"
 	"github.com/detour-relay/detour/internal/takeover"
+	"github.com/detour-relay/detour/internal/trim"
 )
 
 // New returns the command "detour coord".
@@ -70,6 +71,7 @@ func runCoordinator(ctx context.Context, cfg coordserver.Config, stdout, stderr 
 	if err != nil {
 		return err
 	}
+	trim.SetGCPercent()
 	s, err := coordserver.Open(cfg, coordserver.Options{
 		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: relaycmd.FlagName,
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/daemon"
 	"github.com/detour-relay/detour/internal/takeover"
+	"github.com/detour-relay/detour/internal/trim"
 )
 
 // runRelay runs a relay with the settings that the flags and what else there is give,
@@ -39,7 +40,7 @@ func (s *source) run(ctx context.Context, handover *takeover.Takeover, stdout, s
 	if err != nil {
 		return err
 	}
-	daemon.SetGCPercent()
+	trim.SetGCPercent()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from before anybody is told that we are ready
 	defer signal.Stop(hangup)

@@ -1,4 +1,4 @@
-package daemon
+package trim
 
 import (
 	"context"
@@ -17,13 +17,13 @@ func trimmed(t *testing.T, steps []trimStepTest) (at []int) {
 		var mu sync.Mutex
 		var conns, rate, before int
 		since := began
-		m := memoryTrimmer{
-			conns: func() int {
+		m := Trimmer{
+			Conns: func() int {
 				mu.Lock()
 				defer mu.Unlock()
 				return conns
 			},
-			packets: func() uint64 {
+			Packets: func() uint64 {
 				mu.Lock()
 				defer mu.Unlock()
 				return uint64(before + rate*int(time.Since(since)/time.Second))
@@ -32,7 +32,7 @@ func trimmed(t *testing.T, steps []trimStepTest) (at []int) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go m.run(ctx)
+		go m.Run(ctx)
 		time.Sleep(time.Second) // steps stay clear of looks
 		for _, s := range steps {
 			mu.Lock()
@@ -51,7 +51,7 @@ type trimStepTest struct {
 	wait        time.Duration
 }
 
-func TestMemoryTrimmer(t *testing.T) {
+func TestTrimmer(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps []trimStepTest
 		want  []int
@@ -82,10 +82,10 @@ func TestMemoryTrimmer(t *testing.T) {
 }
 
 // While conns keep coming there is nothing to give back yet.
-func TestMemoryTrimmerWaitsForTheRushToEnd(t *testing.T) {
+func TestTrimmerWaitsForTheRushToEnd(t *testing.T) {
 	var steps []trimStepTest
 	for i := range 20 {
-		steps = append(steps, trimStepTest{conns: 500 * (i + 1), wait: trimLook})
+		steps = append(steps, trimStepTest{conns: 500 * (i + 1), wait: lookEvery})
 	}
 	steps = append(steps, trimStepTest{conns: 10000, wait: time.Hour})
 	got := trimmed(t, steps)

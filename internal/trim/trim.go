@@ -1,4 +1,7 @@
-package daemon
+// Package trim keeps the memory of a process that serves many connections near what
+// they need. What it does is done to the whole process, so it is for one that is a
+// server and nothing else (docs/decisions/0009).
+package trim
 
 import (
 	"context"
@@ -8,34 +11,34 @@ import (
 )
 
 const (
-	trimLook = 5 * time.Second  // how often the number of conns is looked at
-	trimRest = 30 * time.Second // at least so long between two trimmings
+	lookEvery = 5 * time.Second  // how often the number of conns is looked at
+	restTime  = 30 * time.Second // at least so long between two trimmings
 
-	// trimBusy is how many packets a second make a relay too busy to be trimmed.
-	trimBusy = 2000
+	// busyWork is how many packets a second make a relay too busy to be trimmed.
+	busyWork = 2000
 
-	// trimStep is the change in conns worth a trimming, and at least an eighth.
-	trimStep = 64
+	// leastStep is the change in conns worth a trimming, and at least an eighth.
+	leastStep = 64
 )
 
-// relayGCPercent is how far the heap of a relay may grow between collections, in
+// gcPercent is how far the heap of a relay may grow between collections, in
 // percent. Relaying packets allocates nothing, so only logins pay for a lower
 // value than Go's 100; and the less garbage lies between what the conns keep,
 // the fewer pages are held by a few live objects each. Resident memory per idle
 // TLS conn, 5,000 of them a minute after they came, lowest and highest of two to
 // four runs: 14.5 to 14.8 KB at 100, 13.9 to 14.3 at 50, 13.6 to 13.8 at 25. The
 // CPU time of their logins differed less than between runs (1.5 to 2 ms each).
-const relayGCPercent = 25
+const gcPercent = 25
 
-// SetGCPercent chooses the collector's pace for a process that is made of relays,
-// unless the environment does.
+// SetGCPercent chooses the collector's pace for a process that is a server, unless the
+// environment does.
 func SetGCPercent() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(relayGCPercent)
+		debug.SetGCPercent(gcPercent)
 	}
 }
 
-// A memoryTrimmer gives memory back to the system after the number of conns has
+// A Trimmer gives memory back to the system after the number of conns has
 // changed a lot and the relay has become quiet.
 //
 // A handshake needs many times the memory of the conn it leaves behind, so a
@@ -44,10 +47,13 @@ func SetGCPercent() {
 // not bring about, and what it frees returns to the system only over minutes.
 // Stacks that a login has grown shrink by half at a collection, hence the second
 // trimming for each change.
-type memoryTrimmer struct {
-	conns   func() int    // how many there are, upgraded or not; cheap
-	packets func() uint64 // how many came in so far
-	free    func()        // debug.FreeOSMemory, except in tests
+type Trimmer struct {
+	// Conns is how much memory is needed, in conns; cheap. Packets is how much has been
+	// done up to now, in packets.
+	Conns   func() int
+	Packets func() uint64
+
+	free func() // debug.FreeOSMemory, except in tests
 
 	trimmed int       // conns at the last trimming
 	left    int       // trimmings still to do for the change at hand
@@ -57,12 +63,12 @@ type memoryTrimmer struct {
 	counted uint64
 }
 
-// run trims until ctx is done.
-func (m *memoryTrimmer) run(ctx context.Context) {
+// Run trims until ctx is done.
+func (m *Trimmer) Run(ctx context.Context) {
 	if m.free == nil {
 		m.free = debug.FreeOSMemory
 	}
-	ticker := time.NewTicker(trimLook)
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -75,18 +81,18 @@ func (m *memoryTrimmer) run(ctx context.Context) {
 }
 
 // look trims if it is worth it and harms nobody.
-func (m *memoryTrimmer) look(now time.Time) {
-	conns := m.conns()
+func (m *Trimmer) look(now time.Time) {
+	conns := m.Conns()
 	steady := apart(conns, m.seen) <= max(8, conns/100)
 	m.seen = conns
-	if apart(conns, m.trimmed) >= max(trimStep, m.trimmed/8) {
+	if apart(conns, m.trimmed) >= max(leastStep, m.trimmed/8) {
 		m.trimmed, m.left = conns, 2
 	}
 	if m.left == 0 {
 		m.watched = false
 		return
 	}
-	if quiet := m.quiet(); !quiet || !steady || now.Sub(m.last) < trimRest {
+	if quiet := m.quiet(); !quiet || !steady || now.Sub(m.last) < restTime {
 		return
 	}
 	m.free()
@@ -96,31 +102,12 @@ func (m *memoryTrimmer) look(now time.Time) {
 
 // quiet reports whether few packets came since the last look. The first look
 // only counts.
-func (m *memoryTrimmer) quiet() bool {
-	packets := m.packets()
+func (m *Trimmer) quiet() bool {
+	packets := m.Packets()
 	came := packets - m.counted
 	known := m.watched
 	m.counted, m.watched = packets, true
-	return known && came <= trimBusy*uint64(trimLook/time.Second)
+	return known && came <= busyWork*uint64(lookEvery/time.Second)
 }
 
 func apart(a, b int) int { return max(a-b, b-a) }
-
-// trimMemory gives back what the relay's conns do not need any more, until it stops.
-func (d *Daemon) trimMemory() {
-	if !d.options.Service {
-		return // the memory is not ours alone
-	}
-	d.running.Go(func() {
-		trimmer := memoryTrimmer{conns: d.connections, packets: d.packets}
-		trimmer.run(d.beside)
-	})
-}
-
-func (d *Daemon) connections() int { return d.edge.Conns() + d.edge.Snapshot().Pending }
-
-// packets returns how many packets the relay has received.
-func (d *Daemon) packets() uint64 {
-	received := d.relay.Counters().Received
-	return received.Disco.Packets + received.Other.Packets
-}
