@@ -156,7 +156,7 @@ func serve(cmd *cobra.Command, p *printer, m *tailnet.Member, stateFile string, 
 	} else {
 		defer stop()
 	}
-	p.begin(m, stateFile)
+	p.begin(m.Self(), m.Peers(), stateFile)
 	select {
 	case <-cmd.Context().Done():
 		return nil

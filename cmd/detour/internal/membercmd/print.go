@@ -10,6 +10,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/tailnet"
 )
 
@@ -20,12 +21,13 @@ type printer struct {
 	asJSON bool
 	begun  chan struct{}
 
-	mu   sync.Mutex
-	home int // the last one that was printed; guarded by mu
+	mu    sync.Mutex
+	home  int                   // the last one that was printed; guarded by mu
+	peers map[key.Public]string // how each was printed last; guarded by mu
 }
 
 func newPrinter(w io.Writer, asJSON bool) *printer {
-	return &printer{w: w, asJSON: asJSON, begun: make(chan struct{})}
+	return &printer{w: w, asJSON: asJSON, begun: make(chan struct{}), peers: make(map[key.Public]string)}
 }
 
 // line is one for programs. Its JSON form is stable.
@@ -59,19 +61,54 @@ type peer struct {
 func peerOf(p tailnet.Peer) *peer { return &peer{p.Name, p.Key.String(), p.Addresses, p.Home} }
 
 // begin prints who the member is, and whom it knows already.
-func (p *printer) begin(m *tailnet.Member, stateFile string) {
-	s, known := m.Self(), m.Peers()
+func (p *printer) begin(s tailnet.Self, known []tailnet.Peer, stateFile string) {
 	p.print(line{Event: "self", Self: &self{s.Name, s.Key.String(), s.TailnetName, s.Tailnet, s.Addresses, stateFile}}, fmt.Sprintf(
 		"member   %s of %s\naddress  %s\nkey      %s\nstate    %s\n  ping others by name: detour ping --as %s NAME\n",
 		s.Name, s.TailnetName, addresses(s.Addresses), s.Key, stateFile, stateFile))
 	for _, k := range known {
-		p.print(line{Event: "peer", Peer: peerOf(k)}, stamp("peer "+describe(k)))
+		if p.isNews(k) {
+			p.print(line{Event: "peer", Peer: peerOf(k)}, stamp("peer "+describe(k)))
+		}
 	}
 	close(p.begun)
 }
 
+// isNews reports whether a peer would be printed otherwise than the last time. The
+// first events are about peers that begin has printed.
+func (p *printer) isNews(k tailnet.Peer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if text := describe(k); p.peers[k.Key] != text {
+		p.peers[k.Key] = text
+		return true
+	}
+	return false
+}
+
+// wasPrinted reports whether a peer that is gone was ever printed, and forgets it.
+func (p *printer) wasPrinted(k tailnet.Peer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, was := p.peers[k.Key]
+	delete(p.peers, k.Key)
+	return was
+}
+
+func (p *printer) isPrinted(e tailnet.Event) bool {
+	switch e.Type {
+	case tailnet.PeerAdded, tailnet.PeerChanged:
+		return p.isNews(e.Peer)
+	case tailnet.PeerGone:
+		return p.wasPrinted(e.Peer)
+	}
+	return true
+}
+
 // event prints what OnEvent is told.
 func (p *printer) event(m *tailnet.Member, e tailnet.Event) {
+	if !p.isPrinted(e) {
+		return
+	}
 	l := line{Event: string(e.Type)}
 	if e.Err != nil {
 		l.Reason = e.Err.Error()
