@@ -5,7 +5,10 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/detour-relay/detour/internal/trim"
 )
 
 // All members come at once when a coordinator is back. If all of their handshakes
@@ -27,6 +30,8 @@ type handshakes struct {
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
+	pending atomic.Int64
+	rush    trim.Rush
 	running sync.WaitGroup // all
 	conns   sync.WaitGroup // of running, the connections
 }
@@ -59,6 +64,8 @@ func (h *handshakes) accept() {
 
 // secureOne hands a connection on, or closes it.
 func (h *handshakes) secureOne(conn net.Conn) {
+	h.rush.Note(h.pending.Add(1))
+	defer func() { h.rush.Note(h.pending.Add(-1)) }()
 	secure := tls.Server(conn, h.secure)
 	if !h.shake(secure) {
 		conn.Close()

@@ -5,7 +5,6 @@ package trim
 
 import (
 	"context"
-	"os"
 	"runtime/debug"
 	"time"
 )
@@ -29,14 +28,6 @@ const (
 // four runs: 14.5 to 14.8 KB at 100, 13.9 to 14.3 at 50, 13.6 to 13.8 at 25. The
 // CPU time of their logins differed less than between runs (1.5 to 2 ms each).
 const gcPercent = 25
-
-// SetGCPercent chooses the collector's pace for a process that is a server, unless the
-// environment does.
-func SetGCPercent() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-}
 
 // A Trimmer gives memory back to the system after the number of conns has
 // changed a lot and the relay has become quiet.
