@@ -80,8 +80,10 @@ func dial(ctx context.Context, addr string, n int) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
-// addr is where a member goes, with a try of the next after each failure.
-func (c *Crowd) addr(i, try int) string { return c.cfg.Addrs[(i+try)%len(c.cfg.Addrs)] }
+// place is which coordinator a member goes to, with a try of the next after each failure.
+func (c *Crowd) place(i, try int) int { return (i + try) % len(c.cfg.Addrs) }
+
+func (c *Crowd) addr(i, try int) string { return c.cfg.Addrs[c.place(i, try)] }
 
 func (c *Crowd) url(addr, path string) string {
 	if c.cfg.TLS == nil {
@@ -125,6 +127,25 @@ func (c *Crowd) LogIn(ctx context.Context, i int) error {
 	}
 }
 
+// Join makes member i one with an invite's credential, and gets it a session. Who is
+// one already gets only that.
+func (c *Crowd) Join(ctx context.Context, i int, credential, name string) error {
+	var challenge coordapi.Challenge
+	if err := c.call(ctx, i, http.MethodPost, coordapi.PathChallenge, nil, &challenge); err != nil {
+		return err
+	}
+	own := c.members[i].Key
+	var joined coordapi.Joined
+	if err := c.call(ctx, i, http.MethodPost, coordapi.PathJoin, coordapi.Join{
+		Invite: credential, Key: own.Public(), Name: name, Challenge: challenge.Challenge,
+		Proof: coordapi.Prove(own, challenge, coordapi.ForJoin, credential),
+	}, &joined); err != nil {
+		return err
+	}
+	c.members[i].hold(joined.Session)
+	return nil
+}
+
 func (c *Crowd) logIn(ctx context.Context, i int) error {
 	m := c.members[i]
 	var challenge coordapi.Challenge
@@ -139,9 +160,7 @@ func (c *Crowd) logIn(ctx context.Context, i int) error {
 	if err := c.call(ctx, i, http.MethodPost, coordapi.PathLogin, login, &session); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.session = session.Token
+	m.hold(session)
 	return nil
 }
 
@@ -195,6 +214,12 @@ func understand(status int, text []byte, got any) error {
 		return nil
 	}
 	return json.Unmarshal(text, got)
+}
+
+func (m *Member) hold(s coordapi.Session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.session = s.Token
 }
 
 func (m *Member) token() string {

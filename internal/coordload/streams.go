@@ -19,7 +19,8 @@ type Streams struct {
 	// What they were told, and how often they ended.
 	Snapshots, Resumes, Peers, Gone, Maps, Beats, Moves, Ends atomic.Int64
 
-	open    atomic.Int64 // streams that are complete: something was told up to a cursor
+	open    atomic.Int64   // streams that are complete: something was told up to a cursor
+	openAt  []atomic.Int64 // of them, at each coordinator
 	changed chan struct{}
 	awaited atomic.Pointer[awaited]
 
@@ -40,7 +41,7 @@ const pauseBetween = 50 * time.Millisecond
 // Open has all members watch, each through the coordinators in turns, until Close. At
 // most so many connect at a time.
 func (c *Crowd) Open(atOnce int) *Streams {
-	s := &Streams{crowd: c, changed: make(chan struct{}, 1)}
+	s := &Streams{crowd: c, changed: make(chan struct{}, 1), openAt: make([]atomic.Int64, len(c.cfg.Addrs))}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	gate := make(chan struct{}, atOnce)
@@ -63,10 +64,11 @@ func (s *Streams) keep(ctx context.Context, i int, gate chan struct{}) {
 		case <-ctx.Done():
 			return
 		}
-		one := &stream{all: s, leave: sync.OnceFunc(func() { <-gate })}
+		one := &stream{all: s, at: s.crowd.place(i, try), leave: sync.OnceFunc(func() { <-gate })}
 		err := s.crowd.Watch(ctx, i, try, one)
 		one.leave()
 		if one.complete {
+			s.openAt[one.at].Add(-1)
 			s.open.Add(-1)
 			s.tell()
 		}
@@ -101,7 +103,17 @@ func (s *Streams) tell() {
 
 // AwaitOpen waits until n streams are complete. One at a time may wait.
 func (s *Streams) AwaitOpen(ctx context.Context, n int) error {
-	for s.open.Load() < int64(n) {
+	return s.await(ctx, func() bool { return s.open.Load() >= int64(n) })
+}
+
+// AwaitElsewhere waits until n streams are complete, none of them at the coordinator
+// of that index in Config.Addrs. One at a time may wait.
+func (s *Streams) AwaitElsewhere(ctx context.Context, at, n int) error {
+	return s.await(ctx, func() bool { return s.openAt[at].Load() == 0 && s.open.Load() >= int64(n) })
+}
+
+func (s *Streams) await(ctx context.Context, come func() bool) error {
+	for !come() {
 		select {
 		case <-s.changed:
 		case <-ctx.Done():
@@ -113,6 +125,9 @@ func (s *Streams) AwaitOpen(ctx context.Context, n int) error {
 
 // Opened is how many streams are complete.
 func (s *Streams) Opened() int { return int(s.open.Load()) }
+
+// OpenedAt is how many of them are at the coordinator of that index in Config.Addrs.
+func (s *Streams) OpenedAt(at int) int { return int(s.openAt[at].Load()) }
 
 // AwaitDisco returns a channel that is closed once n streams have been told of a
 // member with this disco key. One change at a time can be waited for.
@@ -127,6 +142,7 @@ func (s *Streams) AwaitDisco(disco key.Public, n int) <-chan struct{} {
 type stream struct {
 	all      *Streams
 	complete bool
+	at       int    // which coordinator
 	leave    func() // the gate
 }
 
@@ -152,6 +168,7 @@ func (o *stream) Event(_ int, e *coordapi.Event) {
 		if !o.complete {
 			o.complete = true
 			o.leave()
+			s.openAt[o.at].Add(1)
 			s.open.Add(1)
 			s.tell()
 		}
