@@ -5,6 +5,7 @@
 //	cd test/interop && go run ./bench -rounds 1 -seconds 2    # a quick look, about eleven minutes
 //	cd test/interop && go run ./bench -rows goodput,loss      # some rows; the document stays as it is
 //	cd test/interop && go run ./bench -rows frontdoor         # who may come in, and how much; about five minutes
+//	cd test/interop && go run ./bench -rows coord             # the coordination server
 //
 // The words: a measurement is one load put on one relay in one round (measurements.go); a row is one line
 // of the table, computed from the medians of measurements (rows.go). Relays are processes of their own,
@@ -40,6 +41,7 @@ type options struct {
 
 	before   string
 	download string
+	away     time.Duration
 }
 
 // docPath is the document to update, empty if none: one with some of the rows would mislead.
@@ -61,9 +63,10 @@ func main() {
 	flag.StringVar(&o.root, "root", "../..", "root of the repository")
 	flag.StringVar(&o.before, "before", "", "another `program` of ours, of an earlier build, to compare the CPU time with; empty: this one, open to everybody")
 	flag.StringVar(&o.download, "download", "", "JSON `file` of an earlier download between tsnet nodes; empty: the download is made now")
+	flag.DurationVar(&o.away, "away", awayTime, "how long there is no coordinator in the row coord-away; a minute or more")
 	flag.Parse()
-	if flag.NArg() > 0 || o.rounds < 1 || o.seconds < 2 {
-		fmt.Fprintln(os.Stderr, "bench: want no arguments, -rounds of 1 or more and -seconds of 2 or more; see -help")
+	if flag.NArg() > 0 || o.rounds < 1 || o.seconds < 2 || o.away < time.Minute {
+		fmt.Fprintln(os.Stderr, "bench: want no arguments, -rounds of 1 or more, -seconds of 2 or more and -away of 1m or more; see -help")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -1,6 +1,9 @@
 package main
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // other is a measurement that is no load from `detour bench`. Its name is its identity in what rows need and in what is missing.
 type other struct {
@@ -24,7 +27,7 @@ const (
 
 // others are all of them, in the order in which they are made. What they find they put into r.
 func (s *stage) others(r *results) []other {
-	return append([]other{
+	return slices.Concat([]other{
 		{profiling, into(&r.Profile, s.profile)},
 		{goBenching, into(&r.InGo, s.goBenchmarks)},
 		{downloading, into(&r.Download, s.download)},
@@ -35,7 +38,7 @@ func (s *stage) others(r *results) []other {
 		{stunAnswering, into(&r.STUN, s.stunAnswers)},
 		{netchecking, into(&r.Netcheck, s.netchecks)},
 		{nodesIdling, into(&r.Nodes, s.nodes)},
-	}, s.frontDoors(r)...)
+	}, s.frontDoors(r), s.coordinations(r))
 }
 
 // into makes a measurement that puts what it finds into a place of the results.

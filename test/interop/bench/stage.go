@@ -14,6 +14,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/load"
 	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/test/interop/coordbench"
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
@@ -23,7 +24,8 @@ type stage struct {
 	dir     string // temporary
 	detour  string // our program, which is also the generator
 	derper  string
-	meshKey key.Mesh // of every region of this run
+	meshKey key.Mesh          // of every region of this run
+	place   *coordbench.Place // nil: not needed yet
 }
 
 // prepare builds the programs and makes a certificate.
@@ -78,8 +80,9 @@ type results struct {
 	Netcheck *netchecks     `json:"netcheck,omitempty"`
 	Nodes    *nodeMemory    `json:"nodes,omitempty"`
 
-	FrontDoor *frontDoor       `json:"front_door,omitempty"`
-	Missing   map[string]error `json:"-"` // by the name of what could not be measured
+	FrontDoor    *frontDoor       `json:"front_door,omitempty"`
+	Coordination *coordination    `json:"coordination,omitempty"`
+	Missing      map[string]error `json:"-"` // by the name of what could not be measured
 }
 
 // measureAll makes the measurements that the rows need.

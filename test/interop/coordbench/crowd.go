@@ -17,18 +17,24 @@ const loginsAtOnce = 64
 
 // crowd imports tailnets with so many members each, and logs all in.
 func (p *Place) crowd(ctx context.Context, all []*coordinator, nets, perNet int) (*coordload.Crowd, error) {
-	var members []*coordload.Member
-	err := p.imported(ctx, all[0], func(w io.Writer) (err error) {
-		members, err = coordload.WriteExport(w, nets, perNet)
-		return err
-	})
+	members, err := p.importedMembers(ctx, all, nets, perNet)
 	if err != nil {
 		return nil, err
 	}
-	crowd, err := coordload.New(coordload.Config{Addrs: addrsOf(all), Boot: 1, TLS: &tls.Config{
-		InsecureSkipVerify: true, // the certificate is of our own making
-		ClientSessionCache: tls.NewLRUClientSessionCache(0),
-	}}, members)
+	return p.loggedIn(ctx, addrsOf(all), members)
+}
+
+func (p *Place) importedMembers(ctx context.Context, all []*coordinator, nets, perNet int) (members []*coordload.Member, err error) {
+	err = p.imported(ctx, all[0], func(w io.Writer) (err error) {
+		members, err = coordload.WriteExport(w, nets, perNet)
+		return err
+	})
+	return members, err
+}
+
+// loggedIn makes a crowd of members, and logs all in.
+func (p *Place) loggedIn(ctx context.Context, addrs []string, members []*coordload.Member) (*coordload.Crowd, error) {
+	crowd, err := newCrowd(addrs, members)
 	if err != nil {
 		return nil, err
 	}
@@ -37,8 +43,15 @@ func (p *Place) crowd(ctx context.Context, all []*coordinator, nets, perNet int)
 	if err := crowd.Each(ctx, loginsAtOnce, crowd.LogIn); err != nil {
 		return nil, err
 	}
-	p.Talk("  %d members have logged in, %.1f s", nets*perNet, time.Since(began).Seconds())
+	p.Talk("  %d members have logged in, %.1f s", len(members), time.Since(began).Seconds())
 	return crowd, nil
+}
+
+func newCrowd(addrs []string, members []*coordload.Member) (*coordload.Crowd, error) {
+	return coordload.New(coordload.Config{Addrs: addrs, Boot: 1, TLS: &tls.Config{
+		InsecureSkipVerify: true, // the certificate is of our own making
+		ClientSessionCache: tls.NewLRUClientSessionCache(0),
+	}}, members)
 }
 
 // imported has a coordinator import what write writes.
@@ -54,9 +67,30 @@ func (p *Place) imported(ctx context.Context, c *coordinator, write func(io.Writ
 		return err
 	}
 	began := time.Now()
-	if err := c.net(ctx, "import", path); err != nil {
+	stop := p.progress(ctx, c, began)
+	err = c.net(ctx, "import", path)
+	stop()
+	if err != nil {
 		return err
 	}
 	p.Talk("  imported, %.1f s", time.Since(began).Seconds())
 	return nil
+}
+
+// progressEach is how often an import that takes long tells how far it is.
+const progressEach = 20 * time.Second
+
+// progress tells how far an import is, until stop.
+func (p *Place) progress(ctx context.Context, c *coordinator, began time.Time) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for pause(ctx, progressEach) {
+			if s, err := c.state(ctx); err == nil {
+				p.Talk("  %d members are imported, %.0f s", s.Service.Members, time.Since(began).Seconds())
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
 }

@@ -144,6 +144,7 @@ func (p *Place) Million(ctx context.Context, nets, perNet int) (m Million, err e
 		return m, err
 	}
 	m.LoadMS = ms(time.Since(began))
+	p.full, p.fullOf = c, m.Members
 	c.kill()
 	began = time.Now()
 	if err := c.start(ctx); err != nil {
