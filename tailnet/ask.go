@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/detour-relay/detour/internal/coordapi"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -33,7 +34,7 @@ func (m *Member) Ask(ctx context.Context, k key.Public) (Peer, error) {
 		case final(err) || ctx.Err() != nil:
 			return Peer{}, err
 		}
-		failed = errors.Join(failed, err)
+		failed = reach.Join(failed, err)
 	}
 	return Peer{}, failed
 }

@@ -3,6 +3,7 @@ package tailnet
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ type contact struct {
 
 // newContact checks where a coordinator is said to be.
 func newContact(c coordapi.Contact, cfg *Config) (*contact, error) {
-	way := reach.Config{URL: c.URL, RootCAs: cfg.RootCAs, Proxy: cfg.Proxy, DialContext: cfg.DialContext}
+	way := reach.Config{URL: c.URL, RootCAs: cfg.RootCAs, Proxy: cfg.Proxy, DialContext: cfg.DialContext, Sessions: tls.NewLRUClientSessionCache(1)}
 	if c.HasPin() {
 		way.CertName = pinText(c)
 	}

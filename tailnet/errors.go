@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/detour-relay/detour/internal/coordapi"
+	"github.com/detour-relay/detour/internal/pin"
 	"github.com/detour-relay/detour/internal/smallfile"
 )
 
@@ -20,6 +21,7 @@ var (
 	ErrInviteUsed    = errors.New("the invite is used up")
 	ErrInviteExpired = errors.New("the invite has expired")
 	ErrUnreachable   = errors.New("no coordinator can be reached")
+	ErrPinMismatch   = pin.ErrMismatch // it has another certificate than the invite says
 )
 
 // What members meet later.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/coordapi"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/internal/retry"
 )
 
@@ -20,11 +21,12 @@ const joinRounds = 3
 // whoever asks again with it gets the same answer, and the invite is not used twice.
 func (m *Member) joinAnywhere(ctx context.Context, s *saved) (failed error) {
 	pace := retry.Backoff{First: time.Second, Most: 5 * time.Second}
+	hopeless := false // another certificate stays another one
 	for round := range joinRounds {
-		if round > 0 && !retry.Rest(ctx, max(pace.Next(), min(retryAfter(failed), 10*time.Second)), nil) {
+		if round > 0 && (hopeless || !retry.Rest(ctx, max(pace.Next(), min(retryAfter(failed), 10*time.Second)), nil)) {
 			break
 		}
-		failed = nil
+		failed, hopeless = nil, true
 		for _, c := range m.contacts {
 			joined, err := m.join(ctx, c)
 			if err == nil {
@@ -33,11 +35,11 @@ func (m *Member) joinAnywhere(ctx context.Context, s *saved) (failed error) {
 			if final(err) {
 				return err
 			}
-			failed = errors.Join(failed, err)
+			failed, hopeless = reach.Join(failed, err), hopeless && errors.Is(err, ErrPinMismatch)
 		}
 	}
 	if ctx.Err() != nil {
-		failed = errors.Join(context.Cause(ctx), failed)
+		failed = reach.Join(context.Cause(ctx), failed)
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, failed)
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
@@ -73,6 +74,28 @@ func (c *secrets) sum(kind string, b []byte) []byte {
 	h.Write([]byte(kind + "\n"))
 	h.Write(b)
 	return h.Sum(nil)[:macLen]
+}
+
+// ticketDays is for how many days TLS sessions can be resumed, today included.
+const ticketDays = 2
+
+// TicketKeys are for the TLS session tickets that all coordinators of the cluster take,
+// also after a restart: the first is for new ones. They are others each day.
+func (s *Service) TicketKeys(now time.Time) ([][32]byte, error) {
+	c, err := s.secrets()
+	if err != nil {
+		return nil, err
+	}
+	return c.ticketKeys(now), nil
+}
+
+func (c *secrets) ticketKeys(now time.Time) (keys [][32]byte) {
+	for ago := range int64(ticketDays) {
+		h := hmac.New(sha256.New, c.mac)
+		fmt.Fprintf(h, "ticket\n%d", now.Unix()/(24*60*60)-ago)
+		keys = append(keys, [32]byte(h.Sum(nil)))
+	}
+	return keys
 }
 
 func (c *secrets) open(kind, text string) ([]byte, bool) {

@@ -116,6 +116,8 @@ func ended(ctx context.Context, err error) error {
 func (s *Server) serveAll() {
 	var listener net.Listener = s.listener
 	if s.secure != nil {
+		known := s.useTickets()
+		s.running.Go(func() { s.keepTickets(known) })
 		listener = newHandshakes(listener, s.secure)
 	}
 	s.running.Go(func() {

@@ -124,6 +124,34 @@ func TestARestartKeepsTheState(t *testing.T) {
 	}
 }
 
+// Members that come back after a restart need no whole handshake.
+func TestTLSSessionsOutliveAProcess(t *testing.T) {
+	c := kept(t)
+	trust := &tls.Config{ServerName: "127.0.0.1", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	resumed := func(s *Server) bool {
+		transport := &http.Transport{TLSClientConfig: trust}
+		defer transport.CloseIdleConnections()
+		answer, err := (&http.Client{Transport: transport}).Get(s.State().URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		return answer.TLS.DidResume
+	}
+	s, end := run(t, c, Options{})
+	if resumed(s) {
+		t.Error("the first handshake was none")
+	}
+	if !resumed(s) {
+		t.Error("not resumed")
+	}
+	end()
+	s, _ = run(t, c, Options{})
+	if !resumed(s) {
+		t.Error("not resumed after a restart")
+	}
+}
+
 func TestTheStateDirectoryIsOnes(t *testing.T) {
 	c := kept(t)
 	run(t, c, Options{})

@@ -2,6 +2,7 @@ package reach
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type Config struct {
 	RootCAs            *x509.CertPool // for the relay and for an https proxy; nil: those of the system
 	CertName           string         // a pin, or the name to verify instead of the URL's host
 	InsecureSkipVerify bool           // accepts every certificate of the relay
+
+	Sessions tls.ClientSessionCache // of TLS, for a server that resumes them; nil: each handshake is whole
 
 	Proxy       func(*http.Request) (*url.URL, error) // nil: ProxyFromEnvironment
 	DialContext DialFunc                              // nil: net.Dialer

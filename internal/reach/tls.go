@@ -28,6 +28,7 @@ func (t *Target) TLSConfig() *tls.Config {
 		// there is to it, and always runs.
 		InsecureSkipVerify: true,
 		VerifyConnection:   trust.verify,
+		ClientSessionCache: t.Sessions, // what is resumed is verified as well
 	}
 }
 

@@ -31,6 +31,9 @@ func explainOpen(err error) error {
 			return &failure{err, e.remedy}
 		}
 	}
+	if errors.Is(err, tailnet.ErrPinMismatch) {
+		return cli.Unansweredf("%w: it has another certificate now, then %s; or somebody else answers there", err, another)
+	}
 	if errors.Is(err, tailnet.ErrUnreachable) {
 		return cli.Unansweredf("%w: see that it runs, and that this machine may reach it", err)
 	}
