@@ -15,6 +15,7 @@ import (
 const (
 	mostAddresses = 8
 	mostCursor    = 1 << 10
+	mostToken     = 4 << 10
 	mostMessage   = 200
 )
 
@@ -55,11 +56,18 @@ func cleanAddresses(all []netip.Addr) (good []netip.Addr) {
 	return good
 }
 
-func cleanCursor(c string) string {
-	if len(c) > mostCursor || strings.ContainsFunc(c, func(r rune) bool { return r < ' ' || r > '~' }) {
+func cleanCursor(c string) string { return cleanWord(c, mostCursor) }
+
+// cleanToken is what can stand in a header: with another one no question could be asked,
+// and none would be answered with the 401 that ends a token.
+func cleanToken(t string) string { return cleanWord(t, mostToken) }
+
+// cleanWord is a text that says nothing to us, as it is or not at all.
+func cleanWord(text string, most int) string {
+	if len(text) > most || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return ""
 	}
-	return c
+	return text
 }
 
 // cleanText is a line that a terminal can show.

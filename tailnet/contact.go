@@ -143,6 +143,14 @@ func (c *contact) ask(ctx context.Context, method, path, token string, in any) (
 	return answer, c.named(err)
 }
 
+// leave is for when a stream has ended. Unless the coordinator has said why, other
+// connections to it may be as dead, and would be found out only by waiting.
+func (c *contact) leave(e *end) {
+	if codeOf(e.err) == "" {
+		c.http.CloseIdleConnections()
+	}
+}
+
 // named says which coordinator an error is about.
 func (c *contact) named(err error) error {
 	if err == nil {

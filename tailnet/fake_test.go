@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -58,12 +59,13 @@ type fakeMember struct {
 
 // replica is one coordinator.
 type replica struct {
-	f     *fake
-	addr  string
-	conns chan net.Conn
-	mu    sync.Mutex
-	open  map[net.Conn]bool // guarded by mu
-	down  bool              // guarded by mu: refuses connections
+	f       *fake
+	addr    string
+	conns   chan net.Conn
+	mu      sync.Mutex
+	open    map[net.Conn]bool // guarded by mu
+	down    bool              // guarded by mu: refuses connections
+	members []*deadly         // guarded by mu: the other ends
 
 	hangs  bool                                             // guarded by fake.mu: reports are not answered
 	loses  bool                                             // guarded by fake.mu: answers to joins are lost
@@ -121,6 +123,38 @@ func (r *replica) revive() {
 	r.down = false
 }
 
+// deadly is the member's end of a connection that can die without a word: what is sent is
+// lost, and nothing comes.
+type deadly struct {
+	net.Conn
+	dead atomic.Bool
+}
+
+func (c *deadly) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || !c.dead.Load() {
+			return n, err
+		}
+	}
+}
+
+func (c *deadly) Write(b []byte) (int, error) {
+	if c.dead.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// mute has all connections die so.
+func (r *replica) mute() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.members {
+		c.dead.Store(true)
+	}
+}
+
 func (f *fake) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	at := slices.IndexFunc(f.replicas, func(r *replica) bool { return r.addr == addr })
 	if at < 0 {
@@ -134,13 +168,15 @@ func (r *replica) dial(ctx context.Context) (net.Conn, error) {
 	r.mu.Lock()
 	down := r.down
 	r.open[theirs] = true
+	mine := &deadly{Conn: ours}
+	r.members = append(r.members, mine)
 	r.mu.Unlock()
 	if down {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
 	select {
 	case r.conns <- theirs:
-		return ours, nil
+		return mine, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -126,6 +126,42 @@ func TestATailnetHasABound(t *testing.T) {
 	})
 }
 
+// Snapshots that begin and never end do not add up.
+func TestSnapshotsWithoutEndHaveABound(t *testing.T) {
+	m := bare()
+	var k key.Public
+	for i := range uint32(5 * coordapi.MostMembers) {
+		if i%(coordapi.MostMembers-1) == 0 {
+			m.take(coordapi.Event{Type: coordapi.EventSnapshot})
+		}
+		binary.BigEndian.PutUint32(k[:], i+1)
+		m.take(coordapi.Event{Type: coordapi.EventPeer, Peer: &coordapi.Peer{Key: k}})
+	}
+	if n := len(m.view.peers); n > 2*coordapi.MostMembers {
+		t.Errorf("%d peers", n)
+	}
+}
+
+// A session that cannot stand in a request is none: the one before counts, or another is
+// asked for.
+func TestSessionsThatAreNone(t *testing.T) {
+	for name, token := range map[string]string{"two lines": "a\r\nb", "too long": strings.Repeat("a", 1<<20), "not ASCII": "\x00é"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 1, func(t *testing.T, f *fake) {
+				anna := peerNamed("anna", 900)
+				f.put(anna)
+				m, _ := joined(t, f)
+				f.says(coordapi.Event{Type: coordapi.EventSnapshot}, coordapi.Event{Type: coordapi.EventSession, Session: &coordapi.Session{Token: token}},
+					coordapi.Event{Type: coordapi.EventAt, Cursor: "c"})
+				reconnect(m)
+				if _, err := m.Ask(t.Context(), anna.Key); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestLinesThatAreNone(t *testing.T) {
 	for name, text := range map[string]string{
 		"no JSON":         "hello\n",

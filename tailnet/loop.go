@@ -30,6 +30,7 @@ type pace struct {
 	next   time.Duration // bound of the next pause
 	failed int           // contacts in a row
 	denied int           // contacts in a row that do not know the member
+	asked  time.Duration // how long a coordinator of this round asks to be left alone
 	quick  rate.Bucket
 }
 
@@ -48,10 +49,13 @@ func (p *pace) after(e end, n int) time.Duration {
 	case e.complete && p.quick.Take(quickLimit, 1, time.Since(p.began)):
 		return rand.N(quickTime)
 	}
+	p.asked = max(p.asked, retryAfter(e.err))
 	if p.failed++; p.failed%n != 0 && !e.complete {
 		return 0 // the next one of the list
 	}
-	return max(p.pause(), retryAfter(e.err))
+	wait := max(p.pause(), p.asked)
+	p.asked = 0
+	return wait
 }
 
 func (p *pace) pause() time.Duration {
@@ -66,9 +70,10 @@ func (p *pace) removed(e end, n int) bool {
 	if errors.Is(e.err, ErrRemoved) && codeOf(e.err) == "" {
 		return true // the last line of a stream
 	}
-	if codeOf(e.err) == coordapi.CodeNotMember {
-		p.denied++
+	if codeOf(e.err) != coordapi.CodeNotMember {
+		return false
 	}
+	p.denied++
 	return p.denied > n
 }
 

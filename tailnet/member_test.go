@@ -251,6 +251,33 @@ func TestAnotherCoordinatorAfterSilence(t *testing.T) {
 	})
 }
 
+// Connections that have died without a word are not used again, neither after the silence of
+// the stream nor when the network has changed.
+func TestConnectionsThatAreDeadAreLeft(t *testing.T) {
+	for name, then := range map[string]func(m *Member){
+		"the network changes": (*Member).NetworkChanged,
+		"silence":             func(*Member) { time.Sleep(coordapi.SilenceTime) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 1, func(t *testing.T, f *fake) {
+				anna := peerNamed("anna", 900)
+				f.put(anna)
+				m, _ := joined(t, f)
+				if _, err := m.Ask(t.Context(), anna.Key); err != nil { // over a connection besides the stream's
+					t.Fatal(err)
+				}
+				streams := f.count("GET /v1/watch")
+				f.replicas[0].mute()
+				then(m)
+				settle(t, m, Connected)
+				if n := f.count("GET /v1/watch"); n != streams+1 {
+					t.Errorf("%d new streams", n-streams)
+				}
+			})
+		})
+	}
+}
+
 func TestASessionThatEndedIsRenewed(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, f *fake) {
 		m, _ := joined(t, f)

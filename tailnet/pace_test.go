@@ -2,6 +2,7 @@ package tailnet
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,6 +64,45 @@ func TestPausesAsAsked(t *testing.T) {
 	if wait := p.after(end{err: &refusal{Code: coordapi.CodeTooMany, RetryAfter: time.Hour}}, 1); wait != time.Hour {
 		t.Error(wait)
 	}
+	p = newPace()
+	p.after(end{err: &refusal{Code: coordapi.CodeUnavailable, RetryAfter: time.Minute}}, 2)
+	if wait := p.after(end{err: errNo}, 2); wait < time.Minute {
+		t.Errorf("the other one does not answer, and the first is asked again after %v", wait)
+	}
+	if wait := p.pause(); wait > firstPause || p.asked != 0 {
+		t.Errorf("the next round waits %v, %v", wait, p.asked)
+	}
+}
+
+// Whatever a coordinator answers for ever, it is not asked again and again.
+func TestRefusalsForEver(t *testing.T) {
+	for _, call := range []string{"POST /v1/challenge", "POST /v1/login", "GET /v1/watch"} {
+		for _, no := range []coordapi.Error{
+			{Status: 401, Code: coordapi.CodeUnauthorized}, {Status: 403, Code: coordapi.CodeForbidden}, {Status: 403, Code: coordapi.CodeProof},
+			{Status: 400, Code: coordapi.CodeBadRequest}, {Status: 429, Code: coordapi.CodeTooMany}, {Status: 500, Code: "broken"}, {Status: 302, Code: "elsewhere"},
+		} {
+			t.Run(fmt.Sprintf("%s %d %s", call, no.Status, no.Code), func(t *testing.T) {
+				bubble(t, 2, func(t *testing.T, f *fake) {
+					m, _ := joined(t, f)
+					f.refuses(call, no.Status, no.Code)
+					f.forgetSessions()
+					asked := func() int {
+						return f.count("POST /v1/challenge") + f.count("POST /v1/login") + f.count("GET /v1/watch")
+					}
+					before := asked()
+					f.replicas[0].kill()
+					f.replicas[0].revive()
+					time.Sleep(time.Hour)
+					if n := asked() - before; n < 10 || n > 300 {
+						t.Errorf("asked %d times in an hour", n)
+					}
+					if s := m.State(); s.Phase != Away || s.Err == nil {
+						t.Errorf("state is %+v", s)
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestOneCoordinatorAloneRemovesNobody(t *testing.T) {
@@ -73,6 +113,9 @@ func TestOneCoordinatorAloneRemovesNobody(t *testing.T) {
 		if got := p.removed(denied, 2); got != want {
 			t.Errorf("refusal %d: removed %t", i+1, got)
 		}
+	}
+	if p.removed(end{err: errNo}, 2) {
+		t.Error("one that cannot be reached says that the member was removed")
 	}
 	if p = newPace(); !p.removed(end{err: ErrRemoved}, 2) {
 		t.Error("the last line of a stream does not count")

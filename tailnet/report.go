@@ -33,6 +33,7 @@ type reports struct {
 	taken  uint64 // up to which of them a coordinator knows
 	failed uint64 // attempts without success
 	retry  retry.Backoff
+	until  time.Time // a coordinator asks not to be told before
 	lost   time.Time // when it was last said again because the tailnet had another home
 }
 
@@ -52,7 +53,7 @@ func (r *reports) wantLocked(m *Member) {
 // knows what this coordinator has.
 func (r *reports) connectedLocked(m *Member) {
 	r.connected = true
-	r.retry = retry.Backoff{First: time.Second, Most: time.Minute}
+	r.retry, r.until = retry.Backoff{First: time.Second, Most: time.Minute}, time.Time{}
 	r.wantLocked(m)
 }
 
@@ -147,6 +148,10 @@ func (m *Member) reportIfDue() (wait time.Duration) {
 		m.mu.Unlock()
 		return 0
 	}
+	if wait := time.Until(r.until); wait > 0 {
+		m.mu.Unlock()
+		return wait
+	}
 	wanted, home := r.wanted, r.home
 	m.mu.Unlock()
 
@@ -157,6 +162,7 @@ func (m *Member) reportIfDue() (wait time.Duration) {
 	defer m.reported.Send()
 	if m.state.ReportErr = err; err != nil {
 		r.failed++
+		r.until = time.Now().Add(retryAfter(err))
 		return max(r.retry.Next(), retryAfter(err))
 	}
 	r.taken = wanted

@@ -163,3 +163,23 @@ func TestAHomeThatWasLostIsSaidAgain(t *testing.T) {
 		}
 	})
 }
+
+// A coordinator that asks to be left alone is, also while the home changes.
+func TestReportsWaitAsAsked(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, f *fake) {
+		m, _ := joined(t, f)
+		f.refuses("PUT /v1/self", 429, coordapi.CodeTooMany)
+		for i := range 20 {
+			m.setHome(900 + i%2)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := f.count("PUT /v1/self"); n != 1 {
+			t.Errorf("%d reports in 2 s, it has asked for 3 s", n)
+		}
+		f.refuses("PUT /v1/self", 0, "")
+		time.Sleep(10 * time.Second)
+		if home := f.lastReport().Home; home != 901 {
+			t.Errorf("then %d is reported", home)
+		}
+	})
+}

@@ -79,7 +79,7 @@ func (m *Member) joined(j coordapi.Joined, s *saved) error {
 	}
 	s.Tailnet, s.TailnetName, s.Name = j.Tailnet, cleanName(j.TailnetName), cleanName(j.Name)
 	s.Addresses, s.Invite = cleanAddresses(j.Addresses), fmt.Sprintf("%x", m.invite.ID)
-	m.session = j.Session.Token
+	m.session = cleanToken(j.Session.Token)
 	return s.write(m.cfg.StateFile)
 }
 
@@ -92,8 +92,8 @@ func (m *Member) login(ctx context.Context, c *contact, instead string) (token s
 	}
 	m.setToken("")
 	s, err := m.proveKey(ctx, c)
-	if err == nil && s.Token == "" {
-		err = c.named(errors.New("it gives a session without a token"))
+	if s.Token = cleanToken(s.Token); err == nil && s.Token == "" {
+		err = c.named(errors.New("it gives a session without a token, or with one that is none"))
 	}
 	if err != nil {
 		return "", err

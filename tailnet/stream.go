@@ -91,6 +91,7 @@ func (m *Member) follow(c *contact) (e end) {
 
 	m.trying(c)
 	s, err := m.watch(ctx, c, silence)
+	defer c.leave(&e)
 	if err != nil {
 		return end{err: err}
 	}
@@ -145,7 +146,7 @@ func (m *Member) take(e coordapi.Event) error {
 	case coordapi.EventMap:
 		return m.takeMap(e.Map)
 	case coordapi.EventSession:
-		if e.Session != nil && e.Session.Token != "" {
+		if e.Session != nil && cleanToken(e.Session.Token) != "" {
 			m.setToken(e.Session.Token)
 		}
 	default:

@@ -65,8 +65,11 @@ func (v *view) put(p Peer) (events []Event, err error) {
 }
 
 // makeRoom reports whether one more is believed: within a snapshot it may stand for one
-// of those before it, who are not told of and go at its end.
-func (v *view) makeRoom() bool { return v.told != nil && len(v.told) < coordapi.MostMembers }
+// of those before it, who are not told of and go at its end. One that never ends is
+// followed by others.
+func (v *view) makeRoom() bool {
+	return v.told != nil && len(v.told) < coordapi.MostMembers && len(v.peers) < 2*coordapi.MostMembers
+}
 
 // drop takes out who is gone.
 func (v *view) drop(k key.Public) []Event {
