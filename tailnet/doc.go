@@ -33,7 +33,10 @@
 // The home of the Host is reported when it changes and after each connect. Reports are
 // numbered by how often the state file was opened and one after the other; a member whose
 // state file is an old copy takes over the higher number of the coordinators, once. If
-// another machine has the same key, State says so (Conflict).
+// another machine has the same key, both are told (HasRival): the state file was copied.
+//
+// A machine that has slept has its coordinator connected anew within 10 s, as after
+// NetworkChanged.
 //
 // A member that was removed is told so (WasRemoved), and asks again every 5 min: it may
 // have been a mistake. With an invite for the same tailnet in Config it joins again.

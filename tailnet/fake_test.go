@@ -46,6 +46,7 @@ type fake struct {
 	used    map[string]bool // challenges
 	tokens  map[string]key.Public
 	reports []coordapi.Report // that were taken
+	rival   bool              // another machine reports
 	invites map[string]int    // uses left
 	calls   map[string]int    // by method and path, without what follows
 	refuse  map[string]coordapi.Error
@@ -456,13 +457,13 @@ func (f *fake) self(w http.ResponseWriter, r *http.Request) {
 	}
 	m.boot, m.seq = in.Boot, in.Seq
 	f.reports = append(f.reports, in)
-	p := m.Peer
+	p, rival := m.Peer, f.rival
 	f.mu.Unlock()
 	if p.Home != in.Home {
 		p.Home = in.Home
 		f.put(p)
 	}
-	json.NewEncoder(w).Encode(coordapi.Stored{Since: time.Now()})
+	json.NewEncoder(w).Encode(coordapi.Stored{Since: time.Now(), Conflict: rival})
 }
 
 func (f *fake) peer(w http.ResponseWriter, r *http.Request) {

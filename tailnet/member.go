@@ -53,6 +53,8 @@ type Config struct {
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error) // nil: net.Dialer
 
 	Logger *slog.Logger // nil discards
+
+	wall func() time.Time // of tests; nil: time.Now
 }
 
 // Self is who the member is.
@@ -115,6 +117,8 @@ const (
 	IsConnected EventType = "connected" // all is known
 	IsAway      EventType = "away"      // Err: why
 	WasRemoved  EventType = "removed"   // the tailnet does not have this member any more
+	HasRival    EventType = "conflict"  // another machine reports with the same key, see State.Conflict
+	NotSaved    EventType = "not-saved" // Err: why the state file cannot be written; told once until it can
 )
 
 // Event is something that has changed. Peers from the state file are no events.
@@ -145,6 +149,7 @@ type Member struct {
 	unknown chan key.Public // to ask about
 
 	logins sync.Mutex // held while logging in
+	events sync.Mutex // held while OnEvent runs
 	told   Phase      // the last one that OnEvent heard of; owned by the loop
 
 	// feed is held while something changes and the Host is told, so that it hears all in
@@ -251,6 +256,8 @@ func (m *Member) tell(events ...Event) {
 	if m.cfg.OnEvent == nil {
 		return
 	}
+	m.events.Lock()
+	defer m.events.Unlock()
 	for _, e := range events {
 		m.cfg.OnEvent(e)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -276,6 +277,32 @@ func TestConnectionsThatAreDeadAreLeft(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A machine that has slept does not wait for a stream that is long dead, nor out its pause.
+func TestAMachineThatHasSlept(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, f *fake) {
+		var slept atomic.Int64
+		m, _ := joined(t, f, func(c *Config) {
+			c.wall = func() time.Time { return time.Now().Add(time.Duration(slept.Load())) }
+		})
+		streams := f.count("GET /v1/watch")
+		f.replicas[0].mute()
+		f.forgetSessions()
+		slept.Store(int64(3 * time.Hour))
+		time.Sleep(awakeLook)
+		settle(t, m, Connected)
+		if n := f.count("GET /v1/watch"); n == streams {
+			t.Error("it trusts the old stream")
+		}
+
+		f.replicas[0].kill()
+		time.Sleep(10 * time.Minute)
+		f.replicas[0].revive()
+		slept.Store(int64(6 * time.Hour))
+		time.Sleep(awakeLook)
+		settle(t, m, Connected)
+	})
 }
 
 func TestASessionThatEndedIsRenewed(t *testing.T) {

@@ -47,6 +47,7 @@ func Open(ctx context.Context, cfg Config) (*Member, error) {
 	m.running.Go(m.keepReporting)
 	m.running.Go(m.keepSaving)
 	m.running.Go(m.keepAsking)
+	m.running.Go(m.keepAwake)
 	return m, nil
 }
 
@@ -63,6 +64,9 @@ func (cfg *Config) check() (invite *coordapi.Invite, err error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.wall == nil {
+		cfg.wall = time.Now
 	}
 	if cfg.Invite == "" {
 		return nil, nil

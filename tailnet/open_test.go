@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,7 +187,9 @@ func TestStateFilesWhereNoneCanBe(t *testing.T) {
 // A disk that is full, or gone, while the member runs is told, and does not stop it.
 func TestAStateFileThatCannotBeWritten(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, f *fake) {
-		m, cfg := joined(t, f)
+		var told events
+		m, cfg := joined(t, f, func(c *Config) { c.OnEvent = told.add })
+		told.take()
 		dir := filepath.Dir(cfg.StateFile)
 		if err := os.Rename(dir, dir+".gone"); err != nil {
 			t.Fatal(err)
@@ -194,8 +197,8 @@ func TestAStateFileThatCannotBeWritten(t *testing.T) {
 		f.put(peerNamed("anna", 900))
 		time.Sleep(time.Minute)
 		settle(t, m, Connected)
-		if s := m.State(); s.SaveErr == nil {
-			t.Error("it is not told")
+		if s, got := m.State(), told.take(); s.SaveErr == nil || !slices.Equal(got, []string{"peer-added anna", "not-saved"}) {
+			t.Errorf("told %v, and %v", got, s.SaveErr)
 		}
 		sameView(t, m, f)
 		if err := os.Rename(dir+".gone", dir); err != nil {

@@ -142,6 +142,16 @@ func (m *Member) keepReporting() {
 
 // reportIfDue reports, and returns when to try again; 0: there is no reason to.
 func (m *Member) reportIfDue() (wait time.Duration) {
+	before := m.State().Conflict
+	wait = m.reportOnce()
+	if m.State().Conflict && !before {
+		m.log.Warn("another machine reports with the key of this member")
+		m.tell(Event{Type: HasRival})
+	}
+	return wait
+}
+
+func (m *Member) reportOnce() (wait time.Duration) {
 	m.mu.Lock()
 	r := &m.reports
 	if !r.connected || r.taken == r.wanted {

@@ -3,6 +3,7 @@ package tailnet
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,6 +181,33 @@ func TestReportsWaitAsAsked(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if home := f.lastReport().Home; home != 901 {
 			t.Errorf("then %d is reported", home)
+		}
+	})
+}
+
+// Of a state file that was copied to another machine both members are told, once.
+func TestAnotherMachineWithTheKeyIsTold(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, f *fake) {
+		var told events
+		m, _ := joined(t, f, func(c *Config) { c.OnEvent = told.add })
+		told.take()
+		f.mu.Lock()
+		f.rival = true
+		f.mu.Unlock()
+		for _, home := range []int{900, 901, 900} {
+			m.setHome(home)
+			synctest.Wait()
+		}
+		if got := told.take(); !slices.Equal(got, []string{"conflict"}) || !m.State().Conflict {
+			t.Errorf("told %v", got)
+		}
+		f.mu.Lock()
+		f.rival = false
+		f.mu.Unlock()
+		m.setHome(901)
+		synctest.Wait()
+		if got := told.take(); len(got) > 0 || m.State().Conflict {
+			t.Errorf("then %v", got)
 		}
 	})
 }

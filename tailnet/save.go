@@ -40,8 +40,13 @@ func (m *Member) keepSaving() {
 		case <-m.ctx.Done():
 			return
 		}
-		if m.saveNow() != nil {
+		before := m.State().SaveErr
+		err := m.saveNow()
+		if err != nil {
 			wake(m.dirty) // the disk may have room again
+		}
+		if err != nil && before == nil {
+			m.tell(Event{Type: NotSaved, Err: err})
 		}
 		if !retry.Rest(m.ctx, saveTime, nil) {
 			return
