@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -62,7 +63,7 @@ member was removed, 2 wrong usage, 3 no coordinator can be reached to join.`,
 }
 
 // invite reads the invite from where it is; "": none is given.
-func (f *joinFlags) invite(stdin io.Reader, args []string) (string, error) {
+func (f *joinFlags) invite(ctx context.Context, stdin io.Reader, args []string) (string, error) {
 	switch {
 	case len(args) == 1 && f.inviteFile != "":
 		return "", cli.Usagef("%w", errTwoInvites)
@@ -71,13 +72,13 @@ func (f *joinFlags) invite(stdin io.Reader, args []string) (string, error) {
 		if err != nil {
 			return "", cli.Usagef("--invite-file: %w", err)
 		}
-		return string(text), nil
+		return notEmpty(string(text), f.inviteFile)
 	case len(args) == 1 && args[0] == "-":
-		text, err := io.ReadAll(io.LimitReader(stdin, mostInvite))
+		text, err := readAll(ctx, io.LimitReader(stdin, mostInvite))
 		if err != nil {
 			return "", cli.Usagef("read the invite: %w", err)
 		}
-		return string(text), nil
+		return notEmpty(string(text), "standard input")
 	case len(args) == 1 && args[0] == "":
 		return "", cli.Usagef("the invite is empty: leave it out, or write it")
 	case len(args) == 1:
@@ -86,10 +87,33 @@ func (f *joinFlags) invite(stdin io.Reader, args []string) (string, error) {
 	return "", nil
 }
 
+// notEmpty refuses an invite that whoever should have written it has not.
+func notEmpty(invite, from string) (string, error) {
+	if strings.TrimSpace(invite) == "" {
+		return "", cli.Usagef("%s has no invite: leave it out if this machine is a member already", from)
+	}
+	return invite, nil
+}
+
+// readAll reads until the end, or until a signal: a terminal may never end.
+func readAll(ctx context.Context, in io.Reader) (text []byte, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		text, err = io.ReadAll(in)
+	}()
+	select {
+	case <-done:
+		return text, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 func join(cmd *cobra.Command, f *joinFlags, args []string) error {
 	cfg, err := f.config(cmd, args)
 	if err != nil {
-		return err
+		return endOf(cmd.Context(), err)
 	}
 	p := newPrinter(cmd.OutOrStdout(), f.asJSON)
 	removed, ctx := make(chan struct{}, 1), cmd.Context()
@@ -100,21 +124,24 @@ func join(cmd *cobra.Command, f *joinFlags, args []string) error {
 		case <-ctx.Done():
 			return
 		}
+		p.event(member.Load(), e)
 		if e.Type == tailnet.WasRemoved {
 			select {
 			case removed <- struct{}{}:
 			default:
 			}
 		}
-		p.event(member.Load(), e)
 	}
 	m, err := tailnet.Open(ctx, cfg)
 	if err != nil {
 		return endOf(ctx, explainOpen(err))
 	}
-	defer m.Close()
 	member.Store(m)
-	return serve(cmd, p, m, cfg.StateFile, removed)
+	err = serve(cmd, p, m, cfg.StateFile, removed)
+	if unsaved := m.Close(); unsaved != nil && err == nil {
+		err = fmt.Errorf("after a restart this member knows less: %w", unsaved)
+	}
+	return err
 }
 
 // endOf is nil for an error that a signal has caused.
@@ -126,7 +153,7 @@ func endOf(ctx context.Context, err error) error {
 }
 
 func (f *joinFlags) config(cmd *cobra.Command, args []string) (cfg tailnet.Config, err error) {
-	if cfg.Invite, err = f.invite(cmd.InOrStdin(), args); err != nil {
+	if cfg.Invite, err = f.invite(cmd.Context(), cmd.InOrStdin(), args); err != nil {
 		return cfg, err
 	}
 	if cfg.StateFile, err = statePath(f.state, cfg.Invite); err != nil {

@@ -9,13 +9,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/load"
 )
 
-// pingPath is where a join takes orders, over the socket.
+// pingPath is where a join takes orders, over the socket: POST one, and DELETE pingPath/ID
+// to hear soon what has become of it.
 const pingPath = "/v1/ping"
 
 // socketOf is where the join of a state file lends its Host.
@@ -29,6 +31,7 @@ func (n *node) lend(stateFile string) (stop func(), err error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+pingPath, n.servePing)
+	mux.HandleFunc("DELETE "+pingPath+"/{id}", n.endPing)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
 	go func() { defer close(done); server.Serve(socket) }()
@@ -46,9 +49,33 @@ func (n *node) servePing(w http.ResponseWriter, r *http.Request) {
 		lines.Encode(news)
 		w.(http.Flusher).Flush()
 	}
-	if err := n.ping(r.Context(), order, tell); err != nil {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	n.setOrder(order.ID, cancel)
+	defer n.setOrder(order.ID, nil)
+	if err := n.ping(ctx, order, tell); err != nil {
 		tell(pingNews{Fails: err.Error()})
 	}
+}
+
+func (n *node) setOrder(id uint64, end context.CancelFunc) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.orders[id] = end; end == nil {
+		delete(n.orders, id)
+	}
+}
+
+func (n *node) endPing(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
+	n.mu.Lock()
+	end := n.orders[id]
+	n.mu.Unlock()
+	if err != nil || end == nil {
+		http.Error(w, "there is no such order", http.StatusNotFound)
+		return
+	}
+	end()
 }
 
 func (o *pingOrder) check() error {
@@ -72,7 +99,10 @@ func borrow(ctx context.Context, stateFile string, order pingOrder, tell func(pi
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://member"+pingPath, bytes.NewReader(body))
+	asking, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() { endSoon(asking, giveUp, transport, order) })()
+	r, err := http.NewRequestWithContext(asking, http.MethodPost, "http://member"+pingPath, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -93,15 +123,31 @@ func borrow(ctx context.Context, stateFile string, order pingOrder, tell func(pi
 	return readNews(ctx, answer.Body, tell)
 }
 
+// endSoon has an order end because of a signal: what is under way may come back, for so
+// long as a join waits for it.
+func endSoon(ctx context.Context, giveUp func(), transport *http.Transport, order pingOrder) {
+	late := time.AfterFunc(lastWait+time.Second, giveUp)
+	r, err := http.NewRequestWithContext(ctx, http.MethodDelete, fmt.Sprintf("http://member%s/%d", pingPath, order.ID), nil)
+	if err == nil {
+		var answer *http.Response
+		if answer, err = transport.RoundTrip(r); err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return
+			}
+		}
+	}
+	late.Stop()
+	giveUp() // it cannot be ended so, or has just ended
+}
+
 func readNews(ctx context.Context, in io.Reader, tell func(pingNews)) error {
 	lines := json.NewDecoder(in)
 	for {
 		var news pingNews
 		err := lines.Decode(&news)
 		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), ctx.Err() != nil && (err != nil || news.Fails != ""):
 			return nil
 		case err != nil:
 			return errors.New("the join that runs has ended meanwhile")

@@ -21,7 +21,8 @@ type node struct {
 	running sync.WaitGroup
 
 	mu     sync.Mutex
-	series map[uint64]chan<- pong // guarded by mu: those that wait for answers
+	series map[uint64]chan<- pong        // guarded by mu: those that wait for answers
+	orders map[uint64]context.CancelFunc // guarded by mu: those that were lent
 }
 
 // pong is an answer that has come in.
@@ -36,7 +37,7 @@ func startNode(m *tailnet.Member, onState func(client.HostState)) (*node, error)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{member: m, host: host, series: make(map[uint64]chan<- pong)}
+	n := &node{member: m, host: host, series: make(map[uint64]chan<- pong), orders: make(map[uint64]context.CancelFunc)}
 	n.running.Go(n.listen)
 	return n, nil
 }
@@ -81,6 +82,7 @@ func (n *node) answered(series uint64, p pong) {
 
 // pingOrder is what a ping is asked for with, also over the socket.
 type pingOrder struct {
+	ID       uint64        `json:"id"`    // to end it early; 0: cannot be
 	Name     string        `json:"name"`  // or key
 	Count    int           `json:"count"` // 0: until it is ended
 	Interval time.Duration `json:"interval"`
@@ -231,7 +233,25 @@ func (s *pings) run(ctx context.Context, pongs <-chan pong) error {
 			s.take(p)
 		case <-late.C:
 		case <-ctx.Done():
+			s.end(pongs)
 			return nil
+		}
+	}
+}
+
+// lastWait is how long a ping that is interrupted waits for what is under way.
+const lastWait = time.Second
+
+// end waits a moment for the last answers, and tells of what has not come back.
+func (s *pings) end(pongs <-chan pong) {
+	over := time.NewTimer(lastWait)
+	defer over.Stop()
+	for len(s.sent) > 0 {
+		select {
+		case p := <-pongs:
+			s.take(p)
+		case <-over.C:
+			s.lose(time.Now().Add(s.order.Timeout))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -37,7 +38,7 @@ type PingReport struct {
 
 // Ping sends pings by the join that runs with the state file, or else as a member itself.
 func Ping(ctx context.Context, cfg PingConfig) (*PingReport, error) {
-	order := pingOrder{cfg.Name, cfg.Count, cfg.Interval, cfg.Timeout, cfg.Size}
+	order := pingOrder{rand.Uint64(), cfg.Name, cfg.Count, cfg.Interval, cfg.Timeout, cfg.Size}
 	s := newSum(cfg)
 	err := borrow(ctx, cfg.StateFile, order, s.take)
 	if errors.Is(err, errNotLent) {

@@ -33,7 +33,7 @@ func newPrinter(w io.Writer, asJSON bool) *printer {
 // line is one for programs. Its JSON form is stable.
 type line struct {
 	Time   time.Time `json:"time"`
-	Event  string    `json:"event"` // self, peer, home, and those of package tailnet
+	Event  string    `json:"event"` // self, peer (known from the start), home, and those of package tailnet
 	Self   *self     `json:"self,omitempty"`
 	Peer   *peer     `json:"peer,omitempty"`
 	Home   int       `json:"home,omitempty"` // region
@@ -58,11 +58,17 @@ type peer struct {
 	Home      int          `json:"home,omitempty"`
 }
 
-func peerOf(p tailnet.Peer) *peer { return &peer{p.Name, p.Key.String(), p.Addresses, p.Home} }
+func peerOf(p tailnet.Peer) *peer { return &peer{p.Name, p.Key.String(), list(p.Addresses), p.Home} }
+
+// list is never null in JSON.
+func list(all []netip.Addr) []netip.Addr { return append([]netip.Addr{}, all...) }
+
+// mostReason is how long a reason is printed, in characters.
+const mostReason = 1000
 
 // begin prints who the member is, and whom it knows already.
 func (p *printer) begin(s tailnet.Self, known []tailnet.Peer, stateFile string) {
-	p.print(line{Event: "self", Self: &self{s.Name, s.Key.String(), s.TailnetName, s.Tailnet, s.Addresses, stateFile}}, fmt.Sprintf(
+	p.print(line{Event: "self", Self: &self{s.Name, s.Key.String(), s.TailnetName, s.Tailnet, list(s.Addresses), stateFile}}, fmt.Sprintf(
 		"member   %s of %s\naddress  %s\nkey      %s\nstate    %s\n  ping others by name: detour ping --as %s NAME\n",
 		s.Name, s.TailnetName, addresses(s.Addresses), s.Key, stateFile, stateFile))
 	for _, k := range known {
@@ -111,7 +117,7 @@ func (p *printer) event(m *tailnet.Member, e tailnet.Event) {
 	}
 	l := line{Event: string(e.Type)}
 	if e.Err != nil {
-		l.Reason = e.Err.Error()
+		l.Reason = cli.Clean(e.Err.Error(), mostReason) // parts of it may be anybody's
 	}
 	text := ""
 	switch e.Type {
@@ -126,7 +132,7 @@ func (p *printer) event(m *tailnet.Member, e tailnet.Event) {
 		text = "gone " + shown(e.Peer)
 	case tailnet.SelfChanged:
 		s := m.Self()
-		l.Self = &self{Name: s.Name, Key: s.Key.String(), Tailnet: s.TailnetName, ID: s.Tailnet, Addresses: s.Addresses}
+		l.Self = &self{Name: s.Name, Key: s.Key.String(), Tailnet: s.TailnetName, ID: s.Tailnet, Addresses: list(s.Addresses)}
 		text = fmt.Sprintf("this member is %s (%s) now", s.Name, addresses(s.Addresses))
 	case tailnet.MapChanged:
 		text = "map " + cli.Counted(len(m.Map().IDs()), "region")
@@ -135,9 +141,15 @@ func (p *printer) event(m *tailnet.Member, e tailnet.Event) {
 		l.At, l.Peers = m.State().Coordinator, &n
 		text = fmt.Sprintf("connected to %s, %s", l.At, cli.Counted(n, "peer"))
 	case tailnet.IsAway:
-		text = fmt.Sprintf("away, and packets flow on: %s", l.Reason)
+		text = "away, and packets flow on: " + l.Reason
+	case tailnet.HasRival:
+		text = "another machine is this member, too, with a copy of the state file: packets go to one of them or the other; let that one join by itself"
+	case tailnet.NotSaved:
+		text = "after a restart this member knows less: " + l.Reason
+	case tailnet.WasRemoved:
+		text = "this member was removed"
 	default:
-		return // the command ends with it
+		return // of a newer version
 	}
 	if !e.Peer.Key.IsZero() {
 		l.Peer = peerOf(e.Peer)
