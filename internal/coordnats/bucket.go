@@ -105,6 +105,9 @@ func (s *Store) awaitBucket(ctx context.Context, bucket string) error {
 // that is not about a lack of servers stays.
 func passes(err error) bool {
 	var api *jetstream.APIError
+	if lost := (damaged{}); errors.As(err, &lost) {
+		return false
+	}
 	return !errors.As(err, &api) || api.Code >= 500 || isCode(err, codeNoPeers)
 }
 
@@ -123,6 +126,9 @@ func (s *Store) makeBucket(ctx context.Context, bucket string) error {
 	info, err := s.ask(ctx, bucket)
 	if err == nil {
 		return s.adapt(ctx, bucket, info)
+	}
+	if lost := s.errLostBucket(err, bucket); lost != nil {
+		return damaged{lost}
 	}
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err

@@ -19,7 +19,8 @@ var ErrInUse = errors.New("another process uses it: one directory is one coordin
 type directory struct {
 	path string
 	held *os.File
-	ends int // without saying so
+	ends int  // without saying so
+	used bool // the buckets have been in it
 }
 
 func openDirectory(path, kind string) (*directory, error) {
@@ -39,6 +40,9 @@ func openDirectory(path, kind string) (*directory, error) {
 	err = d.claim(kind)
 	if err == nil {
 		err = d.age()
+	}
+	if _, missing := os.Stat(d.usedPath()); missing == nil {
+		d.used = true
 	}
 	if err != nil {
 		held.Close()
@@ -94,5 +98,16 @@ func (d *directory) age() error {
 func (d *directory) leave() error {
 	return smallfile.WriteOver(filepath.Join(d.path, "ends"), fmt.Appendf(nil, "%d clean\n", d.ends), 0o600)
 }
+
+// use notes that the buckets are there.
+func (d *directory) use() error {
+	if d.used {
+		return nil
+	}
+	d.used = true
+	return smallfile.WriteOver(d.usedPath(), []byte("the buckets have been made\n"), 0o600)
+}
+
+func (d *directory) usedPath() string { return filepath.Join(d.path, "used") }
 
 func (d *directory) close() { d.held.Close() }

@@ -29,7 +29,7 @@ func openStore(t *testing.T, c Config) *Store {
 func beside(t *testing.T, s *Store) *Store {
 	t.Helper()
 	other := newStore(Config{Logger: s.config.Logger, Replicas: s.replicas()})
-	other.ends = s.ends
+	other.ends.Store(s.ends.Load())
 	urls, options := s.engine.dial()
 	if err := other.open(t.Context(), urls, options); err != nil {
 		t.Fatal(err)

@@ -65,12 +65,15 @@ func (s *Store) State() coordstore.State {
 	h := &s.health
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	state := coordstore.State{Engine: s.engineName(), Writable: h.err == nil, Replicas: h.replicas}
+	state := coordstore.State{Engine: s.engineName(), Writable: true, Replicas: h.replicas}
 	for _, n := range h.consumers {
 		state.Watchers += n
 	}
 	if h.err != nil {
-		state.Reason, state.Since = h.err.Error(), h.since
+		state.Writable, state.Reason, state.Since = false, h.err.Error(), h.since
+	}
+	if stuck := s.stuck(); stuck != nil && s.alone() {
+		state.Writable, state.Reason, state.Since = false, stuck.Error(), stuck.since
 	}
 	return state
 }
@@ -89,6 +92,7 @@ func (s *Store) engineName() string {
 // in turn.
 func (s *Store) mind() {
 	for turn := 0; retry.Rest(s.ctx, retry.Jitter(mindEach), nil); turn++ {
+		s.revive()
 		s.look(coordstore.Hard)
 		s.look(coordstore.Soft(turn % coordstore.SoftBuckets))
 	}
@@ -99,7 +103,9 @@ func (s *Store) look(bucket string) {
 	ctx, cancel := context.WithTimeout(s.ctx, askWithin)
 	defer cancel()
 	info, err := s.ask(ctx, bucket)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if lost := s.errLostBucket(err, bucket); lost != nil {
+		err = lost
+	} else if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s.config.Logger.Error("a bucket is gone, it is made anew and empty", "bucket", bucket)
 		err = s.makeBucket(ctx, bucket)
 	}

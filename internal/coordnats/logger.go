@@ -8,7 +8,10 @@ import (
 
 // A logger hands what the engine says to ours. What it tells of its life is of no use
 // to who runs a coordinator, unless something is wrong.
-type logger struct{ to *slog.Logger }
+type logger struct {
+	to      *slog.Logger
+	refused func(text string) // a write has failed for good
+}
 
 func (l logger) say(level slog.Level, format string, values []any) {
 	if l.to.Enabled(context.Background(), level) {
@@ -20,5 +23,10 @@ func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format
 func (l logger) Debugf(format string, v ...any)  { l.say(slog.LevelDebug, format, v) }
 func (l logger) Tracef(format string, v ...any)  {}
 func (l logger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v) }
-func (l logger) Errorf(format string, v ...any)  { l.say(slog.LevelWarn, format, v) }
-func (l logger) Fatalf(format string, v ...any)  { l.say(slog.LevelError, format, v) }
+func (l logger) Errorf(format string, v ...any) {
+	l.say(slog.LevelWarn, format, v)
+	if refused(format) {
+		l.refused(fmt.Sprintf(format, v...))
+	}
+}
+func (l logger) Fatalf(format string, v ...any) { l.say(slog.LevelError, format, v) }

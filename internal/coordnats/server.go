@@ -3,12 +3,14 @@ package coordnats
 import (
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -28,7 +30,9 @@ var hurry = sync.OnceFunc(hurryElections)
 type embedded struct {
 	dir    *directory
 	server *server.Server
-	token  string // of this process; nobody else has it
+	token  string                  // of this process; nobody else has it
+	broken atomic.Pointer[refusal] // nil: the server writes
+	at     atomic.Pointer[string]  // where the server listens; empty: it is being started
 }
 
 // Check lets in who has the token, as our own connections do: others of this machine
@@ -67,12 +71,13 @@ func (e *embedded) start(c Config) error {
 	if err != nil {
 		return fmt.Errorf("the engine in %s: %w", e.dir.path, err)
 	}
-	e.server.SetLoggerV2(logger{c.Logger}, false, false, false)
+	e.server.SetLoggerV2(logger{c.Logger, e.noteRefused}, false, false, false)
 	e.server.Start()
 	if !e.server.ReadyForConnections(startWithin) || !e.server.JetStreamEnabled() {
 		e.server.Shutdown()
 		return fmt.Errorf("the engine in %s did not start: its log says why; is the disk full, or the address of the cluster in use?", e.dir.path)
 	}
+	e.reach(e.server.Addr().String())
 	return nil
 }
 
@@ -122,8 +127,19 @@ func (e *embedded) routes(o *server.Options, c *Cluster) error {
 
 // dial is how to connect to the server.
 func (e *embedded) dial() (string, []nats.Option) {
-	return e.server.ClientURL(), []nats.Option{nats.Token(e.token), nats.IgnoreDiscoveredServers()}
+	return e.server.ClientURL(), []nats.Option{nats.Token(e.token), nats.IgnoreDiscoveredServers(), nats.SetCustomDialer(e)}
 }
+
+// Dial connects to the server that runs now, whose port may be another than that of the
+// one before: nobody else who gets that port is taken for it.
+func (e *embedded) Dial(network, _ string) (net.Conn, error) {
+	if at := *e.at.Load(); at != "" {
+		return net.DialTimeout(network, at, 3*time.Second)
+	}
+	return nil, errors.New("the engine is being started")
+}
+
+func (e *embedded) reach(at string) { e.at.Store(&at) }
 
 // missing are the coordinators of a cluster that are not connected.
 func (e *embedded) missing(c *Cluster) (names []string) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,8 +16,8 @@ import (
 // A Store is a coordstore.Store whose buckets are in NATS JetStream.
 type Store struct {
 	config Config
-	engine *embedded // nil: others run it
-	ends   int       // of our engine, without saying so
+	engine *embedded    // nil: others run it
+	ends   atomic.Int64 // of our engine, without saying so
 	conns  dialled
 	writer jetstream.JetStream
 	reader jetstream.JetStream // over the connection of the watchers
@@ -23,6 +25,7 @@ type Store struct {
 	ctx     context.Context // ends with Close
 	end     context.CancelFunc
 	minding sync.WaitGroup
+	revived time.Time // owned by mind: when that was last tried
 	closing sync.Once
 	closed  error
 
@@ -75,6 +78,11 @@ func (s *Store) open(ctx context.Context, urls string, options []nats.Option) (e
 		return fmt.Errorf("the buckets of the engine: %w", err)
 	}
 	s.health.set(nil)
+	if s.engine != nil {
+		if err := s.engine.dir.use(); err != nil {
+			return err
+		}
+	}
 	s.minding.Go(s.mind)
 	return nil
 }
@@ -85,7 +93,7 @@ func (s *Store) start() (urls string, options []nats.Option, err error) {
 		if s.engine, err = startEmbedded(s.config); err != nil {
 			return "", nil, err
 		}
-		s.ends = s.engine.dir.ends
+		s.ends.Store(int64(s.engine.dir.ends))
 		urls, options = s.engine.dial()
 		return urls, options, nil
 	}

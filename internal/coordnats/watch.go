@@ -149,7 +149,7 @@ func (v *view) open(ctx context.Context) (epoch string, err error) {
 func (s *Store) epoch(info *jetstream.StreamInfo) string {
 	epoch := strconv.FormatInt(info.Created.UnixNano(), 36)
 	if info.Config.PersistMode == jetstream.AsyncPersistMode {
-		epoch += "." + strconv.Itoa(s.ends)
+		epoch += "." + strconv.FormatInt(s.ends.Load(), 10)
 	}
 	return epoch
 }

@@ -70,6 +70,9 @@ func (s *Store) publish(ctx context.Context, m *nats.Msg, expected uint64, optio
 	if s.ctx.Err() != nil {
 		return 0, s.unavailable(errClosed)
 	}
+	if stuck := s.stuck(); stuck != nil && s.alone() {
+		return 0, s.unavailable(stuck) // it would not answer
+	}
 	ctx, cancel := context.WithTimeout(ctx, writeWithin)
 	defer cancel()
 	options = append(options, jetstream.WithExpectLastSequencePerSubject(expected), jetstream.WithRetryAttempts(0))
