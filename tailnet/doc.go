@@ -4,8 +4,9 @@
 //
 //	member, err := tailnet.Open(ctx, tailnet.Config{StateFile: "member.json", Invite: invite})
 //	host, err := member.Host(client.HostConfig{})
-//	peer, known := member.PeerNamed("anna")
-//	err = host.Send(peer.Key, packet)
+//	_, err = host.AwaitHome(ctx)               // until others can reach it
+//	anna, err := member.AwaitPeer(ctx, "anna") // until it is known where she is
+//	err = host.Send(anna.Key, packet)
 //
 // # Words
 //

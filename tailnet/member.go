@@ -164,8 +164,9 @@ type Member struct {
 	reports reports // guarded by mu
 	save    saving  // guarded by mu
 
-	mapChanged retry.Broadcast
-	reported   retry.Broadcast // a report was taken, or was not
+	mapChanged   retry.Broadcast
+	peersChanged retry.Broadcast
+	reported     retry.Broadcast // a report was taken, or was not
 }
 
 // Self tells who the member is.
@@ -212,6 +213,24 @@ func (m *Member) PeerNamed(name string) (p Peer, known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.view.named(name)
+}
+
+// AwaitPeer waits until a peer of that name is known, and its home: where a Host that has a
+// home itself (Host.AwaitHome) can send to. Its errors are those of ctx, and ErrClosed.
+func (m *Member) AwaitPeer(ctx context.Context, name string) (Peer, error) {
+	for {
+		news := m.peersChanged.Wait()
+		if p, _ := m.PeerNamed(name); p.Home != 0 {
+			return p, nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return Peer{}, context.Cause(ctx)
+		case <-m.ctx.Done():
+			return Peer{}, ErrClosed
+		}
+	}
 }
 
 // Map returns the DERP map, which is shared and not to be written to; nil: there is none

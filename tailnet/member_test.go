@@ -1,6 +1,7 @@
 package tailnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -179,6 +180,37 @@ func TestAStateFileNeedsNoCoordinator(t *testing.T) {
 		f.replicas[0].revive()
 		m.NetworkChanged()
 		settle(t, m, Connected)
+	})
+}
+
+// Who waits for a peer gets it when its home is told, not before.
+func TestAPeerIsWaitedFor(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, f *fake) {
+		m, cfg := joined(t, f)
+		anna, began := peerNamed("anna", 0), time.Now()
+		f.put(anna)
+		go func() {
+			time.Sleep(time.Hour)
+			anna.Home = 901
+			f.put(anna)
+		}()
+		p, err := m.AwaitPeer(t.Context(), "anna")
+		if err != nil || p.Home != 901 || p.Key != anna.Key || time.Since(began) != time.Hour {
+			t.Errorf("%+v, %v after %v", p, err, time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := m.AwaitPeer(ctx, "ben"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("nobody: %v", err)
+		}
+		m.Close()
+		if _, err := m.AwaitPeer(t.Context(), "ben"); !errors.Is(err, ErrClosed) {
+			t.Errorf("closed: %v", err)
+		}
+		f.replicas[0].kill()
+		if p, err := open(t, cfg).AwaitPeer(t.Context(), "anna"); err != nil || p.Home != 901 {
+			t.Errorf("from the state file: %+v, %v", p, err)
+		}
 	})
 }
 

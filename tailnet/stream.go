@@ -171,6 +171,9 @@ func (m *Member) change(e coordapi.Event) (events []Event, err error) {
 	}
 	m.mu.Unlock()
 	m.host.tell(events)
+	if len(events) > 0 {
+		m.peersChanged.Send() // after the Host: it can send to them now
+	}
 	return events, err
 }
 

@@ -36,12 +36,21 @@ func coordinatorInside(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: coordinator, after demo")
 	}
-	c := new(scriptCoordinator)
-	var err error
+	c, stop, err := newScriptCoordinator(ts.Getenv("MAP"))
+	ts.Check(err)
+	ts.Defer(stop)
+	ts.Setenv("COORD", c.server.URL)
+	scriptValue(ts).coordinator = c
+}
+
+func newScriptCoordinator(mapURL string) (c *scriptCoordinator, stop func(), err error) {
+	c = new(scriptCoordinator)
 	c.Service, err = coord.New(coord.Config{Store: coordstore.NewMemory(), Log: slog.New(slog.DiscardHandler), Contacts: func() []coordapi.Contact {
 		return []coordapi.Contact{{URL: c.server.URL}}
 	}})
-	ts.Check(err)
+	if err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { c.Run(ctx) })
@@ -49,22 +58,35 @@ func coordinatorInside(ts *testscript.TestScript, neg bool, args []string) {
 	mux.Handle(coordapi.PathAdmin, c.AdminHandler())
 	mux.Handle("/", c.Handler())
 	c.server = httptest.NewServer(mux)
-	ts.Defer(func() { cancel(); running.Wait(); c.server.CloseClientConnections(); c.server.Close() })
+	stop = func() { cancel(); running.Wait(); c.server.CloseClientConnections(); c.server.Close() }
+	if err := c.begin(ctx, mapURL); err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return c, stop, nil
+}
+
+// begin waits until it is ready, and gives it the map and the tailnet.
+func (c *scriptCoordinator) begin(ctx context.Context, mapURL string) error {
 	for deadline := time.Now().Add(timeout); c.Ready() != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("%v", c.Ready())
+			return c.Ready()
 		}
 	}
-	fetcher, err := derpmap.NewFetcher(derpmap.FetchConfig{URL: ts.Getenv("MAP")})
-	ts.Check(err)
+	fetcher, err := derpmap.NewFetcher(derpmap.FetchConfig{URL: mapURL})
+	if err != nil {
+		return err
+	}
 	m, _, err := fetcher.Fetch(ctx)
-	ts.Check(err)
-	ts.Check(c.SetMap(m, "the test"))
+	if err != nil {
+		return err
+	}
+	if err := c.SetMap(m, "the test"); err != nil {
+		return err
+	}
 	home, err := c.CreateTailnet(ctx, "home")
-	ts.Check(err)
 	c.home = home.ID
-	ts.Setenv("COORD", c.server.URL)
-	scriptValue(ts).coordinator = c
+	return err
 }
 
 func makeInvite(ts *testscript.TestScript, neg bool, args []string) {

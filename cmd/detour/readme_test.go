@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/detour-relay/detour/internal/coordapi"
 )
 
 var (
@@ -18,25 +20,67 @@ var (
 
 // The program in the README does what the README says, on a demo.
 func TestReadmeProgram(t *testing.T) {
+	program := readmeProgramAt(t, 0)
+	if !readmeMap.MatchString(program) {
+		t.Fatal("the first program of the README does not read the demo's map")
+	}
+	program = readmeMap.ReplaceAllString(program, startTestDemo(t))
+	if out, want := goRun(t, t.TempDir(), program), regexp.MustCompile(`^hello from nodekey:[0-9a-f]{64} in region 90[01] \(.+\)\n$`); !want.MatchString(out) {
+		t.Errorf("it printed %q", out)
+	}
+}
+
+// The members in the README learn each other's home from a coordinator, with an invite for
+// two and then with their state files.
+func TestReadmeMembers(t *testing.T) {
+	program, dir := readmeProgramAt(t, 1), t.TempDir()
+	c, stop, err := newScriptCoordinator(startTestDemo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	made, err := c.Invite(t.Context(), c.home, coordapi.NewInvite{Uses: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if out, want := goRun(t, dir, program, made.Text), regexp.MustCompile(`^hello from bob to alice in region 90[01]\n$`); !want.MatchString(out) {
+			t.Errorf("it printed %q", out)
+		}
+	}
+}
+
+func readmeProgramAt(t *testing.T, n int) string {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := readmeProgram.FindSubmatch(text)
-	if block == nil || !readmeMap.Match(block[1]) {
-		t.Fatal("the README has no program that reads the demo's map")
+	blocks := readmeProgram.FindAllStringSubmatch(string(text), -1)
+	if len(blocks) <= n {
+		t.Fatalf("the README has %d programs", len(blocks))
 	}
-	program := readmeMap.ReplaceAll(block[1], []byte(startTestDemo(t)))
-	file := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(file, program, 0o600); err != nil {
+	return blocks[n][1]
+}
+
+// goRun builds a program as one of this module, runs it in the directory, and returns what
+// it prints.
+func goRun(t *testing.T, dir, program string, args ...string) string {
+	t.Helper()
+	file, bin := filepath.Join(t.TempDir(), "main.go"), filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := exec.Command("go", "run", file)
-	run.Stderr = os.Stderr
-	out, err := run.Output()
-	if want := regexp.MustCompile(`^hello from nodekey:[0-9a-f]{64} in region 90[01] \(.+\)\n$`); err != nil || !want.Match(out) {
-		t.Errorf("%v: it printed %q", err, out)
+	if out, err := exec.Command("go", "build", "-o", bin, file).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
+	run := exec.Command(bin, args...)
+	run.Dir, run.Stderr = dir, os.Stderr
+	out, err := run.Output()
+	if err != nil {
+		t.Error(err)
+	}
+	return string(out)
 }
 
 // startTestDemo starts a demo in this process, and returns the URL of its map.
