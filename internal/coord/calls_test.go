@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -445,6 +446,32 @@ func TestOnlineElsewhere(t *testing.T) {
 		synctest.Wait()
 		if online() != 0 {
 			t.Error("a has gone, and b still counts its streams")
+		}
+	})
+}
+
+// A report that was under way when its member was removed, and joined again, would
+// have nothing later to be compared with.
+func TestAReportOfAFormerMembershipIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, c *coordinator) {
+		net := c.newTailnet("home")
+		i, own := c.newInvite("home", 2), key.NewPrivate()
+		before := c.join(own, i, "anna")
+		as[coordapi.Stored](t, c.report(before.Session.Token, coordapi.Report{Boot: 1, Seq: 2, Home: 6}))
+		ses, err := c.openSession(before.Session.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.remove(t.Context(), net.ID, own.Public()); err != nil {
+			t.Fatal(err)
+		}
+		c.join(own, i, "anna")
+		_, err = c.Service.report(t.Context(), ses, coordapi.Report{Boot: 1, Seq: 1, Home: 5}, netip.Addr{})
+		if err == nil || refusal(err).Code != coordapi.CodeUnauthorized {
+			t.Errorf("a report of the membership before: %v", err)
+		}
+		if m, _ := c.state.Find(net.ID, own.Public()); m.Soft.Home != 0 {
+			t.Errorf("it has been taken: %+v", m.Soft)
 		}
 	})
 }

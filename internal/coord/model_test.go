@@ -249,11 +249,12 @@ func (w *world) act(p *peer, c *coordinator, what int) {
 func (w *world) report(ctx context.Context, p *peer, c *coordinator) error {
 	p.home++
 	p.seq++
-	_, err := c.Service.report(ctx, session{tailnet: p.net, key: p.key}, coordapi.Report{Boot: 1, Seq: p.seq, Home: p.home}, netip.Addr{})
+	joined, _ := c.state.Counts(p.net, p.key)
+	_, err := c.Service.report(ctx, session{tailnet: p.net, key: p.key, joined: joined}, coordapi.Report{Boot: 1, Seq: p.seq, Home: p.home}, netip.Addr{})
 	if err == nil {
 		p.ackedHome = p.home
 	}
-	if err != nil && refusal(err).Code == coordapi.CodeNotMember {
+	if err != nil && (refusal(err).Code == coordapi.CodeNotMember || refusal(err).Code == coordapi.CodeUnauthorized) {
 		p.home = max(p.ackedHome, p.home-1)
 		return err
 	}

@@ -39,12 +39,16 @@ func (s *Service) who(r *http.Request) (session, error) {
 		return ses, errNotMember()
 	}
 	if joined != ses.joined {
-		return ses, refuse(coordapi.CodeUnauthorized, "the session is from before this member was removed: log in again")
+		return ses, errOldSession()
 	}
 	if !s.members.take(keyOf(ses.key)) {
 		return ses, later(coordapi.CodeTooMany, "too many calls of this member: try again in a moment")
 	}
 	return ses, nil
+}
+
+func errOldSession() error {
+	return refuse(coordapi.CodeUnauthorized, "the session is from before this member was removed: log in again")
 }
 
 // member guards what members call.
@@ -124,6 +128,9 @@ func (s *Service) report(ctx context.Context, ses session, rep coordapi.Report, 
 		m, ok := s.state.Find(ses.tailnet, ses.key)
 		if !ok || m.Disabled {
 			return coordapi.Stored{}, errNotMember()
+		}
+		if m.Joined != ses.joined { // its later reports went with the removal, and would not be known as later
+			return coordapi.Stored{}, errOldSession()
 		}
 		if older(rep, m.Soft) {
 			return coordapi.Stored{}, s.stale(ctx, ses, m, rep, from)
