@@ -1,11 +1,11 @@
 // Command bench measures our relay beside the reference derper: same machine, same run, in turns. It
 // prints one table, writes one JSON file, and puts the latest table into docs/performance.md.
 //
-//	cd test/interop && go run ./bench                         # everything, less than 25 minutes
+//	cd test/interop && go run ./bench                         # everything, about an hour
 //	cd test/interop && go run ./bench -rounds 1 -seconds 2    # a quick look, about eleven minutes
 //	cd test/interop && go run ./bench -rows goodput,loss      # some rows; the document stays as it is
 //	cd test/interop && go run ./bench -rows frontdoor         # who may come in, and how much; about five minutes
-//	cd test/interop && go run ./bench -rows coord             # the coordination server
+//	cd test/interop && go run ./bench -rows coord             # the coordination server; about half an hour
 //
 // The words: a measurement is one load put on one relay in one round (measurements.go); a row is one line
 // of the table, computed from the medians of measurements (rows.go). Relays are processes of their own,

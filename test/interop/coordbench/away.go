@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/client"
@@ -113,6 +114,7 @@ func (w *away) happen(ctx context.Context, long time.Duration) (moving span, lea
 	time.Sleep(awaySettle)
 	moving.from = time.Now()
 	w.relays[0].kill()
+	w.a.far.Store(&w.relays[0].addr) // else its home goes back there, where others still believe it to be
 	if err := until(ctx, "a's home is in region 2", func() bool {
 		s := w.a.host.State()
 		return s.Home.Region == 2 && s.Connected
@@ -130,8 +132,8 @@ func (w *away) happen(ctx context.Context, long time.Duration) (moving span, lea
 	case <-ctx.Done():
 		return moving, 0, context.Cause(ctx)
 	}
-	if !w.b.knows(w.a, 1) || w.a.host.State().Reported != 1 {
-		return moving, 0, errors.New("b has learned of a's new home while there was no coordinator")
+	if home := w.a.host.State().Home; !w.b.knows(w.a, 1) || home.Region != 2 {
+		return moving, 0, fmt.Errorf("the home of a is in region %d (%s), and b knows: %v", home.Region, home.Reason, !w.b.knows(w.a, 1))
 	}
 	if err := w.coordinator.start(ctx); err != nil {
 		return moving, 0, err
@@ -260,6 +262,7 @@ type traveller struct {
 	name    string
 	member  *tailnet.Member
 	host    *client.Host
+	far     atomic.Pointer[string] // address of the relay that is far away
 	reading sync.WaitGroup
 
 	sentAt []time.Time     // by number; of the goroutine that sends
@@ -269,12 +272,13 @@ type traveller struct {
 // traveller joins, and waits until its home is the region that it should be: the other one's relay is far away.
 func (w *away) traveller(ctx context.Context, invite, name string, home int, far string) (t *traveller, err error) {
 	t = &traveller{name: name, got: map[uint64]bool{}}
+	t.far.Store(&far)
 	if t.member, err = tailnet.Open(ctx, tailnet.Config{StateFile: filepath.Join(w.coordinator.dir, name+".json"), Invite: invite, Name: name}); err != nil {
 		return nil, err
 	}
 	t.host, err = t.member.Host(client.HostConfig{Base: client.Config{
 		Proxy:       func(*http.Request) (*url.URL, error) { return nil, nil },
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return dialFar(ctx, addr, addr == far) },
+		DialContext: t.dial,
 	}})
 	if err != nil {
 		return nil, errors.Join(err, t.member.Close())
@@ -291,21 +295,26 @@ func (w *away) traveller(ctx context.Context, invite, name string, home int, far
 	return t, nil
 }
 
-// farConn is a connection to a relay that is far away.
-type farConn struct{ net.Conn }
+// farConn is a connection to a relay that may be far away.
+type farConn struct {
+	net.Conn
+	isFar func() bool
+}
 
 func (c farConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	time.Sleep(awayFar)
+	if c.isFar() {
+		time.Sleep(awayFar)
+	}
 	return n, err
 }
 
-func dialFar(ctx context.Context, addr string, far bool) (net.Conn, error) {
+func (t *traveller) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-	if err != nil || !far {
-		return conn, err
+	if err != nil {
+		return nil, err
 	}
-	return farConn{conn}, nil
+	return farConn{conn, func() bool { return *t.far.Load() == addr }}, nil
 }
 
 func (t *traveller) knows(other *traveller, home int) bool {
