@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -69,6 +70,9 @@ type model struct {
 	crowd    *coordload.Crowd // of the watchers
 	ending   atomic.Bool
 	found    Model
+
+	mu      sync.Mutex
+	history map[key.Public][]string // guarded by mu: what befell a peer, for whoever looks for the cause of what is wrong
 
 	events, watches, anew, taken, failed, joins, removals, disorder atomic.Int64
 }
@@ -214,6 +218,7 @@ func (m *model) rejoin(ctx context.Context, i int) {
 	if m.through[m.some()].Join(ctx, i, p.credential, fmt.Sprintf("peer-%d", i)) == nil {
 		p.member = true
 		m.joins.Add(1)
+		m.note(p.key, "joins; its last report was %d", p.number)
 	}
 }
 
@@ -225,6 +230,7 @@ func (m *model) remove(ctx context.Context, i int) {
 	case err == nil:
 		p.member, p.taken = false, 0
 		m.removals.Add(1)
+		m.note(p.key, "is removed; its last report was %d", p.number)
 	case !errors.As(err, &refused) || refused.Code == coordapi.CodeUnavailable:
 		p.unsure = true // it may come to pass yet
 	}
@@ -240,6 +246,7 @@ func (m *model) report(ctx context.Context, i, at int) bool {
 		return true
 	}
 	m.failed.Add(1)
+	m.note(p.key, "report %d to %s fails: %v", p.number, m.all[at].name, err)
 	refused := new(coordapi.Error)
 	if errors.As(err, &refused) && (refused.Code == coordapi.CodeUnauthorized || refused.Code == coordapi.CodeNotMember) {
 		if p.unsure {
@@ -249,6 +256,25 @@ func (m *model) report(ctx context.Context, i, at int) bool {
 		m.through[at].LogIn(ctx, i) // else the next report finds out
 	}
 	return false
+}
+
+// note is for the history, and what gives it back.
+func (m *model) note(k key.Public, format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.history == nil {
+		m.history = map[key.Public][]string{}
+	}
+	m.history[k] = append(m.history[k], time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+// lately is the end of a peer's history.
+func (m *model) lately(k key.Public) string {
+	const last = 8
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.history[k]
+	return strings.Join(all[max(0, len(all)-last):], "\n    ")
 }
 
 // breakThings kills and pauses coordinators in turn, and leaves all of them running.

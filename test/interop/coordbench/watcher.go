@@ -67,7 +67,7 @@ func (w *watcher) peer(k key.Public, n uint64) {
 		n = known
 	case n < known:
 		if w.m.disorder.Add(1) <= 20 {
-			w.m.Talk("  OUT OF ORDER: watcher %d of %s is told of report %d of %v, and had %d", w.i, w.tailnet, n, k, known)
+			w.m.Talk("  OUT OF ORDER: watcher %d of %s is told of report %d of %v, and had %d\n    %s", w.i, w.tailnet, n, k.Short(), known, w.m.lately(k))
 		}
 	}
 	w.next[k] = n
@@ -101,7 +101,7 @@ func (m *model) settle(ctx context.Context) error {
 			m.found.Unsure++
 		case there != p.member || number < p.taken:
 			m.found.Lost++
-			m.Talk("  LOST: peer %d of %s has report %d (a member: %v), and %d was taken (a member: %v)", i, p.tailnet, number, there, p.taken, p.member)
+			m.Talk("  LOST: peer %d of %s has report %d (a member: %v), and %d was taken (a member: %v)\n    %s", i, p.tailnet, number, there, p.taken, p.member, m.lately(p.key))
 		}
 	}
 	for i, p := range m.peers {
