@@ -80,7 +80,9 @@ type Storm struct {
 	Streams   int     `json:"streams"`
 	KB        float64 `json:"kb_per_stream"`
 	ResumeMS  float64 `json:"resume_ms"`
-	Snapshots int64   `json:"snapshots"` // that were needed to resume
+	Snapshots int64   `json:"snapshots"`  // that were needed to resume
+	CPU       float64 `json:"cpu_us"`     // of the coordinator, per resume
+	OwnCPU    float64 `json:"own_cpu_us"` // of who measures
 }
 
 // Storm measures one coordinator under the members of many tailnets.
@@ -114,13 +116,28 @@ func (p *Place) Storm(ctx context.Context, nets, perNet int) (s Storm, err error
 		return s, err
 	}
 	time.Sleep(2 * time.Second) // all are gone
+	return s, p.resume(ctx, all[0], crowd, &s)
+}
+
+// resume has all streams come back at once.
+func (p *Place) resume(ctx context.Context, c *coordinator, crowd *coordload.Crowd, s *Storm) error {
+	before, err := c.usage()
+	if err != nil {
+		return err
+	}
+	ownBefore := ownCPU()
 	began := time.Now()
 	again := crowd.Open(s.Streams)
 	defer again.Close()
-	err = open(ctx, again, s.Streams)
+	if err := open(ctx, again, s.Streams); err != nil {
+		return err
+	}
 	s.ResumeMS, s.Snapshots = ms(time.Since(began)), again.Snapshots.Load()
-	p.Talk("  %d resumed, %d ended meanwhile", again.Resumes.Load(), again.Ends.Load())
-	return s, err
+	after, err := c.usage()
+	s.CPU = float64((after.cpu - before.cpu).Microseconds()) / float64(s.Streams)
+	s.OwnCPU = float64((ownCPU() - ownBefore).Microseconds()) / float64(s.Streams)
+	p.Talk("  %d resumed in %.1f s, %d ended meanwhile; %.0f us of CPU each, and %.0f us here", again.Resumes.Load(), s.ResumeMS/1000, again.Ends.Load(), s.CPU, s.OwnCPU)
+	return err
 }
 
 // Million is a coordinator with very many members.
