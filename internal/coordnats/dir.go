@@ -14,6 +14,9 @@ import (
 // over from that process waits until it has ended.
 var ErrInUse = errors.New("another process uses it: one directory is one coordinator's")
 
+// ErrAddress is beneath the error of a cluster's address that cannot be listened on.
+var ErrAddress = errors.New("the address where the others of the cluster reach this one cannot be taken")
+
 // A directory is where an embedded server keeps all, ours until close. The system
 // takes the lock from a process that was killed.
 type directory struct {

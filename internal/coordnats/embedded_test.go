@@ -1,7 +1,10 @@
 package coordnats
 
 import (
+	"bytes"
+	"errors"
 	"log/slog"
+	"net"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -105,5 +108,22 @@ func TestConfigsThatCannotBe(t *testing.T) {
 		if err := c.check(); err == nil {
 			t.Errorf("%s: it passes", name)
 		}
+	}
+}
+
+// The address of a cluster that somebody else has is found before the engine is started,
+// which would go on without.
+func TestAddressInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	c := Config{Dir: t.TempDir(), Cluster: &Cluster{
+		Name: "a", Routes: map[string]string{"a": taken.Addr().String(), "b": "127.0.0.1:1", "c": "127.0.0.1:2"},
+		Secrets: [][]byte{bytes.Repeat([]byte("s"), 32)},
+	}}
+	if s, err := Open(t.Context(), c); !errors.Is(err, ErrAddress) {
+		t.Errorf("%v, %v", s, err)
 	}
 }

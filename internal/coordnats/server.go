@@ -1,6 +1,7 @@
 package coordnats
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -22,6 +23,7 @@ const (
 	mostMemory  = 64 << 20
 	mostStored  = 64 << 30
 	startWithin = 2 * time.Minute // the loading of what is on the disk
+	startLook   = 200 * time.Millisecond
 )
 
 var hurry = sync.OnceFunc(hurryElections)
@@ -41,13 +43,13 @@ func (e *embedded) Check(c server.ClientAuthentication) bool {
 	return subtle.ConstantTimeCompare([]byte(c.GetOpts().Token), []byte(e.token)) == 1
 }
 
-func startEmbedded(c Config) (*embedded, error) {
+func startEmbedded(ctx context.Context, c Config) (*embedded, error) {
 	dir, err := openDirectory(c.Dir, kindOf(c))
 	if err != nil {
 		return nil, err
 	}
 	e := &embedded{dir: dir, token: rand.Text()}
-	if err := e.start(c); err != nil {
+	if err := e.start(ctx, c); err != nil {
 		dir.close()
 		return nil, err
 	}
@@ -61,8 +63,11 @@ func kindOf(c Config) string {
 	return "coordinator " + c.Cluster.Name + " of a cluster"
 }
 
-func (e *embedded) start(c Config) error {
+func (e *embedded) start(ctx context.Context, c Config) error {
 	options, err := e.options(c)
+	if err == nil && c.Cluster != nil {
+		err = mayListen(ctx, c.Cluster.Listen)
+	}
 	if err != nil {
 		return err
 	}
@@ -73,12 +78,36 @@ func (e *embedded) start(c Config) error {
 	}
 	e.server.SetLoggerV2(logger{c.Logger, e.noteRefused}, false, false, false)
 	e.server.Start()
-	if !e.server.ReadyForConnections(startWithin) || !e.server.JetStreamEnabled() {
+	if !e.awaitStart(ctx) || !e.server.JetStreamEnabled() {
 		e.server.Shutdown()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return fmt.Errorf("the engine in %s did not start: its log says why; is the disk full, or the address of the cluster in use?", e.dir.path)
 	}
 	e.reach(e.server.Addr().String())
 	return nil
+}
+
+// mayListen finds out whether an address is free: the engine would only log that it is not,
+// and go on without.
+func mayListen(ctx context.Context, address string) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAddress, err)
+	}
+	return l.Close()
+}
+
+// awaitStart reports whether the server takes connections, within the time that it may
+// need.
+func (e *embedded) awaitStart(ctx context.Context) bool {
+	for end := time.Now().Add(startWithin); ctx.Err() == nil && time.Now().Before(end); {
+		if e.server.ReadyForConnections(startLook) {
+			return true
+		}
+	}
+	return false
 }
 
 // options are those of a server with a listener on the loopback interface, at any

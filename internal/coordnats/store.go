@@ -44,7 +44,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, err
 	}
 	s := newStore(c)
-	urls, options, err := s.start()
+	urls, options, err := s.start(ctx)
 	if err == nil {
 		err = s.open(ctx, urls, options)
 	}
@@ -88,9 +88,9 @@ func (s *Store) open(ctx context.Context, urls string, options []nats.Option) (e
 }
 
 // start starts the engine, if it is ours, and returns how to connect to it.
-func (s *Store) start() (urls string, options []nats.Option, err error) {
+func (s *Store) start(ctx context.Context) (urls string, options []nats.Option, err error) {
 	if s.config.Dir != "" {
-		if s.engine, err = startEmbedded(s.config); err != nil {
+		if s.engine, err = startEmbedded(ctx, s.config); err != nil {
 			return "", nil, err
 		}
 		s.ends.Store(int64(s.engine.dir.ends))

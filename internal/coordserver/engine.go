@@ -114,6 +114,8 @@ func (s *Server) openStore(ctx context.Context) (coordstore.Store, error) {
 		switch {
 		case err == nil:
 			return store, nil
+		case errors.Is(err, coordnats.ErrAddress):
+			return nil, failed("cluster", err, "stop what listens there, or give this one another address in {cluster}, at all of them")
 		case !errors.Is(err, coordnats.ErrInUse):
 			return nil, failed("state-dir", err, "")
 		case !s.options.Takeover.TakesOver():
