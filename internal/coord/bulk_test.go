@@ -30,6 +30,7 @@ func exported(nets, members int) (lines []string) {
 			add(exportLine{Member: &exportMember{id, key.NewPrivate().Public(), rec}})
 		}
 	}
+	add(exportLine{End: &exportEnd{nets, nets * members}})
 	return lines
 }
 
@@ -71,6 +72,21 @@ func TestAnImportBringsAll(t *testing.T) {
 		as[coordapi.Imported](t, b.imports(strings.Split(strings.TrimSpace(string(a.admin("GET", "export", nil).body)), "\n")))
 		if is, was := b.exports(), a.exports(); !slices.Equal(is, was) {
 			t.Errorf("%d lines of the export came back as %d", len(was), len(is))
+		}
+	})
+}
+
+// An export whose end is missing is taken as far as it goes, and said not to be whole:
+// nobody shall find out by the members that are not there.
+func TestAnImportWithoutEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, c *coordinator) {
+		lines := exported(1, 5)
+		r := c.imports(lines[:5])
+		if r.code() != coordapi.CodeBadRequest || !bytes.Contains(r.body, []byte("breaks off before its end")) {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		if got := as[coordapi.Imported](t, c.imports(lines)); got.Members != 2 || got.Kept != 4 {
+			t.Errorf("the whole one brings %+v", got)
 		}
 	})
 }

@@ -32,6 +32,13 @@ type exportLine struct {
 	Relay   *exportRelay             `json:"relay,omitempty"`
 	Tailnet *exportTailnet           `json:"tailnet,omitempty"`
 	Member  *exportMember            `json:"member,omitempty"`
+	End     *exportEnd               `json:"end,omitempty"`
+}
+
+// exportEnd is the last line: an export without it broke off.
+type exportEnd struct {
+	Tailnets int `json:"tailnets"`
+	Members  int `json:"members"`
 }
 
 type exportRelay struct {
@@ -60,7 +67,7 @@ func (s *Service) adminExport(w http.ResponseWriter, _ *http.Request) (any, erro
 	if rec, ok := one[coordstate.MapRecord](s, coordstate.KeyMap); ok {
 		to.Encode(exportLine{Map: &rec})
 	}
-	all := s.state.Tailnets()
+	all, members := s.state.Tailnets(), 0
 	for _, r := range s.state.Relays() {
 		to.Encode(exportLine{Relay: &exportRelay{r.Name, r.Record}})
 	}
@@ -72,8 +79,10 @@ func (s *Service) adminExport(w http.ResponseWriter, _ *http.Request) (any, erro
 			if to.Encode(exportLine{Member: &exportMember{t.ID, m.Key, rec}}) != nil {
 				return nil, nil // who asked has gone
 			}
+			members++
 		}
 	}
+	to.Encode(exportLine{End: &exportEnd{len(all), members}})
 	return nil, nil
 }
 
@@ -101,12 +110,13 @@ func (s *Service) adminImport(w http.ResponseWriter, r *http.Request) (any, erro
 	if !next() || json.Unmarshal(lines.Bytes(), &header) != nil || header.Format != exportFormat {
 		return nil, refuse(coordapi.CodeBadRequest, "this does not begin as an export of a coordination server does")
 	}
-	i := &importing{s: s, empty: s.state.Totals().Tailnets == 0}
+	i, whole := &importing{s: s, empty: s.state.Totals().Tailnets == 0}, false
 	for n := 2; next(); n++ {
 		var l exportLine
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
 			return nil, refuse(coordapi.CodeBadRequest, "line %d of the export cannot be read; some of what stands before it has been imported: %v", n, err)
 		}
+		whole = l.End != nil
 		if err := i.take(r.Context(), l); err != nil {
 			return nil, err
 		}
@@ -116,6 +126,9 @@ func (s *Service) adminImport(w http.ResponseWriter, r *http.Request) (any, erro
 	}
 	if err := i.flush(r.Context()); err != nil {
 		return nil, err
+	}
+	if !whole {
+		return nil, refuse(coordapi.CodeBadRequest, "the export breaks off before its end; what there is of it has been imported: look for a whole one, and import that, too")
 	}
 	return i.done, nil
 }

@@ -10,8 +10,11 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// ExportHead is the first line of every export.
-const ExportHead = `{"detour_export":1}`
+// ExportHead is the first line of every export, ExportEnd the last.
+const (
+	ExportHead = `{"detour_export":1}`
+	ExportEnd  = `{"end":{}}`
+)
 
 // WriteExport writes so many tailnets with so many members each in the form in which a
 // coordination server exports, for it to import, and returns the members.
@@ -28,6 +31,7 @@ func WriteExport(w io.Writer, nets, perNet int) ([]*Member, error) {
 			all = append(all, one)
 		}
 	}
+	fmt.Fprintln(b, ExportEnd)
 	return all, b.Flush()
 }
 
@@ -45,6 +49,7 @@ func WriteStrangers(w io.Writer, nets, perNet int) error {
 			WriteMember(b, id, m, key.Public(sha256.Sum256(seed[:])))
 		}
 	}
+	fmt.Fprintln(b, ExportEnd)
 	return b.Flush()
 }
 
