@@ -418,6 +418,31 @@ func TestAMemberHasTwoStreams(t *testing.T) {
 	})
 }
 
+// A coordinator does not believe what it has written itself, half a minute ago, of who is
+// online.
+func TestOfflineAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, c *coordinator) {
+		c.newTailnet("home")
+		j := c.join(key.NewPrivate(), c.newInvite("home", 1), "a")
+		dial, stop := c.serve()
+		defer stop()
+		w := watch(t, dial(), coordapi.PathWatch, j.Session.Token, "")
+		read := make(chan struct{})
+		go func() { defer close(read); io.Copy(io.Discard, w.conn) }()
+		online := func() int { return as[coordapi.Tailnet](t, c.admin("GET", "tailnets/home", nil)).Online }
+		time.Sleep(time.Minute)
+		if online() != 1 {
+			t.Error("who has a stream is not online")
+		}
+		w.conn.Close()
+		<-read
+		synctest.Wait()
+		if online() != 0 {
+			t.Error("who has gone is online still")
+		}
+	})
+}
+
 // Another coordinator knows within a minute who is online here, and that this one has
 // gone.
 func TestOnlineElsewhere(t *testing.T) {

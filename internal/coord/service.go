@@ -80,7 +80,7 @@ func New(cfg Config) (*Service, error) {
 	l := cfg.Limits.orDefaults()
 	cfg.Limits = l
 	s := &Service{
-		cfg: cfg, store: cfg.Store, state: coordstate.New(), log: cfg.Log, started: time.Now(),
+		cfg: cfg, store: cfg.Store, state: coordstate.New(cfg.Name), log: cfg.Log, started: time.Now(),
 		sources: newAskers(l.Source, l.Sources), total: newAskers(l.Total, 1),
 		members: newAskers(l.Member, l.Sources), relays: newAskers(l.Relay, l.Sources),
 	}

@@ -139,14 +139,15 @@ func (s *State) DeadCoordinators(long time.Duration) (all []Leftover) {
 	return all
 }
 
-// online reports whether a member has a stream anywhere, as far as is known here.
+// online reports whether a member has a stream anywhere, as far as is known here. What
+// this coordinator has written of itself may be half a minute old.
 func (s *State) online(m *member) bool {
 	if m.streams > 0 {
 		return true
 	}
 	h := hereHash(m.net.id, m.key)
-	for _, p := range s.here {
-		if p.alive == 0 || s.now()-p.alive > int64(AliveTime) {
+	for name, p := range s.here {
+		if name == s.own || p.alive == 0 || s.now()-p.alive > int64(AliveTime) {
 			continue
 		}
 		if _, ok := slices.BinarySearch(p.sets[m.net.soft.number], h); ok {

@@ -18,7 +18,7 @@ func numberedKey(n int) (k key.Public) {
 
 // fill loads tailnets with members, all of whom have reported.
 func fill(tailnets, members int) *State {
-	s := New()
+	s := New("a")
 	w := map[string]coordstore.Watcher{}
 	revs := map[string]uint64{}
 	for _, name := range coordstore.Buckets() {

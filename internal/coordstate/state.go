@@ -49,6 +49,7 @@ type orphan struct {
 
 // State is everything. Its methods may be called from anywhere.
 type State struct {
+	own      string // what the coordinator is called that has it
 	mu       sync.RWMutex
 	start    time.Time
 	hard     *bucket
@@ -96,10 +97,10 @@ type relay struct {
 	subs   map[*RelaySub]struct{}
 }
 
-// New returns a State that knows nothing.
-func New() *State {
+// New returns a State that knows nothing, of the coordinator of that name.
+func New(own string) *State {
 	s := &State{
-		start: time.Now(), hard: &bucket{name: coordstore.Hard, number: -1},
+		own: own, start: time.Now(), hard: &bucket{name: coordstore.Hard, number: -1},
 		index:    index{maphash.MakeSeed(), map[uint64]*member{}},
 		versions: versions{[]string{""}, map[string]uint32{"": 0}},
 		tailnets: map[string]*tailnet{}, byName: map[string]*tailnet{}, invites: map[[8]byte]*tailnet{},
