@@ -92,7 +92,7 @@ func (s *Service) noteMap(err error) {
 	s.maps.mu.Lock()
 	defer s.maps.mu.Unlock()
 	if err != nil && (s.maps.err == nil || s.maps.err.Error() != err.Error()) {
-		s.log.Warn("the map from outside is not handed out, the last good one stays", "from", s.maps.by, "err", err)
+		s.log.Warn("the map from outside is not handed out, the last good one stays", "from", s.maps.by, "reason", err)
 	}
 	s.maps.err = err
 }
@@ -197,5 +197,6 @@ func (s *Service) adminSetMap(w http.ResponseWriter, r *http.Request) (any, erro
 	if err := s.putMap(r.Context(), m, "operator", force != "" && force != "0" && force != "false"); err != nil {
 		return nil, fmt.Errorf("%w", err)
 	}
+	s.noteMap(nil) // an operator has decided
 	return s.adminMap(w, r)
 }

@@ -9,9 +9,10 @@ import (
 	"github.com/detour-relay/detour/internal/text"
 )
 
-// How often another map is looked for.
+// How often another map is looked for. A file counts when two looks have found the same,
+// and members have it within a second.
 const (
-	fileLook = time.Second
+	fileLook = 400 * time.Millisecond
 	urlLook  = time.Minute
 )
 
@@ -78,4 +79,17 @@ func (s *Server) handOut(e *engine, m *derpmap.Map, from string) {
 	if err := e.service.SetMap(m, from); err != nil {
 		s.log.Error("the map is not handed out; the one before stays", "reason", err)
 	}
+}
+
+// mapProblem is why the map of the settings is not the one that is handed out.
+func (s *Server) mapProblem(e *engine) string {
+	if s.feed != nil {
+		if err := s.feed.Problem(); err != nil {
+			return err.Error()
+		}
+	}
+	if e == nil {
+		return ""
+	}
+	return e.service.Snapshot().MapError
 }

@@ -10,13 +10,14 @@ import (
 
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/coordapi"
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // Why a coordinator is not ready.
 var (
 	errDraining = errors.New("it drains: members are sent to other coordinators")
 	errWaiting  = errors.New("the process before still has the state directory")
-	errGather   = errors.New("it waits for the others of its cluster: most of them have to be there")
+	errGather   = errors.New("it waits for the others of its cluster: most of them have to be there, with the same secret")
 )
 
 // whyNotReady says why members should ask another coordinator; nil: they need not.
@@ -71,11 +72,14 @@ func (s *Server) serveReady(w http.ResponseWriter) {
 		say(w, http.StatusServiceUnavailable, why.Error())
 		return
 	}
-	text := "ready"
+	said := "ready"
 	if engine := s.opened().store.State(); !engine.Writable {
-		text += "\nengine: nothing can be written, so that nobody can join or report: " + engine.Reason
+		said += "\nengine: nothing can be written, so that nobody can join or report: " + engine.Reason
 	}
-	say(w, http.StatusOK, text)
+	if why := s.mapProblem(s.opened()); why != "" {
+		said += "\nmap: what is there is not handed out, the last good one stays: " + text.RedactURLs(why)
+	}
+	say(w, http.StatusOK, said)
 }
 
 func (s *Server) serveStatus(w http.ResponseWriter, indent string) {

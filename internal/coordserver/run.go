@@ -98,6 +98,10 @@ func (s *Server) startGathering(ctx context.Context) error {
 			return
 		}
 		s.startFeed()
+		s.awaitReady(s.beside, time.Hour)
+		if s.beside.Err() == nil && s.whyNotReady() == nil {
+			s.log.Info("the others of the cluster are there: the coordinator is ready")
+		}
 	})
 	s.awaitReady(ctx, gatherTime)
 	s.tellOthers()

@@ -10,6 +10,7 @@ import (
 	"github.com/detour-relay/detour/internal/coordstore"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/pin"
+	"github.com/detour-relay/detour/internal/text"
 )
 
 // A State is a coordinator at one moment. Its JSON names are stable.
@@ -30,6 +31,7 @@ type State struct {
 	Remote      string             `json:"admin_https"`         // as Admin
 	Certificate *certs.Description `json:"certificate"`         // null without TLS
 	Map         string             `json:"map,omitempty"`       // where it comes from; empty: operators set it
+	MapError    string             `json:"map_error,omitempty"` // why what is there is not handed out
 	Conns       Conns              `json:"conns"`
 	Descriptors uint64             `json:"descriptors"` // that the process may have; 0: nobody knows
 	Asked       uint64             `json:"asked"`       // by operators
@@ -69,7 +71,9 @@ func (s *Server) State() State {
 	}
 	now.Socket, now.Remote = s.commands.Addrs()
 	s.commands.Count(&now.Control)
-	if e := s.opened(); e != nil {
+	e := s.opened()
+	now.MapError = text.RedactURLs(s.mapProblem(e))
+	if e != nil {
 		engine := e.store.State()
 		now.Engine, now.Service = &engine, e.service.Snapshot()
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/derpmap"
@@ -42,6 +43,9 @@ type Feed struct {
 	seen    []byte // the text that was judged last, good or bad
 	pending []byte // another that the last look has found
 	failed  int    // looks in a row that could read nothing
+	judged  error  // why the last text is not served
+
+	problem atomic.Pointer[error] // why what there is now is not served
 }
 
 // A Refusal says why a map is not served. Its text is the first reason.
@@ -66,6 +70,17 @@ func NewFeed(cfg FeedConfig) (*Feed, error) {
 	}
 	return &Feed{cfg: cfg, log: cfg.Logger}, nil
 }
+
+// Problem is why what stands where the map comes from is not served; nil: it is. It does
+// not wait, and may be called from anywhere.
+func (f *Feed) Problem() error {
+	if err := f.problem.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (f *Feed) note(err error) { f.problem.Store(&err) }
 
 // Open takes the first map.
 func (f *Feed) Open(ctx context.Context) (Text, error) {
@@ -179,10 +194,12 @@ func (f *Feed) look(ctx context.Context) {
 	if err != nil {
 		if f.failed++; f.failed == failedLooks && ctx.Err() == nil {
 			f.log.Error("the map cannot be read; the old one stays", "reason", err)
+			f.note(err)
 		}
 		return
 	}
 	f.failed = 0
+	f.note(f.judged)
 	switch {
 	case bytes.Equal(source.Data, f.seen):
 		f.pending = nil
@@ -199,6 +216,7 @@ func (f *Feed) reload(ctx context.Context) {
 	source, err := f.cfg.Read(ctx)
 	if err != nil {
 		f.log.Error("the map cannot be read; the old one stays", "reason", err)
+		f.note(err)
 		return
 	}
 	f.accept(source)
@@ -208,6 +226,8 @@ func (f *Feed) reload(ctx context.Context) {
 func (f *Feed) accept(source Text) {
 	f.seen, f.pending = source.Data, nil
 	changed, err := f.take(source)
+	f.judged = err
+	f.note(err)
 	switch {
 	case err != nil:
 		f.log.Error("the new map is not served; the old one stays", "reason", err)
