@@ -132,7 +132,7 @@ func (f *demoFlags) demo(cmd *cobra.Command) error {
 	trim.SetGCPercent()
 	d, err := demo.Open(demo.Config{
 		Regions: f.regions, Nodes: f.nodes, Host: f.host, Port: f.port, MapFile: f.mapFile,
-		StateDir: f.stateDir, LogLevel: f.logLevel, Logger: log,
+		StateDir: f.stateDir, LogLevel: f.logLevel, Logger: log, Version: cli.ReadVersion().Version,
 	})
 	if err != nil {
 		return relaycmd.Spelt(err)

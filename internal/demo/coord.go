@@ -32,7 +32,7 @@ func (d *Demo) openCoordinator(m *derpmap.Map) error {
 	c.InMemory = true
 	c.Front.Listen, c.Front.Hostname, c.Front.TLS.Mode = listener.Addr().String(), host, config.TLSSelf
 	c.Front.StateDir, c.Front.Drain = filepath.Join(d.state.dir, coordinatorDir), config.Duration(drain)
-	d.coordinator, err = coordserver.Open(c, coordserver.Options{Logger: d.log.With("part", "coordinator"), Listener: listener, Map: m})
+	d.coordinator, err = coordserver.Open(c, coordserver.Options{Logger: d.log.With("part", "coordinator"), Listener: listener, Map: m, Version: d.config.Version})
 	if err != nil {
 		return fmt.Errorf("coordinator: %w", err)
 	}

@@ -49,6 +49,7 @@ type Config struct {
 	MapFile  string     // written in the form of its name; empty: in the state directory
 	StateDir string     // for keys and certificates; empty: a temporary one, which is removed at the end
 
+	Version  string // of the program
 	LogLevel string // of the relays
 	Logger   *slog.Logger
 }
