@@ -12,6 +12,7 @@ import (
 // What Open fails with, besides what the system says of files and coordinators.
 var (
 	ErrNotJoined     = errors.New("this is no member yet: an invite is needed to become one")
+	ErrName          = errors.New("a member cannot be called so")
 	ErrInUse         = smallfile.ErrLocked // another process is this member
 	ErrDamaged       = errors.New("the state file of a member is damaged")
 	ErrNewer         = errors.New("the state file of a member was written by a newer version")

@@ -60,7 +60,7 @@ func (cfg *Config) check() (invite *coordapi.Invite, err error) {
 		return nil, fmt.Errorf("member: the version has more than %d bytes", coordapi.MostVersion)
 	}
 	if cfg.Name != "" && wantedName(cfg.Name) != cfg.Name {
-		return nil, fmt.Errorf("member: name %q: want letters a to z, digits and hyphens, %d at most", cleanText(cfg.Name), coordapi.MostName)
+		return nil, fmt.Errorf("name %q: %w: want letters a to z, digits and hyphens, %d at most", cleanText(cfg.Name), ErrName, coordapi.MostName)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -20,6 +20,7 @@ func explainOpen(err error) error {
 		{tailnet.ErrInviteUsed, false, another},
 		{tailnet.ErrInviteExpired, false, another},
 		{tailnet.ErrInviteUnknown, false, "it was withdrawn, or is for another coordinator: " + another},
+		{tailnet.ErrName, true, "see --name"},
 		{tailnet.ErrNotJoined, true, "give one (detour join INVITE)"},
 		{tailnet.ErrOtherTailnet, true, "see --state"},
 		{tailnet.ErrInUse, false, "see --state"},

@@ -188,7 +188,7 @@ func (n *node) find(ctx context.Context, name string) (peer tailnet.Peer, err er
 		case name == n.member.Self().Name:
 			return peer, fmt.Errorf("%s is this member itself", name)
 		case s.Phase == tailnet.Connected:
-			return peer, fmt.Errorf("the tailnet has no member %q", name)
+			return peer, fmt.Errorf("the tailnet has no member %q: \"detour join\" prints who there is", name)
 		case s.Err != nil:
 			return peer, fmt.Errorf("no member %q is known, and who else there is cannot be asked: %w", name, s.Err)
 		}
