@@ -272,6 +272,9 @@ func (s *Service) adminInvites(_ http.ResponseWriter, r *http.Request) (any, err
 	}
 	all := []coordapi.InviteState{}
 	for _, i := range t.Record.Invites {
+		if i.Uses == 0 || time.Now().Unix() > i.Expires { // kept, to say so to who comes with it
+			continue
+		}
 		all = append(all, coordapi.InviteState{ID: i.ID, Uses: i.Uses, Expires: time.Unix(i.Expires, 0).UTC()})
 	}
 	return all, nil

@@ -27,6 +27,7 @@ import (
 type netFlags struct {
 	running.Target
 	asJSON bool
+	given  string // the flags that name the coordinator, for further commands
 }
 
 // add defines the flags; json has what --json prints.
@@ -48,6 +49,7 @@ func sockets() (paths []string, hint string) {
 
 // open finds the coordinator.
 func (f *netFlags) open(ctx context.Context) (*asker, error) {
+	f.given = f.Flags() // before Open takes them apart
 	s, err := f.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -148,11 +150,20 @@ func (a *asker) refused(err error) error {
 	}
 	switch e.Code {
 	case coordapi.CodeUnavailable:
-		return cli.Unansweredf("%s: %w: try again in a moment, or ask another coordinator", a.At, &e)
+		return cli.Unansweredf("%s: %w%s", a.At, &e, again(e.Message, ", or ask another coordinator"))
 	case coordapi.CodeTooMany:
-		return cli.Unansweredf("%s: %w: try again in a moment", a.At, &e)
+		return cli.Unansweredf("%s: %w%s", a.At, &e, again(e.Message, ""))
 	}
 	return &e
+}
+
+// again says when to try again, where a message does not.
+func again(message, or string) string {
+	const words = "try again"
+	if strings.Contains(message, words) {
+		return ""
+	}
+	return ": " + words + " in a moment" + or
 }
 
 // next adds what to do to an error with one of the codes.

@@ -77,7 +77,7 @@ func printMembers(w io.Writer, tailnet string, all []coordapi.Member, regions ma
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tADDRESSES\tHOME\tSINCE\tONLINE\tVERSION\tNOTE")
+	fmt.Fprintln(table, "NAME\tADDRESSES\tHOME\tHOME SINCE\tONLINE\tVERSION\tNOTE")
 	for _, m := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, joined(m.Addresses), homeText(m.Home, regions), cli.Filled(cli.Moment(m.HomeSince)),
 			online(m), cli.Filled(cli.Clean(m.Version, mostShown)), note(m))
@@ -115,7 +115,7 @@ func note(m coordapi.Member) string {
 	if len(m.Conflict) > 0 {
 		notes = append(notes, "two machines have its key: "+joined(m.Conflict))
 	}
-	return strings.Join(notes, "; ")
+	return cli.Filled(strings.Join(notes, "; "))
 }
 
 func newRemove() *cobra.Command {

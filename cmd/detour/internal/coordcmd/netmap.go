@@ -48,7 +48,7 @@ when that changes.` + exits,
 				}
 				var now coordapi.MapState
 				if err := a.send(cmd.Context(), http.MethodPut, in("map"), q, bytes.NewReader(text), &now); err != nil {
-					return err
+					return next(err, coordapi.CodeConflict, "add --force")
 				}
 				if f.asJSON {
 					return cli.WriteJSON(cmd.OutOrStdout(), now)

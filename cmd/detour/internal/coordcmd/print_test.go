@@ -25,8 +25,8 @@ func TestMembersTable(t *testing.T) {
 		{Name: "anna", Addresses: []netip.Addr{addr("100.64.0.1"), addr("fd00::1")}, Home: 900, HomeSince: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Online: true, Version: "v1\x1b[31m"},
 		{Name: "bob", Home: 7, Disabled: true, Conflict: []netip.Addr{addr("192.0.2.1"), addr("192.0.2.2")}},
 	}, map[int]string{900: "one"})
-	want := `NAME  ADDRESSES           HOME     SINCE                 ONLINE  VERSION  NOTE
-anna  100.64.0.1,fd00::1  900 one  2026-01-02T03:04:05Z  yes     v1?[31m  
+	want := `NAME  ADDRESSES           HOME     HOME SINCE            ONLINE  VERSION  NOTE
+anna  100.64.0.1,fd00::1  900 one  2026-01-02T03:04:05Z  yes     v1?[31m  -
 bob   -                   7        -                     no      -        disabled; two machines have its key: 192.0.2.1,192.0.2.2
 `
 	if err != nil || b.String() != want {

@@ -63,6 +63,13 @@ func (f *netFlags) printStatus(w io.Writer, text json.RawMessage, now coordserve
 		line("pin", "%s", now.Pin)
 	}
 	line("connections", "%d", now.Conns.Now)
+	if d := detailsOf(text); d != nil {
+		line("members", "%d in %s, %d connected here", d.Members, cli.Counted(d.Tailnets, "tailnet"), d.Connected)
+		line("map", "%s", mapState(d.MapVersion, now.Map))
+	}
+	if now.MapError != "" {
+		line("", "what is there now is not handed out: %s", now.MapError)
+	}
 	if now.Engine != nil {
 		line("engine", "%s", engineText(*now.Engine))
 		for _, r := range now.Engine.Replicas {
@@ -90,4 +97,33 @@ func replicaText(r coordstore.ReplicaState) string {
 		return "is behind by " + cli.Counted(int(r.Lag), "change")
 	}
 	return "is behind"
+}
+
+// details are what the service says of itself.
+type details struct {
+	Tailnets   int    `json:"tailnets"`
+	Members    int    `json:"members"`
+	Connected  int    `json:"member_streams"`
+	MapVersion string `json:"map_version"`
+}
+
+// detailsOf reads them from the whole state; nil: there is no service yet.
+func detailsOf(text json.RawMessage) *details {
+	var now struct {
+		Service *details `json:"service"`
+	}
+	if json.Unmarshal(text, &now) != nil {
+		return nil
+	}
+	return now.Service
+}
+
+func mapState(version, watched string) string {
+	switch {
+	case version == "":
+		return "none yet: detour net map set"
+	case watched != "":
+		return "version " + version + ", watched: " + watched
+	}
+	return "version " + version
 }

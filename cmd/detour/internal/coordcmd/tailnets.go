@@ -33,7 +33,7 @@ digits and dashes.` + exits,
 			if f.asJSON {
 				return cli.WriteJSON(cmd.OutOrStdout(), t)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "The tailnet %s is there: %s and %s. Invite members with:\n  detour net invite %s\n", t.Name, t.Prefix4, t.Prefix6, t.Name)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "The tailnet %s is there: %s and %s. Invite members with:\n  detour net invite %s%s\n", t.Name, t.Prefix4, t.Prefix6, t.Name, f.given)
 			return err
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -90,12 +90,19 @@ as it is, so an import that broke off can be made again.` + exits,
 				if f.asJSON {
 					return cli.WriteJSON(cmd.OutOrStdout(), done)
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "brought back %s, %s, %s and %s; %d were there already\n", cli.Counted(done.Tailnets, "tailnet"),
-					cli.Counted(done.Members, "member"), cli.Counted(done.Invites, "invite"), cli.Counted(done.Relays, "relay"), done.Kept)
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "brought back %s, %s, %s and %s; %s there already\n", cli.Counted(done.Tailnets, "tailnet"),
+					cli.Counted(done.Members, "member"), cli.Counted(done.Invites, "invite"), cli.Counted(done.Relays, "relay"), wereKept(done.Kept))
 				return err
 			})(cmd, args)
 		},
 	}
 	f.add(cmd)
 	return cmd
+}
+
+func wereKept(n int) string {
+	if n == 1 {
+		return "1 was"
+	}
+	return fmt.Sprintf("%d were", n)
 }

@@ -63,6 +63,19 @@ func (t *Target) Given() bool {
 	return t.socket != "" || t.url != "" || t.token != "" || t.trust.CAFile != "" || t.trust.CertName != ""
 }
 
+// Flags are those with which a further command finds the same server, with a blank before
+// each; empty: it finds it by itself.
+func (t *Target) Flags() (text string) {
+	for _, f := range []struct{ name, value string }{
+		{t.Socket, t.socket}, {t.URL, t.url}, {t.Token, t.token}, {t.Prefix + "ca", t.trust.CAFile}, {t.Prefix + "cert-name", t.trust.CertName},
+	} {
+		if f.value != "" {
+			text += " --" + f.name + " " + f.value
+		}
+	}
+	return text
+}
+
 // A Server is one that answers, and where.
 type Server struct {
 	*control.Client
