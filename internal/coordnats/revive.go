@@ -1,6 +1,7 @@
 package coordnats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -62,7 +63,7 @@ func (s *Store) revive() {
 		return
 	}
 	s.config.Logger.Warn("the engine could not write, and is started anew", "reason", stuck)
-	err := s.engine.restart(s.config)
+	err := s.engine.restart(s.ctx, s.config)
 	s.revived = time.Now()
 	if err != nil {
 		s.config.Logger.Error("the engine did not start again, it is tried once more", "reason", err)
@@ -85,7 +86,7 @@ func (d *directory) hasRoom() error {
 
 // restart starts another server in the place of one that is stuck. What that had not
 // written out is lost from the buckets that are not synced, as with a kill.
-func (e *embedded) restart(c Config) error {
+func (e *embedded) restart(ctx context.Context, c Config) error {
 	e.reach("")
 	e.server.Shutdown()
 	e.server.WaitForShutdown()
@@ -93,7 +94,7 @@ func (e *embedded) restart(c Config) error {
 		return err
 	}
 	was := e.broken.Swap(nil)
-	err := e.start(c)
+	err := e.start(ctx, c)
 	if err != nil {
 		e.broken.CompareAndSwap(nil, was)
 	}
