@@ -78,6 +78,9 @@ func (s *State) put(t *tailnet, k key.Public, rec MemberRecord, rev uint64) {
 			delete(s.orphans, orphan{t.id, k})
 		}
 	}
+	if m.joined != uint32(rec.Joined) {
+		m.streams = 0 // those from before its removal are not its own: they end
+	}
 	before := m.disabled
 	m.name, m.index, m.joined, m.disabled = strings.Clone(rec.Name), rec.Index, uint32(rec.Joined), rec.Disabled
 	m.hard, m.gen = rev, s.hard.gen

@@ -111,3 +111,22 @@ func TestACoordinatorThatIsBehindWaits(t *testing.T) {
 		t.Errorf("%v %q", b.Waits, b.Lines)
 	}
 }
+
+// Who was removed and has joined again, which a watcher may be told of as one change,
+// has none of its old streams: otherwise it would be online for ever.
+func TestStreamsOfAnEarlierMembershipDoNotCount(t *testing.T) {
+	s := fill(1, 5)
+	const id = "t000000000000"
+	k := numberedKey(1)
+	old := s.Subscribe(id, k, "", &counter{})
+	m, _ := s.Find(id, k)
+	s.Watcher(coordstore.Hard).Entry(coordstore.Entry{Key: MemberKey(id, k), Revision: 1 << 40,
+		Value: Encode(MemberRecord{Name: m.Name, Index: m.Index, Joined: m.Joined + 1})})
+	if b := s.Take(old); !b.Removed {
+		t.Errorf("%+v", b)
+	}
+	s.Unsubscribe(old)
+	if p, _ := s.Peer(id, k); p.Online == nil || *p.Online {
+		t.Error("it is online")
+	}
+}
