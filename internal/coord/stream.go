@@ -30,6 +30,7 @@ type stream struct {
 
 	speaking atomic.Int32 // see Wake
 	beats    atomic.Bool
+	looks    atomic.Bool // it is woken in a moment
 	moves    atomic.Bool // tell it to go elsewhere, and end
 	ends     atomic.Bool // the peer has gone
 	slot     int         // guarded by streams.mu
@@ -55,9 +56,12 @@ func (st *stream) Wake() {
 	}
 }
 
-// Displace makes room for a newer one of the same member.
+// Displace makes room for a newer one of the same member. Who reads slowly may read
+// slowly, but not for an hour beside any number of newer ones.
 func (st *stream) Displace() {
-	st.moves.Store(true)
+	if !st.moves.Swap(true) {
+		time.AfterFunc(lineTime, func() { st.of.streams.cut(st) })
+	}
 	st.Wake()
 }
 
@@ -103,8 +107,7 @@ func (st *stream) say() bool {
 		}
 	}
 	if b.Waits { // rare: for as long as this coordinator is behind what the peer has seen
-		st.of.waits.Store(true)
-		time.AfterFunc(250*time.Millisecond, st.Wake)
+		st.lookAgain()
 	}
 	moves := st.moves.Load() && !b.Removed
 	if moves {
@@ -117,6 +120,18 @@ func (st *stream) say() bool {
 		}
 	}
 	return !moves && !b.Removed
+}
+
+// lookAgain wakes the stream in a moment, once: what it waits for wakes it, too, a
+// thousand times perhaps.
+func (st *stream) lookAgain() {
+	st.of.waits.Store(true)
+	if !st.looks.Swap(true) {
+		time.AfterFunc(250*time.Millisecond, func() {
+			st.looks.Store(false)
+			st.Wake()
+		})
+	}
 }
 
 var (
@@ -281,6 +296,15 @@ func (c *streams) forget(st *stream) {
 	slot[last] = nil
 	c.slots[st.slot] = slot[:last]
 	c.n--
+}
+
+// cut ends a stream that is among the others still.
+func (c *streams) cut(st *stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slot := c.slots[st.slot]; st.place < len(slot) && slot[st.place] == st {
+		st.out.cut()
+	}
 }
 
 // each calls f for the streams of a slot, or of all.
