@@ -36,10 +36,17 @@ func (s *Service) login(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, ok := s.state.Counts(l.Tailnet, l.Key); !ok && !s.total.take([16]byte{}) {
+		return nil, errTooMany()
+	}
 	if err := s.proven(l.Key, l.Challenge, coordapi.ForLogin, l.Tailnet, l.Proof); err != nil {
 		return nil, err
 	}
-	return s.newSession(l.Tailnet, l.Key)
+	ses, err := s.newSession(l.Tailnet, l.Key)
+	if err == nil {
+		err = s.firstUse(l.Challenge)
+	}
+	return ses, err
 }
 
 // newSession is for somebody who has proved the key.
@@ -68,6 +75,9 @@ func (s *Service) join(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, _, err := s.invite(j.Invite); err != nil && !s.total.take([16]byte{}) {
+		return nil, errTooMany()
+	}
 	if err := s.proven(j.Key, j.Challenge, coordapi.ForJoin, j.Invite, j.Proof); err != nil {
 		return nil, err
 	}
@@ -75,6 +85,9 @@ func (s *Service) join(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, later(coordapi.CodeUnavailable, "the coordination server has only just started")
 	}
 	tailnet, invite, err := s.invite(j.Invite)
+	if err == nil {
+		err = s.firstUse(j.Challenge)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -195,6 +208,8 @@ func useInvite(i *coordstate.Invite) error {
 // createMember writes the record that was claimed for. A conflict is returned when
 // what has made it may have been seen.
 func (s *Service) createMember(ctx context.Context, tailnet string, k key.Public, c coordstate.Claim) (coordstate.Member, error) {
+	ctx, cancel := begun(ctx)
+	defer cancel()
 	rec := coordstate.MemberRecord{Name: c.Name, Index: c.Index, Joined: c.Joined, Disabled: c.Off}
 	before := s.state.Position(coordstore.Hard)
 	rev, err := s.create(ctx, coordstore.Hard, coordstate.MemberKey(tailnet, k), coordstate.Encode(rec))
@@ -228,6 +243,8 @@ func (s *Service) edit(ctx context.Context, tailnet string, f func(*coordstate.E
 		return err
 	}
 	defer done()
+	ctx, cancel := begun(ctx)
+	defer cancel()
 	for {
 		before := s.state.Position(coordstore.Hard)
 		value, expected, err := s.state.Edit(tailnet, time.Now(), f)
@@ -245,6 +262,16 @@ func (s *Service) edit(ctx context.Context, tailnet string, f func(*coordstate.E
 			return err
 		}
 	}
+}
+
+// begun is for what is brought to its end although who has asked goes away: claims
+// that nobody comes for would be in the way of all others of the tailnet for a minute.
+func begun(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		end = time.Now().Add(tryTime)
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), end)
 }
 
 // turn lets one after the other change a tailnet: more at once would only conflict.

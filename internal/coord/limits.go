@@ -15,7 +15,7 @@ import (
 // Limits bound what others can ask for. Zero fields: what DefaultLimits has.
 type Limits struct {
 	Source  rate.Limit // challenges, joins and logins of an address (IPv6: of a /64)
-	Total   rate.Limit // of all addresses together
+	Total   rate.Limit // joins and logins of all together who are no members and have no invite
 	Member  rate.Limit // calls of a member with its session, and streams that it opens
 	Relay   rate.Limit // questions of a source about who is a member
 	Streams int        // at once, of all
@@ -122,9 +122,13 @@ func keyOf(k key.Public) (who [16]byte) {
 // strangers guards what anybody may call.
 func (s *Service) strangers(f func(http.ResponseWriter, *http.Request) (any, error)) http.HandlerFunc {
 	return s.answer(func(w http.ResponseWriter, r *http.Request) (any, error) {
-		if !s.sources.take(sourceOf(r)) || !s.total.take([16]byte{}) {
-			return nil, later(coordapi.CodeTooMany, "too many calls from this address, or of all: try again in a moment")
+		if !s.sources.take(sourceOf(r)) {
+			return nil, errTooMany()
 		}
 		return f(w, r)
 	})
+}
+
+func errTooMany() error {
+	return later(coordapi.CodeTooMany, "too many calls from this address, or of all: try again in a moment")
 }

@@ -237,6 +237,12 @@ func (s *Service) proven(who key.Public, challenge, kind, subject string, proof 
 	if who.IsZero() || !coordapi.Proven(c.box, who, challenge, kind, subject, proof) {
 		return refuse(coordapi.CodeProof, "the proof was not made with this node key for this challenge")
 	}
+	return nil
+}
+
+// firstUse is for a proof of somebody who would be let in. Those of others are not
+// remembered: anybody can make them, so that there would be no room for members'.
+func (s *Service) firstUse(challenge string) error {
 	first, full := s.used.take(challenge)
 	if full {
 		return later(coordapi.CodeTooMany, "too many prove themselves at once: try again in a moment")
