@@ -19,7 +19,8 @@
 // # What the server before it must set
 //
 // http.Server.ReadHeaderTimeout (10 s), IdleTimeout (2 min) and MaxHeaderBytes (8 KB).
-// No ReadTimeout and no WriteTimeout: bodies and lines have deadlines here. Streams
+// No ReadTimeout and no WriteTimeout: bodies, answers and lines have deadlines here; what
+// the server answers beside goes through Bounded. Streams
 // take their connections over, so http.Server.Shutdown does not know of them: Drain
 // moves them, and Run ends them. HTTP/2 works, but costs more memory for each stream.
 //

@@ -88,8 +88,25 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	json.NewEncoder(w).Encode(v) // who has gone does not read it
 }
 
-// bodyTime is how long a body may take.
-const bodyTime = 10 * time.Second
+// bodyTime is how long a body may take, and callTime a call with its answer.
+const (
+	bodyTime = 10 * time.Second
+	callTime = time.Minute
+)
+
+// Bounded has calls end: with a body that does not come, which http.Server reads to its
+// end also where nobody has asked for it, and with an answer that nobody reads.
+// Streams have their own deadlines.
+func Bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		rc.SetWriteDeadline(time.Now().Add(callTime))
+		if r.Body != http.NoBody {
+			rc.SetReadDeadline(time.Now().Add(bodyTime))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
 
 // body reads a request's JSON.
 func body[T any](w http.ResponseWriter, r *http.Request, most int64) (v T, err error) {
@@ -106,8 +123,10 @@ func body[T any](w http.ResponseWriter, r *http.Request, most int64) (v T, err e
 func bodyBytes(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	rc := http.NewResponseController(w)
 	rc.SetReadDeadline(time.Now().Add(bodyTime)) // what has no deadlines has no slow peers
-	defer rc.SetReadDeadline(time.Time{})
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	if err == nil { // otherwise the server would wait for the rest without end
+		rc.SetReadDeadline(time.Time{})
+	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):

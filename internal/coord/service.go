@@ -177,5 +177,5 @@ func (s *Service) Handler() http.Handler {
 	mux.HandleFunc("/", s.answer(func(http.ResponseWriter, *http.Request) (any, error) {
 		return nil, refuse(coordapi.CodeNotFound, "a coordination server has no such call, or not with this method")
 	}))
-	return mux
+	return Bounded(mux)
 }

@@ -102,6 +102,7 @@ type plain struct {
 }
 
 func (p plain) write(lines [][]byte) error {
+	defer p.rc.SetWriteDeadline(time.Time{}) // of HTTP/2 it would end a stream that is silent
 	err := inPieces(lines, 0, func(b []byte) error {
 		p.rc.SetWriteDeadline(time.Now().Add(lineTime))
 		_, err := p.w.Write(b)

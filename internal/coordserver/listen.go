@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/coord"
 	"github.com/detour-relay/detour/internal/front"
 )
 
@@ -39,7 +40,7 @@ func (s *Server) openListener() (err error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s.server = &http.Server{
-		Handler: http.HandlerFunc(s.serve), Protocols: protocols, ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHead, ErrorLog: front.NetLog(s.log),
+		Handler: coord.Bounded(http.HandlerFunc(s.serve)), Protocols: protocols, ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: mostHead, ErrorLog: front.NetLog(s.log),
 	}
 	return nil
 }
