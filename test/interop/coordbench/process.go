@@ -3,11 +3,14 @@ package coordbench
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -63,7 +66,7 @@ func (c *process) start(ctx context.Context) error {
 	}(c.cmd)
 	if err := c.awaitReady(ctx); err != nil {
 		c.stop()
-		return fmt.Errorf("%s %s: %w; it logged: %s", c.args[0], c.name, err, c.log.String())
+		return fmt.Errorf("%s %s: %w; it logged: %s", c.args[0], c.name, err, lastOf(c.log.String()))
 	}
 	return nil
 }
@@ -117,29 +120,44 @@ func (c *process) kill() {
 	<-c.ended
 }
 
-// taken are the addresses that freeAddr has given: it never gives one twice.
+// taken are the ports that freeAddr has given: it never gives one twice.
 var taken struct {
 	sync.Mutex
-	addrs map[string]bool
+	ports map[int]bool
 }
+
+// The system gives none of these ports to connections that ask for any: a process that was killed finds its own free.
+const firstPort, lastPort = 15_000, 30_000
 
 // freeAddr is an address of the loopback interface that nobody uses at the moment.
 func freeAddr() (string, error) {
 	taken.Lock()
 	defer taken.Unlock()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range lastPort - firstPort {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		if taken.ports[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			return "", err
+			continue
 		}
-		addr := l.Addr().String()
 		l.Close()
-		if !taken.addrs[addr] {
-			if taken.addrs == nil {
-				taken.addrs = map[string]bool{}
-			}
-			taken.addrs[addr] = true
-			return addr, nil
+		if taken.ports == nil {
+			taken.ports = map[int]bool{}
 		}
+		taken.ports[port] = true
+		return addr, nil
 	}
+	return "", errors.New("no port is free")
+}
+
+// lastOf is the end of a log, for an error.
+func lastOf(log string) string {
+	const most = 3000
+	if len(log) > most {
+		return "..." + log[len(log)-most:]
+	}
+	return log
 }
