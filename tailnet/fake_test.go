@@ -71,6 +71,7 @@ type replica struct {
 	hangs  bool                                             // guarded by fake.mu: reports are not answered
 	loses  bool                                             // guarded by fake.mu: answers to joins are lost
 	floods bool                                             // guarded by fake.mu: answers about peers have no end
+	behind bool                                             // guarded by fake.mu: has not heard of invites
 	silent bool                                             // guarded by fake.mu: streams say nothing
 	script func(w io.Writer, flush func(), r *http.Request) // guarded by fake.mu: instead of the stream
 }
@@ -294,7 +295,7 @@ func (r *replica) handler() http.Handler {
 		})
 	}
 	handle("POST /v1/challenge", f.challenge)
-	handle("POST /v1/join", r.lose(f.join))
+	handle("POST /v1/join", r.lose(r.lag(f.join)))
 	handle("POST /v1/login", f.login)
 	handle("PUT /v1/self", r.hang(f.self))
 	handle("GET /v1/peer/{key}", r.flood(f.peer))
@@ -317,6 +318,16 @@ func (r *replica) lose(do http.HandlerFunc) http.HandlerFunc {
 		}
 		do(httptest.NewRecorder(), req)
 		panic(http.ErrAbortHandler)
+	}
+}
+
+func (r *replica) lag(do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		if r.is(&r.behind) {
+			deny(w, 403, coordapi.Error{Code: coordapi.CodeInvite})
+			return
+		}
+		do(w, req)
 	}
 }
 

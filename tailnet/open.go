@@ -102,7 +102,7 @@ func (m *Member) open(ctx context.Context) error {
 	}
 	if s.Tailnet == "" {
 		if err := m.joinAnywhere(ctx, s); err != nil {
-			if fresh && final(err) {
+			if fresh && final(err) && !errors.Is(err, ErrUnreachable) {
 				os.Remove(m.cfg.StateFile) // nobody knows its key
 			}
 			return err

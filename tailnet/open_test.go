@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/coordapi"
+	"github.com/detour-relay/detour/key"
 )
 
 // Each bad invite gets its one answer, and leaves no state file.
@@ -89,6 +90,41 @@ func TestAJoinThatBreaksUsesAnInviteOnce(t *testing.T) {
 			t.Errorf("there are %d more members", n)
 		}
 	})
+}
+
+// A coordinator that is behind does not know an invite that another one does.
+func TestAnInviteThatOneDoesNotKnow(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, f *fake) {
+		f.mu.Lock()
+		f.replicas[0].behind = true
+		f.mu.Unlock()
+		m, _ := joined(t, f)
+		m.Close()
+
+		cfg := f.config(t)
+		cfg.Invite = f.invite(1)
+		f.replicas[1].kill()
+		if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrUnreachable) || !errors.Is(err, ErrInviteUnknown) {
+			t.Errorf("while the other one is away: %v", err)
+		}
+		if _, err := os.Stat(cfg.StateFile); err != nil {
+			t.Error("the key is gone, which the other one may have taken: ", err)
+		}
+	})
+}
+
+// A large tailnet changes all the time, and its state file is not written all the time.
+func TestALargeStateFileIsWrittenSeldom(t *testing.T) {
+	m := bare()
+	if rest := m.saveRest(); rest != saveTime {
+		t.Errorf("a small one rests %v", rest)
+	}
+	for i := range coordapi.MostMembers {
+		m.view.peers[key.Public{1, byte(i >> 8), byte(i), byte(i >> 16)}] = Peer{}
+	}
+	if rest := m.saveRest(); rest < 50*time.Second || rest > time.Minute {
+		t.Errorf("the largest rests %v", rest)
+	}
 }
 
 func TestAnInviteBesideAStateFile(t *testing.T) {

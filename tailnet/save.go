@@ -48,10 +48,18 @@ func (m *Member) keepSaving() {
 		if err != nil && before == nil {
 			m.tell(Event{Type: NotSaved, Err: err})
 		}
-		if !retry.Rest(m.ctx, saveTime, nil) {
+		if !retry.Rest(m.ctx, m.saveRest(), nil) {
 			return
 		}
 	}
+}
+
+// saveRest is longer in a large tailnet, where something changes all the time and each
+// write is of all that is known: at most some 300 KB/s.
+func (m *Member) saveRest() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return saveTime + time.Duration(len(m.view.peers))*time.Millisecond
 }
 
 // saveNow writes the state file if it is not up to date.

@@ -19,29 +19,48 @@ const joinRounds = 3
 
 // joinAnywhere joins at whichever coordinator answers. The state file has the key already:
 // whoever asks again with it gets the same answer, and the invite is not used twice.
-func (m *Member) joinAnywhere(ctx context.Context, s *saved) (failed error) {
+func (m *Member) joinAnywhere(ctx context.Context, s *saved) (err error) {
 	pace := retry.Backoff{First: time.Second, Most: 5 * time.Second}
-	hopeless := false // another certificate stays another one
 	for round := range joinRounds {
-		if round > 0 && (hopeless || !retry.Rest(ctx, max(pace.Next(), min(retryAfter(failed), 10*time.Second)), nil)) {
+		if round > 0 && !retry.Rest(ctx, max(pace.Next(), min(retryAfter(err), 10*time.Second)), nil) {
 			break
 		}
-		failed, hopeless = nil, true
-		for _, c := range m.contacts {
-			joined, err := m.join(ctx, c)
-			if err == nil {
-				return m.joined(joined, s)
-			}
-			if final(err) {
-				return err
-			}
-			failed, hopeless = reach.Join(failed, err), hopeless && errors.Is(err, ErrPinMismatch)
+		joined, again, failed := m.joinOnce(ctx)
+		if failed == nil {
+			return m.joined(joined, s)
+		}
+		if err = failed; !again {
+			return err
 		}
 	}
 	if ctx.Err() != nil {
-		failed = reach.Join(context.Cause(ctx), failed)
+		err = reach.Join(context.Cause(ctx), err)
 	}
-	return fmt.Errorf("%w: %w", ErrUnreachable, failed)
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+}
+
+// joinOnce asks one after the other. again: it may be better another time. One that does
+// not know the invite may not have heard of it yet, and another certificate stays another.
+func (m *Member) joinOnce(ctx context.Context) (joined coordapi.Joined, again bool, failed error) {
+	unknown, pinned := 0, 0
+	for _, c := range m.contacts {
+		joined, err := m.join(ctx, c)
+		switch {
+		case err == nil:
+			return joined, false, nil
+		case codeOf(err) == coordapi.CodeInvite:
+			unknown++
+		case final(err):
+			return joined, false, err
+		case errors.Is(err, ErrPinMismatch):
+			pinned++
+		}
+		failed = reach.Join(failed, err)
+	}
+	if pinned == len(m.contacts) {
+		return joined, false, fmt.Errorf("%w: %w", ErrUnreachable, failed)
+	}
+	return joined, unknown < len(m.contacts), failed
 }
 
 func (m *Member) join(ctx context.Context, c *contact) (joined coordapi.Joined, err error) {

@@ -11,6 +11,12 @@ import (
 // as that asks for.
 func explainOpen(err error) error {
 	const another = "ask the operator of the tailnet for another one (detour net invite)"
+	if errors.Is(err, tailnet.ErrPinMismatch) {
+		return cli.Unansweredf("%w: it has another certificate now, then %s; or somebody else answers there", err, another)
+	}
+	if errors.Is(err, tailnet.ErrUnreachable) {
+		return cli.Unansweredf("%w: see that it runs, and that this machine may reach it", err)
+	}
 	for _, e := range []struct {
 		is     error
 		usage  bool
@@ -31,12 +37,6 @@ func explainOpen(err error) error {
 		case errors.Is(err, e.is):
 			return &failure{err, e.remedy}
 		}
-	}
-	if errors.Is(err, tailnet.ErrPinMismatch) {
-		return cli.Unansweredf("%w: it has another certificate now, then %s; or somebody else answers there", err, another)
-	}
-	if errors.Is(err, tailnet.ErrUnreachable) {
-		return cli.Unansweredf("%w: see that it runs, and that this machine may reach it", err)
 	}
 	return err
 }
