@@ -140,7 +140,7 @@ back it needs another invite.` + exits,
 			return nil
 		}),
 	}
-	cmd.ValidArgsFunction = f.tailnetFirst
+	cmd.ValidArgsFunction = f.tailnetAndMembers
 	f.add(cmd)
 	return cmd
 }
@@ -168,7 +168,7 @@ func newSwitch(word, short, long string, disabled bool) *cobra.Command {
 			return nil
 		}),
 	}
-	cmd.ValidArgsFunction = f.tailnetFirst
+	cmd.ValidArgsFunction = f.tailnetAndMembers
 	f.add(cmd)
 	return cmd
 }

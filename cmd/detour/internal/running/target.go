@@ -6,6 +6,8 @@ package running
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -181,6 +183,9 @@ func (s *Server) Failed(err error) error {
 		return s.target.trust.Explain(s.At, err)
 	}
 	if said, ok := errors.AsType[*control.Error](err); ok && said.Status != 429 && said.Status != 503 {
+		if said.Status == http.StatusUnauthorized && s.target.token != "" {
+			return fmt.Errorf("%w: --%s has to be the file that the %s has as --admin-token", said, s.target.Token, s.target.Who)
+		}
 		return said
 	}
 	return cli.Unansweredf("%s: %w", s.At, err)
