@@ -249,7 +249,8 @@ func (m *model) report(ctx context.Context, i, at int) bool {
 	m.note(p.key, "report %d to %s fails: %v", p.number, m.all[at].name, err)
 	refused := new(coordapi.Error)
 	if errors.As(err, &refused) && (refused.Code == coordapi.CodeUnauthorized || refused.Code == coordapi.CodeNotMember) {
-		if p.unsure {
+		if p.unsure || p.taken == 0 && refused.Code == coordapi.CodeNotMember {
+			// A coordinator that had not heard of the removal has told it that it is a member still (decision 19).
 			p.member, p.taken = false, 0
 			return false
 		}
