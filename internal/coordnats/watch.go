@@ -202,7 +202,7 @@ func (v *view) take(ctx context.Context, m *nats.Msg) error {
 	if v.loading && meta.stream > v.end {
 		v.current()
 	}
-	e := coordstore.Entry{Key: keyOf(v.bucket, m.Subject), Revision: meta.stream}
+	e := coordstore.Entry{Key: keyOf(v.bucket, m.Subject), Revision: meta.stream, Behind: meta.pending}
 	if !isDelete(m.Header, m.Data) {
 		e.Value = m.Data
 	}

@@ -130,3 +130,57 @@ func TestStreamsOfAnEarlierMembershipDoNotCount(t *testing.T) {
 		t.Error("it is online")
 	}
 }
+
+// A coordinator that was left out a change, because another follows, still has the one
+// before it. Who has seen the one that was left out is told nothing until what follows
+// has come, whatever else has.
+func TestWhatWasLeftOutIsWaitedFor(t *testing.T) {
+	s := fill(1, 3)
+	const id = "t000000000000"
+	soft, hard := s.Watcher(coordstore.Soft(coordstore.SoftOf(id))), s.Watcher(coordstore.Hard)
+	now := s.cursor(s.tailnets[id])
+	at := now.Soft
+	report := func(n int, home int32, rev, behind uint64) {
+		soft.Entry(coordstore.Entry{Key: SoftKey(id, numberedKey(n)), Value: Encode(SoftRecord{Boot: 1, Home: home}), Revision: rev, Behind: behind})
+	}
+	report(2, 35, at+1, 2)
+	// At at+2 the second had 36, which another coordinator has told; at+4 is 37.
+	report(3, 1, at+3, 1)
+	ahead := now
+	ahead.Soft = at + 2
+	sub := s.Subscribe(id, numberedKey(1), ahead.Text(), &counter{})
+	defer s.Unsubscribe(sub)
+	hard.Entry(coordstore.Entry{Key: MemberKey(id, numberedKey(2)), Value: Encode(MemberRecord{Name: "new", Index: 2, Joined: 2}), Revision: now.Hard + 1})
+	if b := s.Take(sub); !b.Waits || kinds(b)["peer"] != 0 {
+		t.Errorf("%v %q", b.Waits, b.Lines)
+	}
+	report(2, 37, at+4, 0)
+	if b := s.Take(sub); b.Waits || !bytes.Contains(bytes.Join(b.Lines, nil), []byte(`"home":37`)) {
+		t.Errorf("%v %q", b.Waits, b.Lines)
+	}
+}
+
+// A load tells of what stands; what was changed while it went on comes after it.
+func TestALoadIsWholeWhenNothingIsBehindIt(t *testing.T) {
+	for behind, whole := range map[uint64]uint64{0: 9, 3: 0} {
+		s := New("a")
+		w := s.Watcher(coordstore.Soft(0))
+		w.Begin("1")
+		w.Entry(coordstore.Entry{Key: KeyTick, Value: []byte("1"), Revision: 4, Behind: behind + 1})
+		w.Entry(coordstore.Entry{Key: KeyTick, Value: []byte("1"), Revision: 9, Behind: behind})
+		w.Current()
+		if got := s.softs[0].whole; got != whole {
+			t.Errorf("with %d behind it: whole up to %d, want %d", behind, got, whole)
+		}
+		w.Entry(coordstore.Entry{Key: KeyTick, Value: []byte("1"), Revision: 12})
+		if got := s.softs[0].whole; got != 12 {
+			t.Errorf("after the last change: whole up to %d", got)
+		}
+		w.Begin("1")
+		w.Entry(coordstore.Entry{Key: KeyTick, Value: []byte("1"), Revision: 12})
+		w.Current()
+		if got := s.softs[0].whole; got != 12 {
+			t.Errorf("after another load: whole up to %d", got)
+		}
+	}
+}

@@ -22,13 +22,13 @@ func (w watcher) Begin(epoch string) {
 	defer w.s.mu.Unlock()
 	b := w.b
 	b.gen++
-	b.loading, b.current, b.doubt, b.pending, b.decide = true, false, false, nil, 0
+	b.loading, b.current, b.doubt, b.pending, b.decide, b.atEnd = true, false, false, nil, 0, true
 	if b.loaded && b.epoch == epoch {
 		b.base = b.pos
 		return
 	}
 	b.epoch, b.epochHash = epoch, hash64(epoch)
-	b.loaded, b.base, b.pos = false, 0, 0
+	b.loaded, b.base, b.pos, b.whole = false, 0, 0, 0
 	if b.number >= 0 {
 		w.s.forgetRevisions(b)
 	} else {
@@ -59,6 +59,7 @@ func (w watcher) Entry(e coordstore.Entry) {
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	b := w.b
+	b.atEnd = e.Behind == 0
 	if b.loaded && e.Revision <= b.base {
 		w.s.mark(b, e) // it is known, or what came after it is
 		return
@@ -68,8 +69,12 @@ func (w watcher) Entry(e coordstore.Entry) {
 		return
 	}
 	w.s.apply(b, e)
+	next := e.Revision == b.pos+1 && b.whole == b.pos
 	b.pos = max(b.pos, e.Revision)
 	if !b.loading {
+		if next || b.atEnd {
+			b.whole = b.pos
+		}
 		b.reached(false)
 		w.s.settleDoubt(b)
 	}
@@ -86,6 +91,9 @@ func (w watcher) Current() {
 		b.pos = max(b.pos, e.Revision)
 	}
 	b.pending = nil
+	if b.atEnd {
+		b.whole = b.pos
+	}
 	anew := !b.loaded
 	if anew {
 		s.anew(b)

@@ -20,7 +20,8 @@ type bucket struct {
 	number    int // of a soft one; -1: hard
 	epoch     string
 	epochHash uint64
-	pos       uint64 // up to which all is known
+	pos       uint64 // of the last change that has been told
+	whole     uint64 // up to which nothing has been left out; at most pos
 	loaded    bool   // pos means something
 	current   bool   // and the watcher can be heard
 	gen       uint8  // of the load
@@ -29,6 +30,7 @@ type bucket struct {
 	loading bool
 	base    uint64             // position before it
 	pending []coordstore.Entry // what is later than base
+	atEnd   bool               // nothing was behind what it has told last
 
 	// What a load has not told of may be gone, or be told of yet in a later state.
 	doubt  bool

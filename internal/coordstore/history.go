@@ -86,6 +86,7 @@ func (h *history) after(revision uint64, some []Entry) []Entry {
 			break
 		}
 		if !c.gap {
+			c.Behind = h.last - c.Revision
 			some = append(some, c.Entry)
 		}
 	}

@@ -50,10 +50,17 @@ var (
 
 // An Entry is what stands at a key, or that nothing does any more. Value is not
 // changed by anybody.
+//
+// A change that another of the same key follows may be left out. So after it, and until
+// what follows has come, what is known is no state that ever was: Behind tells.
 type Entry struct {
 	Key      string // letters, digits, '-', '_' and '.', not at the ends and never two; at most 128 bytes
 	Value    []byte // nil: deleted; never empty otherwise
 	Revision uint64
+
+	// Behind is how much had come after this when the watcher was told of it. 0: nothing,
+	// so all is known up to here.
+	Behind uint64
 }
 
 // DeletesKept is how long, at least, a delete stays in a bucket's history: so long
