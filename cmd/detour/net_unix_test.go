@@ -31,7 +31,7 @@ func TestNetMembers(t *testing.T) {
 	bob, _ := s.joined(t, "bob")
 
 	out, _ := ask(0, "members", "home")
-	wantMatch(t, out, `(?m)^NAME +ADDRESSES +HOME +SINCE +ONLINE +VERSION +NOTE$`)
+	wantMatch(t, out, `(?m)^NAME +ADDRESSES +HOME +HOME SINCE +ONLINE +VERSION +NOTE$`)
 	wantMatch(t, out, `(?m)^anna +100\.64\.0\.1,fd[0-9a-f:]+ +- +- +yes `)
 	out, _ = ask(0, "members", "home", "--json")
 	var all []coordapi.Member

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,11 +52,11 @@ func TestAnswersThatNobodyReadsEnd(t *testing.T) {
 // told is a source that always says the same, and a sink that takes nothing.
 type told struct {
 	coordstate.Batch
-	takes  int
+	takes  atomic.Int64
 	broken chan struct{}
 }
 
-func (f *told) take() coordstate.Batch { f.takes++; return f.Batch }
+func (f *told) take() coordstate.Batch { f.takes.Add(1); return f.Batch }
 func (f *told) beat() []byte           { return beatLine }
 func (f *told) stop()                  {}
 func (f *told) close()                 {}
@@ -73,8 +74,8 @@ func TestAStreamThatWaitsLooksNowAndThen(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(10 * time.Second)
-		if from.takes > 100+10*4+2 {
-			t.Errorf("it has looked %d times", from.takes)
+		if n := from.takes.Load(); n > 100+10*4+2 {
+			t.Errorf("it has looked %d times", n)
 		}
 		st.end()
 		<-st.done

@@ -32,14 +32,12 @@ func (s *State) resumable(c, now Cursor, t *tailnet) bool {
 		c.Hard >= t.rec.Floor
 }
 
-// behind reports whether what is known here is older than the cursor, or may be. Where
-// a change was left out the one before it still stands, also for a cursor that has the
-// one that was left out: so only what is whole counts.
+// behind reports whether a snapshot would be older than the cursor, or may be.
 func (s *State) behind(c, now Cursor, t *tailnet) bool {
 	if c.Tailnet != now.Tailnet {
 		return false
 	}
-	hard, soft := c.Hard > s.hard.whole, c.Soft > t.soft.whole
+	hard, soft := c.Hard > now.Hard, c.Soft > now.Soft
 	if c.HardEpoch != now.HardEpoch {
 		hard = !s.hard.current
 	}

@@ -193,7 +193,7 @@ func (s *State) Take(sub *Sub) (b Batch) {
 	if !m.counts() || m.joined != sub.joined {
 		return Batch{Lines: [][]byte{startLine(coordapi.EventRemoved, false)}, Removed: true}
 	}
-	if !s.hard.loaded || !t.soft.loaded {
+	if !s.hard.loaded || !t.soft.loaded || !s.hard.isWhole() || !t.soft.isWhole() {
 		return b
 	}
 	if !sub.placed || sub.next < t.feed.first {

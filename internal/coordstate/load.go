@@ -69,11 +69,15 @@ func (w watcher) Entry(e coordstore.Entry) {
 		return
 	}
 	w.s.apply(b, e)
-	next := e.Revision == b.pos+1 && b.whole == b.pos
+	was := b.isWhole()
+	next := was && e.Revision == b.pos+1
 	b.pos = max(b.pos, e.Revision)
 	if !b.loading {
 		if next || b.atEnd {
 			b.whole = b.pos
+		}
+		if !was && b.isWhole() {
+			w.s.wakeAll(b) // what was held back can be told
 		}
 		b.reached(false)
 		w.s.settleDoubt(b)

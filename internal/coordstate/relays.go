@@ -171,7 +171,7 @@ func (s *State) beginRelay(sub *RelaySub, b *Batch) bool {
 }
 
 func (s *State) relayAt(sub *RelaySub) []byte {
-	hard := s.hard.pos
+	hard := s.hard.whole
 	if sub.at.HardEpoch == s.hard.epochHash {
 		hard = max(hard, sub.at.Hard)
 	}

@@ -21,7 +21,7 @@ type bucket struct {
 	epoch     string
 	epochHash uint64
 	pos       uint64 // of the last change that has been told
-	whole     uint64 // up to which nothing has been left out; at most pos
+	whole     uint64 // the last pos up to which nothing had been left out
 	loaded    bool   // pos means something
 	current   bool   // and the watcher can be heard
 	gen       uint8  // of the load
@@ -38,6 +38,11 @@ type bucket struct {
 
 	waiters []waiter
 }
+
+// isWhole reports whether what is known is what stood at pos. Otherwise a change was
+// left out, because another of the same key follows: until that has come, what is known
+// is no state that ever was, and nothing of it is told.
+func (b *bucket) isWhole() bool { return b.whole == b.pos }
 
 type waiter struct {
 	rev uint64
