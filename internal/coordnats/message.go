@@ -20,7 +20,7 @@ type where struct {
 //	$JS.ACK.<domain>.<account>.<stream>. ... .<pending>.<random>
 func positionOf(m *nats.Msg) (w where, err error) {
 	parts := strings.Split(m.Reply, ".")
-	if len(parts) < 9 || parts[0] != "$JS" || parts[1] != "ACK" {
+	if len(parts) < 9 || len(parts) == 10 || parts[0] != "$JS" || parts[1] != "ACK" {
 		return w, fmt.Errorf("a message that is not the consumer's: %q", m.Subject)
 	}
 	at := 5

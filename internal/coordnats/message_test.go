@@ -26,5 +26,6 @@ func TestPositionOf(t *testing.T) {
 func FuzzPositionOf(f *testing.F) {
 	f.Add("$JS.ACK.S.C.1.7.3.99.5")
 	f.Add("$JS.ACK.domain.account.S.C.1.7.3.99.5.x")
+	f.Add("$JS.ACK......0.0.") // ten parts: of neither form
 	f.Fuzz(func(t *testing.T, reply string) { positionOf(&nats.Msg{Reply: reply}) })
 }
