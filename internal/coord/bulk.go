@@ -123,22 +123,9 @@ func (i *importing) putNet(ctx context.Context, t *newNet) error {
 // putMember writes a record that counts for nobody yet. One that stands there is of an
 // import that was cut off, and is replaced.
 func (s *Service) putMember(ctx context.Context, tailnet string, k key.Public, rec coordstate.MemberRecord) error {
-	for {
-		before := s.state.Position(coordstore.Hard)
-		expected := s.state.MemberRevision(tailnet, k)
-		var err error
-		if expected == 0 {
-			_, err = s.create(ctx, coordstore.Hard, coordstate.MemberKey(tailnet, k), coordstate.Encode(rec))
-		} else {
-			_, err = s.update(ctx, coordstore.Hard, coordstate.MemberKey(tailnet, k), coordstate.Encode(rec), expected)
-		}
-		if !errors.Is(err, coordstore.ErrConflict) {
-			return err
-		}
-		if err := s.state.Wait(ctx, coordstore.Hard, before+1); err != nil {
-			return err
-		}
-	}
+	return s.persist(ctx, func() (uint64, error) {
+		return s.write(ctx, coordstore.Hard, coordstate.MemberKey(tailnet, k), coordstate.Encode(rec), s.state.MemberRevision(tailnet, k))
+	})
 }
 
 // writers do so many things at a time, until one fails.

@@ -137,39 +137,25 @@ func (s *Service) putMap(ctx context.Context, m *derpmap.Map, by string, force b
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	for {
-		before := s.state.Position(coordstore.Hard)
+	written := false
+	err := s.persist(ctx, func() (uint64, error) {
 		old := s.state.Map()
-		if old.Revision != 0 && old.Version == coordstate.MapVersion(m) {
-			return nil
+		if written = old.Revision == 0 || old.Version != coordstate.MapVersion(m); !written {
+			return 0, nil
 		}
 		if err := halved(old.Map, m); err != nil && !(force && len(m.IDs()) > 0) {
-			return err
+			return 0, err
 		}
 		rec, err := coordstate.EncodeMap(m, time.Now().Unix(), by)
 		if err != nil {
-			return refuse(coordapi.CodeTooLarge, "%v", err)
+			return 0, refuse(coordapi.CodeTooLarge, "%v", err)
 		}
-		rev, err := s.write(ctx, coordstate.KeyMap, coordstate.Encode(rec), old.Revision)
-		if err == nil {
-			s.log.Info("another map is handed out", "from", by, "version", coordstate.MapVersion(m))
-			return s.state.Wait(ctx, coordstore.Hard, rev)
-		}
-		if !errors.Is(err, coordstore.ErrConflict) {
-			return err
-		}
-		if err := s.state.Wait(ctx, coordstore.Hard, before+1); err != nil {
-			return err
-		}
+		return s.write(ctx, coordstore.Hard, coordstate.KeyMap, coordstate.Encode(rec), old.Revision)
+	})
+	if err == nil && written {
+		s.log.Info("another map is handed out", "from", by, "version", coordstate.MapVersion(m))
 	}
-}
-
-// write creates or updates a record of the hard bucket.
-func (s *Service) write(ctx context.Context, k string, value []byte, expected uint64) (uint64, error) {
-	if expected == 0 {
-		return s.create(ctx, coordstore.Hard, k, value)
-	}
-	return s.update(ctx, coordstore.Hard, k, value, expected)
+	return err
 }
 
 func (s *Service) adminMap(http.ResponseWriter, *http.Request) (any, error) {

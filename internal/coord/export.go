@@ -192,7 +192,7 @@ func (i *importing) secret(ctx context.Context, rec coordstate.SecretRecord) err
 		i.done.Kept++
 		return nil
 	}
-	rev, err := i.s.write(ctx, coordstate.KeySecret, value, rev)
+	rev, err := i.s.write(ctx, coordstore.Hard, coordstate.KeySecret, value, rev)
 	if err != nil {
 		return err
 	}

@@ -132,5 +132,5 @@ func (s *Service) dropLeft(ctx context.Context, before map[coordstate.Leftover]s
 // tick is a change that means nothing.
 func (s *Service) tick(ctx context.Context) (rev uint64, err error) {
 	_, before := s.state.Single(coordstate.KeyTick)
-	return s.write(ctx, coordstate.KeyTick, []byte(time.Now().UTC().Format(time.RFC3339Nano)), before)
+	return s.write(ctx, coordstore.Hard, coordstate.KeyTick, []byte(time.Now().UTC().Format(time.RFC3339Nano)), before)
 }

@@ -185,12 +185,7 @@ func stored(r coordstate.SoftRecord) coordapi.Stored {
 }
 
 func (s *Service) writeReport(ctx context.Context, bucket, k string, r coordstate.SoftRecord, expected uint64) error {
-	rev, err := uint64(0), error(nil)
-	if expected == 0 {
-		rev, err = s.create(ctx, bucket, k, coordstate.Encode(r))
-	} else {
-		rev, err = s.update(ctx, bucket, k, coordstate.Encode(r), expected)
-	}
+	rev, err := s.write(ctx, bucket, k, coordstate.Encode(r), expected)
 	if err != nil {
 		return err
 	}
