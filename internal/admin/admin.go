@@ -10,9 +10,6 @@
 package admin
 
 import (
-	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -22,6 +19,7 @@ import (
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/quota"
 	"github.com/detour-relay/detour/internal/stun"
@@ -99,35 +97,17 @@ func New(config Config) *Handler {
 	return &Handler{config: config, started: time.Now()}
 }
 
-// paths are listed for those who ask for another one.
-var paths = []string{"/healthz", "/readyz", "/status", "/check"}
-
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		say(w, http.StatusMethodNotAllowed, "use GET or HEAD")
-		return
-	}
-	switch r.URL.Path {
-	case "/healthz":
-		say(w, http.StatusOK, "ok")
-	case "/readyz":
-		h.serveReady(w)
-	case "/status":
-		h.serveStatus(w)
-	case "/check":
-		h.serveCheck(w)
-	default:
-		say(w, http.StatusNotFound, "there are only "+strings.Join(paths, ", "))
-	}
+	front.Pages{
+		{Path: "/healthz", Serve: front.Healthy}, {Path: "/readyz", Serve: h.serveReady},
+		{Path: "/status", Serve: h.serveStatus}, {Path: "/check", Serve: h.serveCheck},
+	}.ServeHTTP(w, r)
 }
 
 func (h *Handler) serveReady(w http.ResponseWriter) {
 	if why := h.config.Health.Explain(); why != "" {
-		say(w, http.StatusServiceUnavailable, why)
+		front.Say(w, http.StatusServiceUnavailable, why)
 		return
 	}
 	lines := []string{"ready"}
@@ -136,7 +116,7 @@ func (h *Handler) serveReady(w http.ResponseWriter) {
 			lines = append(lines, "access: "+away)
 		}
 	}
-	say(w, http.StatusOK, strings.Join(lines, "\n"))
+	front.Say(w, http.StatusOK, strings.Join(lines, "\n"))
 }
 
 func (h *Handler) access() *admit.Snapshot {
@@ -148,21 +128,13 @@ func (h *Handler) access() *admit.Snapshot {
 
 func (h *Handler) serveCheck(w http.ResponseWriter) {
 	if problems := h.config.Relay.Check(); len(problems) > 0 {
-		say(w, http.StatusInternalServerError, strings.Join(problems, "\n"))
+		front.Say(w, http.StatusInternalServerError, strings.Join(problems, "\n"))
 		return
 	}
-	say(w, http.StatusOK, "ok")
+	front.Say(w, http.StatusOK, "ok")
 }
 
-func (h *Handler) serveStatus(w http.ResponseWriter) {
-	text, err := json.MarshalIndent(h.Status(), "", "  ")
-	if err != nil {
-		say(w, http.StatusInternalServerError, fmt.Sprintf("the status cannot be written: %v", err))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	say(w, http.StatusOK, string(text))
-}
+func (h *Handler) serveStatus(w http.ResponseWriter) { front.SayJSON(w, h.Status(), "  ") }
 
 // Status returns what /status answers.
 func (h *Handler) Status() Status {
@@ -202,9 +174,4 @@ func (h *Handler) Status() Status {
 		s.Mesh = h.config.Mesh()
 	}
 	return s
-}
-
-func say(w http.ResponseWriter, status int, text string) {
-	w.WriteHeader(status)
-	io.WriteString(w, text+"\n")
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/notify"
 )
 
@@ -24,7 +25,7 @@ func (s *Server) Drain(ctx context.Context) {
 }
 
 func (s *Server) drain(ctx context.Context) {
-	if s.enter(Draining) != Serving {
+	if s.life.Enter(front.Draining) != front.Serving {
 		return
 	}
 	over := s.spread()
@@ -74,7 +75,7 @@ func (s *Server) Stop() error {
 }
 
 func (s *Server) stop() error {
-	s.enter(Stopped)
+	s.life.Enter(front.Stopped)
 	s.endBeside(errStopped)
 	errs := []error{s.status.Close(), s.commands.Close(), s.closeServer(), s.opened().close()}
 	return errors.Join(errs...)

@@ -77,8 +77,9 @@ type Server struct {
 	stopped   sync.Once
 	stopError error // set in stopped
 
+	life front.Life
+
 	mu     sync.Mutex
-	phase  Phase   // guarded by mu
 	engine *engine // guarded by mu; nil: it is not open yet
 	taken  bool    // guarded by mu: another process has taken over
 }
@@ -131,7 +132,7 @@ func (s *Server) open() (err error) {
 	if s.status, err = front.NewOps(s.options.Takeover, "admin", s.config.Front.Admin, s.log); err != nil {
 		return err
 	}
-	s.status.Handle(http.HandlerFunc(s.serveOps))
+	s.status.Handle(front.Pages{{Path: "/healthz", Serve: front.Healthy}, {Path: "/readyz", Serve: s.serveReady}, {Path: "/status", Serve: s.serveStatus}})
 	if err := s.openCommands(); err != nil {
 		return err
 	}

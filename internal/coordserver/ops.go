@@ -3,13 +3,12 @@ package coordserver
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"os"
 
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/coordapi"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/text"
 )
 
@@ -24,7 +23,7 @@ var (
 func (s *Server) whyNotReady() error {
 	e := s.opened()
 	switch phase := s.Phase(); {
-	case phase == Draining, phase == Stopped:
+	case phase == front.Draining, phase == front.Stopped:
 		return errDraining
 	case e == nil && len(s.config.Cluster) > 0:
 		return errGather
@@ -35,41 +34,13 @@ func (s *Server) whyNotReady() error {
 }
 
 // Phase is what the coordinator is doing.
-func (s *Server) Phase() Phase {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.phaseLocked()
-}
-
-// opsPaths are listed for those who ask for another one.
-const opsPaths = "there are only /healthz, /readyz, /status"
-
-// serveOps answers operators of this machine, who look.
-func (s *Server) serveOps(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		say(w, http.StatusMethodNotAllowed, "use GET or HEAD")
-		return
-	}
-	switch r.URL.Path {
-	case "/healthz":
-		say(w, http.StatusOK, "ok")
-	case "/readyz":
-		s.serveReady(w)
-	case "/status":
-		s.serveStatus(w, "  ")
-	default:
-		say(w, http.StatusNotFound, opsPaths)
-	}
-}
+func (s *Server) Phase() front.Phase { return s.life.Phase() }
 
 // serveReady says what is not as it should be also of one that is ready: without a
 // quorum it still answers what it knows.
 func (s *Server) serveReady(w http.ResponseWriter) {
 	if why := s.whyNotReady(); why != nil {
-		say(w, http.StatusServiceUnavailable, why.Error())
+		front.Say(w, http.StatusServiceUnavailable, why.Error())
 		return
 	}
 	said := "ready"
@@ -79,23 +50,10 @@ func (s *Server) serveReady(w http.ResponseWriter) {
 	if why := s.mapProblem(s.opened()); why != "" {
 		said += "\nmap: what is there is not handed out, the last good one stays: " + text.RedactURLs(why)
 	}
-	say(w, http.StatusOK, said)
+	front.Say(w, http.StatusOK, said)
 }
 
-func (s *Server) serveStatus(w http.ResponseWriter, indent string) {
-	text, err := json.MarshalIndent(s.State(), "", indent)
-	if err != nil {
-		say(w, http.StatusInternalServerError, fmt.Sprintf("the status cannot be written: %v", err))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	say(w, http.StatusOK, string(text))
-}
-
-func say(w http.ResponseWriter, status int, text string) {
-	w.WriteHeader(status)
-	io.WriteString(w, text+"\n") // who has left misses nothing
-}
+func (s *Server) serveStatus(w http.ResponseWriter) { front.SayJSON(w, s.State(), "  ") }
 
 // statusPath is where operators get the status over the admin socket.
 const statusPath = coordapi.PathAdmin + "status"
@@ -110,7 +68,7 @@ func (s *Server) serveCommands(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(control.Version{Version: s.options.Version, PID: os.Getpid()})
 		return
 	case "GET " + control.PathStatus, "GET " + statusPath:
-		s.serveStatus(w, "")
+		front.SayJSON(w, s.State(), "")
 		return
 	}
 	e := s.opened()

@@ -36,7 +36,7 @@ const few = 4096
 // stops. Once members are answered it calls started, which may be nil; its error ends
 // all. After a takeover, ctx cuts the draining short. It may be called once.
 func (s *Server) Run(ctx context.Context, started func() error) error {
-	if before := s.enter(Serving); before != Opened {
+	if before := s.life.Enter(front.Serving); before != front.Opened {
 		return fmt.Errorf("coordserver: the coordinator is %s and cannot run again", before)
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/coordapi"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/pin"
 )
 
@@ -84,7 +85,7 @@ func TestWhoeverAsksIsAnswered(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
-	if now := s.State(); now.Phase != Serving || now.NotReady != "" || now.Version != "v1.2.3" || now.Engine == nil || !now.Engine.Writable {
+	if now := s.State(); now.Phase != front.Serving || now.NotReady != "" || now.Version != "v1.2.3" || now.Engine == nil || !now.Engine.Writable {
 		t.Errorf("%+v", now)
 	}
 }
@@ -300,7 +301,7 @@ func TestRunEndsWithItsStart(t *testing.T) {
 	if err := s.Run(context.Background(), func() error { return mine }); !errors.Is(err, mine) {
 		t.Error(err)
 	}
-	if err := s.Run(context.Background(), nil); err == nil || s.Phase() != Stopped {
+	if err := s.Run(context.Background(), nil); err == nil || s.Phase() != front.Stopped {
 		t.Errorf("it ran again, and is %s: %v", s.Phase(), err)
 	}
 }

@@ -18,7 +18,7 @@ type State struct {
 	Version     string             `json:"version"`
 	PID         int                `json:"pid"`
 	Started     time.Time          `json:"started"`
-	Phase       Phase              `json:"phase"`
+	Phase       front.Phase        `json:"phase"`
 	NotReady    string             `json:"not_ready,omitempty"` // why not; empty: it is ready
 	Listen      string             `json:"listen"`              // the address that it got
 	URL         string             `json:"url"`                 // where members find it, as far as it can know

@@ -18,6 +18,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
@@ -78,7 +79,7 @@ func run(t *testing.T, d *Daemon) (end func()) {
 		}
 	})
 	t.Cleanup(end)
-	for deadline := time.Now().Add(timeout); d.State().Phase == Opened; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); d.State().Phase == front.Opened; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not run")
 		}
@@ -97,11 +98,11 @@ func login(t *testing.T, d *Daemon) (*client.Conn, error) {
 
 func TestPhasesGoForwardOnly(t *testing.T) {
 	d := open(t, plain(), Options{})
-	if got := d.State().Phase; got != Opened {
+	if got := d.State().Phase; got != front.Opened {
 		t.Errorf("%s", got)
 	}
 	end := run(t, d)
-	if got := d.State().Phase; got != Serving {
+	if got := d.State().Phase; got != front.Serving {
 		t.Errorf("%s", got)
 	}
 	if err := d.Run(t.Context()); err == nil {
@@ -115,11 +116,11 @@ func TestPhasesGoForwardOnly(t *testing.T) {
 	if err := d.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if got := d.State().Phase; got != Draining || d.State().Health.Healthy {
+	if got := d.State().Phase; got != front.Draining || d.State().Health.Healthy {
 		t.Errorf("%s, and it wants peers: %v", got, d.State().Health.Healthy)
 	}
 	end()
-	if got := d.State().Phase; got != Stopped {
+	if got := d.State().Phase; got != front.Stopped {
 		t.Errorf("%s", got)
 	}
 	if err := errors.Join(d.Drain(t.Context()), d.Stop()); err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/notify"
 )
 
@@ -30,10 +31,10 @@ func (d *Daemon) Drain(ctx context.Context) error {
 }
 
 func (d *Daemon) drain(ctx context.Context) error {
-	switch d.enter(Draining) {
-	case Stopped:
+	switch d.life.Enter(front.Draining) {
+	case front.Stopped:
 		return nil
-	case Serving:
+	case front.Serving:
 		<-d.started
 	}
 	d.leave()

@@ -105,10 +105,10 @@ type Daemon struct {
 	stopError  error // set in stopped
 
 	reloading sync.Mutex // held over a reload
+	life      front.Life
 
 	mu     sync.Mutex
 	config config.Config // guarded by mu; complete
-	phase  Phase         // guarded by mu
 	taken  bool          // guarded by mu: another process has taken over
 	reload admin.Reload  // guarded by mu
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/notify"
 )
 
@@ -60,9 +61,7 @@ func (d *Daemon) reloadFrom(load func() (config.Config, error)) (report config.R
 
 // ending says why it is too late for other settings; nil: it is not.
 func (d *Daemon) ending() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if phase := d.phaseLocked(); order[phase] >= order[Draining] {
+	if phase := d.life.Phase(); phase.Reached(front.Draining) {
 		return fmt.Errorf("the relay is %s and takes over no other settings", phase)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/notify"
 	"github.com/detour-relay/detour/internal/trim"
@@ -26,7 +27,7 @@ const (
 // stops. After a takeover, ctx cuts the draining short. Run returns early if
 // somebody else stops the relay. It may be called once.
 func (d *Daemon) Run(ctx context.Context) error {
-	if before := d.enter(Serving); before != Opened {
+	if before := d.life.Enter(front.Serving); before != front.Opened {
 		return fmt.Errorf("daemon: the relay is %s and cannot run again", before)
 	}
 	accepting := d.start()
@@ -134,10 +135,10 @@ func (d *Daemon) Stop() error {
 }
 
 func (d *Daemon) stop() error {
-	before := d.enter(Stopped)
+	before := d.life.Enter(front.Stopped)
 	d.unlink()
 	d.endBeside()
-	if before != Opened {
+	if before != front.Opened {
 		<-d.started
 	}
 	d.links.Wait()

@@ -13,7 +13,7 @@ import (
 
 // A State is a relay at one moment. Its JSON names are stable.
 type State struct {
-	Phase     Phase           `json:"phase"`
+	Phase     front.Phase     `json:"phase"`
 	PublicKey string          `json:"public_key"`
 	Listen    string          `json:"listen"`       // the address that it got
 	URL       string          `json:"url"`          // where peers find it, as far as the relay can know
@@ -52,9 +52,7 @@ func (d *Daemon) State() State {
 	if s.Certificate = d.certificate(); s.Certificate != nil {
 		s.Pin, _ = d.source.Trust()
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s.Phase = d.phaseLocked()
+	s.Phase = d.life.Phase()
 	return s
 }
 
