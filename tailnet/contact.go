@@ -69,20 +69,7 @@ func onLoopback(host string) bool {
 func dial(ctx context.Context, to *reach.Target) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	t := *to
-	if err := t.FindProxy(); err != nil {
-		return nil, err
-	}
-	raw, err := t.DialTCP(ctx)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := t.Secure(ctx, raw)
-	if err != nil {
-		raw.Close()
-		return nil, err
-	}
-	return conn, nil
+	return to.Open(ctx)
 }
 
 // call asks something that is answered at once; in and out may be nil.

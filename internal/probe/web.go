@@ -28,19 +28,7 @@ func (n *node) open(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.FindProxy(); err != nil {
-		return nil, err
-	}
-	raw, err := t.DialTCP(ctx)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := t.Secure(ctx, raw)
-	if err != nil {
-		raw.Close()
-		return nil, err
-	}
-	return conn, nil
+	return t.Open(ctx)
 }
 
 // get asks for a path over a connection of its own. Redirects are not followed:

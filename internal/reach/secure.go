@@ -9,6 +9,24 @@ import (
 	"net"
 )
 
+// Open goes all the way up to where HTTP begins, by the proxy that there is now.
+func (t *Target) Open(ctx context.Context) (net.Conn, error) {
+	now := *t // others may use t, too
+	if err := now.FindProxy(); err != nil {
+		return nil, err
+	}
+	raw, err := now.DialTCP(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := now.Secure(ctx, raw)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
 // Secure goes up from raw, which DialTCP returned, to where HTTP begins: through the
 // proxy, and through TLS. If it fails, raw is to be closed.
 func (t *Target) Secure(ctx context.Context, raw net.Conn) (net.Conn, error) {
