@@ -74,6 +74,20 @@ func (f *netFlags) run(work func(cmd *cobra.Command, a *asker, args []string) er
 	}
 }
 
+// runList has a command print a list of values: as a table, or as JSON.
+func runList[T any](f *netFlags, path func(args []string) string, table func(w io.Writer, args []string, all []T) error) func(*cobra.Command, []string) error {
+	return f.run(func(cmd *cobra.Command, a *asker, args []string) error {
+		all := []T{}
+		if err := a.value(cmd.Context(), http.MethodGet, path(args), nil, nil, &all); err != nil {
+			return noTailnet(err)
+		}
+		if f.asJSON {
+			return cli.WriteJSON(cmd.OutOrStdout(), all)
+		}
+		return table(cmd.OutOrStdout(), args, all)
+	})
+}
+
 // An asker asks a coordinator.
 type asker struct{ *running.Server }
 

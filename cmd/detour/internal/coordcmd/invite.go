@@ -74,25 +74,16 @@ func newInvites() *cobra.Command {
 		Short: "List the invites of a tailnet that still count",
 		Long:  `List the invites of a tailnet that still count, without what makes them invites.` + exits,
 		Args:  cobra.ExactArgs(1),
-		RunE: f.run(func(cmd *cobra.Command, a *asker, args []string) error {
-			all := []coordapi.InviteState{}
-			if err := a.value(cmd.Context(), http.MethodGet, in("tailnets", args[0], "invites"), nil, nil, &all); err != nil {
-				return noTailnet(err)
-			}
-			if f.asJSON {
-				return cli.WriteJSON(cmd.OutOrStdout(), all)
-			}
-			return printInvites(cmd.OutOrStdout(), args[0], all)
-		}),
+		RunE:  runList(&f, func(args []string) string { return in("tailnets", args[0], "invites") }, printInvites),
 	}
 	cmd.ValidArgsFunction = f.tailnetFirst
 	f.add(cmd)
 	return cmd
 }
 
-func printInvites(w io.Writer, tailnet string, all []coordapi.InviteState) error {
+func printInvites(w io.Writer, args []string, all []coordapi.InviteState) error {
 	if len(all) == 0 {
-		_, err := fmt.Fprintf(w, "There is no invite that counts: detour net invite %s\n", tailnet)
+		_, err := fmt.Fprintf(w, "There is no invite that counts: detour net invite %s\n", args[0])
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

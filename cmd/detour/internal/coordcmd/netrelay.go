@@ -54,27 +54,18 @@ of all tailnets.` + exits,
 func newRelayList() *cobra.Command {
 	var f netFlags
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the relays that may ask",
-		Long:  `List the relays that have a token.` + exits,
-		Args:  cobra.NoArgs,
-		RunE: f.run(func(cmd *cobra.Command, a *asker, _ []string) error {
-			all := []coordapi.Relay{}
-			if err := a.value(cmd.Context(), http.MethodGet, in("relays"), nil, nil, &all); err != nil {
-				return err
-			}
-			if f.asJSON {
-				return cli.WriteJSON(cmd.OutOrStdout(), all)
-			}
-			return printRelays(cmd.OutOrStdout(), all)
-		}),
+		Use:               "list",
+		Short:             "List the relays that may ask",
+		Long:              `List the relays that have a token.` + exits,
+		Args:              cobra.NoArgs,
+		RunE:              runList(&f, func([]string) string { return in("relays") }, printRelays),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f.add(cmd)
 	return cmd
 }
 
-func printRelays(w io.Writer, all []coordapi.Relay) error {
+func printRelays(w io.Writer, _ []string, all []coordapi.Relay) error {
 	if len(all) == 0 {
 		_, err := fmt.Fprintln(w, "No relay has a token: detour net relay add NAME")
 		return err

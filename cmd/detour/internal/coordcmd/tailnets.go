@@ -45,27 +45,18 @@ digits and dashes.` + exits,
 func newList() *cobra.Command {
 	var f netFlags
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the tailnets",
-		Long:  `List the tailnets of the coordinator.` + exits,
-		Args:  cobra.NoArgs,
-		RunE: f.run(func(cmd *cobra.Command, a *asker, _ []string) error {
-			all := []coordapi.Tailnet{}
-			if err := a.value(cmd.Context(), http.MethodGet, in("tailnets"), nil, nil, &all); err != nil {
-				return err
-			}
-			if f.asJSON {
-				return cli.WriteJSON(cmd.OutOrStdout(), all)
-			}
-			return printTailnets(cmd.OutOrStdout(), all)
-		}),
+		Use:               "list",
+		Short:             "List the tailnets",
+		Long:              `List the tailnets of the coordinator.` + exits,
+		Args:              cobra.NoArgs,
+		RunE:              runList(&f, func([]string) string { return in("tailnets") }, printTailnets),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f.add(cmd)
 	return cmd
 }
 
-func printTailnets(w io.Writer, all []coordapi.Tailnet) error {
+func printTailnets(w io.Writer, _ []string, all []coordapi.Tailnet) error {
 	if len(all) == 0 {
 		_, err := fmt.Fprintln(w, "There is no tailnet yet: detour net create NAME")
 		return err
