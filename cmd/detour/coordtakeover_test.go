@@ -56,6 +56,10 @@ func (s *service) socket(t *testing.T) string {
 	return s.wantLog(t, `"admin_socket":"([^"]+)"`)[1]
 }
 
+// comeBack is how long a member may take: who finds its coordinator down asks again within
+// 30 s, and within a minute if it is down still.
+const comeBack = 2 * time.Minute
+
 // joined returns a member of a tailnet of the coordinator that is connected, and how to
 // wait until it is so again.
 func (s *service) joined(t *testing.T, name string) (m *tailnet.Member, awaitConnected func()) {
@@ -73,7 +77,7 @@ func (s *service) joined(t *testing.T, name string) (m *tailnet.Member, awaitCon
 	t.Cleanup(func() { m.Close() })
 	await := func() {
 		t.Helper()
-		late := time.After(timeout)
+		late := time.After(comeBack)
 		for {
 			select {
 			case e := <-events:
