@@ -76,8 +76,9 @@ func (c *secrets) sum(kind string, b []byte) []byte {
 	return h.Sum(nil)[:macLen]
 }
 
-// ticketDays is for how many days TLS sessions can be resumed, today included.
-const ticketDays = 2
+// ticketDays is for how many days TLS sessions can be resumed, today included. A peer
+// keeps a ticket for seven days, so that whoever comes with one has one that can be read.
+const ticketDays = 8
 
 // TicketKeys are for the TLS session tickets that all coordinators of the cluster take,
 // also after a restart: the first is for new ones. They are others each day.

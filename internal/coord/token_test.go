@@ -2,6 +2,7 @@ package coord
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 )
@@ -27,9 +28,12 @@ func TestTicketKeys(t *testing.T) {
 	}
 	c, other := some(), some()
 	now := time.Date(2026, 11, 28, 23, 59, 59, 0, time.UTC)
-	today, next, later := c.ticketKeys(now), c.ticketKeys(now.Add(time.Second)), c.ticketKeys(now.Add(25*time.Hour))
+	today, next, later := c.ticketKeys(now), c.ticketKeys(now.Add(time.Second)), c.ticketKeys(now.Add(7*24*time.Hour+time.Second))
 	if next[1] != today[0] || next[0] == today[0] {
 		t.Error("the key of yesterday does not count today, or is the same")
+	}
+	if !slices.Contains(c.ticketKeys(now.Add(7*24*time.Hour)), today[0]) {
+		t.Error("a ticket does not count as long as peers keep it")
 	}
 	for _, k := range append(later, other.ticketKeys(now)...) {
 		if k == today[0] {

@@ -121,7 +121,7 @@ func (s *Server) open() (err error) {
 	}
 	if s.source != nil {
 		s.secure = certs.TLSConfig(s.source, nil)
-		s.secure.SessionTicketsDisabled = false // see tickets.go
+		withTickets(s.secure)
 	}
 	if err := s.checkFiles(); err != nil {
 		return err

@@ -125,19 +125,46 @@ func TestARestartKeepsTheState(t *testing.T) {
 	}
 }
 
+// handshake asks the coordinator something over a connection of its own, and returns what
+// the TLS handshake has come to.
+func handshake(t *testing.T, s *Server, trust *tls.Config) *tls.ConnectionState {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: trust}
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport}).Get(s.State().URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	return answer.TLS
+}
+
+// Whoever knows one curve only can resume, too.
+func TestTLSSessionsOfOtherCurves(t *testing.T) {
+	s, _ := run(t, kept(t), Options{})
+	for _, curve := range []tls.CurveID{tls.X25519MLKEM768, tls.CurveP256, tls.CurveP521} {
+		trust := &tls.Config{ServerName: "127.0.0.1", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1), CurvePreferences: []tls.CurveID{curve}}
+		handshake(t, s, trust)
+		if how := handshake(t, s, trust); !how.DidResume || how.CurveID != curve {
+			t.Errorf("%v: resumed: %v, with %v", curve, how.DidResume, how.CurveID)
+		}
+	}
+}
+
 // Members that come back after a restart need no whole handshake.
 func TestTLSSessionsOutliveAProcess(t *testing.T) {
 	c := kept(t)
 	trust := &tls.Config{ServerName: "127.0.0.1", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 	resumed := func(s *Server) bool {
-		transport := &http.Transport{TLSClientConfig: trust}
-		defer transport.CloseIdleConnections()
-		answer, err := (&http.Client{Transport: transport}).Get(s.State().URL)
-		if err != nil {
-			t.Fatal(err)
+		how := handshake(t, s, trust)
+		want := tls.X25519MLKEM768
+		if how.DidResume {
+			want = tls.X25519 // the first handshake's goes on to protect it
 		}
-		defer answer.Body.Close()
-		return answer.TLS.DidResume
+		if how.CurveID != want {
+			t.Errorf("keys are exchanged by %v, resumed: %v", how.CurveID, how.DidResume)
+		}
+		return how.DidResume
 	}
 	s, end := run(t, c, Options{})
 	if resumed(s) {
