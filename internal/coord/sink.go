@@ -25,7 +25,7 @@ type sink interface {
 	cut()   // by anybody: a write under way fails
 }
 
-var pieces = sync.Pool{New: func() any { b := make([]byte, 0, pieceSize+64); return &b }}
+var pieces = sync.Pool{New: func() any { b := make([]byte, 0, mostBefore+pieceSize+mostAfter); return &b }}
 
 // inPieces hands lines on in pieces, put together as far as they fit.
 func inPieces(lines [][]byte, room int, write func(b []byte) error) error {
@@ -53,38 +53,62 @@ func inPieces(lines [][]byte, room int, write func(b []byte) error) error {
 
 // taken is a connection of HTTP/1.1 that was taken over: without buffers, and without
 // what a server keeps for a request. That is most of what a stream costs.
-type taken struct{ conn net.Conn }
+type taken struct {
+	conn  net.Conn
+	begun bool // the head of the answer is written
+}
 
-// chunkHead is the room for a chunk's length.
-const chunkHead = 6
+const (
+	streamHead = "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
+	chunkHead  = 6 // the most that a chunk's length takes
+	mostBefore = len(streamHead) + chunkHead
+	mostAfter  = 2
+)
 
-func (t taken) write(lines [][]byte) error {
-	return inPieces(lines, chunkHead, func(b []byte) error {
-		head := strconv.AppendInt(make([]byte, 0, chunkHead), int64(len(b)-chunkHead), 16)
-		head = append(head, "\r\n"...)
-		start := chunkHead - len(head)
-		copy(b[start:], head)
-		t.conn.SetWriteDeadline(time.Now().Add(lineTime))
-		_, err := t.conn.Write(append(b, "\r\n"...)[start:])
-		return err
+// write sends the head of the answer together with the first lines: a write costs more
+// than what is in it. Without lines it is the head alone.
+func (t *taken) write(lines [][]byte) error {
+	if len(lines) == 0 {
+		return t.send([]byte(t.head()))
+	}
+	return inPieces(lines, mostBefore, func(b []byte) error {
+		length := strconv.AppendInt(make([]byte, 0, chunkHead), int64(len(b)-mostBefore), 16)
+		before := append(append(make([]byte, 0, mostBefore), t.head()...), length...)
+		before = append(before, "\r\n"...)
+		start := mostBefore - len(before)
+		copy(b[start:], before)
+		return t.send(append(b, "\r\n"...)[start:])
 	})
 }
 
-func (t taken) close() {
+// head is what is to be written before anything else, once.
+func (t *taken) head() string {
+	if t.begun {
+		return ""
+	}
+	t.begun = true
+	return streamHead
+}
+
+func (t *taken) send(b []byte) error {
+	t.conn.SetWriteDeadline(time.Now().Add(lineTime))
+	_, err := t.conn.Write(b)
+	return err
+}
+
+func (t *taken) close() {
 	t.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	io.WriteString(t.conn, "0\r\n\r\n")
 	t.conn.Close()
 }
 
-func (t taken) cut() { t.conn.SetDeadline(time.Unix(1, 0)) }
-
-const streamHead = "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
+func (t *taken) cut() { t.conn.SetDeadline(time.Unix(1, 0)) }
 
 // mostSaid is what a peer may send on its stream, which is nothing.
 const mostSaid = 4096
 
 // listen returns when the peer has gone.
-func (t taken) listen() {
+func (t *taken) listen() {
 	b := make([]byte, 64)
 	for said := 0; said < mostSaid; {
 		n, err := t.conn.Read(b)
@@ -147,13 +171,8 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request, ses session, fr
 }
 
 func (s *Service) takeOver(st *stream, conn net.Conn, from func(*stream) source) {
-	t := taken{conn}
+	t := &taken{conn: conn}
 	st.out = t
-	conn.SetDeadline(time.Now().Add(lineTime))
-	if _, err := io.WriteString(conn, streamHead); err != nil {
-		conn.Close()
-		return
-	}
 	conn.SetReadDeadline(time.Time{})
 	s.streams.listens(1) // before it can end, so that whoever waits for all waits for this
 	if !s.streams.start(st, from) {

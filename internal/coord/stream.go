@@ -28,6 +28,7 @@ type stream struct {
 	ses  session       // zero: a relay's
 	done chan struct{} // closed when all is over
 
+	begun    bool         // it has spoken: the peer knows that its request is taken
 	speaking atomic.Int32 // see Wake
 	beats    atomic.Bool
 	looks    atomic.Bool // it is woken in a moment
@@ -113,7 +114,8 @@ func (st *stream) say() bool {
 	if moves {
 		lines = append(lines, moveLine)
 	}
-	if len(lines) > 0 {
+	if len(lines) > 0 || !st.begun {
+		st.begun = true
 		st.of.counts.batches.Add(1)
 		if err := st.out.write(lines); err != nil {
 			return false
