@@ -61,7 +61,7 @@ func New(cfg Config, members []*Member) (*Crowd, error) {
 	}
 	c := &Crowd{cfg: cfg, members: members}
 	c.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
-		MaxIdleConnsPerHost: 64, TLSClientConfig: cfg.TLS.Clone(),
+		MaxIdleConnsPerHost: sourceAddrs, TLSClientConfig: cfg.TLS.Clone(),
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			return dial(ctx, addr, int(spread.Add(1)))
 		},

@@ -13,7 +13,10 @@ import (
 )
 
 // loginsAtOnce is how many members log in, or connect, at a time.
-const loginsAtOnce = 64
+const loginsAtOnce = 250
+
+// crowdMemory is from where on the crowd's garbage is collected.
+const crowdMemory = 3 << 30
 
 // crowd imports tailnets with so many members each, and logs all in.
 func (p *Place) crowd(ctx context.Context, all []*coordinator, nets, perNet int) (*coordload.Crowd, error) {
@@ -38,7 +41,8 @@ func (p *Place) loggedIn(ctx context.Context, addrs []string, members []*coordlo
 	if err != nil {
 		return nil, err
 	}
-	debug.SetGCPercent(400) // the crowd is to cost as little as it can: it shares the machine
+	debug.SetGCPercent(-1) // the crowd is to cost as little as it can: it shares the machine
+	debug.SetMemoryLimit(crowdMemory)
 	began := time.Now()
 	if err := crowd.Each(ctx, loginsAtOnce, crowd.LogIn); err != nil {
 		return nil, err
@@ -51,6 +55,7 @@ func newCrowd(addrs []string, members []*coordload.Member) (*coordload.Crowd, er
 	return coordload.New(coordload.Config{Addrs: addrs, Boot: 1, TLS: &tls.Config{
 		InsecureSkipVerify: true, // the certificate is of our own making
 		ClientSessionCache: tls.NewLRUClientSessionCache(0),
+		CurvePreferences:   []tls.CurveID{tls.X25519}, // a coordinator chooses it when it resumes, whatever else is offered
 	}}, members)
 }
 

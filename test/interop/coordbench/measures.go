@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"time"
 
@@ -125,6 +126,7 @@ func (p *Place) resume(ctx context.Context, c *coordinator, crowd *coordload.Cro
 	if err != nil {
 		return err
 	}
+	runtime.GC() // of what is here: there are no fresh pages to be had from the system meanwhile
 	ownBefore := ownCPU()
 	began := time.Now()
 	again := crowd.Open(s.Streams)
