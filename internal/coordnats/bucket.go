@@ -115,7 +115,11 @@ func passes(err error) bool {
 func (s *Store) waitsFor(err error) string {
 	if s.engine != nil && s.config.Cluster != nil {
 		if missing := s.engine.missing(s.config.Cluster); len(missing) > 0 {
-			return "it waits for " + strings.Join(missing, " and ")
+			text := "it waits for " + strings.Join(missing, " and ")
+			if s.engine.meetsForeign() {
+				text += "; one with another cluster secret was met: all need the same"
+			}
+			return text
 		}
 		return "the coordinators choose a leader"
 	}

@@ -248,3 +248,38 @@ func TestOpenWaitsForAQuorum(t *testing.T) {
 		t.Errorf("%v; the log has\n%s", err, said.String())
 	}
 }
+
+// A coordinator whose secret is another one is told apart from one that is not there.
+func TestOpenTellsOfAnotherSecret(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	const want = "another cluster secret"
+	var all sync.WaitGroup
+	for i, p := range newCluster(t, 3)[:2] {
+		c := p.config
+		c.Cluster.Secrets = [][]byte{bytes.Repeat([]byte{byte(i)}, 32)}
+		c.Logger = slog.New(slog.NewTextHandler(writerFunc(func(line []byte) {
+			if strings.Contains(string(line), want) {
+				cancel()
+			}
+		}), nil))
+		all.Go(func() {
+			s, err := Open(ctx, c)
+			if err == nil {
+				s.Close()
+				t.Error("it opened with a stranger")
+			} else if !errors.Is(ctx.Err(), context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+type writerFunc func(line []byte)
+
+func (f writerFunc) Write(line []byte) (int, error) {
+	f(line)
+	return len(line), nil
+}

@@ -2,6 +2,8 @@ package coordnats
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 )
@@ -11,6 +13,7 @@ import (
 type logger struct {
 	to      *slog.Logger
 	refused func(text string) // a write has failed for good
+	foreign func()            // a coordinator has shown a certificate of another secret
 }
 
 func (l logger) say(level slog.Level, format string, values []any) {
@@ -28,5 +31,18 @@ func (l logger) Errorf(format string, v ...any) {
 	if refused(format) {
 		l.refused(fmt.Sprintf(format, v...))
 	}
+	for _, value := range v {
+		if err, ok := value.(error); ok && isForeign(err) {
+			l.foreign()
+		}
+	}
 }
+
+// isForeign reports whether a handshake failed because the other end has another
+// authority. Routes are all that the engine speaks TLS for.
+func isForeign(err error) bool {
+	_, ok := errors.AsType[x509.UnknownAuthorityError](err)
+	return ok
+}
+
 func (l logger) Fatalf(format string, v ...any) { l.say(slog.LevelError, format, v) }

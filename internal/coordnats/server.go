@@ -35,6 +35,8 @@ type embedded struct {
 	token  string                  // of this process; nobody else has it
 	broken atomic.Pointer[refusal] // nil: the server writes
 	at     atomic.Pointer[string]  // where the server listens; empty: it is being started
+
+	foreign atomic.Pointer[time.Time] // when a coordinator with another secret was met last; nil: never
 }
 
 // Check lets in who has the token, as our own connections do: others of this machine
@@ -76,7 +78,7 @@ func (e *embedded) start(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("the engine in %s: %w", e.dir.path, err)
 	}
-	e.server.SetLoggerV2(logger{c.Logger, e.noteRefused}, false, false, false)
+	e.server.SetLoggerV2(logger{c.Logger, e.noteRefused, e.noteForeign}, false, false, false)
 	e.server.Start()
 	if !e.awaitStart(ctx) || !e.server.JetStreamEnabled() {
 		e.server.Shutdown()
@@ -183,6 +185,20 @@ func (e *embedded) missing(c *Cluster) (names []string) {
 		}
 	}
 	return names
+}
+
+// foreignFor is how long a meeting with another secret counts: routes are tried more often.
+const foreignFor = 30 * time.Second
+
+func (e *embedded) noteForeign() {
+	now := time.Now()
+	e.foreign.Store(&now)
+}
+
+// meetsForeign reports whether there is a coordinator that has another secret.
+func (e *embedded) meetsForeign() bool {
+	at := e.foreign.Load()
+	return at != nil && time.Since(*at) < foreignFor
 }
 
 // stop hands what it leads to the others, and ends.
