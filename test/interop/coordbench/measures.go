@@ -78,10 +78,15 @@ func open(ctx context.Context, s *coordload.Streams, n int) error {
 
 // Storm is what streams cost, and what all of them at once do.
 type Storm struct {
-	Streams   int     `json:"streams"`
-	KB        float64 `json:"kb_per_stream"`
-	ResumeMS  float64 `json:"resume_ms"`
-	Snapshots int64   `json:"snapshots"`  // that were needed to resume
+	Streams int     `json:"streams"`
+	KB      float64 `json:"kb_per_stream"`
+	Resumes Resumes `json:"resumes"`
+}
+
+// Resumes are streams that come back, all at once. TLS sessions are resumed, too.
+type Resumes struct {
+	Seconds   float64 `json:"s"`          // until all are there
+	Snapshots int64   `json:"snapshots"`  // that were needed
 	CPU       float64 `json:"cpu_us"`     // of the coordinator, per resume
 	OwnCPU    float64 `json:"own_cpu_us"` // of who measures
 }
@@ -117,29 +122,30 @@ func (p *Place) Storm(ctx context.Context, nets, perNet int) (s Storm, err error
 		return s, err
 	}
 	time.Sleep(2 * time.Second) // all are gone
-	return s, p.resume(ctx, all[0], crowd, &s)
+	s.Resumes, err = p.resumes(ctx, all[0], crowd, s.Streams)
+	return s, err
 }
 
-// resume has all streams come back at once.
-func (p *Place) resume(ctx context.Context, c *coordinator, crowd *coordload.Crowd, s *Storm) error {
+// resumes has n streams come back at once.
+func (p *Place) resumes(ctx context.Context, c *coordinator, crowd *coordload.Crowd, n int) (r Resumes, err error) {
 	before, err := c.usage()
 	if err != nil {
-		return err
+		return r, err
 	}
 	runtime.GC() // of what is here: there are no fresh pages to be had from the system meanwhile
-	ownBefore := ownCPU()
-	began := time.Now()
-	again := crowd.Open(s.Streams)
-	defer again.Close()
-	if err := open(ctx, again, s.Streams); err != nil {
-		return err
+	ownBefore, began := ownCPU(), time.Now()
+	streams := crowd.Open(n)
+	defer streams.Close()
+	if err := open(ctx, streams, n); err != nil {
+		return r, err
 	}
-	s.ResumeMS, s.Snapshots = ms(time.Since(began)), again.Snapshots.Load()
+	r = Resumes{Seconds: time.Since(began).Seconds(), Snapshots: streams.Snapshots.Load()}
 	after, err := c.usage()
-	s.CPU = float64((after.cpu - before.cpu).Microseconds()) / float64(s.Streams)
-	s.OwnCPU = float64((ownCPU() - ownBefore).Microseconds()) / float64(s.Streams)
-	p.Talk("  %d resumed in %.1f s, %d ended meanwhile; %.0f us of CPU each, and %.0f us here", again.Resumes.Load(), s.ResumeMS/1000, again.Ends.Load(), s.CPU, s.OwnCPU)
-	return err
+	r.CPU = float64((after.cpu - before.cpu).Microseconds()) / float64(n)
+	r.OwnCPU = float64((ownCPU() - ownBefore).Microseconds()) / float64(n)
+	p.Talk("  %d have come back in %.1f s, %d of them from the beginning, %d ended meanwhile; %.0f us of CPU each, and %.0f us here",
+		n, r.Seconds, r.Snapshots, streams.Ends.Load(), r.CPU, r.OwnCPU)
+	return r, err
 }
 
 // Million is a coordinator with very many members.
