@@ -173,7 +173,7 @@ func residentOf(pid int) string {
 }
 
 // fill writes members as a coordinator would, without syncing.
-func fill(b *testing.B, dir string, members int) {
+func fill(b testing.TB, dir string, members int) {
 	s, err := Open(b.Context(), Config{Dir: dir, unsynced: true, Logger: logTo(b)})
 	if err != nil {
 		b.Fatal(err)

@@ -24,18 +24,27 @@ const (
 	forgotten   = 30 * time.Second // after which the engine removes a consumer that nobody listens to
 )
 
+// The engine paces itself by what we have taken, but in bytes: it sends up to 32 MiB ahead,
+// of which a message takes some 125 at least. What does not fit is thrown away, and the
+// consumer is lost. No more comes ahead than a bucket has, and what is written meanwhile.
+const (
+	leastAhead = 16 << 10 // messages
+	mostAhead  = 256 << 10
+)
+
 // A view is one watching of a bucket: a consumer, and what has come from it.
 type view struct {
 	s        *Store
 	bucket   string
 	w        coordstore.Watcher
 	sub      *nats.Subscription
-	end      uint64 // the last revision when the watching began
-	loading  bool   // until all of that has been told
-	told     uint64 // revision
-	count    uint64 // messages, as the consumer counts them
-	beats    int    // heartbeats since a message
-	doubtful uint64 // revision that the leader had and we did not
+	in       chan *nats.Msg // what has come, and is not taken yet
+	end      uint64         // the last revision when the watching began
+	loading  bool           // until all of that has been told
+	told     uint64         // revision
+	count    uint64         // messages, as the consumer counts them
+	beats    int            // heartbeats since a message
+	doubtful uint64         // revision that the leader had and we did not
 }
 
 func (s *Store) Watch(ctx context.Context, bucket string, w coordstore.Watcher) error {
@@ -106,17 +115,19 @@ func (v *view) resume(ctx context.Context, epoch string) error {
 // listen takes what comes until that ends.
 func (v *view) listen(ctx context.Context) error {
 	defer v.sub.Unsubscribe()
-	defer context.AfterFunc(ctx, func() { v.sub.Unsubscribe() })()
+	silent := time.NewTimer(silence)
+	defer silent.Stop()
 	for {
-		m, err := v.sub.NextMsg(silence)
-		if errors.Is(err, nats.ErrTimeout) {
+		select {
+		case m := <-v.in:
+			if err := v.take(ctx, m); err != nil {
+				return err
+			}
+			silent.Reset(silence)
+		case <-silent.C:
 			return fmt.Errorf("%w: it is silent", errLost)
-		}
-		if err != nil {
-			return err
-		}
-		if err := v.take(ctx, m); err != nil {
-			return err
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -129,7 +140,8 @@ func (v *view) open(ctx context.Context) (epoch string, err error) {
 		return "", err
 	}
 	inbox := v.s.conns.watch.NewInbox()
-	if v.sub, err = v.s.conns.watch.SubscribeSync(inbox); err != nil {
+	v.in = make(chan *nats.Msg, min(leastAhead+before.State.Msgs, mostAhead))
+	if v.sub, err = v.s.conns.watch.ChanSubscribe(inbox, v.in); err != nil {
 		return "", err
 	}
 	after, err := v.consume(ctx, inbox)
@@ -155,10 +167,6 @@ func (s *Store) epoch(info *jetstream.StreamInfo) string {
 }
 
 func (v *view) consume(ctx context.Context, inbox string) (*jetstream.StreamInfo, error) {
-	// The engine paces itself by what we have taken, so nothing is thrown away here.
-	if err := v.sub.SetPendingLimits(-1, -1); err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	_, err := v.s.reader.CreatePushConsumer(ctx, streamOf(v.bucket), jetstream.ConsumerConfig{
