@@ -63,7 +63,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.running.Go(s.status.Serve)
 	if s.options.Service { // otherwise the memory is not ours alone
-		s.running.Go(func() { (&trim.Trimmer{Conns: s.size, Packets: s.work}).Run(s.beside) })
+		s.running.Go(func() { (&trim.Trimmer{Conns: s.size, Packets: s.work, Later: engineKeeps}).Run(s.beside) })
 	}
 	if s.opened() != nil {
 		return s.startWhole(ctx)
@@ -217,6 +217,10 @@ func (s *Server) notify(tell func(*slog.Logger)) {
 // membersOfConn is how many members need as much memory as a connection does: about 20
 // KB are 500 bytes of the state and of the engine's index for each.
 const membersOfConn = 40
+
+// engineKeeps is a little more than the two minutes for which an embedded engine keeps the
+// index of what has been read: 190 MB after the loading of a million members.
+const engineKeeps = 150 * time.Second
 
 // size is how much memory is needed, in connections.
 func (s *Server) size() int {

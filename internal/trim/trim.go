@@ -44,10 +44,16 @@ type Trimmer struct {
 	Conns   func() int
 	Packets func() uint64
 
+	// Later is for what others keep for a while after a change: there is one more
+	// trimming, so long after it. 0: there is none.
+	Later time.Duration
+
 	free func() // debug.FreeOSMemory, except in tests
 
 	trimmed int       // conns at the last trimming
 	left    int       // trimmings still to do for the change at hand
+	changed time.Time // when that was seen last
+	owed    bool      // the one that comes later
 	last    time.Time // of the last trimming
 	seen    int       // conns at the last look
 	watched bool      // counted holds the packets at the last look
@@ -78,6 +84,10 @@ func (m *Trimmer) look(now time.Time) {
 	m.seen = conns
 	if apart(conns, m.trimmed) >= max(leastStep, m.trimmed/8) {
 		m.trimmed, m.left = conns, 2
+		m.changed, m.owed = now, m.Later > 0
+	}
+	if m.left == 0 && m.owed && now.Sub(m.changed) >= m.Later {
+		m.left, m.owed = 1, false
 	}
 	if m.left == 0 {
 		m.watched = false
