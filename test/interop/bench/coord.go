@@ -74,7 +74,7 @@ func coordRows(o options) []row {
 			failover(func(f *coordbench.Failover) float64 { return f.StreamP99 })),
 		coordRow("coord-kill-told", "changes and snapshots that the streams of a quiet tailnet are told of meanwhile", "", mark{}, coordFailover,
 			failover(func(f *coordbench.Failover) float64 { return float64(f.Told) })),
-		coordRow("coord-million-memory", fmt.Sprintf("%d members loaded: memory of the coordinator", members), "MB", mark{limit: 600}, coordMillion,
+		coordRow("coord-million-memory", fmt.Sprintf("%d members loaded: memory of the coordinator, settled", members), "MB", mark{limit: 600}, coordMillion,
 			func(c *coordination) float64 { return c.Million.MB }),
 		coordRow("coord-million-start", "its start after kill -9, until it is ready", "ms", mark{limit: 30_000}, coordMillion,
 			func(c *coordination) float64 { return c.Million.StartMS }),

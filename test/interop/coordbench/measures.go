@@ -104,7 +104,7 @@ func (p *Place) Storm(ctx context.Context, nets, perNet int) (s Storm, err error
 	}
 	defer crowd.Close()
 	s.Streams = nets * perNet
-	before, err := all[0].residentKB()
+	before, err := all[0].residentMB()
 	if err != nil {
 		return s, err
 	}
@@ -113,9 +113,9 @@ func (p *Place) Storm(ctx context.Context, nets, perNet int) (s Storm, err error
 	if err == nil {
 		time.Sleep(10 * time.Second) // what only the beginning needs is given back
 		var with float64
-		with, err = all[0].residentKB()
-		p.Talk("  %.0f MB before the streams, %.0f MB with them", before/1024, with/1024)
-		s.KB = (with - before) / float64(s.Streams)
+		with, err = all[0].residentMB()
+		p.Talk("  %.0f MB before the streams, %.0f MB with them", before, with)
+		s.KB = (with - before) * 1024 / float64(s.Streams)
 	}
 	streams.Close()
 	if err != nil {
@@ -151,8 +151,10 @@ func (p *Place) resumes(ctx context.Context, c *coordinator, crowd *coordload.Cr
 // Million is a coordinator with very many members.
 type Million struct {
 	Members int     `json:"members"`
-	MB      float64 `json:"mb"`
 	StartMS float64 `json:"start_ms"` // after kill -9
+	PeakMB  float64 `json:"peak_mb"`  // of that start
+	SoonMB  float64 `json:"soon_mb"`  // ten seconds after it
+	MB      float64 `json:"mb"`       // once it has settled
 	LoadMS  float64 `json:"import_ms"`
 }
 
@@ -177,7 +179,18 @@ func (p *Place) Million(ctx context.Context, nets, perNet int) (m Million, err e
 	}
 	m.StartMS = ms(time.Since(began))
 	time.Sleep(10 * time.Second)
-	kb, err := c.residentKB()
-	m.MB = kb / 1024
+	if m.SoonMB, err = c.residentMB(); err != nil {
+		return m, err
+	}
+	if m.PeakMB, err = c.peakMB(); err != nil {
+		return m, err
+	}
+	time.Sleep(settleTime)
+	m.MB, err = c.residentMB()
+	p.Talk("  started in %.1f s; %.0f MB at most, %.0f MB ten seconds later, %.0f MB settled", m.StartMS/1000, m.PeakMB, m.SoonMB, m.MB)
 	return m, err
 }
+
+// settleTime is after which a coordinator has given back what it needed to start: the engine keeps an index of what was
+// read for two minutes.
+const settleTime = 200 * time.Second

@@ -88,26 +88,25 @@ func (p *Place) filled(ctx context.Context, nets, perNet int) (*coordinator, err
 }
 
 // restart kills the coordinator and starts it: the import is forgotten, and what it left in memory is not counted.
-func (p *Place) restart(ctx context.Context, c *coordinator, s *Simulation) error {
+func (p *Place) restart(ctx context.Context, c *coordinator, s *Simulation) (err error) {
 	c.kill()
 	began := time.Now()
 	if err := c.start(ctx); err != nil {
 		return err
 	}
 	p.Talk("  started again with all members, %.1f s", time.Since(began).Seconds())
-	time.Sleep(10 * time.Second)
-	kb, err := c.residentKB()
-	s.MB = kb / 1024
+	time.Sleep(settleTime)
+	s.MB, err = c.residentMB()
 	return err
 }
 
 func (p *Place) drive(ctx context.Context, c *coordinator, crowd *coordload.Crowd, s *Simulation) (err error) {
 	time.Sleep(10 * time.Second)
-	kb, err := c.residentKB()
+	mb, err := c.residentMB()
 	if err != nil {
 		return err
 	}
-	s.KB = (kb - s.MB*1024) / float64(s.Streams)
+	s.KB = (mb - s.MB) * 1024 / float64(s.Streams)
 	if s.Life, err = p.reports(ctx, c, crowd, float64(s.Members)*movesPerDay/(24*time.Hour).Seconds()); err != nil {
 		return err
 	}

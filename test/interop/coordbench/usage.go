@@ -77,13 +77,17 @@ func field(path, name string) (string, error) {
 	return "", fmt.Errorf("%s has no %s", path, name)
 }
 
-// residentKB is what the process has in memory.
-func (c *process) residentKB() (float64, error) {
-	kb, err := field(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid), "VmRSS:")
+// residentMB is what the process has in memory, peakMB the most that it has had.
+func (c *process) residentMB() (float64, error) { return c.memory("VmRSS:") }
+func (c *process) peakMB() (float64, error)     { return c.memory("VmHWM:") }
+
+func (c *process) memory(name string) (float64, error) {
+	text, err := field(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid), name)
 	if err != nil {
 		return 0, err
 	}
-	return strconv.ParseFloat(strings.TrimSuffix(kb, " kB"), 64)
+	kb, err := strconv.ParseFloat(strings.TrimSuffix(text, " kB"), 64)
+	return kb / 1024, err
 }
 
 // keptMB is what is in the process's directory.
