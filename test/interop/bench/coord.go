@@ -64,7 +64,7 @@ func coordRows(o options) []row {
 			func(c *coordination) float64 { return c.FanOut3.P99 }),
 		coordRow("coord-stream-memory", crowd+": memory of each", "KB", mark{limit: 25}, coordStorm,
 			storm(func(s *coordbench.Storm) float64 { return s.KB })),
-		coordRow("coord-resume", fmt.Sprintf("all %d resume at once: all are there", streams*perNet), "ms", mark{limit: 10_000}, coordStorm,
+		coordRow("coord-resume", fmt.Sprintf("all %d resume at once: all are there, p50 of 3 times", streams*perNet), "ms", mark{limit: 10_000}, coordStorm,
 			storm(func(s *coordbench.Storm) float64 { return s.Resumes.Seconds * 1000 })),
 		coordRow("coord-resume-snapshots", "of these, how many have to begin anew", "", mark{}, coordStorm,
 			storm(func(s *coordbench.Storm) float64 { return float64(s.Resumes.Snapshots) })),
