@@ -49,7 +49,7 @@ func (c leakCheck) Run() int {
 }
 
 // timeout bounds every wait of a script for something that must happen.
-const timeout = 20 * time.Second
+const timeout = 2 * time.Minute
 
 // Besides the usual commands, scripts have those below. A script with several
 // relays puts @NAME first: its files are NAME.out and NAME.err, its variables

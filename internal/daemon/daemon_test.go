@@ -25,7 +25,7 @@ import (
 )
 
 // timeout bounds every wait for something that must happen.
-const timeout = 20 * time.Second
+const timeout = 2 * time.Minute
 
 // lines is a log that several goroutines write.
 type lines struct {

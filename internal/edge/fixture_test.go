@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // timeout bounds every wait of a test for something that must happen.
-const timeout = 20 * time.Second
+const timeout = 2 * time.Minute
 
 // vectors are the parts of the protocol's test vectors that concern this package.
 type vectors struct {

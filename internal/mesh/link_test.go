@@ -21,7 +21,7 @@ import (
 )
 
 // timeout bounds every wait of a test for something that must happen.
-const timeout = 30 * time.Second
+const timeout = 2 * time.Minute
 
 var (
 	meshKey, _      = key.ParseMesh(strings.Repeat("0f", key.Len))

@@ -177,7 +177,7 @@ func run(f func() error) <-chan error {
 }
 
 // timeout is more than anything here takes, also on a busy machine.
-const timeout = 30 * time.Second
+const timeout = 2 * time.Minute
 
 // wait returns what run's function returned, which must be soon.
 func wait(t testing.TB, done <-chan error) error {

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long anything that must happen may take.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // favourite is the region that the score in the map makes the nearest by far.
 const favourite = 902
