@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/detour-relay/detour/internal/coordapi"
 	"github.com/detour-relay/detour/internal/coordserver"
 	"github.com/detour-relay/detour/internal/front"
+	"github.com/detour-relay/detour/internal/retry"
 )
 
 // netFlags are those of all commands of "detour net".
@@ -57,8 +59,18 @@ func (f *netFlags) open(ctx context.Context) (*asker, error) {
 	return &asker{s}, nil
 }
 
-// run has a command do its work with a coordinator.
+// run has a command do its work with a coordinator, once that has started.
 func (f *netFlags) run(work func(cmd *cobra.Command, a *asker, args []string) error) func(*cobra.Command, []string) error {
+	return f.runAtOnce(func(cmd *cobra.Command, a *asker, args []string) error {
+		if err := a.awaitStart(cmd.Context(), cmd.ErrOrStderr()); err != nil {
+			return err
+		}
+		return work(cmd, a, args)
+	})
+}
+
+// runAtOnce is run for a coordinator that may be starting still.
+func (f *netFlags) runAtOnce(work func(cmd *cobra.Command, a *asker, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		for _, arg := range args {
 			if strings.TrimSpace(arg) == "" {
@@ -90,6 +102,35 @@ func runList[T any](f *netFlags, path func(args []string) string, table func(w i
 
 // An asker asks a coordinator.
 type asker struct{ *running.Server }
+
+const (
+	startTime = 30 * time.Second // three choose a leader within ten; a million members are read in twenty
+	startLook = 250 * time.Millisecond
+)
+
+// awaitStart waits, and says so, while the coordinator is only starting. If that takes
+// too long the answer to the command says what is wrong.
+func (a *asker) awaitStart(ctx context.Context, w io.Writer) error {
+	said := ""
+	for end := time.Now().Add(startTime); ; {
+		now, err := a.status(ctx)
+		if err != nil || now.NotReady == "" || now.Phase.Reached(front.Draining) || time.Now().After(end) {
+			return err
+		}
+		if now.NotReady != said {
+			said = now.NotReady
+			fmt.Fprintf(w, "%s: %s (waiting for up to %.0f s)\n", a.At, said, time.Until(end).Seconds())
+		}
+		if !retry.Rest(ctx, startLook, nil) {
+			return ctx.Err()
+		}
+	}
+}
+
+func (a *asker) status(ctx context.Context) (now coordserver.State, err error) {
+	err = a.value(ctx, http.MethodGet, in("status"), nil, nil, &now)
+	return now, err
+}
 
 // mostAnswer bounds an answer that is one value.
 const mostAnswer = 64 << 20

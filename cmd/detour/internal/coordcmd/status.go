@@ -24,7 +24,7 @@ its engine can be written to. --json has all numbers, as /status of --admin has.
 
 Exit status: 0 ready, 1 not ready, 2 wrong usage, 3 no coordinator could be asked.`,
 		Args: cobra.NoArgs,
-		RunE: f.run(func(cmd *cobra.Command, a *asker, _ []string) error {
+		RunE: f.runAtOnce(func(cmd *cobra.Command, a *asker, _ []string) error {
 			var text json.RawMessage
 			if err := a.value(cmd.Context(), http.MethodGet, in("status"), nil, nil, &text); err != nil {
 				return err
