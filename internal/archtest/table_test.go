@@ -89,6 +89,7 @@ var table = []row{
 	},
 
 	// The relay's side: what stands around the engine.
+	{name: "internal/behind", own: none, outside: []string{"github.com/pires/go-proxyproto"}},
 	{
 		name:    "internal/edge",
 		own:     []string{"key", "derp", "relay", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry"},
