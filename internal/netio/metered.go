@@ -17,17 +17,50 @@ type Metered struct {
 	net.Conn
 	meter    Meter
 	released atomic.Bool
+
+	// Set before anybody reads, by Precede and Look.
+	from net.Addr     // instead of the socket's; nil: that
+	look func([]byte) // at what is read first; nil: nobody does
+
+	ahead []byte // read already, and still to be read; owned by the reader
 }
 
 // NewMetered returns c with a meter.
 func NewMetered(c net.Conn, meter Meter) *Metered { return &Metered{Conn: c, meter: meter} }
 
+// Precede says what was learnt of a conn before anybody reads it: where it comes
+// from, if not from where its socket does, and what was read of it already and is
+// still to be read, which is its own from now on.
+func (m *Metered) Precede(from net.Addr, ahead []byte) { m.from, m.ahead = from, ahead }
+
+// Look has a function see what is read first. It may not keep it.
+func (m *Metered) Look(look func(first []byte)) { m.look = look }
+
+// RemoteAddr implements net.Conn.
+func (m *Metered) RemoteAddr() net.Addr {
+	if m.from != nil {
+		return m.from
+	}
+	return m.Conn.RemoteAddr()
+}
+
 // Release takes the meter off.
 func (m *Metered) Release() { m.released.Store(true) }
 
 // Read implements net.Conn.
-func (m *Metered) Read(p []byte) (int, error) {
-	n, err := m.Conn.Read(p)
+func (m *Metered) Read(p []byte) (n int, err error) {
+	if len(m.ahead) > 0 {
+		n = copy(p, m.ahead)
+		if m.ahead = m.ahead[n:]; len(m.ahead) == 0 {
+			m.ahead = nil
+		}
+	} else {
+		n, err = m.Conn.Read(p)
+	}
+	if m.look != nil && n > 0 {
+		m.look(p[:n])
+		m.look = nil
+	}
 	if meterErr := m.took(n); meterErr != nil {
 		return 0, meterErr
 	}
@@ -56,4 +89,12 @@ func bare(c net.Conn) (net.Conn, *Metered) {
 		return m.Conn, m
 	}
 	return c, nil
+}
+
+// aheadOf is what is to be read of a conn before all that comes from its socket.
+func aheadOf(c net.Conn) []byte {
+	if m, ok := c.(*Metered); ok {
+		return m.ahead
+	}
+	return nil
 }

@@ -21,6 +21,7 @@ func TCP(c net.Conn, buffered []byte) (Stream, error) {
 		return nil, err
 	}
 	sock.in.preload(buffered)
+	sock.in.preload(aheadOf(c))
 	s := &tcpStream{sock: sock}
 	sock.take = s.take
 	return s, nil
@@ -39,6 +40,7 @@ func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
 	}
 	s := &tlsStream{sock: sock, conn: c, wire: w, plain: readBuf{guest: sock.in.guest}}
 	s.plain.preload(buffered)
+	sock.in.preload(aheadOf(w.Conn))
 	sock.take = s.decrypt
 	w.takeOver(&sock.out)
 	return s, nil

@@ -31,7 +31,9 @@ func (w *Wire) takeOver(out *staged) {
 func (w *Wire) Release() {
 	if m, ok := w.Conn.(*Metered); ok {
 		m.Release()
-		w.Conn = m.Conn
+		if len(m.ahead) == 0 || w.out != nil { // else it is read from there
+			w.Conn = m.Conn
+		}
 	}
 }
 
