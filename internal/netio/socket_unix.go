@@ -23,7 +23,7 @@ import (
 // readable. Closing the descriptor waits for that call to end, so nobody but
 // the reader closes it: Close only wakes it with a deadline in the past.
 type socket struct {
-	conn *net.TCPConn
+	conn kernelConn
 	raw  syscall.RawConn
 	out  staged
 
@@ -53,13 +53,30 @@ type socket struct {
 	reading bool        // guarded by mu: a reader is at work and will close
 }
 
-// errNoSocket says that a conn is not one of TCP.
-var errNoSocket = errors.New("netio: no TCP socket")
+// errNoSocket says that a conn is not one of the kernel's streams.
+var errNoSocket = errors.New("netio: no socket of TCP or Unix")
+
+// A kernelConn is one of them: *net.TCPConn or *net.UnixConn.
+type kernelConn interface {
+	net.Conn
+	syscall.Conn
+}
+
+// kernel returns the socket under a conn; nil: it has none that can be read as such.
+func kernel(c net.Conn) kernelConn {
+	switch c := c.(type) {
+	case *net.TCPConn:
+		return c
+	case *net.UnixConn:
+		return c
+	}
+	return nil
+}
 
 func newSocket(c net.Conn) (*socket, error) {
 	under, guest := bare(c)
-	conn, ok := under.(*net.TCPConn)
-	if !ok {
+	conn := kernel(under)
+	if conn == nil {
 		return nil, errNoSocket
 	}
 	raw, err := conn.SyscallConn()
