@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -34,6 +35,10 @@ type RoundTrip struct {
 	Key func() key.Private
 
 	Addr string // connected to instead of the URL's host and port; empty: those
+
+	Socket string // path of a unix socket that is connected to instead; empty: none
+
+	First string // sent before all else on each connection
 }
 
 // Check logs two peers in, with fresh identities, and has each send the other a
@@ -90,10 +95,16 @@ func (r RoundTrip) connect(ctx context.Context, network, addr string) (net.Conn,
 	if r.Addr != "" {
 		addr = r.Addr
 	}
+	if r.Socket != "" {
+		network, addr = "unix", r.Socket
+	}
 	dialer := net.Dialer{Timeout: connectTimeout}
 	conn, err := dialer.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOutOfReach, err)
+	}
+	if _, err := io.WriteString(conn, r.First); err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
 }
