@@ -105,6 +105,10 @@ var edgeMetrics = []Metric{
 	by("way", "upgrades", "connections that became those of a peer, by way", func(s *Status) map[string]uint64 {
 		return map[string]uint64{"classic": s.Edge.Classic, "fast_start": s.Edge.FastStart, "websocket": s.Edge.WebSocket}
 	}),
+	byReason("proxies_refused", "connections and requests of proxies that came to nothing because nobody knew whom they brought, by reason", func(s *Status) map[string]uint64 {
+		p := s.Edge.Proxies
+		return map[string]uint64{"missing": p.Missing, "malformed": p.Malformed, "slow": p.Slow, "left": p.Left, "contradiction": p.Contradiction, "unexpected": p.Unexpected}
+	}),
 	counter("upgrades_refused", "requests for the relay that were no upgrade", func(s *Status) uint64 { return s.Edge.Refused }),
 	counter("upgrades_sent_away", "requests for the relay while it drained", func(s *Status) uint64 { return s.Edge.SentAway }),
 	counter("floods", "connections ended for too much of what carries no data", func(s *Status) uint64 { return s.Edge.Floods }),

@@ -92,7 +92,7 @@ var table = []row{
 	{name: "internal/behind", own: none, outside: []string{"github.com/pires/go-proxyproto"}},
 	{
 		name:    "internal/edge",
-		own:     []string{"key", "derp", "relay", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry"},
+		own:     []string{"key", "derp", "relay", "internal/behind", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry"},
 		outside: []string{"github.com/coder/websocket", "golang.org/x/sys"},
 	},
 	{

@@ -12,8 +12,11 @@ func peerOf(p relay.PeerState) Peer {
 	if !p.Until.IsZero() {
 		shown.Until = p.Until.UTC()
 	}
-	if p.Addr.IsValid() && p.Addr.Port() != 0 {
+	switch {
+	case p.Addr.Port() != 0:
 		shown.Addr = p.Addr.String()
+	case p.Addr.IsValid() && !p.Addr.Addr().IsUnspecified(): // a proxy has named no port
+		shown.Addr = p.Addr.Addr().String()
 	}
 	return shown
 }

@@ -45,8 +45,8 @@ func listen(config Config) (net.Listener, error) {
 // listener.
 func setUserTimeout(listener net.Listener, config Config) error {
 	socket, ok := listener.(syscall.Conn)
-	if !ok {
-		return nil // no socket, no options
+	if _, isUnix := listener.Addr().(*net.UnixAddr); !ok || isUnix {
+		return nil // no socket, or one that is no TCP's: no options
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
@@ -65,8 +65,7 @@ func setOptions(c net.Conn, config *Config) {
 
 // acceptAll accepts until the listener is closed. Nothing else ends it.
 func (s *Server) acceptAll() {
-	limit := new(arrivals)
-	began, failing := time.Now(), false
+	failing := false
 	pace := retry.Backoff{First: shortestPause, Most: longestPause}
 	for {
 		c, err := s.listener.Accept()
@@ -83,9 +82,9 @@ func (s *Server) acceptAll() {
 		pace.Reset()
 		s.count.accepted.Add(1)
 		now := s.now.Load()
-		limit = limit.as(now.AcceptPerSecond, now.AcceptBurst)
+		from := c.RemoteAddr()
 		switch {
-		case !limit.take(c.RemoteAddr(), time.Since(began)):
+		case !now.Proxies.believes(from) && !s.arrives(from, now): // else counted once it is known who comes
 			s.count.rejected.Add(1)
 			closeNow(c)
 		case !s.hasRoom(c, now.MaxConns):
@@ -114,22 +113,24 @@ func (s *Server) cannotAccept(err error, again bool) {
 func (s *Server) admit(c net.Conn, now *Config) {
 	setOptions(c, now)
 	who, metered := s.pending.meter(c)
-	if now.TLS == nil {
-		if s.pending.add(who, metered) {
-			s.handOver(metered)
-		}
+	var conn net.Conn = metered
+	if now.TLS != nil {
+		conn = tls.Server(netio.NewWire(metered), now.TLS)
+	}
+	if !s.pending.add(who, conn) {
 		return
 	}
-	t := tls.Server(netio.NewWire(metered), now.TLS)
-	if !s.pending.add(who, t) {
+	if now.TLS == nil && !now.Proxies.believes(c.RemoteAddr()) {
+		s.lookForHeader(metered)
+		s.handOver(metered)
 		return
 	}
 	if !s.enter() {
-		s.pending.remove(t)
+		s.pending.remove(conn)
 		closeNow(c)
 		return
 	}
-	go s.secure(t)
+	go s.begin(conn, metered, now)
 }
 
 // closeNow closes a connection that gets no answer, and leaves nothing of it in

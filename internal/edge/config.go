@@ -49,6 +49,9 @@ type Config struct {
 	// TLS says how to secure connections; nil means that they are plain.
 	TLS *tls.Config
 
+	// Proxies are believed when they say whom they bring; the zero value is nobody.
+	Proxies Proxies
+
 	// Home is what paths without a meaning answer: empty for a small page,
 	// "blank" for an empty one, or a URL to redirect to.
 	Home string

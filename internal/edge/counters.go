@@ -21,6 +21,8 @@ type counters struct {
 	tls13    atomic.Uint64
 	failures [failures]atomic.Uint64
 
+	proxy [proxyRefusals]atomic.Uint64
+
 	classic   atomic.Uint64
 	fastStart atomic.Uint64
 	webSocket atomic.Uint64
@@ -36,6 +38,9 @@ type counters struct {
 // On a TLS listener, once no handshake is under way:
 //
 //	Accepted = Rejected + Full + TLS12 + TLS13 + the sum of Handshakes
+//
+// without what was refused for want of a PROXY header before a handshake began, and
+// with what Rejected counts of requests that proxies brought.
 type Snapshot struct {
 	Accepted     uint64 `json:"accepted"`      // connections taken from the listener
 	AcceptErrors uint64 `json:"accept_errors"` // attempts that failed: no descriptors, no memory
@@ -50,6 +55,8 @@ type Snapshot struct {
 	TLS12      uint64            `json:"tls12"` // handshakes completed, by version
 	TLS13      uint64            `json:"tls13"`
 	Handshakes HandshakeFailures `json:"handshake_failures"`
+
+	Proxies ProxyRefusals `json:"proxies_refused"`
 
 	Classic   uint64 `json:"classic"`    // upgrades answered with 101
 	FastStart uint64 `json:"fast_start"` // upgrades without an answer in HTTP
@@ -68,6 +75,17 @@ type HandshakeFailures struct {
 	Alert    uint64 `json:"alert"`    // the peer refused us: a wrong pin, an unknown authority
 	Mismatch uint64 `json:"mismatch"` // no common version, cipher or protocol, or garbage
 	Cut      uint64 `json:"cut"`      // evicted, expired or shut down
+}
+
+// ProxyRefusals are connections and requests that came to nothing because nobody knew
+// whom a proxy brought, by reason.
+type ProxyRefusals struct {
+	Missing       uint64 `json:"missing"`       // it is believed, and does not say whom it brings
+	Malformed     uint64 `json:"malformed"`     // what it says cannot be read
+	Slow          uint64 `json:"slow"`          // its PROXY header has not come in time
+	Left          uint64 `json:"left"`          // the connection has ended before its header
+	Contradiction uint64 `json:"contradiction"` // Forwarded and X-Forwarded-For name different peers
+	Unexpected    uint64 `json:"unexpected"`    // a PROXY header from where none is taken
 }
 
 // isFlood reports whether a conn ended because its peer made work out of nothing.
@@ -99,6 +117,14 @@ func (s *Server) Snapshot() Snapshot {
 			Alert:    c.failures[failureAlert].Load(),
 			Mismatch: c.failures[failureMismatch].Load(),
 			Cut:      c.failures[failureCut].Load(),
+		},
+		Proxies: ProxyRefusals{
+			Missing:       c.proxy[refusedMissing].Load(),
+			Malformed:     c.proxy[refusedMalformed].Load(),
+			Slow:          c.proxy[refusedSlow].Load(),
+			Left:          c.proxy[refusedLeft].Load(),
+			Contradiction: c.proxy[refusedContradiction].Load(),
+			Unexpected:    c.proxy[refusedUnexpected].Load(),
 		},
 		Classic:   c.classic.Load(),
 		FastStart: c.fastStart.Load(),

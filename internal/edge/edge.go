@@ -51,9 +51,15 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 
-	now      atomic.Pointer[Config] // whose fields that Prepare names count, instead of those of config
-	pending  pending
-	count    counters
+	now     atomic.Pointer[Config] // whose fields that Prepare names count, instead of those of config
+	pending pending
+	count   counters
+
+	arriving sync.Mutex
+	arrivals *arrivals // guarded by arriving; nil until the first comes
+
+	refusalLines [proxyRefusals]rarely
+
 	ready    chan net.Conn // from the accept side to net/http
 	stopped  chan struct{} // closed when accepting ends
 	stop     sync.Once
@@ -105,6 +111,7 @@ func newServer(config Config, listener net.Listener) *Server {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
 		Protocols:         new(http.Protocols),
+		ConnContext:       s.connContext,
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if state == http.StateClosed {
 				s.pending.remove(c)
@@ -122,12 +129,12 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Listener() net.Listener { return s.listener }
 
 // Prepare checks another configuration, and returns what has it take effect for who
-// comes from then on: TLS, Home, the limits of connections, KeepAlive and UserTimeout.
+// comes from then on: TLS, Home, Proxies, the limits of connections, KeepAlive and UserTimeout.
 // All else stays as it was. Nobody who has logged in notices.
 func (s *Server) Prepare(next Config) (apply func(), err error) {
 	c := s.config
 	c.TLS, c.Home, c.AcceptPerSecond, c.AcceptBurst = next.TLS, next.Home, next.AcceptPerSecond, next.AcceptBurst
-	c.MaxConns, c.MaxPending, c.KeepAlive, c.UserTimeout = next.MaxConns, next.MaxPending, next.KeepAlive, next.UserTimeout
+	c.MaxConns, c.MaxPending, c.KeepAlive, c.UserTimeout, c.Proxies = next.MaxConns, next.MaxPending, next.KeepAlive, next.UserTimeout, next.Proxies
 	if c, err = c.complete(); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/detour-relay/detour/internal/behind"
 )
 
 // notTLSReply answers a peer that speaks plain HTTP to a TLS listener.
@@ -17,7 +19,6 @@ const notTLSReply = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; chars
 // secure completes the TLS handshake of a pending connection and gives it to
 // net/http, which finds the handshake done.
 func (s *Server) secure(t *tls.Conn) {
-	defer s.inside.Done()
 	t.SetDeadline(time.Now().Add(s.config.HandshakeTimeout))
 	if err := t.Handshake(); err != nil {
 		s.failed(t, err)
@@ -40,7 +41,11 @@ func (s *Server) failed(t *tls.Conn, err error) {
 	}
 	s.count.failures[reason].Add(1)
 	s.config.Logger.Debug("TLS handshake failed", "conn", t.RemoteAddr(), "reason", reason, "error", err)
-	if notTLS, ok := errors.AsType[tls.RecordHeaderError](err); ok && looksLikeHTTP(notTLS.RecordHeader) && notTLS.Conn != nil {
+	notTLS, ok := errors.AsType[tls.RecordHeaderError](err)
+	if ok && behind.Begins(notTLS.RecordHeader[:]) {
+		s.refusedProxy(refusedUnexpected, t.RemoteAddr().String(), errUnexpected)
+	}
+	if ok && looksLikeHTTP(notTLS.RecordHeader) && notTLS.Conn != nil {
 		notTLS.Conn.Write([]byte(notTLSReply)) // as a courtesy: it may fail
 		notTLS.Conn.Close()
 		return

@@ -52,8 +52,9 @@ type stranger struct {
 	sent atomic.Int64 // far below 0 once it is not here any more
 
 	// Guarded by in.mu.
-	here   bool
-	stream io.Closer // what owns the transport after the upgrade; nil before
+	here       bool
+	introduced bool      // a proxy that is believed has said by a header whom it brings
+	stream     io.Closer // what owns the transport after the upgrade; nil before
 }
 
 func (p *pending) init(limit, bytes int, life time.Duration, count *counters) {
@@ -145,6 +146,22 @@ func (p *pending) upgraded(conn net.Conn, stream io.Closer) bool {
 		e.Value.(*stranger).stream = stream
 	}
 	return ok
+}
+
+// introduce notes that a proxy that is believed has introduced a connection.
+func (p *pending) introduce(conn net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e, ok := p.byConn[conn]; ok {
+		e.Value.(*stranger).introduced = true
+	}
+}
+
+func (p *pending) isIntroduced(conn net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.byConn[conn]
+	return ok && e.Value.(*stranger).introduced
 }
 
 // remove forgets a connection without closing it. It reports false if the

@@ -48,6 +48,9 @@ func (s *Server) hasRoom(c net.Conn, most int) bool {
 // isOwn reports whether a connection comes from one of this machine's addresses
 // to the same one.
 func isOwn(c net.Conn) bool {
+	if _, isUnix := c.RemoteAddr().(*net.UnixAddr); isUnix {
+		return true
+	}
 	from, ok := c.RemoteAddr().(*net.TCPAddr)
 	to, ok2 := c.LocalAddr().(*net.TCPAddr)
 	return ok && ok2 && (from.IP.IsLoopback() || from.IP.Equal(to.IP))

@@ -27,8 +27,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.serveDERP(w, r)
 	case "/derp/probe", "/derp/latency-check":
 		s.serveProbe(w, r)
-	case "/generate_204":
-		serve204(w, r)
+	case Path204:
+		Serve204(w, r)
 	case "/bootstrap-dns":
 		serveBootstrapDNS(w, r)
 	case "/robots.txt":
@@ -55,9 +55,12 @@ func (s *Server) serveProbe(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve204 lets clients find out whether a captive portal is in the way: only
+// Path204 is where Serve204 is asked, over TLS and on port 80.
+const Path204 = "/generate_204"
+
+// Serve204 lets clients find out whether a captive portal is in the way: only
 // the relay itself can echo the challenge (spec 1.9).
-func serve204(w http.ResponseWriter, r *http.Request) {
+func Serve204(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-cache, no-store, must-revalidate, no-transform, max-age=0")
 	if challenge := r.Header.Get("X-Tailscale-Challenge"); isChallenge(challenge) {
 		w.Header().Set("X-Tailscale-Response", "response "+challenge)

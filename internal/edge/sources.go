@@ -25,6 +25,14 @@ const (
 	mostSources = 8192
 )
 
+// arrives reports whether one more may come from an address now.
+func (s *Server) arrives(from net.Addr, now *Config) bool {
+	s.arriving.Lock()
+	defer s.arriving.Unlock()
+	s.arrivals = s.arrivals.as(now.AcceptPerSecond, now.AcceptBurst)
+	return s.arrivals.take(from, time.Since(s.born))
+}
+
 func newArrivals(perSecond float64, burst int) *arrivals {
 	return &arrivals{
 		all:     rate.Limit{PerSecond: perSecond, Burst: float64(burst)},
@@ -35,7 +43,7 @@ func newArrivals(perSecond float64, burst int) *arrivals {
 
 // as returns arrivals with these limits: a itself, or if it has others, new ones.
 func (a *arrivals) as(perSecond float64, burst int) *arrivals {
-	if a.all == (rate.Limit{PerSecond: perSecond, Burst: float64(burst)}) {
+	if a != nil && a.all == (rate.Limit{PerSecond: perSecond, Burst: float64(burst)}) {
 		return a
 	}
 	return newArrivals(perSecond, burst)

@@ -25,16 +25,16 @@ func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch strings.ToLower(r.Header.Get("Upgrade")) {
 	case "derp":
-		s.upgrade(w, r)
+		s.bring(w, r, s.upgrade)
 	case "websocket":
 		switch {
 		case wantsWebSocket(r):
-			s.upgradeWebSocket(w, r)
+			s.bring(w, r, s.upgradeWebSocket)
 		case r.Header.Get("Sec-WebSocket-Key") != "": // no DERP client sends that without the other
 			s.count.refused.Add(1)
 			refuseWebSocket(w, r)
 		default:
-			s.upgrade(w, r) // an old spelling of the same
+			s.bring(w, r, s.upgrade) // an old spelling of the same
 		}
 	default:
 		s.count.refused.Add(1)
@@ -45,7 +45,7 @@ func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
 // upgrade takes the connection away from net/http, with the bytes it had read
 // ahead (often the peer's login), and gives it to the relay. The answer is only
 // staged, so that it leaves in one segment with the relay's greeting.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, addr netip.AddrPort) {
 	fastStart := r.Header.Get("Derp-Fast-Start") == "1"
 	ideal := idealNode(r)
 	reply := s.reply
@@ -64,7 +64,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.drop(conn)
 		return
 	}
-	from := relay.Origin{Addr: peerAddr(conn), IdealNode: ideal}
+	from := relay.Origin{Addr: addr, IdealNode: ideal}
 	if fastStart {
 		s.count.fastStart.Add(1)
 	} else {
@@ -123,17 +123,6 @@ func newStream(conn net.Conn, buffered []byte) (relay.Stream, error) {
 		return nil, fmt.Errorf("TLS over %T instead of a wire", t.NetConn())
 	}
 	return netio.TLS(t, wire, buffered)
-}
-
-// peerAddr returns where a connection comes from. IPv4 is IPv4, also on a
-// listener for both.
-func peerAddr(conn net.Conn) netip.AddrPort {
-	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	addr := tcp.AddrPort()
-	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 }
 
 // switchingReply is the answer to a classic upgrade, byte for byte (spec 1.4).

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/coder/websocket"
@@ -24,7 +25,7 @@ func wantsWebSocket(r *http.Request) bool {
 
 // upgradeWebSocket upgrades to a WebSocket whose binary messages carry the DERP
 // stream (spec 1.7). It stays pending until the subprotocol is settled.
-func (s *Server) upgradeWebSocket(w http.ResponseWriter, r *http.Request) {
+func (s *Server) upgradeWebSocket(w http.ResponseWriter, r *http.Request, from netip.AddrPort) {
 	take := &taker{ResponseWriter: w}
 	ws, err := websocket.Accept(take, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
@@ -46,7 +47,7 @@ func (s *Server) upgradeWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.count.webSocket.Add(1)
-	s.start(newWebSocketStream(ws, transport(take.conn)), take.conn, relay.Origin{Addr: peerAddr(take.conn)})
+	s.start(newWebSocketStream(ws, transport(take.conn)), take.conn, relay.Origin{Addr: from})
 }
 
 // drop closes a connection that net/http has given up and the relay never got.
