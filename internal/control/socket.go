@@ -31,6 +31,45 @@ var (
 // bytes on Linux and Windows, 104 elsewhere.
 const mostPath = 103
 
+// SocketAccess is who may open a socket, where the system asks.
+type SocketAccess struct {
+	Mode  fs.FileMode
+	Group int // -1: that of the process
+}
+
+// onlyUs is for this user alone.
+var onlyUs = SocketAccess{Mode: smallfile.ModeSecret, Group: -1}
+
+// give sets who may open the socket at a path.
+func (a SocketAccess) give(path string) error {
+	if a.Group >= 0 {
+		if err := os.Chown(path, -1, a.Group); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, a.Mode)
+}
+
+// CheckSocket says why no socket can stand at a path; nil: it can, as far as one can see.
+func CheckSocket(path string) error {
+	_, err := free(filepath.Clean(path))
+	return err
+}
+
+// AdoptSocket takes over a listener whose socket the process before has made at a path.
+// The two share it, so only the one that is left may Close what this returns.
+func AdoptSocket(path string, listener net.Listener, access SocketAccess) (*Socket, error) {
+	s := &Socket{Listener: listener, path: filepath.Clean(path)}
+	err := access.give(s.path)
+	if err == nil {
+		s.placed, err = os.Lstat(s.path)
+	}
+	if err != nil {
+		return nil, errors.Join(smallfile.ExplainWrite(path, err), listener.Close())
+	}
+	return s, nil
+}
+
 // A Socket is the listener of a unix socket that only this user may open. One that
 // takes over stands aside until Publish.
 type Socket struct {

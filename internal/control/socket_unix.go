@@ -29,6 +29,15 @@ const (
 // With takesOver the process before may still answer there: the socket appears with
 // Publish, and replaces that process's from one moment to the next.
 func ListenSocket(path string, takesOver bool) (*Socket, error) {
+	return listenSocket(path, takesOver, onlyUs)
+}
+
+// ListenShared is ListenSocket for those who have access.
+func ListenShared(path string, access SocketAccess) (*Socket, error) {
+	return listenSocket(path, false, access)
+}
+
+func listenSocket(path string, takesOver bool, access SocketAccess) (*Socket, error) {
 	path = filepath.Clean(path)
 	dir := filepath.Dir(path)
 	if err := makeRoom(path, max(len(path), len(filepath.Join(dir, "x"))-1+asideLength)); err != nil {
@@ -40,7 +49,7 @@ func ListenSocket(path string, takesOver bool) (*Socket, error) {
 		}
 		sweepAside(dir)
 	}
-	s, err := bindAside(path, dir)
+	s, err := bindAside(path, dir, access)
 	if err != nil || takesOver {
 		return s, err
 	}
@@ -50,7 +59,7 @@ func ListenSocket(path string, takesOver bool) (*Socket, error) {
 	return s, nil
 }
 
-func bindAside(path, dir string) (*Socket, error) {
+func bindAside(path, dir string, access SocketAccess) (*Socket, error) {
 	aside := filepath.Join(dir, asidePrefix+rand.Text()[:asideDigits])
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		return nil, smallfile.ExplainWrite(path, err)
@@ -59,7 +68,7 @@ func bindAside(path, dir string) (*Socket, error) {
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: at})
 	if err == nil {
 		listener.SetUnlinkOnClose(false)
-		err = os.Chmod(at, smallfile.ModeSecret)
+		err = access.give(at)
 	}
 	if err != nil {
 		if listener != nil {
