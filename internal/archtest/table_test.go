@@ -89,6 +89,7 @@ var table = []row{
 	},
 
 	// The relay's side: what stands around the engine.
+	{name: "internal/port80", own: []string{"internal/edge", "internal/hostname"}, outside: none},
 	{name: "internal/behind", own: none, outside: []string{"github.com/pires/go-proxyproto"}},
 	{
 		name:    "internal/edge",
@@ -127,8 +128,8 @@ var table = []row{
 	},
 	{
 		name: "internal/daemon",
-		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health",
-			"internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
+		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/behind", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health",
+			"internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
 			"internal/takeover", "internal/text", "internal/trim", "internal/twin"},
 		outside: none,
 	},

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -51,6 +53,12 @@ func (c Config) Complete() (Config, error) {
 	if c.Dev {
 		c.TLS.Mode = TLSOff
 	}
+	if c.ProxyHeader == "" && c.Proxied() {
+		c.ProxyHeader = HeaderRequired
+		if c.TLS.Mode == TLSOff {
+			c.ProxyHeader = HeaderOptional
+		}
+	}
 	return c, nil
 }
 
@@ -64,7 +72,7 @@ func (c Config) Problems() (problems []*Error) {
 	if c.Dev {
 		first = (Config).checkDev
 	}
-	for _, check := range []func(Config) *Error{first, Config.checkNumbers, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
+	for _, check := range []func(Config) *Error{first, Config.checkListen, Config.checkNumbers, Config.checkProxies, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
 		Config.checkAccess, Config.checkLimits, Config.checkQuota, Config.checkPaths} {
 		if err := check(c); err != nil {
 			problems = append(problems, err)
@@ -129,6 +137,52 @@ func (c Config) checkTLS() *Error {
 		}
 	default:
 		return &Error{Setting: "tls.mode", What: fmt.Sprintf("%q", c.TLS.Mode), Remedy: "choose off, files or self"}
+	}
+	return nil
+}
+
+// UnixPrefix begins a value of Listen that is the path of a socket.
+const UnixPrefix = "unix:"
+
+// ListenPath is the path of the unix socket to listen at, if Listen is one.
+func (c Config) ListenPath() (path string, isUnix bool) {
+	return strings.CutPrefix(c.Listen, UnixPrefix)
+}
+
+// Proxied reports whether proxies stand before the relay that are believed: those that
+// are named, and whatever connects to a unix socket.
+func (c Config) Proxied() bool {
+	_, isUnix := c.ListenPath()
+	return isUnix || len(c.TrustedProxies) > 0
+}
+
+func (c Config) checkListen() *Error {
+	path, isUnix := c.ListenPath()
+	mode, err := strconv.ParseUint(c.ListenMode, 8, 9)
+	switch {
+	case strings.HasPrefix(c.Listen, "/"):
+		return &Error{Setting: "listen", What: fmt.Sprintf("%q", c.Listen), Remedy: "write " + UnixPrefix + c.Listen + " for a unix socket"}
+	case isUnix && (!filepath.IsAbs(path) || strings.HasSuffix(path, "/")):
+		return &Error{Setting: "listen", What: fmt.Sprintf("%q", c.Listen), Remedy: "write the whole path of the socket behind " + UnixPrefix + ", such as unix:/run/detour/relay.sock"}
+	case !isUnix && c.ListenMode != "":
+		return useless("listen-mode", "unix sockets", "a path to {listen}")
+	case !isUnix && c.ListenGroup != "":
+		return useless("listen-group", "unix sockets", "a path to {listen}")
+	case c.ListenMode != "" && (err != nil || mode == 0):
+		return &Error{Setting: "listen-mode", What: fmt.Sprintf("%q", c.ListenMode), Remedy: "want the mode of a file in octal digits, such as 660"}
+	}
+	return nil
+}
+
+func (c Config) checkProxies() *Error {
+	if c.ProxyHeader == "" {
+		return nil
+	}
+	if !slices.Contains([]string{HeaderRequired, HeaderOptional}, c.ProxyHeader) {
+		return &Error{Setting: "proxy-header", What: fmt.Sprintf("%q", c.ProxyHeader), Remedy: "choose required or optional"}
+	}
+	if !c.Proxied() {
+		return useless("proxy-header", "proxies that are believed", "{trusted-proxies}")
 	}
 	return nil
 }

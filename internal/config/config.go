@@ -23,11 +23,26 @@ type Config struct {
 	Dev bool `json:"dev" yaml:"dev"`
 
 	// Listen is the address of the relay, host:port; port 0 takes any free one.
-	// Empty: DefaultListen, or DevListen for Dev.
-	Listen string `json:"listen" yaml:"listen"`
+	// Empty: DefaultListen, or DevListen for Dev. Or "unix:" and the path of a socket for
+	// a proxy of this machine, with the mode and group of ListenMode, an octal number
+	// (empty: 660), and ListenGroup, a name or number (empty: the process's).
+	Listen      string `json:"listen" yaml:"listen"`
+	ListenMode  string `json:"listen-mode" yaml:"listen-mode"`
+	ListenGroup string `json:"listen-group" yaml:"listen-group"`
+
+	// TrustedProxies are networks and addresses of proxies that are believed when they
+	// say whom they bring; ProxyHeader says whether they have to do so by a PROXY
+	// header. Empty: HeaderRequired with TLS, HeaderOptional without.
+	TrustedProxies []string `json:"trusted-proxies" yaml:"trusted-proxies"`
+	ProxyHeader    string   `json:"proxy-header" yaml:"proxy-header"`
 
 	// Hostname is the DNS name or IP address by which peers reach the relay.
 	Hostname string `json:"hostname" yaml:"hostname"`
+
+	// HTTP is the address at which plain HTTP is answered beside TLS, usually port 80:
+	// whether a captive portal is in the way, an authority's questions, and for all else
+	// where https is. Empty: none.
+	HTTP string `json:"http" yaml:"http"`
 
 	// STUN is the UDP address for STUN, or "off". Empty: port 3478 of the host of
 	// Listen, or for Dev the port that the listener got.
@@ -182,6 +197,12 @@ type TLS struct {
 	Cert string `json:"cert" yaml:"cert"` // PEM file: the leaf, then the intermediates
 	Key  string `json:"key" yaml:"key"`   // PEM file: the private key of the leaf
 }
+
+// What ProxyHeader may be.
+const (
+	HeaderRequired = "required"
+	HeaderOptional = "optional" // Forwarded or X-Forwarded-For does as well
+)
 
 // The modes of TLS.
 const (

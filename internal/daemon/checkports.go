@@ -34,12 +34,17 @@ func (c *checker) addresses(cfg config.Config, running string, one func(setting 
 		bind             func(string) (io.Closer, error)
 	}{
 		{"listen", cfg.Listen, bindTCP},
+		{"http", cfg.HTTP, bindTCP},
 		{"stun", stunToCheck(cfg), bindSTUN},
 		{"admin", cfg.Admin, bindTCP},
 		{"pprof", cfg.Pprof, bindTCP},
 		{"admin-https", cfg.AdminHTTPS, bindTCP},
 	} {
 		if a.address == "" || !one(a.setting) {
+			continue
+		}
+		if path, isUnix := cfg.ListenPath(); isUnix && a.setting == "listen" {
+			c.socket(cfg, path, running)
 			continue
 		}
 		socket, err := a.bind(a.address)
@@ -49,6 +54,18 @@ func (c *checker) addresses(cfg config.Config, running string, one func(setting 
 			continue
 		}
 		c.taken(a.setting, a.address, err, running)
+	}
+}
+
+// socket looks at the path of the unix socket.
+func (c *checker) socket(cfg config.Config, path, running string) {
+	switch err := front.CheckSocket(cfg); {
+	case err == nil:
+		c.say(Fine, "listen", "%s is free", path)
+	case errors.Is(err, control.ErrAnswered) && running != "":
+		c.say(Noted, "listen", "%s is in use by %s", path, running)
+	default:
+		c.wrong("listen", err)
 	}
 }
 
@@ -76,6 +93,9 @@ func bindSTUN(address string) (io.Closer, error) {
 // stunToCheck is where STUN would be answered; empty: nowhere that is known before.
 func stunToCheck(cfg config.Config) string {
 	_, port, _ := net.SplitHostPort(cfg.Listen)
+	if _, isUnix := cfg.ListenPath(); isUnix {
+		port = "0"
+	}
 	n, err := net.LookupPort("tcp", port)
 	if cfg.STUN == config.STUNOff || err != nil || cfg.STUN == "" && cfg.Dev && n == 0 {
 		return ""

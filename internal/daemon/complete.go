@@ -72,9 +72,12 @@ func problems(given config.Config) []*config.Error {
 }
 
 // addressChecks ask those who will use the addresses.
-var addressChecks = []func(config.Config) error{checkListen, checkSTUN, checkHome, checkMesh, checkControl, checkOperators}
+var addressChecks = []func(config.Config) error{checkListen, checkProxies, checkHTTP, checkSTUN, checkHome, checkMesh, checkControl, checkOperators}
 
 func checkListen(cfg config.Config) error {
+	if _, isUnix := cfg.ListenPath(); isUnix || strings.HasPrefix(cfg.Listen, "/") {
+		return nil // the settings themselves say what is wrong with a path
+	}
 	if err := hostname.CheckListen(cfg.Listen); err != nil {
 		return &config.Error{Setting: "listen", What: err.Error()}
 	}

@@ -13,10 +13,13 @@ func (d *Daemon) logStart(cfg config.Config) {
 	if addr := d.stun.addr(); addr.IsValid() {
 		stun = addr.String()
 	}
-	d.log.Info("relay started", "listen", d.edge.Addr().String(), "tls", cfg.TLS.Mode, "key", d.relay.PublicKey().String(),
+	d.log.Info("relay started", "listen", d.listening(), "tls", cfg.TLS.Mode, "key", d.relay.PublicKey().String(),
 		"stun", stun, "siblings", append([]string{}, SiblingNames(cfg)...), "pid", os.Getpid())
 	if socket, https := d.control.Addrs(); socket != "" || https != "" {
 		d.log.Info("commands can change the relay", "socket", socket, "https", https)
+	}
+	if at := d.http.Addr(); at != "" {
+		d.log.Info("plain HTTP leads to https", "listen", at)
 	}
 	if d.meshKeyCount > 0 {
 		d.log.Info("relays with the same mesh key are siblings", "from", d.meshKeysFrom, "count", d.meshKeyCount)

@@ -18,6 +18,7 @@ import (
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/mesh"
+	"github.com/detour-relay/detour/internal/port80"
 	"github.com/detour-relay/detour/internal/takeover"
 	"github.com/detour-relay/detour/internal/twin"
 	"github.com/detour-relay/detour/key"
@@ -73,7 +74,9 @@ type Daemon struct {
 	source   *sources
 	secure   *tls.Config // of source
 	edge     *edge.Server
-	stun     *stunService // nil without STUN
+	http     *port80.Server  // nil without
+	socket   *control.Socket // of the listener, if it is a unix socket
+	stun     *stunService    // nil without STUN
 	twin     *twin.Link
 	mesh     *mesh.Mesh
 	health   *health.Health
@@ -178,6 +181,9 @@ func (d *Daemon) open(cfg config.Config) error {
 	if err := d.openEdge(cfg, listener, inherited); err != nil {
 		return err
 	}
+	if err := d.openHTTP(cfg); err != nil {
+		return err
+	}
 	if d.stun, err = d.openSTUN(cfg); err != nil {
 		return err
 	}
@@ -246,6 +252,7 @@ func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bo
 func (d *Daemon) edgeConfig(cfg config.Config) edge.Config {
 	c := edge.Config{
 		TLS:             d.secure,
+		Proxies:         proxies(cfg),
 		Home:            cfg.Home,
 		AcceptPerSecond: cfg.Accept.Limit,
 		AcceptBurst:     cfg.Accept.Burst,

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"slices"
+
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/front"
 )
@@ -33,7 +35,7 @@ func (d *Daemon) reloadMesh(_, to config.Config) (apply func(), err error) {
 // reloadSelfCheck has the relay check itself by another way, if that follows from the
 // settings: what it knows of the present one is worth something.
 func (d *Daemon) reloadSelfCheck(from, to config.Config) (apply func(), err error) {
-	if from.Hostname == to.Hostname && from.TLS.Mode == to.TLS.Mode && from.SelfCheck == to.SelfCheck {
+	if from.Hostname == to.Hostname && from.TLS.Mode == to.TLS.Mode && from.SelfCheck == to.SelfCheck && slices.Equal(from.TrustedProxies, to.TrustedProxies) {
 		return nil, nil
 	}
 	return func() {

@@ -47,6 +47,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // start begins everything there is. The result gets what accepting ends with.
 func (d *Daemon) start() <-chan error {
 	defer close(d.started)
+	d.running.Go(d.serveHTTP) // before an authority is asked for a certificate
 	d.running.Go(func() { d.source.Run(d.beside) })
 	if d.access != nil {
 		d.running.Go(func() { d.access.Run(d.beside) })
@@ -151,12 +152,13 @@ func (d *Daemon) stop() error {
 	if d.edge != nil {
 		errs = append(errs, d.edge.Shutdown(ctx))
 	}
+	errs = append(errs, d.closeSocket(before))
 	return errors.Join(errs...)
 }
 
-// closeOps closes what listens for operators.
+// closeOps closes what listens beside the relay.
 func (d *Daemon) closeOps() error {
-	return errors.Join(d.status.Close(), d.profiles.Close(), d.control.Close())
+	return errors.Join(d.http.Close(), d.status.Close(), d.profiles.Close(), d.control.Close())
 }
 
 func (d *Daemon) connections() int { return d.edge.Conns() + d.edge.Snapshot().Pending }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/behind"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
@@ -19,11 +20,11 @@ func (d *Daemon) healthConfig(cfg config.Config, bound netip.AddrPort) health.Co
 	switch cfg.SelfCheck {
 	case config.CheckOff:
 	case config.CheckDirect:
-		c.Direct = d.directPath(own, bound)
+		c.Direct = d.directPath(cfg, own, bound)
 	case config.CheckName:
 		c.ViaName = d.namePath(own)
 	case config.CheckAuto:
-		c.Direct = d.directPath(own, bound)
+		c.Direct = d.directPath(cfg, own, bound)
 		if cfg.Hostname != "" && cfg.TLS.Mode != config.TLSOff {
 			c.ViaName = d.namePath(own)
 		}
@@ -49,9 +50,14 @@ func (d *Daemon) namePath(url func() string) health.Path {
 }
 
 // directPath leads to the listener, and asks there for the name.
-func (d *Daemon) directPath(url func() string, bound netip.AddrPort) health.Path {
-	trip := d.roundTrip(url)
-	trip.Addr = front.Dialable(bound).String()
+func (d *Daemon) directPath(cfg config.Config, url func() string, bound netip.AddrPort) health.Path {
+	if path, isUnix := cfg.ListenPath(); isUnix {
+		trip := d.roundTrip(url)
+		trip.Socket, trip.First = path, behind.Local
+		return health.Path{Target: url() + " at " + cfg.Listen, Check: trip.Check}
+	}
+	trip, at := d.roundTrip(url), front.Dialable(bound)
+	trip.Addr, trip.First = at.String(), introduction(cfg, at.Addr())
 	return health.Path{Target: url() + " at " + trip.Addr, Check: trip.Check}
 }
 

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"strings"
+
 	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/certs"
@@ -18,6 +20,7 @@ type State struct {
 	Listen    string          `json:"listen"`       // the address that it got
 	URL       string          `json:"url"`          // where peers find it, as far as the relay can know
 	STUN      string          `json:"stun"`         // the address that it got; empty: off
+	HTTP      string          `json:"http"`         // as STUN
 	Admin     string          `json:"admin"`        // as STUN
 	Pprof     string          `json:"pprof"`        // as STUN
 	Socket    string          `json:"admin_socket"` // path; empty: none
@@ -39,10 +42,9 @@ type State struct {
 // State returns the state now.
 func (d *Daemon) State() State {
 	cfg := d.Config()
-	bound := front.Bound(d.edge.Addr())
 	s := State{
-		PublicKey: d.relay.PublicKey().String(), Listen: d.edge.Addr().String(), URL: d.address(cfg.Hostname, bound).URL() + derpPath,
-		Admin: d.status.Addr(), Pprof: d.profiles.Addr(),
+		PublicKey: d.relay.PublicKey().String(), Listen: d.listening(), URL: d.url(cfg),
+		HTTP: d.http.Addr(), Admin: d.status.Addr(), Pprof: d.profiles.Addr(),
 		Health: d.health.Snapshot(), Siblings: d.mesh.Siblings(), Conns: d.edge.Conns(), Access: d.accessState(), Reload: d.lastReload(), Descriptors: descriptors(),
 	}
 	s.Socket, s.Remote = d.control.Addrs()
@@ -54,6 +56,15 @@ func (d *Daemon) State() State {
 	}
 	s.Phase = d.life.Phase()
 	return s
+}
+
+// url is where peers find the relay. A proxy before a unix socket has TLS for them.
+func (d *Daemon) url(cfg config.Config) string {
+	url := d.address(cfg.Hostname, front.Bound(d.edge.Addr())).URL() + derpPath
+	if rest, plain := strings.CutPrefix(url, "http://"); plain && d.socket != nil && cfg.Hostname != "" {
+		return "https://" + rest
+	}
+	return url
 }
 
 // SiblingNames are all siblings as the operator named them, without their pins.

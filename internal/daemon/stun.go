@@ -30,6 +30,9 @@ func stunAddr(cfg config.Config, port uint16) string {
 		return cfg.STUN
 	}
 	host, _, _ := net.SplitHostPort(cfg.Listen)
+	if _, isUnix := cfg.ListenPath(); isUnix {
+		host = "" // peers ask the machine itself: no proxy passes STUN on
+	}
 	if cfg.Dev {
 		return net.JoinHostPort(host, strconv.Itoa(int(port)))
 	}

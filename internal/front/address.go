@@ -24,10 +24,13 @@ func (a Address) URL() string {
 	} else if host == "" {
 		host = nameOf(a.Leaf)
 	}
+	if host == "" && !a.Bound.IsValid() {
+		host = "localhost"
+	}
 	if host == "" {
 		host = Dialable(a.Bound).Addr().String()
 	}
-	if a.Bound.Port() != usual {
+	if a.Bound.IsValid() && a.Bound.Port() != usual { // else it is behind a proxy, which has the usual one
 		return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(a.Bound.Port())))
 	}
 	if strings.Contains(host, ":") {

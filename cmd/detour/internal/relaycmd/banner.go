@@ -25,6 +25,9 @@ func banner(file string, c config.Config, now daemon.State) string {
 	line("listening", "%s (%s)", now.Listen, modeText(c.TLS.Mode))
 	line("url", "%s", now.URL)
 	line("stun", "%s", orOff(now.STUN))
+	if now.HTTP != "" {
+		line("http", "%s, leads to https", now.HTTP)
+	}
 	line("public key", "%s", now.PublicKey)
 	if shown := now.Certificate; shown != nil {
 		line("certificate", "%s, until %s", shown.Source, shown.Until.Format(time.DateOnly))
