@@ -100,6 +100,7 @@ var table = []row{
 		name: "internal/mesh", own: []string{"key", "relay", "internal/hostname", "internal/netio", "internal/pin", "internal/reach", "internal/retry"},
 		outside: []string{"golang.org/x/sys"},
 	},
+	{name: "internal/bootstrap", own: []string{"internal/hostname", "internal/retry"}, outside: none, beneath: []string{module + "relay"}},
 	{name: "internal/certs", own: []string{"key", "derp", "internal/hostname", "internal/issuers", "internal/pin", "internal/smallfile", "internal/text"}, outside: none},
 	{
 		name: "internal/admit",
@@ -128,8 +129,8 @@ var table = []row{
 	},
 	{
 		name: "internal/daemon",
-		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/behind", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health",
-			"internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
+		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/behind", "internal/bootstrap", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front",
+			"internal/health", "internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
 			"internal/takeover", "internal/text", "internal/trim", "internal/twin"},
 		outside: none,
 	},
@@ -176,6 +177,6 @@ var table = []row{
 		own:     []string{"key", "client", "internal/certs", "internal/explain", "internal/meshkey", "internal/pin", "internal/smallfile", "internal/text"},
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	},
-	{name: "cmd/detour/internal/derper", own: []string{"cmd/detour/internal/cli"}, outside: []string{"github.com/spf13/cobra"}},
+	{name: "cmd/detour/internal/derper", own: []string{"cmd/detour/internal/cli", "cmd/detour/internal/relaycmd", "internal/config", "internal/smallfile", "internal/text"}, outside: []string{"github.com/spf13/cobra"}},
 	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "tailnet", "internal/", "cmd/"}},
 }

@@ -20,6 +20,7 @@ const (
 // Defaults are the settings of a relay that is told nothing.
 func Defaults() Config {
 	return Config{
+		DERP:       true,
 		MaxPending: 3072, // one holds up to 30 KB until its peer has logged in
 		KeepAlive:  Duration(40 * time.Second),
 		TCP: TCP{
@@ -224,6 +225,9 @@ func (c Config) checkTimes() *Error {
 }
 
 func (c Config) checkMesh() *Error {
+	if c.Mesh.Used() && !c.DERP {
+		return &Error{Setting: "derp", What: "is off, and a relay without it has no siblings", Remedy: "leave out {mesh.with}, {mesh.dns} and {mesh.srv}"}
+	}
 	if c.Mesh.CA != "" && !c.Mesh.Used() {
 		return &Error{Setting: "mesh.ca", What: "is for siblings, and there are none", Remedy: "add {mesh.with}, {mesh.dns} or {mesh.srv}"}
 	}

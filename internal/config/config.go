@@ -48,6 +48,10 @@ type Config struct {
 	// Listen, or for Dev the port that the listener got.
 	STUN string `json:"stun" yaml:"stun"`
 
+	// DERP has the relay relay. Without it nobody can log in, and it answers STUN, probes
+	// and Bootstrap only.
+	DERP bool `json:"derp" yaml:"derp"`
+
 	// Home is what the home page is: empty for a short explanation, "blank", or a
 	// URL to redirect to.
 	Home string `json:"home" yaml:"home"`
@@ -81,6 +85,8 @@ type Config struct {
 	Mesh Mesh `json:"mesh" yaml:"mesh"`
 
 	Access Access `json:"access" yaml:"access"`
+
+	Bootstrap Bootstrap `json:"bootstrap" yaml:"bootstrap"`
 
 	Limits Limits `json:"limits" yaml:"limits"`
 
@@ -156,6 +162,12 @@ const TailscaledAuto = "auto"
 // Given reports whether anything says who may come in.
 func (a Access) Given() bool {
 	return a.Managed || a.Everyone || len(a.Keys)+len(a.Verify)+len(a.Coordinator)+len(a.Tailscaled) > 0
+}
+
+// Bootstrap has names whose addresses the relay tells those whose DNS is broken.
+type Bootstrap struct {
+	Names       []string `json:"names" yaml:"names"`             // told to whoever asks
+	Unpublished []string `json:"unpublished" yaml:"unpublished"` // only to who asks for one; name or name/name of its TXT record
 }
 
 // Limits say what keys may use, all connections of one together, and the relay as a

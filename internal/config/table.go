@@ -22,6 +22,7 @@ var rows = []Setting{
 		Follows: "$STATE_DIRECTORY, /var/lib/detour for root, else the user's own", Example: "/var/lib/detour"},
 	{Path: "relay-key", Group: "The relay", File: true, Help: "`file` with the relay's private key, made if missing",
 		Follows: "relay.key in the state directory", Example: "/var/lib/detour/relay.key"},
+	{Path: "derp", Group: "The relay", Help: "relay packets; false: only STUN, probes and the names of {bootstrap.names} are answered"},
 	{Path: "home", Group: "The relay", Help: "home `page`: blank, or a URL to redirect to", Follows: "a short explanation",
 		Choices: []string{"blank"}, Begins: []string{"http://", "https://"}, Example: "https://example.com/"},
 
@@ -83,6 +84,10 @@ var rows = []Setting{
 	{Path: "mesh.srv", Group: "The region", Help: "the SRV records of this `name` lead to siblings, looked up again regularly; may be repeated", Example: "_derp._tcp.example.com"},
 	{Path: "mesh.rebalance", Flag: "rebalance", Group: "The region",
 		Help: "`node=entry`: while the sibling of this entry of {mesh.with} is well, send idle peers to it that want that node; may be repeated", Example: "900b=derp2.example.com"},
+
+	{Path: "bootstrap.names", Group: "Names for those without DNS", Help: "`names` whose addresses /bootstrap-dns tells everybody", Example: "login.example.com"},
+	{Path: "bootstrap.unpublished", Group: "Names for those without DNS",
+		Help: "`names` whose addresses it tells who asks for one, each perhaps with /name of a TXT record that says to how many of a hundred", Example: "new.example.com/rollout.example.com"},
 
 	{Path: "drain", Group: "Operation", Help: "at the end, spread the departure of the peers over so long; 0: none"},
 	{Path: "self-check", Group: "Operation",

@@ -15,7 +15,7 @@ import (
 // CheckAccess makes sure that a relay which others can reach says who may come in. A
 // relay that everybody may use is found within days, and pays for their traffic.
 func CheckAccess(cfg config.Config) error {
-	if cfg.Access.Given() || onlyLoopback(cfg.Listen) && !cfg.Proxied() {
+	if cfg.Access.Given() || onlyLoopback(cfg.Listen) && !cfg.Proxied() || !cfg.DERP {
 		return nil
 	}
 	return &config.Error{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/admit"
+	"github.com/detour-relay/detour/internal/bootstrap"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/control"
@@ -85,6 +86,7 @@ type Daemon struct {
 	control  *front.Commands
 	handler  *control.Handler // of control
 	own      visitors
+	names    *bootstrap.Names
 
 	operators *admin.Handler // what they are shown
 
@@ -178,6 +180,9 @@ func (d *Daemon) open(cfg config.Config) error {
 	if d.health, err = health.New(d.healthConfig(cfg, front.Bound(listener.Addr()))); err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	if err := d.openBootstrap(cfg); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	if err := d.openEdge(cfg, listener, inherited); err != nil {
 		return err
 	}
@@ -239,6 +244,7 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bool) (err error) {
 	c := d.edgeConfig(cfg)
 	c.Relay, c.Listen, c.Listener, c.Healthy, c.Logger = d.relay, cfg.Listen, listener, d.health.Healthy, d.log
+	c.NoDERP, c.Bootstrap = !cfg.DERP, d.names.Answer
 	if d.edge, err = edge.Listen(c); err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -56,6 +56,7 @@ func (d *Daemon) start() <-chan error {
 		d.running.Go(func() { (&trim.Trimmer{Conns: d.connections, Packets: d.packets}).Run(d.beside) })
 	}
 	d.running.Go(func() { d.budget.quota.Run(d.beside) })
+	d.running.Go(func() { d.names.Run(d.beside) })
 	d.running.Go(func() { d.status.Serve() })
 	d.running.Go(func() { d.profiles.Serve() })
 	d.control.Serve(&d.running)

@@ -17,6 +17,9 @@ import (
 func (d *Daemon) healthConfig(cfg config.Config, bound netip.AddrPort) health.Config {
 	c := health.Config{Logger: d.log, Spell: d.spelling(), UsedUp: d.budget.usedUp, WhyUsedUp: d.budget.whyUsedUp, Full: func() bool { return d.edge.Full() }} // once it runs, there is an edge
 	own := func() string { return d.address(cfg.Hostname, bound).CheckURL() + derpPath }
+	if !cfg.DERP {
+		return c // there is nothing to log in to
+	}
 	switch cfg.SelfCheck {
 	case config.CheckOff:
 	case config.CheckDirect:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -55,6 +56,13 @@ type Config struct {
 	// Home is what paths without a meaning answer: empty for a small page,
 	// "blank" for an empty one, or a URL to redirect to.
 	Home string
+
+	// NoDERP has requests to upgrade answered with 404, and all else as ever.
+	NoDERP bool
+
+	// Bootstrap returns what /bootstrap-dns answers to who asks for a name, or for none.
+	// It must be quick. Nil means that there are no names.
+	Bootstrap func(name string, from netip.Addr) []byte
 
 	// Healthy says whether the relay wants peers; while it does not, the probe
 	// paths answer 503. It must be quick. Nil means always.

@@ -3,6 +3,7 @@ package edge
 import (
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	case Path204:
 		Serve204(w, r)
 	case "/bootstrap-dns":
-		serveBootstrapDNS(w, r)
+		s.serveBootstrapDNS(w, r)
 	case "/robots.txt":
 		setBrowserHeaders(w, r)
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -82,11 +83,16 @@ func isChallenge(challenge string) bool {
 	return true
 }
 
-// serveBootstrapDNS answers as a relay that publishes no names (spec 1.10).
-func serveBootstrapDNS(w http.ResponseWriter, r *http.Request) {
+// serveBootstrapDNS tells the addresses of some names (spec 1.10). Who asks once does
+// not ask again soon.
+func (s *Server) serveBootstrapDNS(w http.ResponseWriter, r *http.Request) {
 	setBrowserHeaders(w, r)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Connection", "close")
+	if names := s.config.Bootstrap; names != nil {
+		from, _ := netip.ParseAddrPort(r.RemoteAddr)
+		w.Write(names(r.URL.Query().Get("q"), from.Addr()))
+	}
 }
 
 // setBrowserHeaders adds what protects people who open the relay in a browser.

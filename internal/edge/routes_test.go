@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -159,5 +160,34 @@ func TestHTTP2IsNotOffered(t *testing.T) {
 	response := must(http.ReadResponse(bufio.NewReader(c), nil))(t)
 	if response.StatusCode != http.StatusHTTPVersionNotSupported {
 		t.Errorf("HTTP/2 preface answered with %d", response.StatusCode)
+	}
+}
+
+// A server that relays nothing answers all else as ever.
+func TestWithoutDERP(t *testing.T) {
+	s := start(t, Config{NoDERP: true})
+	for _, c := range []struct {
+		path    string
+		upgrade string
+		status  int
+	}{
+		{"/derp", "DERP", 404}, {"/derp", "websocket", 404}, {"/derp", "", 404},
+		{"/derp/probe", "", 200}, {"/generate_204", "", 204}, {"/", "", 200}, {"/bootstrap-dns", "", 200},
+	} {
+		response, body := ask(t, s, "GET", c.path, "Upgrade: "+c.upgrade)
+		if response.StatusCode != c.status || c.status == 404 && !strings.Contains(body, "relays nothing") {
+			t.Errorf("%s, upgrade %q: %d %q, want %d", c.path, c.upgrade, response.StatusCode, body, c.status)
+		}
+	}
+}
+
+// Who asks for a name is told, by name and address.
+func TestBootstrapNames(t *testing.T) {
+	s := start(t, Config{Bootstrap: func(name string, from netip.Addr) []byte { return []byte(name + " to " + from.String()) }})
+	for path, want := range map[string]string{"/bootstrap-dns": " to 127.0.0.1", "/bootstrap-dns?q=a.example": "a.example to 127.0.0.1"} {
+		response, body := ask(t, s, "GET", path)
+		if body != want || response.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %q of %s, want %q", path, body, response.Header.Get("Content-Type"), want)
+		}
 	}
 }

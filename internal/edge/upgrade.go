@@ -18,6 +18,11 @@ import (
 // serveDERP upgrades a request to DERP. Neither the method nor the Connection
 // header matters (spec 1.4).
 func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
+	if s.config.NoDERP {
+		s.count.refused.Add(1)
+		http.Error(w, "this server relays nothing: it answers STUN and probes only", http.StatusNotFound)
+		return
+	}
 	if s.draining.Load() {
 		s.count.sentAway.Add(1)
 		sendAway(w)

@@ -39,7 +39,11 @@ func banner(file string, c config.Config, now daemon.State) string {
 			line("map node", "%s", mapNode(c.Hostname, now.Pin, portOf(now.Listen), portOf(now.STUN)))
 		}
 	}
-	line("access", "%s", accessText(c))
+	if c.DERP {
+		line("access", "%s", accessText(c))
+	} else {
+		line("access", "nobody: it relays nothing")
+	}
 	if len(now.Siblings) > 0 {
 		line("siblings", "%s", strings.Join(daemon.SiblingNames(c), ", "))
 	}
@@ -87,6 +91,8 @@ func accessText(c config.Config) string {
 // tryText is a command that works: the peers of ping are strangers.
 func tryText(c config.Config, now daemon.State) string {
 	switch {
+	case !c.DERP:
+		return ""
 	case open(c.Access) && now.Pin != "":
 		return fmt.Sprintf("detour ping --cert-name %s %s", now.Pin, now.URL)
 	case open(c.Access):
