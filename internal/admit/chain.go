@@ -22,6 +22,7 @@ const (
 	SourceManaged  = "managed"
 	SourceEveryone = "everyone"
 	SourceGrace    = "grace" // the memory of what a source has said
+	SourceOpen     = "open"  // nobody: everybody comes in while a URL cannot be reached
 	SourceNone     = "none"
 )
 
@@ -259,6 +260,9 @@ func (c *Chain) askFor(ctx context.Context, r *rules, a relay.Applicant) decisio
 	case no:
 		return refuse(q.verdict.by.kind, Denied, "%s %s says no", q.verdict.by.kind, q.verdict.by.target)
 	}
+	if !known && q.verdict.open && r.access.FailOpen {
+		return c.letIn(a.Peer)
+	}
 	return c.unanswered(known, q.verdict.why)
 }
 
@@ -305,6 +309,8 @@ func (c *Chain) noteAnswer(s *source, allow bool, err error) {
 func (c *Chain) tell(s *source, tell bool, err error) {
 	switch {
 	case !tell:
+	case c.rules.Load().access.FailOpen && s.isUnreachable(err):
+		c.log.Warn("a source of access cannot be reached: everybody comes in until it can", "source", s.kind, "target", s.target, "reason", err)
 	case err != nil:
 		c.log.Warn("a source of access cannot answer: who is known stays, nobody new comes in by it", "source", s.kind, "target", s.target, "reason", err)
 	default:
@@ -329,6 +335,9 @@ func (c *Chain) noteVerdict(q *question) {
 			c.revoking.sweep(q.verdict.by.kind)
 		}
 	case unanswered:
+		if q.verdict.open && c.rules.Load().access.FailOpen {
+			break // who was let in stays until somebody answers
+		}
 		if c.revoking.spare(q.key, false) {
 			c.revoking.sweep(SourceNone)
 		}

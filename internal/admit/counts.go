@@ -17,7 +17,7 @@ type Decisions struct {
 }
 
 // Deciders are all that decide, in the order of the chain.
-var Deciders = []string{SourceBan, SourceApp, SourceKeys, SourceManaged, SourceEveryone, SourceVerify, SourceCoordinator, SourceTailscaled, SourceGrace, SourceNone}
+var Deciders = []string{SourceBan, SourceApp, SourceKeys, SourceManaged, SourceEveryone, SourceVerify, SourceCoordinator, SourceTailscaled, SourceGrace, SourceOpen, SourceNone}
 
 // counts are of what was decided.
 type counts struct {

@@ -42,6 +42,7 @@ type verdict struct {
 	answer answer
 	by     *source // who said yes, or the first who said no
 	why    error   // why there is no answer
+	open   bool    // a URL that decides cannot be reached at all
 }
 
 type answer uint8
@@ -222,6 +223,7 @@ func (about *question) askAll(ctx context.Context, note func(*source, bool, erro
 	for _, a := range all {
 		switch {
 		case a.err != nil && v.why == nil:
+			v.open = a.from.isUnreachable(a.err)
 			v.why = fmt.Errorf("%s %s: %w", a.from.kind, a.from.target, a.err)
 		case a.err == nil && (v.by == nil || a.from.id == about.by):
 			v.by = a.from

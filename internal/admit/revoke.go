@@ -40,9 +40,9 @@ var again = []time.Duration{0, 300 * time.Millisecond, time.Second, 3 * time.Sec
 type revoking struct {
 	wake   chan struct{}
 	state  *sync.Mutex
-	causes map[key.Public]denial // guarded by state: who refused which key
-	due    map[time.Time]string  // guarded by state: when, and for what
-	spared map[key.Public]bool   // guarded by state: they are asked about before anything happens to them
+	causes map[key.Public]denial    // guarded by state: who refused which key
+	due    map[time.Time]string     // guarded by state: when, and for what
+	spared map[key.Public]time.Time // guarded by state: they are asked about before anything happens to them; when they were here last
 }
 
 type denial struct {
@@ -51,7 +51,7 @@ type denial struct {
 }
 
 func newRevoking() revoking {
-	return revoking{make(chan struct{}, 1), new(sync.Mutex), map[key.Public]denial{}, map[time.Time]string{}, map[key.Public]bool{}}
+	return revoking{make(chan struct{}, 1), new(sync.Mutex), map[key.Public]denial{}, map[time.Time]string{}, map[key.Public]time.Time{}}
 }
 
 // blame notes which source has refused a key.
@@ -65,9 +65,9 @@ func (v *revoking) blame(k key.Public, source string) {
 func (v *revoking) spare(k key.Public, first bool) (was bool) {
 	v.state.Lock()
 	defer v.state.Unlock()
-	was = v.spared[k]
+	_, was = v.spared[k]
 	if delete(v.spared, k); first {
-		v.spared[k] = true
+		v.spared[k] = time.Now()
 	}
 	return was
 }
@@ -75,7 +75,8 @@ func (v *revoking) spare(k key.Public, first bool) (was bool) {
 func (v *revoking) isSpared(k key.Public) bool {
 	v.state.Lock()
 	defer v.state.Unlock()
-	return v.spared[k]
+	_, spared := v.spared[k]
+	return spared
 }
 
 // sweep has the connected looked through, because something has changed.
@@ -189,6 +190,7 @@ func (c *Chain) look(source string, now time.Time) {
 	found := map[reason]map[key.Public]bool{}
 	first := time.Time{}
 	c.peers.Peers(func(p relay.PeerState) bool {
+		c.revoking.keep(p.Peer, now)
 		why, until := c.unwanted(r, &p, now)
 		if why.err != nil {
 			why.source = attribute(why.source, source, c.revoking.cause(p.Peer))
@@ -202,6 +204,7 @@ func (c *Chain) look(source string, now time.Time) {
 		}
 		return true
 	})
+	c.revoking.forgetLeft(now)
 	if !first.IsZero() {
 		c.revoking.at(first.Add(closest), SourceNone)
 	}

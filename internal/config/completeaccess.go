@@ -66,6 +66,8 @@ func (c Config) checkAccessTimes() *Error {
 	switch timeout := time.Duration(a.VerifyTimeout); {
 	case len(a.Verify) == 0 && a.VerifyCA != "":
 		return useless("access.verify-ca", "URLs that say who may come in", "{access.verify}")
+	case len(a.Verify) == 0 && a.FailOpen:
+		return useless("access.fail-open", "URLs that say who may come in", "{access.verify}")
 	case len(a.Verify) == 0 && a.VerifyHeaders != "":
 		return useless("access.verify-headers", "URLs that say who may come in", "{access.verify}")
 	case len(a.Coordinator) == 0 && a.CoordinatorToken != "":

@@ -151,6 +151,10 @@ type Access struct {
 	// DenyApps are names of applications whose peers stay out.
 	DenyApps []string `json:"deny-apps" yaml:"deny-apps"`
 
+	// FailOpen lets everybody in while a URL of Verify cannot be reached, as derper does.
+	// Who came in so is asked about until somebody answers.
+	FailOpen bool `json:"fail-open" yaml:"fail-open"`
+
 	// Grace is how long a key that a source has confirmed stays admitted while no
 	// source can be asked.
 	Grace Duration `json:"grace" yaml:"grace"`

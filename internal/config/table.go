@@ -44,6 +44,7 @@ var rows = []Setting{
 		Choices: []string{TailscaledAuto}, Example: TailscaledAuto},
 	{Path: "access.everyone", Group: "Who may come in", Help: "let everybody in, on purpose"},
 	{Path: "access.deny-apps", Group: "Who may come in", Help: "`names` of applications whose peers stay out", Example: "examplevpn"},
+	{Path: "access.fail-open", Group: "Who may come in", Help: "let everybody in while a URL of {access.verify} cannot be reached, as derper does"},
 	{Path: "access.grace", Group: "Who may come in", Help: "`time` for which a key that was confirmed stays admitted while nobody can be asked; 0: none"},
 
 	{Path: "limits.in", Group: "How much each may use", Help: "`rate` from each key; 0: no limit", Example: "20Mbit/s"},

@@ -102,7 +102,7 @@ func (v *URL) Ask(ctx context.Context, k key.Public, from netip.Addr) (bool, err
 	}
 	answer, err := v.client.Do(req)
 	if err != nil {
-		return false, cause(ctx, err)
+		return false, &UnreachableError{cause(ctx, err)}
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer+1))
@@ -125,6 +125,12 @@ func cause(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// UnreachableError is about a URL at which nobody answers anything.
+type UnreachableError struct{ Err error }
+
+func (e *UnreachableError) Error() string { return e.Err.Error() }
+func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // StatusError is about an answer with another status than 200.
 type StatusError struct {
