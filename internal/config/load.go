@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +18,11 @@ type Sources struct {
 
 	Environment []string // as os.Environ has it
 	Flags       []Given  // in the order of the command line
+
+	// Names are what the command line calls settings, without dashes, where it is not that
+	// of "detour relay". What has none there can be given by the environment. Nil: the
+	// flags of the table.
+	Names map[string]string
 }
 
 // Given is a value that a setting was given. A list that is given several times has
@@ -26,7 +32,7 @@ type Given struct{ Path, Text string }
 // Load makes settings of their sources. It returns them also if there are problems,
 // without what is wrong. What single values mean together is for [Config.Complete].
 func Load(from Sources) *Loaded {
-	l := &Loaded{Config: Defaults(), File: from.File, origins: make(map[string]Origin)}
+	l := &Loaded{Config: Defaults(), File: from.File, names: from.Names, origins: make(map[string]Origin)}
 	if from.File != "" {
 		l.readFile(from.Contents)
 	}
@@ -47,7 +53,7 @@ func (l *Loaded) readFlags(flags []Given) {
 	}
 	for _, s := range table() {
 		if text, ok := texts[s.Path]; ok {
-			l.take(s, text, Origin{Flag: s.Flag})
+			l.take(s, text, Origin{Flag: cmp.Or(l.names[s.Path], s.Flag)})
 		}
 	}
 }

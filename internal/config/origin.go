@@ -78,6 +78,7 @@ type Loaded struct {
 	Credentials []Given
 
 	origins map[string]Origin
+	names   map[string]string // of Sources
 }
 
 // Origin is where the value of a setting comes from.
@@ -93,9 +94,22 @@ func (l *Loaded) Spell(path string) string {
 		return path
 	}
 	if s, known := Lookup(path); known {
-		return "--" + s.Flag
+		return l.named(s)
 	}
 	return "--" + strings.ReplaceAll(path, ".", "-") // a name that a program has besides
+}
+
+// named is what the command line calls a setting. One with names of its own has not all
+// of them: others are variables there.
+func (l *Loaded) named(s Setting) string {
+	name, ok := l.names[s.Path]
+	switch {
+	case l.names == nil:
+		return "--" + s.Flag
+	case ok:
+		return "--" + name
+	}
+	return "$" + s.Variable()
 }
 
 // Err is the first problem; nil: there is none.

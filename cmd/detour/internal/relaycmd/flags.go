@@ -15,6 +15,7 @@ type settingFlags struct {
 	named bool      // by an argument
 	stdin io.Reader // what a file called - is; nil: it is one like any other
 	given []config.Given
+	line  *Line // nil: the command line is that of "detour relay"
 }
 
 // define adds a flag for each setting, in the order of the table, and completes its

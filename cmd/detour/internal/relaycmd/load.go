@@ -23,7 +23,13 @@ const noFile = "none"
 // load reads the settings anew: file, environment and command line.
 func (f *settingFlags) load() *config.Loaded {
 	from := config.Sources{Environment: os.Environ(), Flags: f.given}
-	problem := f.readFile(&from)
+	var problem *config.Problem
+	if f.line == nil {
+		problem = f.readFile(&from)
+	} else {
+		from.Names = f.line.Names
+		from.Flags, problem = f.line.Settings()
+	}
 	l := config.Load(from)
 	if problem != nil {
 		l.Problems = append([]*config.Problem{problem}, l.Problems...)
