@@ -16,8 +16,8 @@ func TestDerpersFlagsAreTold(t *testing.T) {
 		{"-a=:443", "-a is --listen"},
 		{"-c /var/lib/derper/derper.key", "-c is --relay-key"},
 		{"-hostname relay.example", "-hostname is --hostname"},
-		{"-http-port 80", "-http-port is not here"},
-		{"--http-port=-1", "-http-port is not here"},
+		{"-http-port 80", "-http-port is --http ADDRESS"},
+		{"--http-port=-1", "-http-port is --http ADDRESS.*-1 is to leave it out"},
 		{"-certmode manual -certdir /certs", "-certmode is --tls files with --cert and --key for manual.*; -certdir is --cert and --key"},
 		{"--certmode manual", "-certmode is --tls files"},
 		{"-verify-clients", "-verify-clients is --access-tailscaled auto"},
@@ -33,7 +33,7 @@ func TestDerpersFlagsAreTold(t *testing.T) {
 		{"-a :443 -hostname relay.example -verify-clients", "-a is --listen; -hostname is --hostname; -verify-clients is"},
 	} {
 		_, talk := command(t, 2, append([]string{"relay"}, strings.Fields(test.line)...)...)
-		wantMatch(t, talk, `^detour relay: these are derper's flags: .*`+test.want+`.*docs/from-derper.md`)
+		wantMatch(t, talk, `^detour relay: these are derper's flags, which "detour derper" takes as they are: .*`+test.want+`.*docs/from-derper.md`)
 	}
 }
 

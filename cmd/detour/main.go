@@ -6,8 +6,12 @@
 // 3 could not check.
 package main
 
-import "os"
+import (
+	"os"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/derper"
+)
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(derper.Arguments(os.Args), os.Stdin, os.Stdout, os.Stderr))
 }

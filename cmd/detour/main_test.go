@@ -58,7 +58,8 @@ const timeout = 2 * time.Minute
 //	fails STATUS REGEXP ARG...  run detour, which must end with the status, one
 //	                            line on stderr that matches, and no stdout
 //	up ARG...                   start "detour relay" and wait until it is ready, with STUN on
-//	                            a free port unless the arguments say otherwise;
+//	                            a free port unless the arguments say otherwise; or, up derper ARG..., what
+//	                            takes derper's place;
 //	                            sets URL, ADDR, STUN, PIN and ADMIN, writes relay.out and relay.err
 //	coord ARG...                start "detour coord" and wait until it answers; sets URL, SOCKET (of its commands), PIN
 //	                            and ADMIN, writes relay.out and relay.err
@@ -137,10 +138,13 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || r.cmd != nil {
 		ts.Fatalf("usage: up ARG..., once before each down")
 	}
-	if !slices.Contains(args, "--stun") {
-		args = append(args, "--stun", "127.0.0.1:0")
+	if len(args) == 0 || args[0] != "derper" {
+		args = append([]string{"relay"}, args...)
+		if !slices.Contains(args, "--stun") {
+			args = append(args, "--stun", "127.0.0.1:0")
+		}
 	}
-	banner, url := launch(ts, r, name, append([]string{"relay"}, args...), readBanner)
+	banner, url := launch(ts, r, name, args, readBanner)
 	suffix := suffixOf(name)
 	ts.Setenv("URL"+suffix, url)
 	ts.Setenv("ADDR"+suffix, regexp.MustCompile(`listening +(\S+)`).FindStringSubmatch(banner)[1])

@@ -3,4 +3,4 @@
 package main
 
 // programs are what the tests can start.
-var programs = map[string]func(){"detour": main}
+var programs = map[string]func(){"detour": main, "derper": main}

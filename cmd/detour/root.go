@@ -56,6 +56,7 @@ func newRootCommand() *cobra.Command {
 	root.SilenceUsage = true
 	root.AddCommand(
 		relaycmd.New(),
+		derper.New(),
 		relaycmd.NewConfig(),
 		coordcmd.New(),
 		coordcmd.NewNet(),

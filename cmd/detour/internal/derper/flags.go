@@ -1,5 +1,8 @@
-// Package derper knows the flags of derper, Tailscale's relay, and what each is in
-// "detour relay", so that whoever comes from there is told instead of refused.
+// Package derper has a relay run by the command line of derper, Tailscale's relay: each
+// flag does the same, or stops with a line that says what to do instead. And it knows
+// what each is in "detour relay", so that whoever writes it there is told.
+//
+// line.go takes a command line apart, meaning.go says what it means as settings.
 package derper
 
 import (
@@ -15,10 +18,10 @@ import (
 // name of a flag of ours; docs/from-derper.md says more.
 var Flags = map[string]string{
 	"a":                               "--listen",
-	"http-port":                       "not here: nothing answers on port 80 (a second relay with --tls off --listen :80 --stun off --access-managed can)",
+	"http-port":                       "--http ADDRESS, such as :80; -1 is to leave it out",
 	"stun":                            "--stun off to switch it off, otherwise leave it out",
 	"stun-port":                       "--stun ADDRESS, such as :3478",
-	"derp":                            "not here: a relay always relays",
+	"derp":                            "--derp",
 	"c":                               "--relay-key, which takes derper's file as it is",
 	"hostname":                        "--hostname",
 	"certmode":                        "--tls files with --cert and --key for manual, --tls self for a pinned certificate; letsencrypt and gcp are not here",
@@ -33,12 +36,12 @@ var Flags = map[string]string{
 	"secrets-url":                     "not here: put the mesh key into a file and name it with --mesh-psk-file",
 	"secrets-path-prefix":             "not here: put the mesh key into a file and name it with --mesh-psk-file",
 	"secrets-cache-dir":               "not here: put the mesh key into a file and name it with --mesh-psk-file",
-	"bootstrap-dns-names":             "not here: leave it out",
-	"unpublished-bootstrap-dns-names": "not here: leave it out",
+	"bootstrap-dns-names":             "--bootstrap-names",
+	"unpublished-bootstrap-dns-names": "--bootstrap-unpublished",
 	"verify-clients":                  "--access-tailscaled auto",
 	"socket":                          "--access-tailscaled PATH, in place of auto",
 	"verify-client-url":               "--access-verify URL",
-	"verify-client-url-fail-open":     "--access-grace, for peers that were confirmed before; nobody new comes in while the URL does not answer",
+	"verify-client-url-fail-open":     "--access-fail-open, or better leave it out: who was confirmed before comes in for the time of --access-grace",
 	"accept-connection-limit":         "--accept-limit",
 	"accept-connection-burst":         "--accept-burst",
 	"rate-config":                     "--limits-in and --limits-burst, which a reload changes, too",
@@ -56,8 +59,8 @@ var Flags = map[string]string{
 // given to the relay.
 func CheckDashes(root *cobra.Command, args []string) error {
 	cmd, rest, err := root.Find(args)
-	if err != nil {
-		return nil // cobra says which command there is not
+	if err != nil || cmd.DisableFlagParsing {
+		return nil // cobra says which command there is not; derper has one dash or two
 	}
 	cmd.InitDefaultHelpFlag() // cobra adds it later
 	var derpers []string
@@ -79,7 +82,7 @@ func CheckDashes(root *cobra.Command, args []string) error {
 		}
 	}
 	if len(derpers) > 0 {
-		return cli.Usagef("these are derper's flags: %s; see docs/from-derper.md", strings.Join(derpers, "; "))
+		return cli.Usagef("these are derper's flags, which \"detour derper\" takes as they are: %s; see docs/from-derper.md", strings.Join(derpers, "; "))
 	}
 	return nil
 }
