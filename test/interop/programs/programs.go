@@ -29,10 +29,19 @@ const (
 // the tests.
 const GoEnv = "DETOUR_GO"
 
-// built holds the directory that Detour made, for Clean.
+// built holds the directories that Detour and Place made, for Clean.
 var built struct {
-	mu  sync.Mutex
-	dir string
+	mu   sync.Mutex
+	dirs []string
+}
+
+// newDir makes a directory that Clean removes.
+func newDir() (string, error) {
+	dir, err := os.MkdirTemp("", "detour-interop-")
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	built.dirs = append(built.dirs, dir)
+	return dir, err
 }
 
 // Detour returns the path of our program, built from this work tree with the dependencies of its own go.mod, as a user
@@ -45,14 +54,27 @@ var Detour = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	built.mu.Lock()
-	defer built.mu.Unlock()
-	if built.dir, err = os.MkdirTemp("", "detour-interop-"); err != nil {
+	dir, err := newDir()
+	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(built.dir, "detour")
+	path := filepath.Join(dir, "detour")
 	_, err = run(ProductGo(context.Background(), "build", "-o", path, "./cmd/detour"), filepath.Join(here, "..", "..", ".."))
 	return path, err
+})
+
+// Place returns the path of our program by the name of derper, whose command line it takes there.
+var Place = sync.OnceValues(func() (string, error) {
+	program, err := Detour()
+	if err != nil {
+		return "", err
+	}
+	dir, err := newDir()
+	if err != nil {
+		return "", err
+	}
+	link := filepath.Join(dir, "derper")
+	return link, os.Symlink(program, link)
 })
 
 // Derper returns the path of the reference program. It is a tool of the module above
@@ -71,8 +93,8 @@ var Derpprobe = sync.OnceValues(func() (string, error) { return tool("derpprobe"
 func Clean() {
 	built.mu.Lock()
 	defer built.mu.Unlock()
-	if built.dir != "" {
-		os.RemoveAll(built.dir)
+	for _, dir := range built.dirs {
+		os.RemoveAll(dir)
 	}
 }
 

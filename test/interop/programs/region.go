@@ -14,7 +14,7 @@ import (
 
 // Sibling is a relay of a region that is to be started.
 type Sibling struct {
-	Program string   // "detour" or "derper"
+	Program string   // "detour", "derper", or "place": ours in derper's place
 	MeshKey string   // 64 hex digits; empty: that of the region
 	Args    []string // besides those that the region needs
 	With    []string // ours only: where it finds the others; empty: where they are
@@ -76,7 +76,7 @@ func (g Region) Start(t testing.TB, meshKey string, siblings ...Sibling) []*Rela
 		}
 		at := seat{Region: g, dir: dir, own: own, addrs: addrs, i: i}
 		var r *Relay
-		if s.Program == "derper" {
+		if s.Program != "detour" {
 			r = s.derper(t, at)
 		} else {
 			r = s.detour(t, at)
@@ -117,14 +117,18 @@ func (at seat) addr() netip.AddrPort       { return at.addrs[at.i] }
 func (at seat) path(name string) string    { return filepath.Join(at.dir, name) }
 func (at seat) ownPath(name string) string { return filepath.Join(at.own, name) }
 
-// derper starts the relay with the reference's program.
+// derper starts the relay with the reference's command line.
 func (s Sibling) derper(t testing.TB, at seat) *Relay {
 	t.Helper()
-	program, err := Derper()
+	name, build := "derper", Derper
+	if s.Program == "place" {
+		name, build = "detour as derper", Place
+	}
+	program, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, "derper", program, append([]string{
+	return start(t, name, program, append([]string{
 		"-a", at.addr().String(), "-http-port=-1", "-c", at.ownPath("derper.key"),
 		fmt.Sprintf("-stun=%v", at.STUN), fmt.Sprintf("-stun-port=%d", at.addr().Port()),
 		"-certmode=manual", "-certdir", at.dir, "-hostname=" + Host,

@@ -103,13 +103,24 @@ func startDetour(t testing.TB, args ...string) *Relay {
 // address, and more arguments. It ends with the test.
 func StartDerper(t testing.TB, args ...string) *Relay {
 	t.Helper()
-	program, err := Derper()
+	return startDerper(t, "derper", Derper, args)
+}
+
+// StartPlace starts our program in its place, with the same command line.
+func StartPlace(t testing.TB, args ...string) *Relay {
+	t.Helper()
+	return startDerper(t, "detour as derper", Place, args)
+}
+
+func startDerper(t testing.TB, name string, build func() (string, error), args []string) *Relay {
+	t.Helper()
+	program, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	addr := FreeAddr(t)
-	r := start(t, "derper", program, append([]string{
+	r := start(t, name, program, append([]string{
 		"-a", addr.String(), "-http-port=-1", "-stun=false", "-c", filepath.Join(dir, "derper.key"),
 		"-certmode=manual", "-certdir", dir, "-hostname=127.0.0.1",
 	}, args...))
