@@ -81,10 +81,16 @@ func (s *Server) stop() error {
 	return errors.Join(errs...)
 }
 
-// closeServer lets requests under way end, and then no more.
+// closeServer lets requests under way end, and then no more; and handshakes if the next
+// process has taken over: who came to this one is answered by nobody else.
 func (s *Server) closeServer() error {
 	if s.server == nil {
 		return nil
+	}
+	if shaking := s.shaking.Load(); shaking != nil && s.isTaken() {
+		ctx, cancel := context.WithTimeout(context.Background(), shakeTime)
+		defer cancel()
+		shaking.Finish(ctx)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()

@@ -26,7 +26,8 @@ type handshakes struct {
 	secure *tls.Config
 	turns  chan struct{}
 	done   chan net.Conn
-	failed chan error // what accepting ended with; has room
+	failed chan error    // what accepting ended with; has room
+	over   chan struct{} // closed when accepting has ended, and nobody who had come is left
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -39,7 +40,7 @@ type handshakes struct {
 func newHandshakes(l net.Listener, secure *tls.Config) *handshakes {
 	h := &handshakes{
 		Listener: l, secure: secure, turns: make(chan struct{}, handshakeTurns),
-		done: make(chan net.Conn), failed: make(chan error, 1),
+		done: make(chan net.Conn), failed: make(chan error, 1), over: make(chan struct{}),
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.running.Go(h.accept)
@@ -51,6 +52,7 @@ func (h *handshakes) accept() {
 		conn, err := h.Listener.Accept()
 		if err != nil {
 			h.conns.Wait() // those that have come are still served
+			close(h.over)
 			h.failed <- err
 			return
 		}
@@ -104,6 +106,16 @@ func (h *handshakes) Accept() (net.Conn, error) {
 	case err := <-h.failed:
 		h.failed <- err
 		return nil, err
+	}
+}
+
+// Finish ends accepting, and returns when those who had come before have been handed on
+// or have failed, or ctx ends.
+func (h *handshakes) Finish(ctx context.Context) {
+	h.Listener.Close()
+	select {
+	case <-h.over:
+	case <-ctx.Done():
 	}
 }
 

@@ -1,6 +1,7 @@
 package coordserver
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -95,4 +96,40 @@ func TestAllComeInAtOnce(t *testing.T) {
 	if _, err := h.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after the end: %v", err)
 	}
+}
+
+// Who came before the address was handed to another process comes in, however slowly,
+// and is waited for; who says nothing is not waited for for ever.
+func TestFinishWaitsForThoseWhoHaveCome(t *testing.T) {
+	h, addr := secured(t)
+	slow, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	for h.pending.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		h.Finish(t.Context())
+	}()
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.Finish(cancelled) // returns
+	select {
+	case <-finished:
+		t.Error("it did not wait")
+	default:
+	}
+	shaken := make(chan error, 1)
+	go func() { shaken <- tls.Client(slow, &tls.Config{InsecureSkipVerify: true}).Handshake() }()
+	conn, err := h.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	<-finished
+	<-shaken
 }

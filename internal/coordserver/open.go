@@ -56,8 +56,9 @@ type Server struct {
 	options  Options
 	config   Config // complete
 	log      *slog.Logger
-	source   certs.Source // nil without TLS
-	secure   *tls.Config  // of source
+	source   certs.Source               // nil without TLS
+	secure   *tls.Config                // of source
+	shaking  atomic.Pointer[handshakes] // nil: not yet, or without TLS
 	listener *limited
 	server   *http.Server
 	status   *front.Ops // nil unless asked for

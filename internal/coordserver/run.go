@@ -27,6 +27,9 @@ const (
 
 	// stopTime bounds the end of requests that are under way.
 	stopTime = 5 * time.Second
+
+	// shakeTime bounds that of handshakes: who says nothing is not waited for.
+	shakeTime = 2 * time.Second
 )
 
 // few is below what a coordinator for others should have: each member takes one.
@@ -122,7 +125,9 @@ func (s *Server) serveAll() {
 	if s.secure != nil {
 		known := s.useTickets()
 		s.running.Go(func() { s.keepTickets(known) })
-		listener = newHandshakes(listener, s.secure)
+		shaking := newHandshakes(listener, s.secure)
+		s.shaking.Store(shaking)
+		listener = shaking
 	}
 	s.running.Go(func() {
 		err := s.server.Serve(listener)
