@@ -135,10 +135,18 @@ var stunMetrics = []Metric{
 }
 
 var certificateMetrics = []Metric{
-	when(func(s *Status) bool { return s.Certificate != nil },
+	when(func(s *Status) bool { return s.Certificate != nil && !s.Certificate.Until.IsZero() },
 		gauge("certificate_expires", "seconds", "when the certificate in use ends, since 1970", func(s *Status) float64 { return float64(s.Certificate.Until.Unix()) })),
 	when(func(s *Status) bool { return s.Certificate != nil },
 		gauge("certificate_failed", "", "1 if the last reload or renewal was in vain", func(s *Status) float64 { return truth(s.Certificate.Failed != "") })),
+	when(func(s *Status) bool { return s.Certificate != nil },
+		gauge("certificate_missing", "", "1 while an authority has not issued what is wanted", func(s *Status) float64 { return truth(s.Certificate.Missing != "") })),
+	ofIssuance(counter("certificates_issued", "certificates that an authority has issued", func(s *Status) uint64 { return s.Certificate.Issuance.Issued })),
+	ofIssuance(counter("certificate_issues_failed", "tries to have a certificate issued that came to nothing", func(s *Status) uint64 { return s.Certificate.Issuance.Failed })),
+}
+
+func ofIssuance(m Metric) Metric {
+	return when(func(s *Status) bool { return s.Certificate != nil && s.Certificate.Issuance != nil }, m)
 }
 
 var controlMetrics = []Metric{

@@ -57,19 +57,25 @@ func TestTailscaleStaysOut(t *testing.T) {
 }
 
 // Peers and relays must not carry the engine of coordinators, which is larger than
-// all of them.
-func TestOnlyCoordinatorsHaveNATSBeneath(t *testing.T) {
-	may := []string{"internal/coordnats", "internal/coordserver", "internal/demo", "cmd/"}
-	seen := false
-	for _, p := range list(t, "linux") {
-		has := slices.ContainsFunc(p.Deps, func(path string) bool { return strings.HasPrefix(path, "github.com/nats-io/") })
-		seen = seen || has
-		if has && !slices.ContainsFunc(may, func(name string) bool { return covers(name, p.ImportPath) }) {
-			t.Errorf("%s has NATS beneath it: it must not (go list -deps shows the way)", p.ImportPath)
+// all of them; and programs that embed a relay no client of authorities.
+func TestFewHaveWhatIsHeavyBeneath(t *testing.T) {
+	packages := list(t, "linux")
+	for module, may := range map[string][]string{
+		"github.com/nats-io/":              {"internal/coordnats", "internal/coordserver", "internal/demo", "cmd/"},
+		"github.com/caddyserver/certmagic": {"internal/acme", "internal/acme/", "cmd/"},
+		"github.com/mholt/acmez/":          {"internal/acme", "internal/acme/", "cmd/"},
+	} {
+		seen := false
+		for _, p := range packages {
+			has := slices.ContainsFunc(p.Deps, func(path string) bool { return strings.HasPrefix(path, module) })
+			seen = seen || has
+			if has && !slices.ContainsFunc(may, func(name string) bool { return covers(name, p.ImportPath) }) {
+				t.Errorf("%s has %s beneath it: it must not (go list -deps shows the way)", p.ImportPath, module)
+			}
 		}
-	}
-	if !seen {
-		t.Error("nobody has NATS beneath: this test looks for the wrong thing")
+		if !seen {
+			t.Errorf("nobody has %s beneath: this test looks for the wrong thing", module)
+		}
 	}
 }
 

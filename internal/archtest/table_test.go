@@ -128,6 +128,14 @@ var table = []row{
 		outside: none,
 	},
 	{
+		// The one room with an ACME client. Of ours only the commands import it, so that
+		// programs that embed a relay do not have it.
+		name:    "internal/acme",
+		own:     []string{"internal/certs", "internal/config", "internal/front", "internal/hostname", "internal/retry", "internal/smallfile"},
+		outside: []string{"github.com/caddyserver/certmagic", "github.com/mholt/acmez/v3"},
+	},
+	{name: "internal/acme/acmetest", own: none, outside: []string{"github.com/letsencrypt/pebble/v2", "golang.org/x/net"}},
+	{
 		name: "internal/daemon",
 		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/behind", "internal/bootstrap", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front",
 			"internal/health", "internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
@@ -141,7 +149,7 @@ var table = []row{
 		outside: none,
 	},
 
-	{name: "server", own: []string{"relay", "internal/config", "internal/daemon"}, outside: none},
+	{name: "server", own: []string{"relay", "internal/config", "internal/daemon"}, outside: none, beneath: []string{module + "internal/acme"}},
 
 	// The coordination server, and what its members know of it. NATS has one room.
 	{name: "internal/coordapi", own: []string{"key"}, outside: none, beneath: web},

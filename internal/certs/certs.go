@@ -4,7 +4,8 @@
 // # Words
 //
 //   - pair: a certificate chain and the private key of its first certificate.
-//   - source: where pairs come from, [Files] or [Self].
+//   - source: where pairs come from: [Files], [Self], or an authority that is asked for
+//     them (internal/acme).
 //   - pin: "sha256-raw:" and the hash of a certificate. A DERP map that carries
 //     the pin makes peers trust exactly this certificate and no authority.
 //   - meta certificate: a certificate that proves nothing and tells peers the
@@ -13,9 +14,8 @@
 //
 // # Limits
 //
-// Both sources have one pair for all names: whatever server name a peer asks for,
-// and also when it asks for none. Certificates from an authority over the network
-// are not made here.
+// Both sources of this package have one pair for all names: whatever server name a
+// peer asks for, and also when it asks for none.
 package certs
 
 import (
@@ -57,23 +57,36 @@ type Source interface {
 type Description struct {
 	Source string    `json:"source"` // where it comes from, for people
 	Names  []string  `json:"names"`  // DNS names and IP addresses that it is valid for
-	From   time.Time `json:"from"`
-	Until  time.Time `json:"until"`
+	From   time.Time `json:"from,omitzero"`
+	Until  time.Time `json:"until,omitzero"`
 	Pin    string    `json:"pin"`
 
 	// What comes next, if that is known already.
 	NextPin  string     `json:"next_pin,omitempty"`
 	NextFrom *time.Time `json:"next_from,omitempty"`
 
-	Failed   string     `json:"failed,omitempty"` // why the last reload or renewal was in vain; empty: it was not
+	Missing  string     `json:"missing,omitempty"`  // why there is none yet, for some of the names at least; empty: there is
+	Issuance *Issuance  `json:"issuance,omitempty"` // of what an authority issues for this process
+	Failed   string     `json:"failed,omitempty"`   // why the last reload or renewal was in vain; empty: it was not
 	FailedAt *time.Time `json:"failed_at,omitempty"`
 
 	Leaf       *x509.Certificate `json:"-"`
 	NextProtos []string          `json:"-"` // what handshakes may ask for besides HTTP, to be answered by Certificate alone
 }
 
-// describe tells of a pair.
-func describe(pair *tls.Certificate, source string) Description {
+// Issuance tells of what an authority was asked for.
+type Issuance struct {
+	Issued uint64     `json:"issued"`         // certificates
+	Failed uint64     `json:"failed"`         // tries that came to nothing
+	Next   *time.Time `json:"next,omitempty"` // when the next one is due, or what failed is tried again
+}
+
+// ChallengeProto is what an authority asks for in a handshake by which it finds out
+// whether a name leads here (RFC 8737). No peer does.
+const ChallengeProto = "acme-tls/1"
+
+// Describe tells of a pair.
+func Describe(pair *tls.Certificate, source string) Description {
 	leaf := pair.Leaf
 	return Description{
 		Source: source, Names: namesOf(leaf), From: leaf.NotBefore.UTC(), Until: leaf.NotAfter.UTC(), Pin: pinOf(pair), Leaf: leaf,

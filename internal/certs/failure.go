@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// A failure is why the last reload or renewal was in vain, and since when that is
+// A Failure is why the last reload or renewal was in vain, and since when that is
 // so. The zero value is none.
-type failure struct {
+type Failure struct {
 	mu     sync.Mutex
 	reason string    // guarded by mu
 	at     time.Time // guarded by mu
 }
 
-// note keeps the outcome of a reload: nil ends the failure.
-func (f *failure) note(err error) {
+// Note keeps the outcome of a reload: nil ends the failure.
+func (f *Failure) Note(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {
@@ -26,7 +26,8 @@ func (f *failure) note(err error) {
 	}
 }
 
-func (f *failure) describe(d *Description) {
+// Describe says it with what is shown.
+func (f *Failure) Describe(d *Description) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.reason != "" {

@@ -32,7 +32,7 @@ type FilesConfig struct {
 type Files struct {
 	config  FilesConfig
 	current atomic.Pointer[tls.Certificate]
-	failure failure
+	failure Failure
 
 	mu      sync.Mutex // held over a reload; guards the rest
 	served  pairFiles  // what current was made from
@@ -75,7 +75,7 @@ func OpenFiles(config FilesConfig) (*Files, error) {
 func (c FilesConfig) check(leaf *x509.Certificate) error {
 	switch {
 	case c.Valid:
-		return checkLeaf(leaf, c.Host, time.Now())
+		return CheckLeaf(leaf, c.Host, time.Now())
 	case c.Host != "":
 		return checkName(leaf, c.Host)
 	}
@@ -89,18 +89,13 @@ func (f *Files) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // Trust implements Source.
 func (f *Files) Trust() (pin string, roots *x509.CertPool) {
-	roots, err := x509.SystemCertPool()
-	if err != nil { // this machine has none
-		roots = x509.NewCertPool()
-	}
-	roots.AddCert(f.current.Load().Leaf)
-	return "", roots
+	return "", RootsWith(f.current.Load().Leaf)
 }
 
 // Describe implements Source.
 func (f *Files) Describe() Description {
-	d := describe(f.current.Load(), f.config.CertFile)
-	f.failure.describe(&d)
+	d := Describe(f.current.Load(), f.config.CertFile)
+	f.failure.Describe(&d)
 	return d
 }
 
@@ -128,7 +123,7 @@ func (f *Files) Prepare(context.Context) (use func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	seen, take, err := f.lookLocked()
-	f.failure.note(err)
+	f.failure.Note(err)
 	if err != nil {
 		f.refused, f.looks = seen, reportAt
 		return nil, err
@@ -149,7 +144,7 @@ func (f *Files) poll() {
 	if err == nil {
 		use()
 		f.refused, f.looks = pairFiles{}, 0
-		f.failure.note(nil)
+		f.failure.Note(nil)
 		return
 	}
 	if !seen.equal(f.refused) {
@@ -157,7 +152,7 @@ func (f *Files) poll() {
 	}
 	f.looks++
 	if f.looks == reportAt {
-		f.failure.note(err)
+		f.failure.Note(err)
 		f.config.Logger.Error("the new certificate cannot be used; the old one stays", "reason", err)
 	}
 }
@@ -173,7 +168,7 @@ func (f *Files) lookLocked() (seen pairFiles, use func(), err error) {
 	if err != nil {
 		return seen, nil, err
 	}
-	if err := checkLeaf(pair.Leaf, f.config.Host, time.Now()); err != nil {
+	if err := CheckLeaf(pair.Leaf, f.config.Host, time.Now()); err != nil {
 		return seen, nil, fmt.Errorf("certificate file %s: %w", f.config.CertFile, err)
 	}
 	return seen, func() {

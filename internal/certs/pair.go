@@ -60,9 +60,9 @@ func subject(cert *x509.Certificate) string {
 	return fmt.Sprintf("of %q", cert.Subject.String())
 }
 
-// checkLeaf reports why peers would refuse the leaf at the given time. An empty
+// CheckLeaf reports why peers would refuse the leaf at the given time. An empty
 // host means that any name is fine.
-func checkLeaf(leaf *x509.Certificate, host string, now time.Time) error {
+func CheckLeaf(leaf *x509.Certificate, host string, now time.Time) error {
 	if err := checkDates(leaf, now); err != nil {
 		return err
 	}

@@ -30,3 +30,16 @@ func ReadRoots(path string) (*x509.CertPool, error) {
 	}
 	return roots, nil
 }
+
+// RootsWith returns the authorities of the system, and some certificates that are
+// trusted as they are.
+func RootsWith(trusted ...*x509.Certificate) *x509.CertPool {
+	roots, err := x509.SystemCertPool()
+	if err != nil { // this machine has none
+		roots = x509.NewCertPool()
+	}
+	for _, cert := range trusted {
+		roots.AddCert(cert)
+	}
+	return roots
+}

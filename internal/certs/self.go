@@ -39,7 +39,7 @@ type SelfConfig struct {
 // outlives the process.
 type Self struct {
 	config  SelfConfig
-	failure failure
+	failure Failure
 
 	mu      sync.Mutex
 	current *tls.Certificate // guarded by mu
@@ -85,12 +85,12 @@ func (s *Self) Trust() (pin string, roots *x509.CertPool) { return s.Describe().
 func (s *Self) Describe() Description {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := describe(s.current, "self-signed for "+s.config.Host)
+	d := Describe(s.current, "self-signed for "+s.config.Host)
 	if s.next != nil {
 		from := s.current.Leaf.NotAfter.Add(-selfSwitch).UTC()
 		d.NextPin, d.NextFrom = pinOf(s.next), &from
 	}
-	s.failure.describe(&d)
+	s.failure.Describe(&d)
 	return d
 }
 
@@ -102,7 +102,7 @@ func (s *Self) advance() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.advanceLocked(time.Now())
-	s.failure.note(err)
+	s.failure.Note(err)
 	return err
 }
 

@@ -177,7 +177,7 @@ func TestSelfRotation(t *testing.T) {
 		for range 36 { // three years on, never outside the dates
 			time.Sleep(30 * 24 * time.Hour)
 			synctest.Wait()
-			if err := checkLeaf(pairOf(s).Leaf, "relay.example", time.Now()); err != nil {
+			if err := CheckLeaf(pairOf(s).Leaf, "relay.example", time.Now()); err != nil {
 				t.Fatalf("at %v: %v", time.Now(), err)
 			}
 		}
@@ -207,7 +207,7 @@ func TestSelfStartsAfterItsCertificatesExpired(t *testing.T) {
 		if pin, _ := pinUntil(s); pin == next || pin == first {
 			t.Error("an expired certificate is in use")
 		}
-		if err := checkLeaf(pairOf(s).Leaf, "relay.example", time.Now()); err != nil {
+		if err := CheckLeaf(pairOf(s).Leaf, "relay.example", time.Now()); err != nil {
 			t.Error(err)
 		}
 		if log.lines("ERROR", "peers need the new pin") != 1 {

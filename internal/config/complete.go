@@ -73,7 +73,7 @@ func (c Config) Problems() (problems []*Error) {
 	if c.Dev {
 		first = (Config).checkDev
 	}
-	for _, check := range []func(Config) *Error{first, Config.checkListen, Config.checkNumbers, Config.checkProxies, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
+	for _, check := range []func(Config) *Error{first, Config.checkACME, Config.checkListen, Config.checkNumbers, Config.checkProxies, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
 		Config.checkAccess, Config.checkLimits, Config.checkQuota, Config.checkPaths} {
 		if err := check(c); err != nil {
 			problems = append(problems, err)
@@ -86,7 +86,7 @@ func (c Config) Problems() (problems []*Error) {
 // make a directory that is called so.
 func (c Config) checkPaths() *Error {
 	for _, s := range table() {
-		if !s.File && s.Path != "state-dir" && s.Path != "admin-socket" {
+		if !s.File && s.Path != "state-dir" && s.Path != "acme.storage" && s.Path != "admin-socket" {
 			continue
 		}
 		for _, path := range strings.Split(s.Text(c), ",") {
@@ -122,12 +122,12 @@ func (c Config) checkTLS() *Error {
 	switch c.TLS.Mode {
 	case "":
 		return &Error{Setting: "tls.mode", What: "is missing",
-			Remedy: "choose self (with {hostname}), files (with {tls.cert} and {tls.key}) or off; or try {dev}"}
+			Remedy: "choose self or acme (with {hostname}), files (with {tls.cert} and {tls.key}) or off; or try {dev}"}
 	case TLSFiles:
 		if c.TLS.Cert == "" || c.TLS.Key == "" {
 			return &Error{Setting: "tls.mode", What: "files needs both {tls.cert} and {tls.key}"}
 		}
-	case TLSOff, TLSSelf:
+	case TLSOff, TLSSelf, TLSACME:
 		if files {
 			return &Error{Setting: "tls.cert", What: "and {tls.key} mean {tls.mode} files, not {tls.mode} " + c.TLS.Mode,
 				Remedy: "leave one or the other out"}
@@ -137,7 +137,27 @@ func (c Config) checkTLS() *Error {
 				Remedy: "the DNS name or IP address by which peers reach it"}
 		}
 	default:
-		return &Error{Setting: "tls.mode", What: fmt.Sprintf("%q", c.TLS.Mode), Remedy: "choose off, files or self"}
+		return &Error{Setting: "tls.mode", What: fmt.Sprintf("%q", c.TLS.Mode), Remedy: "choose off, files, self or acme"}
+	}
+	return nil
+}
+
+func (c Config) checkACME() *Error {
+	if c.TLS.Mode == TLSACME {
+		switch {
+		case c.Hostname == "" && len(c.PublicIP) == 0:
+			return &Error{Setting: "tls.mode", What: "acme needs {hostname} or {public-ip}", Remedy: "the DNS name or IP address by which peers reach it, for which the certificate is issued"}
+		case (c.ACME.EABKeyID == "") != (c.ACME.EABKey == ""):
+			return &Error{Setting: "acme.eab-key-id", What: "and {acme.eab-key} belong together"}
+		case c.ACME.Challenge != "" && c.ACME.Challenge != ChallengeALPN && c.ACME.Challenge != ChallengeHTTP:
+			return &Error{Setting: "acme.challenge", What: fmt.Sprintf("%q", c.ACME.Challenge), Remedy: "choose tls-alpn or http"}
+		}
+		return nil
+	}
+	for _, s := range table() {
+		if strings.HasPrefix(s.Path, "acme.") && s.Text(c) != "" {
+			return &Error{Setting: s.Path, What: "is for {tls.mode} acme", Remedy: "choose that, or leave it out"}
+		}
 	}
 	return nil
 }

@@ -44,6 +44,10 @@ type Config struct {
 	// where https is. Empty: none.
 	HTTP string `json:"http" yaml:"http"`
 
+	// PublicIP are more addresses by which peers reach the relay. TLSACME has a
+	// certificate issued for them, too.
+	PublicIP []string `json:"public-ip" yaml:"public-ip"`
+
 	// STUN is the UDP address for STUN, or "off". Empty: port 3478 of the host of
 	// Listen, or for Dev the port that the listener got.
 	STUN string `json:"stun" yaml:"stun"`
@@ -56,7 +60,8 @@ type Config struct {
 	// URL to redirect to.
 	Home string `json:"home" yaml:"home"`
 
-	TLS TLS `json:"tls" yaml:"tls"`
+	TLS  TLS  `json:"tls" yaml:"tls"`
+	ACME ACME `json:"acme" yaml:"acme"`
 
 	// StateDir keeps keys and self-signed certificates. Empty: where the service
 	// manager or the system's custom says.
@@ -206,7 +211,7 @@ const (
 
 // TLS says how connections are secured.
 type TLS struct {
-	// Mode is TLSOff, TLSFiles or TLSSelf. Empty: TLSFiles if there are files, and
+	// Mode is TLSOff, TLSFiles, TLSSelf or TLSACME. Empty: TLSFiles if there are files, and
 	// TLSOff for Dev.
 	Mode string `json:"mode" yaml:"mode"`
 
@@ -225,6 +230,41 @@ const (
 	TLSOff   = "off"   // plain HTTP
 	TLSFiles = "files" // a pair from two files
 	TLSSelf  = "self"  // self-signed, trusted by its pin
+	TLSACME  = "acme"  // an authority issues and renews it
+)
+
+// ACME says whom TLSACME asks for certificates, and how.
+type ACME struct {
+	// Directory is the URL of the authority's directory; empty: Let's Encrypt. CA is a PEM
+	// file with who may sign the certificate of that URL; empty: the system's authorities.
+	Directory string `json:"directory" yaml:"directory"`
+	CA        string `json:"ca" yaml:"ca"`
+
+	// Contact is the mail address that the authority is told; empty: none.
+	Contact string `json:"contact" yaml:"contact"`
+
+	// EABKeyID and the file EABKey are those of an account that the operator has with the
+	// authority already, where it wants one.
+	EABKeyID string `json:"eab-key-id" yaml:"eab-key-id"`
+	EABKey   string `json:"eab-key" yaml:"eab-key"`
+
+	// Profile is which of its kinds of certificate the authority issues. Empty: what it does
+	// by itself, and shortlived for addresses.
+	Profile string `json:"profile" yaml:"profile"`
+
+	// Challenge is how the authority finds out that the names lead here: ChallengeALPN or
+	// ChallengeHTTP. Empty: ChallengeALPN.
+	Challenge string `json:"challenge" yaml:"challenge"`
+
+	// Storage is the directory for certificates, their keys and the account, which relays
+	// of one name can share. Empty: acme in the state directory.
+	Storage string `json:"storage" yaml:"storage"`
+}
+
+// The challenges of an ACME authority.
+const (
+	ChallengeALPN = "tls-alpn" // it connects to port 443
+	ChallengeHTTP = "http"     // to port 80
 )
 
 // Accept limits new connections. One address, or one /64 of IPv6, may use a quarter.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/coordapi"
 	"github.com/detour-relay/detour/internal/front"
@@ -124,10 +123,8 @@ func (c *Config) checkFront() (err error) {
 	if c.Front, err = c.Front.Complete(); err != nil {
 		return err
 	}
-	if c.Front.Hostname != "" {
-		if c.Front.Hostname, err = certs.ParseHost(c.Front.Hostname); err != nil {
-			return &config.Error{Setting: "hostname", Err: err}
-		}
+	if c.Front, err = front.CheckNames(c.Front); err != nil {
+		return err
 	}
 	if err := hostname.CheckListen(c.Front.Listen); err != nil {
 		return &config.Error{Setting: "listen", What: err.Error()}

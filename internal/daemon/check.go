@@ -79,7 +79,7 @@ type checker struct {
 
 // files looks at those that the settings name.
 func (c *checker) files() {
-	for _, look := range []func(config.Config){c.certificate, c.relayKey, c.meshKey, c.access, c.token, c.webhook} {
+	for _, look := range []func(config.Config){c.certificate, c.authority, c.relayKey, c.meshKey, c.access, c.token, c.webhook} {
 		look(c.cfg)
 	}
 }
@@ -128,7 +128,7 @@ func (c *checker) elsewhere(setting, file string) bool {
 
 func (c *checker) certificate(cfg config.Config) {
 	switch cfg.TLS.Mode {
-	case config.TLSSelf:
+	case config.TLSSelf, config.TLSACME:
 		if dir, err := stateDir(cfg); err != nil {
 			c.wrong("state-dir", err)
 		} else if info, err := os.Stat(dir); err == nil && !info.IsDir() {
@@ -138,7 +138,7 @@ func (c *checker) certificate(cfg config.Config) {
 		if c.elsewhere("tls.cert", cfg.TLS.Cert) || c.elsewhere("tls.key", cfg.TLS.Key) || cfg.TLS.Cert == "" || cfg.TLS.Key == "" {
 			return
 		}
-		source, err := front.OpenSource(cfg, "", false, slog.New(&notes{c, "tls.cert"}))
+		source, err := front.OpenIssued(cfg, "", false, nil, slog.New(&notes{c, "tls.cert"}))
 		if err != nil {
 			c.wrong("tls.cert", err)
 			return
@@ -150,6 +150,27 @@ func (c *checker) certificate(cfg config.Config) {
 			c.say(Noted, "hostname", "is not given, so nobody has looked whether the certificate is for it")
 		}
 	}
+}
+
+// authority looks at the files for an authority that issues the certificate. It is not
+// asked: it counts that.
+func (c *checker) authority(cfg config.Config) {
+	if cfg.TLS.Mode != config.TLSACME {
+		return
+	}
+	for setting, file := range map[string]string{"acme.ca": cfg.ACME.CA, "acme.eab-key": cfg.ACME.EABKey} {
+		if file == "" || c.elsewhere(setting, file) {
+			continue
+		}
+		read := func() error { _, err := certs.ReadRoots(file); return err }
+		if setting == "acme.eab-key" {
+			read = func() error { _, err := smallfile.Read(file, 4096); return err }
+		}
+		if err := read(); err != nil {
+			c.wrong(setting, err)
+		}
+	}
+	c.say(Fine, "tls.mode", "acme: a certificate is issued for %s once the relay runs", strings.Join(front.Names(cfg), ", "))
 }
 
 func (c *checker) relayKey(cfg config.Config) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/front"
@@ -38,10 +37,8 @@ func check(cfg config.Config) (config.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	if cfg.Hostname != "" {
-		if cfg.Hostname, err = certs.ParseHost(cfg.Hostname); err != nil {
-			return cfg, &config.Error{Setting: "hostname", Err: err}
-		}
+	if cfg, err = front.CheckNames(cfg); err != nil {
+		return cfg, err
 	}
 	for _, check := range addressChecks {
 		if err := check(cfg); err != nil {
@@ -60,11 +57,8 @@ func problems(given config.Config) []*config.Error {
 		}
 	}
 	cfg, _ := given.Complete() // what follows from other settings is there all the same
-	if cfg.Hostname != "" {
-		if _, err := certs.ParseHost(cfg.Hostname); err != nil {
-			note(&config.Error{Setting: "hostname", Err: err})
-		}
-	}
+	_, err := front.CheckNames(cfg)
+	note(err)
 	for _, check := range append(addressChecks, CheckAccess) {
 		note(check(cfg))
 	}

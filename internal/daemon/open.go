@@ -53,6 +53,10 @@ type Options struct {
 	// Nil: it stays as it is.
 	Format func(format string)
 
+	// Issue opens the source of certificates that an authority issues. Nil: this program
+	// has none.
+	Issue front.Issue
+
 	// Version is shown to operators.
 	Version string
 
@@ -198,7 +202,7 @@ func (d *Daemon) open(cfg config.Config) error {
 
 // openKeys loads or makes the certificate and the relay's own key.
 func (d *Daemon) openKeys(cfg config.Config) (identity key.Private, err error) {
-	source, err := front.OpenSource(cfg, "", false, d.log)
+	source, err := front.OpenIssued(cfg, "", false, d.options.Issue, d.log)
 	if err != nil {
 		return identity, err
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
@@ -30,9 +31,9 @@ func (d *Daemon) reloadMeshKeys(from, to config.Config) (apply func(), err error
 // reloadCertificate has the source look again, or opens another one.
 func (d *Daemon) reloadCertificate(from, to config.Config) (apply func(), err error) {
 	var use func()
-	if from.TLS != to.TLS || from.Hostname != to.Hostname {
+	if from.TLS != to.TLS || from.ACME != to.ACME || from.Hostname != to.Hostname || !slices.Equal(from.PublicIP, to.PublicIP) {
 		var source certs.Source
-		source, err = front.OpenSource(to, "", true, d.log)
+		source, err = front.OpenIssued(to, "", true, d.options.Issue, d.log)
 		use = func() { d.source.replace(source) }
 	} else {
 		use, err = d.source.Prepare(d.beside)

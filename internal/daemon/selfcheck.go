@@ -15,7 +15,7 @@ import (
 // healthConfig decides how the relay checks itself. Without a name, or with
 // somebody else's TLS before it, only the listener is known.
 func (d *Daemon) healthConfig(cfg config.Config, bound netip.AddrPort) health.Config {
-	c := health.Config{Logger: d.log, Spell: d.spelling(), UsedUp: d.budget.usedUp, WhyUsedUp: d.budget.whyUsedUp, Full: func() bool { return d.edge.Full() }} // once it runs, there is an edge
+	c := health.Config{Logger: d.log, Spell: d.spelling(), UsedUp: d.budget.usedUp, WhyUsedUp: d.budget.whyUsedUp, Full: func() bool { return d.edge.Full() }, Missing: d.source.missing} // once it runs, there is an edge
 	own := func() string { return d.address(cfg.Hostname, bound).CheckURL() + derpPath }
 	if !cfg.DERP {
 		return c // there is nothing to log in to
@@ -42,7 +42,7 @@ const derpPath = "/derp"
 
 // address asks the certificate, which may be renewed, for its names.
 func (d *Daemon) address(hostname string, bound netip.AddrPort) front.Address {
-	return front.Address{Hostname: hostname, Bound: bound, Leaf: d.source.Describe().Leaf}
+	return front.Address{Hostname: hostname, Bound: bound, Leaf: d.source.Describe().Leaf, TLS: d.source.get() != nil}
 }
 
 // namePath is the way that peers take. What answers there may show a certificate

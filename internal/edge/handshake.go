@@ -30,6 +30,11 @@ func (s *Server) secure(t *tls.Conn) {
 	} else {
 		s.count.tls13.Add(1)
 	}
+	if proto := t.ConnectionState().NegotiatedProtocol; proto != "" && proto != "http/1.1" {
+		s.pending.remove(t) // an authority has seen the certificate that it came for
+		t.Close()
+		return
+	}
 	s.handOver(t)
 }
 

@@ -12,16 +12,17 @@ import (
 type Address struct {
 	Hostname string // may be empty
 	Bound    netip.AddrPort
-	Leaf     *x509.Certificate // nil without TLS
+	Leaf     *x509.Certificate // nil without TLS, and while there is no certificate
+	TLS      bool              // there is, or will be
 }
 
 // URL names the server by its host name, by a name of its certificate, or by the
 // address of its listener. It has no path.
 func (a Address) URL() string {
 	host, scheme, usual := a.Hostname, "https", uint16(443)
-	if a.Leaf == nil {
+	if a.Leaf == nil && !a.TLS {
 		scheme, usual = "http", 80
-	} else if host == "" {
+	} else if host == "" && a.Leaf != nil {
 		host = nameOf(a.Leaf)
 	}
 	if host == "" && !a.Bound.IsValid() {

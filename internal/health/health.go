@@ -34,6 +34,10 @@ type Config struct {
 	UsedUp    func() bool
 	WhyUsedUp func() string
 
+	// Missing says why the relay has no certificate yet, without which no peer comes in;
+	// empty: it has one, or needs none. It is quick where it is empty. Nil: always.
+	Missing func() string
+
 	// Spell says how operators call a setting; nil: by its path.
 	Spell func(setting string) string
 
@@ -57,6 +61,7 @@ const (
 	None            Reason = "" // it wants some
 	Draining        Reason = "draining"
 	QuotaUsedUp     Reason = "quota used up"
+	NoCertificate   Reason = "no certificate"
 	SelfCheckFailed Reason = "self-check failed"
 )
 
@@ -105,6 +110,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.UsedUp == nil {
 		c.UsedUp = func() bool { return false }
+	}
+	if c.Missing == nil {
+		c.Missing = func() string { return "" }
 	}
 	if c.Spell == nil {
 		c.Spell = func(setting string) string { return setting }
@@ -180,6 +188,8 @@ func (h *Health) Reason() Reason {
 		return Draining
 	case h.config.UsedUp():
 		return QuotaUsedUp
+	case h.config.Missing() != "":
+		return NoCertificate
 	case h.failing.Load():
 		return SelfCheckFailed
 	}
@@ -192,6 +202,8 @@ func (h *Health) Explain() string {
 	switch {
 	case reason == QuotaUsedUp:
 		return string(reason) + ": " + h.config.WhyUsedUp()
+	case reason == NoCertificate:
+		return string(reason) + ": " + h.config.Missing()
 	case reason != SelfCheckFailed:
 		return string(reason)
 	}

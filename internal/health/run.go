@@ -78,6 +78,9 @@ func (h *Health) pause() time.Duration {
 
 // check makes one self-check.
 func (h *Health) check(ctx context.Context) {
+	if h.config.Missing() != "" {
+		return // nobody gets in, and that is known
+	}
 	c := h.checking.Load()
 	began := time.Now()
 	path, err := h.viaBest(ctx, c)

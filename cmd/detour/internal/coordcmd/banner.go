@@ -3,8 +3,8 @@ package coordcmd
 import (
 	"fmt"
 	"strings"
-	"time"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/coordserver"
 	"github.com/detour-relay/detour/internal/front"
@@ -25,7 +25,7 @@ func banner(c coordserver.Config, now coordserver.State) string {
 	line("listening", "%s (%s)", now.Listen, modeText(c.Front.TLS.Mode))
 	line("url", "%s", now.URL)
 	if shown := now.Certificate; shown != nil {
-		line("certificate", "%s, until %s", shown.Source, shown.Until.Format(time.DateOnly))
+		line("certificate", "%s", cli.CertificateText(*shown))
 	}
 	if now.Pin != "" {
 		line("pin", "%s", now.Pin)
@@ -117,6 +117,8 @@ func modeText(mode string) string {
 		return "TLS, certificate from files"
 	case config.TLSSelf:
 		return "TLS, self-signed certificate"
+	case config.TLSACME:
+		return "TLS, certificate of an authority"
 	}
 	return "plain HTTP"
 }

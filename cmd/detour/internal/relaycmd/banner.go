@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/daemon"
 )
@@ -30,7 +31,7 @@ func banner(file string, c config.Config, now daemon.State) string {
 	}
 	line("public key", "%s", now.PublicKey)
 	if shown := now.Certificate; shown != nil {
-		line("certificate", "%s, until %s", shown.Source, shown.Until.Format(time.DateOnly))
+		line("certificate", "%s", cli.CertificateText(*shown))
 		if now.Pin != "" {
 			line("pin", "%s", now.Pin)
 			if shown.NextFrom != nil {
@@ -127,6 +128,8 @@ func modeText(mode string) string {
 		return "TLS, certificate from files"
 	case config.TLSSelf:
 		return "TLS, self-signed certificate"
+	case config.TLSACME:
+		return "TLS, certificate of an authority"
 	}
 	return "plain HTTP"
 }

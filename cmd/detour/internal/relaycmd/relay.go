@@ -18,7 +18,9 @@ second one ends it at once.
 To try it out, --dev needs nothing else. A relay that others use needs TLS:
 self makes its own certificate, which peers trust by the pin that is printed at
 start; files takes a certificate of an authority, and takes over a new one when
-the files change (SIGHUP looks at once).
+the files change (SIGHUP looks at once); acme has an authority (Let's Encrypt, unless
+--acme-directory names another) issue and renew one for --hostname and --public-ip,
+whose terms you accept thereby.
 
 A relay that others can reach has to be told who may come in, by one or more of
 the --access- flags.
@@ -37,6 +39,7 @@ SIGUSR2 starts the program anew, with the same arguments, and hands the
 listening sockets to it: an upgrade that refuses no connection.`,
 		Example: `  detour relay --dev
   detour relay --tls self --hostname 203.0.113.7 --access-keys keys
+  detour relay --tls acme --hostname relay.example --access-keys keys
   detour relay --config relay.yaml
   detour relay --hostname relay.example --cert relay.crt --key relay.key --access-tailscaled auto
   detour relay --dev --mesh-psk-file mesh.key --mesh-with http://127.0.0.1:3340,http://127.0.0.1:3341`,
