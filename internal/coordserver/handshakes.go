@@ -37,9 +37,9 @@ type handshakes struct {
 	conns   sync.WaitGroup // of running, the connections
 }
 
-func newHandshakes(l net.Listener, secure *tls.Config) *handshakes {
+func newHandshakes(l net.Listener, secure *tls.Config, turns int) *handshakes {
 	h := &handshakes{
-		Listener: l, secure: secure, turns: make(chan struct{}, handshakeTurns),
+		Listener: l, secure: secure, turns: make(chan struct{}, turns),
 		done: make(chan net.Conn), failed: make(chan error, 1), over: make(chan struct{}),
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())

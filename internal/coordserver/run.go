@@ -125,7 +125,7 @@ func (s *Server) serveAll() {
 	if s.secure != nil {
 		known := s.useTickets()
 		s.running.Go(func() { s.keepTickets(known) })
-		shaking := newHandshakes(listener, s.secure)
+		shaking := newHandshakes(listener, s.secure, handshakeTurns)
 		s.shaking.Store(shaking)
 		listener = shaking
 	}
