@@ -211,18 +211,21 @@ func (s *Source) tend(ctx context.Context, w *wanted) {
 	}
 	s.conclude(w, err)
 	s.note(w)
+	if err == nil { // who counts sees what has become of it, too
+		s.issued.Add(1)
+	} else {
+		s.failed.Add(1)
+	}
 }
 
 // conclude draws the conclusion from a try.
 func (s *Source) conclude(w *wanted, err error) {
 	if err == nil {
-		s.issued.Add(1)
 		w.away.Reset()
 		w.refused.Reset()
 		w.notBefore, w.failed, w.unread = time.Time{}, nil, nil
 		return
 	}
-	s.failed.Add(1)
 	backoff := &w.refused
 	if isAway(err) {
 		backoff = &w.away
