@@ -164,9 +164,6 @@ func fileName(host string) string {
 
 // acme is a certificate that the relay gets for itself.
 func (m *meaning) acme() *config.Problem {
-	if _, known := config.Lookup("acme.contact"); !known {
-		return no("certmode", "%s is not here: have certbot or another ACME client write HOST.crt and HOST.key into --certdir, and give --certmode manual", m.certMode)
-	}
 	address, byAddress := net.ParseIP(m.hostname) != nil, m.acmeIPCerts
 	switch gcp := m.certMode == "gcp"; {
 	case gcp && address:
@@ -185,7 +182,7 @@ func (m *meaning) acme() *config.Problem {
 		m.give("acme.directory", googleDirectory)
 		m.give("acme.eab-key-id", m.acmeEABKeyID)
 	}
-	m.give("tls.mode", "acme")
+	m.give("tls.mode", config.TLSACME)
 	m.give("acme.contact", m.acmeEmail)
 	if m.given["certdir"] { // what is kept there is kept for certificates
 		m.otherwise("acme.storage", filepath.Join(whole(m.certDir), "detour-acme"))

@@ -29,6 +29,9 @@ func alone(t *testing.T) {
 // secured is a whole command line with TLS, to which each case adds.
 const secured = "-hostname relay.example -certmode manual -certdir /certs -http-port -1 -c /keys/derper.key "
 
+// issued is one with a certificate that an authority issues, as derper does by itself.
+const issued = "-hostname relay.example -c /keys/derper.key "
+
 // plain is one without.
 const plain = "-a :8080 -c /keys/derper.key "
 
@@ -50,6 +53,16 @@ var cases = []struct{ flag, line, want string }{
 	{"accept-connection-limit", plain + "-accept-connection-limit 100 -accept-connection-burst 200", "accept.limit="},
 	{"ace", secured + "-ace", "!--ace .* leave it out"},
 	{"ace", secured + "-ace=false", "tls.mode=files"},
+	{"acme-email", issued + "-acme-email a@b.example", "tls.mode=acme acme.contact=a@b.example acme.directory= http=:80 hostname=relay.example"},
+	{"acme-eab-kid", issued + "-acme-eab-kid k", "acme.eab-key-id="},
+	{"acme-eab-kid", issued + "-certmode gcp -acme-eab-kid k -acme-email a@b.example", `!--certmode gcp needs the key of --acme-eab-kid: name its file in \$DETOUR_ACME_EAB_KEY`},
+	{"acme-eab-key", issued + "-certmode gcp -acme-eab-kid k -acme-eab-key s3cret -acme-email a@b.example", `!--acme-eab-key would be seen by every user of this machine: [^3]*$`},
+	{"acme-ip-certs", issued + "-acme-ip-certs", `!--acme-ip-certs does not ask sockets .* \$DETOUR_PUBLIC_IP`},
+	{"acme-ip-certs", issued + "-acme-ip-certs -hostname 203.0.113.7", "tls.mode=acme hostname=203.0.113.7"},
+	{"certmode", issued + "-hostname 203.0.113.7", "!--hostname 203.0.113.7 is an address: add --acme-ip-certs"},
+	{"certmode", issued + "-certmode gcp", "!--certmode gcp needs --acme-eab-kid and --acme-email"},
+	{"certmode", issued + "-certmode gcp -hostname 203.0.113.7", "!--certmode gcp is for names"},
+	{"certdir", issued + "-certdir /certs", "tls.mode=acme acme.storage=/certs/detour-acme tls.cert="},
 	{"acme-ip-certs", secured + "-acme-ip-certs", "!--acme-ip-certs is for --certmode letsencrypt"},
 	{"bootstrap-dns-names", secured + "-bootstrap-dns-names a.example,b.example", "bootstrap.names=a.example,b.example"},
 	{"c", secured + "-c /var/lib/derper/derper.key", "relay-key=/var/lib/derper/derper.key state-dir="},
@@ -172,7 +185,7 @@ func TestAllFlagsAreKnown(t *testing.T) {
 		ours[flag[1]] = flag[2]
 	}
 	delete(ours, "print-config")
-	tried := map[string]bool{"version": true, "acme-email": true, "acme-eab-kid": true, "acme-eab-key": true}
+	tried := map[string]bool{"version": true}
 	for _, c := range cases {
 		tried[c.flag] = true
 	}
@@ -216,6 +229,8 @@ func TestCommandLinesOfTutorials(t *testing.T) {
 	alone(t)
 	dir := t.TempDir()
 	for _, line := range []string{
+		"-hostname derp.example.com -c DIR/derper.key",
+		"-hostname=derp.example.com -a=:443 -c=DIR/derper.key -certdir=DIR -verify-clients -acme-email=a@b.example",
 		"-a :8443 -hostname derp.example.com -certmode manual -certdir DIR -http-port -1 -c DIR/derper.key",
 		"--hostname=derp.example.com --certmode=manual --certdir=DIR --a=:443 --stun=true --stun-port=3478 --http-port=-1 --verify-clients=false --verify-client-url= -c DIR/derper.key",
 		"-hostname=127.0.0.1 -a=:12345 -stun-port=3479 -certmode=manual -certdir=DIR -http-port=33446 -c=DIR/derper.key -verify-clients",
