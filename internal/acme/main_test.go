@@ -1,7 +1,6 @@
 package acme
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/acme/acmetest"
 	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/logtest"
 )
 
 func TestMain(m *testing.M) {
@@ -39,22 +39,7 @@ func within(t *testing.T, what string, true func() bool) {
 }
 
 // A logbook is a log that can be read.
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
+type logbook struct{ logtest.Log }
 
 func (l *logbook) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))

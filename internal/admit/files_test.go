@@ -15,26 +15,16 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/logtest"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
 
 // notes collects a log.
-type notes struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (n *notes) Write(p []byte) (int, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.text.Write(p)
-}
+type notes struct{ logtest.Log }
 
 func (n *notes) count(what string) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return strings.Count(n.text.String(), what)
+	return strings.Count(n.String(), what)
 }
 
 func (n *notes) logger() *slog.Logger { return slog.New(slog.NewTextHandler(n, nil)) }
@@ -96,7 +86,7 @@ func TestListsAreReadWhenTheyChange(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if n := log.count("cannot be read"); n != 4 {
-			t.Errorf("what is wrong was told %d times, want 4:\n%s", n, log.text.String())
+			t.Errorf("what is wrong was told %d times, want 4:\n%s", n, log.String())
 		}
 		if err := h.ended(k(1)); err != relay.ErrRevoked {
 			t.Errorf("who is not in the list any more: %v", err)
@@ -398,7 +388,7 @@ func TestWhoIsKnownCannotBeReadOrWritten(t *testing.T) {
 		log := &notes{}
 		c, _ := asking(t, Config{StateDir: dir, Logger: log.logger()}, 1)
 		if log.count("is forgotten") != 1 || log.count("line 2 is no confirmation") != 1 {
-			t.Errorf("%s", log.text.String())
+			t.Errorf("%s", log.String())
 		}
 		must(t, os.Remove(filepath.Join(dir, seenName)))
 		must(t, os.Mkdir(filepath.Join(dir, seenName), 0o700))

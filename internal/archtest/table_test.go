@@ -178,6 +178,7 @@ var table = []row{
 	},
 
 	// For tests, and the commands.
+	{name: "internal/logtest", own: none, outside: none},
 	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},
 	{name: "internal/archtest", own: none, outside: none},
 	{

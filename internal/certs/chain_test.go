@@ -48,7 +48,7 @@ func TestChainsInAnyOrder(t *testing.T) {
 			if !slices.EqualFunc(shown, c.want, func(der []byte, i issuer) bool { return string(der) == string(i.cert.Raw) }) {
 				t.Errorf("%d certificates are served", len(shown))
 			}
-			if c.says == "" && log.String() != "" || c.says != "" && (log.lines("WARN", c.says) != 1 || log.lines() != 1) {
+			if c.says == "" && log.String() != "" || c.says != "" && (log.Lines("WARN", c.says) != 1 || log.Lines() != 1) {
 				t.Errorf("said %s, want one line with %q", log, c.says)
 			}
 		})
@@ -108,7 +108,7 @@ func TestAdviceAtStart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.want == nil && log.String() != "" || c.want != nil && (log.lines(c.want...) != 1 || log.lines() != 1) {
+			if c.want == nil && log.String() != "" || c.want != nil && (log.Lines(c.want...) != 1 || log.Lines() != 1) {
 				t.Errorf("said %s, want one line with %q", log, c.want)
 			}
 		})

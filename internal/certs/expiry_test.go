@@ -28,17 +28,17 @@ func TestExpiryIsWarnedOfRepeatedly(t *testing.T) {
 		put(t, filepath.Join(dir, "k.pem"), []byte("broken"))
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if log.lines("WARN", "expires soon", "c.pem", "in=4h0m0s", "k.pem: no -----BEGIN") != 1 {
+		if log.Lines("WARN", "expires soon", "c.pem", "in=4h0m0s", "k.pem: no -----BEGIN") != 1 {
 			t.Errorf("no warning a quarter of its life before the end: %s", log)
 		}
 		time.Sleep(time.Until(end.Add(-time.Second)))
 		synctest.Wait()
-		if n := log.lines("WARN", "expires soon"); n != 4 || log.lines("has expired") != 0 {
+		if n := log.Lines("WARN", "expires soon"); n != 4 || log.Lines("has expired") != 0 {
 			t.Errorf("%d warnings in the last four hours, want one each: %s", n, log)
 		}
 		time.Sleep(2*time.Hour + 2*pollEvery)
 		synctest.Wait()
-		if n := log.lines("ERROR", "has expired", "clock of this machine"); n != 3 {
+		if n := log.Lines("ERROR", "has expired", "clock of this machine"); n != 3 {
 			t.Errorf("%d errors in the two hours after the end, want one at once and one each: %s", n, log)
 		}
 		if d := files.Describe(); d.Failed == "" || d.FailedAt == nil {
@@ -47,10 +47,10 @@ func TestExpiryIsWarnedOfRepeatedly(t *testing.T) {
 
 		putPair(t, dir, "relay.example", time.Now())
 		looks(2)
-		said := log.lines("expire")
+		said := log.Lines("expire")
 		time.Sleep(4 * time.Hour)
 		synctest.Wait()
-		if d := files.Describe(); log.lines("expire") != said || d.Failed != "" || d.FailedAt != nil {
+		if d := files.Describe(); log.Lines("expire") != said || d.Failed != "" || d.FailedAt != nil {
 			t.Errorf("still spoken of after the renewal: %+v %s", d, log)
 		}
 	})

@@ -86,7 +86,7 @@ func TestOpenFilesWarnsAboutDates(t *testing.T) {
 	if _, err := OpenFiles(filesIn(dir, log)); err != nil {
 		t.Fatal(err)
 	}
-	if log.lines("ERROR", "expired", "c.pem") != 1 {
+	if log.Lines("ERROR", "expired", "c.pem") != 1 {
 		t.Errorf("no warning about an expired certificate: %s", log)
 	}
 }
@@ -123,7 +123,7 @@ func TestWatchTakesNewPair(t *testing.T) {
 		if pairOf(files) == first {
 			t.Error("the new pair is not in use")
 		}
-		if n := log.lines("certificate reloaded"); n != 1 {
+		if n := log.Lines("certificate reloaded"); n != 1 {
 			t.Errorf("%d log lines about the reload, want 1: %s", n, log)
 		}
 	})
@@ -168,14 +168,14 @@ func TestWatchKeepsOldPairOverBrokenOne(t *testing.T) {
 		otherCert, otherKey := pairText(t, "relay.example", time.Now())
 		put(t, filepath.Join(dir, "c.pem"), otherCert) // halfway through a replacement
 		looks(1)
-		if n := log.lines("ERROR"); n != 0 {
+		if n := log.Lines("ERROR"); n != 0 {
 			t.Errorf("a replacement under way was reported: %s", log)
 		}
 		looks(20)
 		if pairOf(files) != first {
 			t.Error("a broken pair is in use")
 		}
-		if n := log.lines("ERROR", "k.pem", "do not belong together"); n != 1 {
+		if n := log.Lines("ERROR", "k.pem", "do not belong together"); n != 1 {
 			t.Errorf("%d reports of one broken pair, want 1: %s", n, log)
 		}
 
@@ -189,7 +189,7 @@ func TestWatchKeepsOldPairOverBrokenOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		looks(20)
-		if n := log.lines("ERROR", "c.pem", "no such file"); n != 1 {
+		if n := log.Lines("ERROR", "c.pem", "no such file"); n != 1 {
 			t.Errorf("%d reports of one missing file, want 1: %s", n, log)
 		}
 	})
@@ -211,7 +211,7 @@ func TestReloadSaysWhyNot(t *testing.T) {
 			t.Errorf("reload of a pair for another name: %v", err)
 		}
 		looks(20)
-		if n := log.lines("ERROR"); n != 0 {
+		if n := log.Lines("ERROR"); n != 0 {
 			t.Errorf("what Prepare had returned was logged as well: %s", log)
 		}
 		if pairOf(files) != first {

@@ -18,7 +18,7 @@ func TestKeyFilesThatAllCanReadAreWarnedOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := OpenFiles(config)
-		if err != nil || log.lines() != lines || log.lines("WARN", "k.pem", "can read the certificate's private key") != lines {
+		if err != nil || log.Lines() != lines || log.Lines("WARN", "k.pem", "can read the certificate's private key") != lines {
 			t.Errorf("mode %o: %v %s", mode, err, log)
 		}
 	}

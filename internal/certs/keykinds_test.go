@@ -113,7 +113,7 @@ func TestWeakAndOddKeysAreWarnedOf(t *testing.T) {
 	} {
 		cert := pemOf(issue(t, issuer{}, server(), c.key))
 		_, log, err := open(t, cert, keyPEM(t, c.key), "relay.example")
-		if err != nil || log.lines("WARN", "c.pem", c.want) != 1 || log.lines() != 1 {
+		if err != nil || log.Lines("WARN", "c.pem", c.want) != 1 || log.Lines() != 1 {
 			t.Errorf("%s: %v %s", name, err, log)
 		}
 	}

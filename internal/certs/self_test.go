@@ -152,7 +152,7 @@ func TestSelfRotation(t *testing.T) {
 		if !ok || next == first || !from.Equal(expires.Add(-selfSwitch)) {
 			t.Fatalf("next pin %q from %v, %v", next, from, ok)
 		}
-		if log.lines("WARN", next) != 1 {
+		if log.Lines("WARN", next) != 1 {
 			t.Errorf("the next pin was not announced once: %s", log)
 		}
 		if pin, _ := pinUntil(s); pin != first {
@@ -181,7 +181,7 @@ func TestSelfRotation(t *testing.T) {
 				t.Fatalf("at %v: %v", time.Now(), err)
 			}
 		}
-		if n := log.lines("ERROR"); n != 0 {
+		if n := log.Lines("ERROR"); n != 0 {
 			t.Errorf("errors on the way: %s", log)
 		}
 	})
@@ -210,7 +210,7 @@ func TestSelfStartsAfterItsCertificatesExpired(t *testing.T) {
 		if err := CheckLeaf(pairOf(s).Leaf, "relay.example", time.Now()); err != nil {
 			t.Error(err)
 		}
-		if log.lines("ERROR", "peers need the new pin") != 1 {
+		if log.Lines("ERROR", "peers need the new pin") != 1 {
 			t.Errorf("the change of pin was not reported once: %s", log)
 		}
 	})
@@ -229,7 +229,7 @@ func TestSelfTwoProcessesOneDirectory(t *testing.T) {
 				t.Fatalf("at %v the two show different certificates", time.Now())
 			}
 		}
-		if n := log.lines("ERROR"); n != 0 {
+		if n := log.Lines("ERROR"); n != 0 {
 			t.Errorf("errors on the way: %s", log)
 		}
 	})
@@ -246,7 +246,7 @@ func TestSelfReportsStateItCannotWrite(t *testing.T) {
 		}
 		time.Sleep(time.Until(expires.Add(-selfAhead)) + selfLook)
 		synctest.Wait()
-		if log.lines("ERROR", "cannot renew", "no such file") == 0 {
+		if log.Lines("ERROR", "cannot renew", "no such file") == 0 {
 			t.Errorf("not reported: %s", log)
 		}
 		if err := os.Mkdir(dir, 0o700); err != nil {

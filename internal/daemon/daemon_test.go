@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/front"
+	"github.com/detour-relay/detour/internal/logtest"
 	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
@@ -28,22 +28,7 @@ import (
 const timeout = 2 * time.Minute
 
 // lines is a log that several goroutines write.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
+type lines struct{ logtest.Log }
 
 func plain() config.Config {
 	c := config.Defaults()

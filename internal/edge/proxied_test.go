@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/behind"
+	"github.com/detour-relay/detour/internal/logtest"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -216,22 +215,7 @@ func TestWebSocketsHaveTheirAddress(t *testing.T) {
 }
 
 // logText is a log that several goroutines write.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
+type logText struct{ logtest.Log }
 
 // Each way to say nothing, or the wrong thing, is closed and counted, and logged once.
 func TestRefusedHeaders(t *testing.T) {

@@ -1,7 +1,6 @@
 package health
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/detour-relay/detour/internal/logtest"
 )
 
 // errSpoilt is a failure that nothing excuses.
@@ -52,32 +53,7 @@ func (s *script) path() Path {
 }
 
 // A journal keeps the log.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-// lines counts the lines that have all the words.
-func (j *journal) lines(words ...string) (n int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-next:
-	for line := range strings.Lines(j.text.String()) {
-		for _, word := range words {
-			if !strings.Contains(line, word) {
-				continue next
-			}
-		}
-		n++
-	}
-	return n
-}
+type journal struct{ logtest.Log }
 
 func opened(t *testing.T, config Config) *Health {
 	t.Helper()
@@ -147,11 +123,11 @@ func TestTwoFailuresInARowAreEnough(t *testing.T) {
 				h.want(t, None, "")
 			}
 		}
-		if n := log.lines("level=WARN", "fails its self-check", "url=there", "reason=spoilt", "remedy="); n != 1 {
-			t.Errorf("%d warnings, want 1:\n%s", n, &log.text)
+		if n := log.Lines("level=WARN", "fails its self-check", "url=there", "reason=spoilt", "remedy="); n != 1 {
+			t.Errorf("%d warnings, want 1:\n%s", n, log)
 		}
-		if n := log.lines("level=INFO", "passes its self-check again"); n != 1 || log.lines("") != 2 {
-			t.Errorf("%d lines about the recovery, want 1, and no others:\n%s", n, &log.text)
+		if n := log.Lines("level=INFO", "passes its self-check again"); n != 1 || log.Lines("") != 2 {
+			t.Errorf("%d lines about the recovery, want 1, and no others:\n%s", n, log)
 		}
 		got := *h.Snapshot().SelfCheck
 		got.At = nil
@@ -230,8 +206,8 @@ func TestNameIsExcusedUntilItWorks(t *testing.T) {
 				t.Errorf("check %d was through %s, want %s", n+1, got, want.target)
 			}
 		}
-		if n := log.lines("cannot check itself by its name", "no such host"); n != 1 {
-			t.Errorf("%d lines about the name, want 1:\n%s", n, &log.text)
+		if n := log.Lines("cannot check itself by its name", "no such host"); n != 1 {
+			t.Errorf("%d lines about the name, want 1:\n%s", n, log)
 		}
 		if got := h.Snapshot().SelfCheck; got.DirectTotal != 2 || got.Checks != 6 {
 			t.Errorf("%+v", got)
@@ -293,8 +269,8 @@ func TestCheckHasItsTime(t *testing.T) {
 		if got := h.Snapshot().SelfCheck; got.TookMS != 10_000 || !strings.HasPrefix(got.Error, "took longer than 10s") {
 			t.Errorf("%+v", got)
 		}
-		if log.lines("overloaded or stuck") != 1 {
-			t.Errorf("no fitting remedy:\n%s", &log.text)
+		if log.Lines("overloaded or stuck") != 1 {
+			t.Errorf("no fitting remedy:\n%s", log)
 		}
 	})
 }

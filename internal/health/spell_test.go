@@ -69,8 +69,8 @@ func TestLogNamesTheSettingAsOperatorsDo(t *testing.T) {
 				config.Spell = dashed
 				_, log := running(t, config)
 				fails.until(t, 3)
-				if log.lines(test.says, "set --self-check to") != 1 {
-					t.Errorf("%s", &log.text)
+				if log.Lines(test.says, "set --self-check to") != 1 {
+					t.Errorf("%s", log)
 				}
 			})
 		})

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/detour-relay/detour/internal/logtest"
 	"github.com/detour-relay/detour/internal/retry"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
@@ -252,24 +252,9 @@ func fails(err error) sibling {
 }
 
 // lines are what was logged, at info level and above.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
+type lines struct{ logtest.Log }
 
 func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 func (l *lines) wantCount(t *testing.T, text string, want int) {
 	t.Helper()
