@@ -36,6 +36,9 @@ bench: ## measure the relay beside derper, several minutes; writes bench-results
 
 interop: ## test against Tailscale's own code both ways, real nodes included (Linux; see test/interop/tailnet)
 	cd test/interop && $(REFERENCE) go test -p 1 -count=1 ./...
+	@echo "once more, with our program in the place of derper"
+	go build -o bin/ ./cmd/detour && ln -sf detour bin/derper
+	cd test/interop && DERPER_PROGRAM=$(CURDIR)/bin/derper $(REFERENCE) go test -count=1 .
 	cd test/interop/tailnet && $(REFERENCE) go test -count=1 -v -timeout 10m .
 
 lint: ## check format, vet, staticcheck and the import rules

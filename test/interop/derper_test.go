@@ -22,7 +22,7 @@ var helped = regexp.MustCompile(`(?m)^  -([a-z0-9-]+).*\n.*?(?:\(default (.*)\))
 // The flags that take derper's place are those that derper has, with its defaults. -print-config is
 // ours alone.
 func TestOurDerperHasTheirFlags(t *testing.T) {
-	derper, err := programs.Derper()
+	derper, err := programs.Reference()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +89,7 @@ func TestOurDerperHasTheirKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	was := relayKey(t, theirs)
+	theirs.Kill()
 	ours := programs.StartPlace(t, "-c", file)
 	if got := relayKey(t, ours); got != was {
 		t.Errorf("the relay's key is %v, was %v", got, was)

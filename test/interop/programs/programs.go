@@ -77,14 +77,18 @@ var Place = sync.OnceValues(func() (string, error) {
 	return link, os.Symlink(program, link)
 })
 
-// Derper returns the path of the reference program. It is a tool of the module above
-// this one, whose go.mod says which version it is.
+// Derper returns the path of the program that the tests call derper: the reference,
+// unless the environment names another, such as what Place returns.
 var Derper = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv(DerperEnv); path != "" {
 		return path, nil
 	}
-	return tool("derper")
+	return Reference()
 })
+
+// Reference returns the path of the reference program. It is a tool of the module above
+// this one, whose go.mod says which version it is.
+var Reference = sync.OnceValues(func() (string, error) { return tool("derper") })
 
 // Derpprobe returns the path of the reference's prober, a tool like derper.
 var Derpprobe = sync.OnceValues(func() (string, error) { return tool("derpprobe") })
