@@ -17,6 +17,7 @@ import (
 	"github.com/detour-relay/detour/internal/acme"
 	"github.com/detour-relay/detour/internal/acme/acmetest"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/coordserver"
 	"github.com/detour-relay/detour/internal/daemon"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/key"
@@ -180,4 +181,22 @@ func TestRelayWithoutAClient(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "a part of another program") {
 		t.Error(err)
 	}
+}
+
+func TestCoordinator(t *testing.T) {
+	listener, port := listen(t)
+	a := acmetest.Start(t, acmetest.Options{TLSPort: port})
+	c := coordserver.Defaults()
+	c.Front, c.InMemory = ofAuthority(t, a, listener), true
+	c.Front.Access.Everyone = false
+	s, err := coordserver.Open(c, coordserver.Options{Listener: listener, Issue: acme.FromSettings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := s.State().Certificate; shown.Missing == "" {
+		t.Errorf("%+v", shown)
+	}
+	forAll(t, func(ctx context.Context) error { return s.Run(ctx, nil) })
+	within(t, "a coordinator that is ready", func() bool { return s.State().NotReady == "" })
+	within(t, "a count", func() bool { return s.State().Certificate.Issuance.Issued == 1 })
 }

@@ -40,6 +40,10 @@ type Options struct {
 	// Map is handed out instead of that of Config.Map; nil: that is.
 	Map *derpmap.Map
 
+	// Issue opens the source of certificates that an authority issues. Nil: this program
+	// has none.
+	Issue front.Issue
+
 	// Version is shown to operators.
 	Version string
 
@@ -117,7 +121,7 @@ func closeGiven(o Options) error {
 // open makes everything that can fail, in the order in which a person would want to
 // hear about it.
 func (s *Server) open() (err error) {
-	if s.source, err = front.OpenSource(s.config.Front, StateSub, false, s.log); err != nil {
+	if s.source, err = front.OpenIssued(s.config.Front, StateSub, false, s.options.Issue, s.log); err != nil {
 		return err
 	}
 	if s.source != nil {
@@ -197,7 +201,7 @@ func (s *Server) pin() (p pin.Pin) {
 
 // url is where members find this coordinator, as far as it can know.
 func (s *Server) url() string {
-	return front.Address{Hostname: s.config.Front.Hostname, Bound: front.Bound(s.listener.Addr()), Leaf: s.leaf()}.URL()
+	return front.Address{Hostname: s.config.Front.Hostname, Bound: front.Bound(s.listener.Addr()), Leaf: s.leaf(), TLS: s.source != nil}.URL()
 }
 
 // contacts are what invites name.

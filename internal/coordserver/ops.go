@@ -21,6 +21,17 @@ var (
 
 // whyNotReady says why members should ask another coordinator; nil: they need not.
 func (s *Server) whyNotReady() error {
+	if err := s.whyNotLoaded(); err != nil {
+		return err
+	}
+	if shown := s.certificate(); shown != nil && shown.Missing != "" {
+		return errors.New("no certificate: " + shown.Missing)
+	}
+	return nil
+}
+
+// whyNotLoaded says why there is nothing to answer members with; nil: there is.
+func (s *Server) whyNotLoaded() error {
 	e := s.opened()
 	switch phase := s.Phase(); {
 	case phase == front.Draining, phase == front.Stopped:

@@ -61,9 +61,6 @@ func (s *Server) Run(ctx context.Context, started func() error) error {
 
 // start begins everything there is.
 func (s *Server) start(ctx context.Context) error {
-	if s.source != nil {
-		s.running.Go(func() { s.source.Run(s.beside) })
-	}
 	s.running.Go(s.status.Serve)
 	if s.options.Service { // otherwise the memory is not ours alone
 		s.running.Go(func() { (&trim.Trimmer{Conns: s.size, Packets: s.work, Later: engineKeeps}).Run(s.beside) })
@@ -102,7 +99,7 @@ func (s *Server) startGathering(ctx context.Context) error {
 		}
 		s.startFeed()
 		s.awaitReady(s.beside, time.Hour)
-		if s.beside.Err() == nil && s.whyNotReady() == nil {
+		if s.beside.Err() == nil && s.whyNotLoaded() == nil {
 			s.log.Info("the others of the cluster are there: the coordinator is ready")
 		}
 	})
@@ -128,6 +125,7 @@ func (s *Server) serveAll() {
 		shaking := newHandshakes(listener, s.secure, handshakeTurns)
 		s.shaking.Store(shaking)
 		listener = shaking
+		s.running.Go(func() { s.source.Run(s.beside) }) // an authority may want an answer at once
 	}
 	s.running.Go(func() {
 		err := s.server.Serve(listener)
@@ -153,7 +151,7 @@ func (s *Server) logStart() {
 func (s *Server) awaitReady(ctx context.Context, most time.Duration) {
 	tick := time.NewTicker(readyLook)
 	defer tick.Stop()
-	for end := time.Now().Add(most); time.Now().Before(end) && s.whyNotReady() != nil; {
+	for end := time.Now().Add(most); time.Now().Before(end) && s.whyNotLoaded() != nil; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -41,7 +41,7 @@ func OpenIssued(cfg config.Config, sub string, running bool, issue Issue, log *s
 		return certs.OpenSelf(certs.SelfConfig{Host: cfg.Hostname, StateDir: dir, Logger: log})
 	}
 	if issue == nil {
-		return nil, &config.Error{Setting: "tls.mode", What: "acme is for relays that run by themselves, not for coordinators, nor for a part of another program", Remedy: "choose files or self"}
+		return nil, &config.Error{Setting: "tls.mode", What: "acme is not for a server that is a part of another program", Remedy: "choose files or self"}
 	}
 	if dir = filepath.Join(dir, "acme"); cfg.ACME.Storage != "" {
 		dir = cfg.ACME.Storage

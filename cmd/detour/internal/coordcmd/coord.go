@@ -8,6 +8,7 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
+	"github.com/detour-relay/detour/internal/acme"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/coordserver"
 	"github.com/detour-relay/detour/internal/takeover"
@@ -27,7 +28,7 @@ it is away. "detour net" says who is a member.
 
 To try it out, --dev needs nothing else, and forgets all at the end. One that others use
 needs TLS, as a relay does: self makes its own certificate, which members know by the
-pin in their invite; files takes one of an authority.
+pin in their invite; files takes one of an authority, and acme has an authority issue it.
 
 It keeps its state in --state-dir, which only one process can have. Of three that are
 started with --cluster any may die. --nats keeps the state in NATS servers with JetStream
@@ -73,7 +74,7 @@ func runCoordinator(ctx context.Context, cfg coordserver.Config, stdout, stderr 
 	}
 	trim.SetGCPercent()
 	s, err := coordserver.Open(cfg, coordserver.Options{
-		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: relaycmd.FlagName,
+		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: relaycmd.FlagName, Issue: acme.FromSettings,
 	})
 	if err != nil {
 		return err
@@ -103,8 +104,14 @@ var shared = []struct{ path, help string }{
 	{"dev", "plain HTTP on " + coordserver.DevListen + ", with all state in memory, which is forgotten at the end"},
 	{"listen", ""},
 	{"hostname", "DNS `name` or IP address by which members reach the coordinator"},
+	{"public-ip", "more IP `addresses` by which members reach the coordinator; --tls acme has a certificate issued for them, too"},
 	{"tls.mode", ""}, {"tls.cert", ""}, {"tls.key", ""},
 	{"state-dir", "`directory` for the state, and for self-signed certificates (default: $STATE_DIRECTORY, /var/lib/detour/coord for root, else the user's own)"},
+}
+
+// sharedACME are those of an authority.
+var sharedACME = []string{
+	"acme.directory", "acme.ca", "acme.contact", "acme.eab-key-id", "acme.eab-key", "acme.profile", "acme.challenge", "acme.storage",
 }
 
 var sharedOperation = []struct{ path, help string }{
@@ -133,6 +140,9 @@ func (f *flags) define(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.coord.NATS, "nats", nil, "keep the state in NATS servers with JetStream at these `URLs`, tls://host:port or nats://host:port")
 	flags.StringVar(&f.coord.NATSCredentials, "nats-credentials", "", "`file` with the credentials for --nats")
 	flags.StringVar(&f.coord.NATSCA, "nats-ca", "", "trust the certificates of this PEM `file` for --nats instead of the system's")
+	for _, path := range sharedACME {
+		relaycmd.DefineShared(cmd, path, "", &f.shared)
+	}
 	for _, s := range sharedOperation {
 		relaycmd.DefineShared(cmd, s.path, s.help, &f.shared)
 	}
