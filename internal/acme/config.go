@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -23,10 +24,11 @@ type Challenge string
 const (
 	ALPN Challenge = "tls-alpn" // the authority connects to port 443 (RFC 8737)
 	HTTP Challenge = "http"     // to port 80 (RFC 8555, 8.3)
+	DNS  Challenge = "dns"      // it asks the DNS for a record (RFC 8555, 8.4)
 )
 
 // Challenges are all there are.
-var Challenges = []string{string(ALPN), string(HTTP)}
+var Challenges = []string{string(ALPN), string(HTTP), string(DNS)}
 
 // shortLived is the profile that authorities issue for addresses with. One that has no
 // such profile is asked without.
@@ -42,6 +44,7 @@ type Config struct {
 	Account   External       // that the authority knows already
 	Profile   string         // of its issuance; empty: what it does by itself, for addresses shortLived
 	Challenge Challenge      // empty: ALPN
+	Records   Records        // of DNS, which needs them
 
 	Storage certmagic.Storage // required
 	Where   string            // the storage is, for people
@@ -51,6 +54,15 @@ type Config struct {
 	First, Most time.Duration
 
 	Logger *slog.Logger // nil discards
+}
+
+// Records says who makes records in the DNS: a program or a server.
+type Records struct {
+	Hook   string        // path of a program
+	Server string        // host:port of the zone's primary server
+	Wait   time.Duration // until all servers of the zone have a record
+
+	key *tsigKey // that Server knows; nil: it goes by addresses
 }
 
 // External is an account outside ACME, which some authorities want (RFC 8555, 7.3.4).
@@ -75,7 +87,9 @@ func (c Config) complete() (Config, error) {
 		return c, errors.New("acme: Config.Storage is missing")
 	case len(c.Names) == 0:
 		return c, errors.New("acme: Config.Names is empty")
-	case c.Challenge != ALPN && c.Challenge != HTTP:
+	case c.Challenge == DNS && (c.Records.Hook == "") == (c.Records.Server == ""):
+		return c, errors.New("acme: Config.Records needs one of Hook and Server")
+	case !slices.Contains(Challenges, string(c.Challenge)):
 		return c, fmt.Errorf("acme: no such challenge: %q", c.Challenge)
 	}
 	for i, name := range c.Names {

@@ -19,6 +19,9 @@ func isAway(err error) bool {
 	if _, ok := errors.AsType[*storageError](err); ok {
 		return true
 	}
+	if _, ok := errors.AsType[*dnsError](err); ok {
+		return false // something was ordered
+	}
 	problem, ok := errors.AsType[acme.Problem](err)
 	return !ok || problem.Type == acme.ProblemTypeBadNonce || problem.Status >= http.StatusInternalServerError
 }
@@ -27,6 +30,9 @@ func isAway(err error) bool {
 func (s *Source) explained(w *wanted, err error) error {
 	if _, ok := errors.AsType[*storageError](err); ok {
 		return line(err) // says that already
+	}
+	if e, ok := errors.AsType[*dnsError](err); ok {
+		return line(e)
 	}
 	problem, refused := errors.AsType[acme.Problem](err)
 	if !refused {
@@ -80,6 +86,9 @@ func (s *Source) remedy(w *wanted, problem acme.Problem) string {
 	case acme.ProblemTypeConnection, acme.ProblemTypeTLS:
 		return fmt.Sprintf("the authority has to get through to TCP port %s of %s from the internet, and to this relay: see firewall, port forwarding and DNS", s.port(), w)
 	case acme.ProblemTypeUnauthorized, acme.ProblemTypeIncorrectResponse:
+		if s.config.Challenge == DNS {
+			return fmt.Sprintf("it does not see the record that was made at _acme-challenge beneath %s: see that all servers of the zone get it in time (acme.dns-wait)", w)
+		}
 		return fmt.Sprintf("something else than this relay answers at TCP port %s of %s: let the name or address lead here", s.port(), w)
 	case acme.ProblemTypeDNS:
 		return fmt.Sprintf("make the A and AAAA records of %s lead to this relay, and no others", w)

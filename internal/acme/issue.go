@@ -26,15 +26,18 @@ const pollTime = 3 * time.Minute
 
 // client speaks to the authority for one try.
 func (s *Source) client() *acmez.Client {
-	kind := acme.ChallengeTypeTLSALPN01
-	if s.config.Challenge == HTTP {
-		kind = acme.ChallengeTypeHTTP01
+	solvers := map[string]acmez.Solver{acme.ChallengeTypeTLSALPN01: s.answers}
+	switch s.config.Challenge {
+	case HTTP:
+		solvers = map[string]acmez.Solver{acme.ChallengeTypeHTTP01: s.answers}
+	case DNS:
+		solvers = map[string]acmez.Solver{acme.ChallengeTypeDNS01: s.config.Records.solver()}
 	}
 	return &acmez.Client{
 		Client: &acme.Client{
 			Directory: s.config.Directory, HTTPClient: &s.web.Client, UserAgent: "detour", PollTimeout: pollTime,
 		},
-		ChallengeSolvers: map[string]acmez.Solver{kind: s.answers},
+		ChallengeSolvers: solvers,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
@@ -28,12 +29,16 @@ func FromSettings(cfg config.Config, dir string, log *slog.Logger) (certs.Source
 	if err != nil {
 		return nil, &config.Error{Setting: "acme.eab-key", Err: err}
 	}
+	records, err := readRecords(cfg.ACME)
+	if err != nil {
+		return nil, &config.Error{Setting: "acme.dns-key", Err: err}
+	}
 	if err := smallfile.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("storage of certificates: %w", err)
 	}
 	source, err := Open(Config{
 		Names: front.Names(cfg), Directory: cfg.ACME.Directory, Roots: roots, Contact: cfg.ACME.Contact, Account: account,
-		Profile: cfg.ACME.Profile, Challenge: Challenge(cfg.ACME.Challenge), Storage: NewFiles(dir), Where: dir, Logger: log,
+		Profile: cfg.ACME.Profile, Challenge: Challenge(cfg.ACME.Challenge), Records: records, Storage: NewFiles(dir), Where: dir, Logger: log,
 	})
 	if err != nil {
 		return nil, &config.Error{Setting: "tls.mode", Err: err}
@@ -63,6 +68,22 @@ func readExternal(c config.ACME) (External, error) {
 		return External{}, fmt.Errorf("%s: %w", c.EABKey, err)
 	}
 	return External{KeyID: c.EABKeyID, Key: base64.RawURLEncoding.EncodeToString(key)}, nil
+}
+
+// readRecords reads the key of the DNS server.
+func readRecords(c config.ACME) (r Records, err error) {
+	r = Records{Hook: c.DNSHook, Server: c.DNSServer, Wait: time.Duration(c.DNSWait)}
+	if c.DNSKey == "" {
+		return r, nil
+	}
+	text, err := smallfile.Read(c.DNSKey, mostKey)
+	if err != nil {
+		return r, err
+	}
+	if r.key, err = parseTSIG(string(text)); err != nil {
+		return r, fmt.Errorf("%s: %w", c.DNSKey, err)
+	}
+	return r, nil
 }
 
 var errNoMAC = errors.New("it has no key in base64: write into it what the authority has given you as the HMAC key, and nothing else")

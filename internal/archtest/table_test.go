@@ -132,7 +132,7 @@ var table = []row{
 		// programs that embed a relay do not have it.
 		name:    "internal/acme",
 		own:     []string{"internal/certs", "internal/config", "internal/front", "internal/hostname", "internal/retry", "internal/smallfile"},
-		outside: []string{"github.com/caddyserver/certmagic", "github.com/mholt/acmez/v3"},
+		outside: []string{"github.com/caddyserver/certmagic", "github.com/mholt/acmez/v3", "github.com/miekg/dns"},
 	},
 	{name: "internal/acme/acmetest", own: none, outside: []string{"github.com/letsencrypt/pebble/v2", "golang.org/x/net"}},
 	{

@@ -31,6 +31,7 @@ func Defaults() Config {
 		Access:    Access{VerifyTimeout: Duration(5 * time.Second), Grace: Duration(24 * time.Hour)},
 		Quota:     Quota{Count: CountBoth, Day: 1, Then: QuotaDrain},
 		Drain:     Duration(15 * time.Second),
+		ACME:      ACME{DNSWait: Duration(10 * time.Second)},
 		SelfCheck: CheckAuto,
 		Log:       Log{Format: "auto", Level: "info"},
 	}
@@ -149,13 +150,13 @@ func (c Config) checkACME() *Error {
 			return &Error{Setting: "tls.mode", What: "acme needs {hostname} or {public-ip}", Remedy: "the DNS name or IP address by which peers reach it, for which the certificate is issued"}
 		case (c.ACME.EABKeyID == "") != (c.ACME.EABKey == ""):
 			return &Error{Setting: "acme.eab-key-id", What: "and {acme.eab-key} belong together"}
-		case c.ACME.Challenge != "" && c.ACME.Challenge != ChallengeALPN && c.ACME.Challenge != ChallengeHTTP:
-			return &Error{Setting: "acme.challenge", What: fmt.Sprintf("%q", c.ACME.Challenge), Remedy: "choose tls-alpn or http"}
+		case !slices.Contains([]string{"", ChallengeALPN, ChallengeHTTP, ChallengeDNS}, c.ACME.Challenge):
+			return &Error{Setting: "acme.challenge", What: fmt.Sprintf("%q", c.ACME.Challenge), Remedy: "choose tls-alpn, http or dns"}
 		}
-		return nil
+		return c.ACME.checkDNS()
 	}
 	for _, s := range table() {
-		if strings.HasPrefix(s.Path, "acme.") && s.Text(c) != "" {
+		if strings.HasPrefix(s.Path, "acme.") && s.Text(c) != "" && s.Text(c) != s.Text(Defaults()) && s.Text(c) != "0s" {
 			return &Error{Setting: s.Path, What: "is for {tls.mode} acme", Remedy: "choose that, or leave it out"}
 		}
 	}
@@ -204,6 +205,21 @@ func (c Config) checkProxies() *Error {
 	}
 	if !c.Proxied() {
 		return useless("proxy-header", "proxies that are believed", "{trusted-proxies}")
+	}
+	return nil
+}
+
+func (a ACME) checkDNS() *Error {
+	inDNS := a.Challenge == ChallengeDNS
+	switch {
+	case inDNS && (a.DNSHook == "") == (a.DNSServer == ""):
+		return &Error{Setting: "acme.challenge", What: "dns needs one of {acme.dns-hook} and {acme.dns-server}", Remedy: "say who makes records in the DNS"}
+	case !inDNS && a.DNSHook+a.DNSServer != "":
+		return &Error{Setting: "acme.dns-hook", What: "and {acme.dns-server} are for {acme.challenge} dns", Remedy: "choose that, or leave them out"}
+	case a.DNSServer == "" && a.DNSKey != "":
+		return &Error{Setting: "acme.dns-key", What: "is for {acme.dns-server}", Remedy: "name that, or leave it out"}
+	case a.DNSWait < 0 || time.Duration(a.DNSWait) > 10*time.Minute:
+		return &Error{Setting: "acme.dns-wait", What: a.DNSWait.String(), Remedy: "want a time up to 10m"}
 	}
 	return nil
 }

@@ -252,9 +252,17 @@ type ACME struct {
 	// by itself, and shortlived for addresses.
 	Profile string `json:"profile" yaml:"profile"`
 
-	// Challenge is how the authority finds out that the names lead here: ChallengeALPN or
-	// ChallengeHTTP. Empty: ChallengeALPN.
+	// Challenge is how the authority finds out that the names lead here: ChallengeALPN,
+	// ChallengeHTTP or ChallengeDNS. Empty: ChallengeALPN.
 	Challenge string `json:"challenge" yaml:"challenge"`
+
+	// DNSHook is a program that makes and removes the records of ChallengeDNS; else DNSServer
+	// is the address of a DNS server that takes updates, signed by the key in the file DNSKey.
+	// DNSWait is until all servers of the zone have a record.
+	DNSHook   string   `json:"dns-hook" yaml:"dns-hook"`
+	DNSServer string   `json:"dns-server" yaml:"dns-server"`
+	DNSKey    string   `json:"dns-key" yaml:"dns-key"`
+	DNSWait   Duration `json:"dns-wait" yaml:"dns-wait"`
 
 	// Storage is the directory for certificates, their keys and the account, which relays
 	// of one name can share. Empty: acme in the state directory.
@@ -265,6 +273,7 @@ type ACME struct {
 const (
 	ChallengeALPN = "tls-alpn" // it connects to port 443
 	ChallengeHTTP = "http"     // to port 80
+	ChallengeDNS  = "dns"      // it asks the DNS for a record
 )
 
 // Accept limits new connections. One address, or one /64 of IPv6, may use a quarter.

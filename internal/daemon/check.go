@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -158,13 +159,16 @@ func (c *checker) authority(cfg config.Config) {
 	if cfg.TLS.Mode != config.TLSACME {
 		return
 	}
-	for setting, file := range map[string]string{"acme.ca": cfg.ACME.CA, "acme.eab-key": cfg.ACME.EABKey} {
+	for setting, file := range map[string]string{"acme.ca": cfg.ACME.CA, "acme.eab-key": cfg.ACME.EABKey, "acme.dns-key": cfg.ACME.DNSKey, "acme.dns-hook": cfg.ACME.DNSHook} {
 		if file == "" || c.elsewhere(setting, file) {
 			continue
 		}
-		read := func() error { _, err := certs.ReadRoots(file); return err }
-		if setting == "acme.eab-key" {
-			read = func() error { _, err := smallfile.Read(file, 4096); return err }
+		read := func() error { _, err := smallfile.Read(file, 4096); return err }
+		switch setting {
+		case "acme.ca":
+			read = func() error { _, err := certs.ReadRoots(file); return err }
+		case "acme.dns-hook":
+			read = func() error { _, err := exec.LookPath(file); return err }
 		}
 		if err := read(); err != nil {
 			c.wrong(setting, err)

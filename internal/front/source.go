@@ -3,6 +3,7 @@ package front
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -85,6 +86,18 @@ func checkAuthority(cfg config.Config) error {
 		user, host, ok := strings.Cut(contact, "@")
 		if _, err := hostname.Parse(host); !ok || user == "" || err != nil || strings.ContainsAny(contact, " ,<>:") {
 			return &config.Error{Setting: "acme.contact", What: fmt.Sprintf("%q", contact), Remedy: "want one mail address, such as ops@example.com"}
+		}
+	}
+	if cfg.ACME.Challenge == config.ChallengeDNS {
+		for _, name := range Names(cfg) {
+			if _, err := netip.ParseAddr(name); err == nil {
+				return &config.Error{Setting: "acme.challenge", What: "dns is for names only, and " + name + " is an address", Remedy: "choose tls-alpn or http, or leave the address out"}
+			}
+		}
+	}
+	if server := cfg.ACME.DNSServer; server != "" {
+		if host, port, err := net.SplitHostPort(server); err != nil || host == "" || port == "" {
+			return &config.Error{Setting: "acme.dns-server", What: fmt.Sprintf("%q", server), Remedy: "want an address such as ns1.example.com:53"}
 		}
 	}
 	if cfg.ACME.Directory != "" {

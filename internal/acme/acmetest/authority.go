@@ -26,6 +26,7 @@ import (
 // Options say how an authority behaves. Zero fields mean the default.
 type Options struct {
 	TLSPort, HTTPPort int               // at which it asks
+	DNS               string            // address of the DNS server that it asks; empty: one by which all names lead to loopback
 	External          map[string]string // accounts that it wants, key by ID; nil: none
 	Blocked           []string          // names that it refuses
 	Nonces            int               // of a hundred, refused for nothing
@@ -68,7 +69,10 @@ func Start(t testing.TB, o Options) *Authority {
 		"default":    {Description: "what is usual", ValidityPeriod: seconds(o.Life, 90*24*time.Hour)},
 		"shortlived": {Description: "for some days", ValidityPeriod: seconds(o.ShortLife, 6*24*time.Hour)},
 	})
-	asks := va.New(logger, o.HTTPPort, o.TLSPort, false, resolver(t), store)
+	if o.DNS == "" {
+		o.DNS = resolver(t)
+	}
+	asks := va.New(logger, o.HTTPPort, o.TLSPort, false, o.DNS, store)
 	front := wfe.New(logger, store, asks, issuer, []string{"acmetest"}, false, o.External != nil, 1, 1)
 
 	a := &Authority{Roots: x509.NewCertPool(), Web: x509.NewCertPool()}

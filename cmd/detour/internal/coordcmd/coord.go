@@ -111,7 +111,7 @@ var shared = []struct{ path, help string }{
 
 // sharedACME are those of an authority.
 var sharedACME = []string{
-	"acme.directory", "acme.ca", "acme.contact", "acme.eab-key-id", "acme.eab-key", "acme.profile", "acme.challenge", "acme.storage",
+	"acme.directory", "acme.ca", "acme.contact", "acme.eab-key-id", "acme.eab-key", "acme.profile", "acme.challenge", "acme.dns-hook", "acme.dns-server", "acme.dns-key", "acme.dns-wait", "acme.storage",
 }
 
 var sharedOperation = []struct{ path, help string }{
