@@ -183,7 +183,7 @@ var table = []row{
 	{name: "internal/archtest", own: none, outside: none},
 	{
 		name:    "cmd/detour/internal/cli",
-		own:     []string{"key", "client", "internal/certs", "internal/explain", "internal/meshkey", "internal/pin", "internal/smallfile", "internal/text"},
+		own:     []string{"key", "client", "internal/behind", "internal/certs", "internal/explain", "internal/meshkey", "internal/pin", "internal/smallfile", "internal/text"},
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	},
 	{name: "cmd/detour/internal/derper", own: []string{"cmd/detour/internal/cli", "cmd/detour/internal/relaycmd", "internal/config", "internal/smallfile", "internal/text"}, outside: []string{"github.com/spf13/cobra"}},

@@ -115,6 +115,20 @@ func TestReadHeader(t *testing.T) {
 	}
 }
 
+func TestHeaderIsRead(t *testing.T) {
+	to := netip.MustParseAddrPort("198.51.100.1:443")
+	for _, c := range []struct{ from, want netip.AddrPort }{
+		{client4, client4},
+		{netip.MustParseAddrPort("[::ffff:192.0.2.1]:56324"), client4},
+		{netip.MustParseAddrPort("[2001:db8::1]:4711"), netip.MustParseAddrPort("[2001:db8::1]:4711")},
+		{netip.AddrPort{}, netip.AddrPort{}},
+	} {
+		if from, _, err := ReadHeader(bytes.NewReader(Header(c.from, to))); err != nil || from != c.want {
+			t.Errorf("%v is read as %v (%v)", c.from, from, err)
+		}
+	}
+}
+
 func TestReadHeaderRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string

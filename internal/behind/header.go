@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 
 	"github.com/pires/go-proxyproto"
@@ -111,4 +112,17 @@ func parse(b []byte) (from netip.AddrPort, err error) {
 // unmapped is IPv4 as IPv4.
 func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// Header is a PROXY header, v2, that brings a peer which has come to an address; Local,
+// if it is not known where it comes from.
+func Header(from, to netip.AddrPort) []byte {
+	if !from.IsValid() || !to.IsValid() {
+		return []byte(Local)
+	}
+	b, err := proxyproto.HeaderProxyFromAddrs(2, net.TCPAddrFromAddrPort(unmapped(from)), net.TCPAddrFromAddrPort(unmapped(to))).Format()
+	if err != nil {
+		return []byte(Local)
+	}
+	return b
 }
