@@ -23,6 +23,7 @@ import (
 // frontDoor is what was found.
 type frontDoor struct {
 	CPU     map[string][]float64 `json:"cpu_us_per_packet"` // by how the relay was started
+	IdleKB  map[string][]float64 `json:"idle_kb,omitempty"` // memory of a peer, by the same
 	Limited map[string]float64   `json:"limited"`           // by the rate in Mbit/s: of it, what arrived
 	Gaps    int64                `json:"gaps"`              // packets that did not come, or not in their turn
 	Greedy  *greedy              `json:"greedy,omitempty"`
@@ -44,6 +45,7 @@ const (
 	doorOpen    = "open"    // everybody, no limits
 	doorAsks    = "asks"    // a URL is asked about each key
 	doorLimits  = "limits"  // a limit on every key, in and out, that is not hit
+	doorBehind  = "behind"  // connections come with a PROXY header
 	doorEarlier = "earlier" // another build of ours, see -before
 )
 
@@ -54,6 +56,8 @@ const (
 	greedyKeys   = 10
 	greedyMbit   = 200
 	quietPings   = 1500
+	behindPeers  = 3000
+	behindSettle = 30 * time.Second
 )
 
 var limitedMbit = []int{1, 10, 100}
@@ -90,6 +94,21 @@ func frontDoorRows(earlier bool) []row {
 			mark: mark{limit: 1.03, ratio: true, reference: "without"}, needs: []string{doorCPU},
 			figures: func(r *results) (*float64, *float64) { return of(r, doorLimits), of(r, doorOpen) },
 		},
+		{
+			name: "frontdoor-cpu-behind", text: "CPU per packet of peers that a proxy brings by PROXY headers, 1 Gbit/s, 16 packets per write", unit: "us",
+			mark: mark{limit: 1.01, ratio: true, reference: "without"}, needs: []string{doorCPU},
+			figures: func(r *results) (*float64, *float64) { return of(r, doorBehind), of(r, doorOpen) },
+		},
+		{
+			name: "frontdoor-memory-behind", text: fmt.Sprintf("resident memory per idle peer of those, %d peers", behindPeers), unit: "KB",
+			mark: mark{limit: 1.01, ratio: true, reference: "without"}, needs: []string{doorIdle},
+			figures: func(r *results) (*float64, *float64) {
+				if r.FrontDoor == nil {
+					return nil, nil
+				}
+				return undisturbed(slices.Clone(r.FrontDoor.IdleKB[doorBehind])), undisturbed(slices.Clone(r.FrontDoor.IdleKB[doorOpen]))
+			},
+		},
 	}
 	for _, mbit := range limitedMbit {
 		rows = append(rows, doorRow(fmt.Sprintf("frontdoor-limit-%d", mbit), fmt.Sprintf("a key limited to %d Mbit/s: how far what arrives in 5 s is from it", mbit), "%",
@@ -120,6 +139,7 @@ func frontDoorRows(earlier bool) []row {
 // The measurements of the front door.
 const (
 	doorCPU     = "front door: CPU"
+	doorIdle    = "front door: idle peers"
 	limitedKeys = "front door: limited keys"
 	greedyDoor  = "front door: greedy keys"
 	doorLogins  = "front door: logins"
@@ -144,7 +164,7 @@ func (s *stage) frontDoors(r *results) (all []other) {
 		name    string
 		measure func(context.Context, *frontDoor) error
 	}{
-		{doorCPU, s.doorCPU}, {limitedKeys, s.limitedKeys}, {greedyDoor, s.greedyKeys}, {doorLogins, s.hangingLogins}, {doorBan, s.bans}, {doorList, s.keyList},
+		{doorCPU, s.doorCPU}, {doorIdle, s.doorIdle}, {limitedKeys, s.limitedKeys}, {greedyDoor, s.greedyKeys}, {doorLogins, s.hangingLogins}, {doorBan, s.bans}, {doorList, s.keyList},
 	} {
 		all = append(all, other{m.name, func(ctx context.Context) error {
 			if r.FrontDoor == nil {
@@ -183,7 +203,7 @@ func (s *stage) doorCPU(ctx context.Context, f *frontDoor) error {
 	}()
 	for name, args := range map[string][]string{
 		doorOpen: {"--access-everyone"}, doorAsks: {"--access-verify", source.url()},
-		doorLimits: {"--access-everyone", "--limits-in", "10Gbit/s", "--limits-out", "10Gbit/s"}, doorEarlier: nil,
+		doorLimits: {"--access-everyone", "--limits-in", "10Gbit/s", "--limits-out", "10Gbit/s"}, doorBehind: behindProxy, doorEarlier: nil,
 	} {
 		program := s.detour
 		if name == doorEarlier {
@@ -202,7 +222,7 @@ func (s *stage) doorCPU(ctx context.Context, f *frontDoor) error {
 		names := slices.Sorted(maps.Keys(doors))
 		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 		for _, name := range names {
-			report, err := s.loadDoor(ctx, doors[name])
+			report, err := s.loadDoor(ctx, doors[name], headerFor(name)...)
 			if err != nil {
 				return err
 			}
@@ -213,9 +233,42 @@ func (s *stage) doorCPU(ctx context.Context, f *frontDoor) error {
 	return nil
 }
 
-func (s *stage) loadDoor(ctx context.Context, r *relay) (*load.Report, error) {
-	report, err := generate(ctx, s.detour, []string{"bench", "--json", "--insecure", "--rate", "1G", "--burst", "16",
-		"--duration", "2s", "--warmup", "500ms", "--pid", fmt.Sprint(r.pid()), r.url})
+// behindProxy has the generator's PROXY headers believed.
+var behindProxy = []string{"--access-everyone", "--trusted-proxies", "127.0.0.1"}
+
+// doorIdle has peers that do nothing come to new relays, with a proxy and without, in turns.
+func (s *stage) doorIdle(ctx context.Context, f *frontDoor) error {
+	f.IdleKB = map[string][]float64{}
+	for range s.options.rounds {
+		for name, args := range map[string][]string{doorOpen: {"--access-everyone"}, doorBehind: behindProxy} {
+			relay, err := s.startDoor(ctx, s.detour, args...)
+			if err != nil {
+				return err
+			}
+			report, err := generate(ctx, s.detour, append([]string{"bench", "--json", "--insecure", "--pairs", "0", "--idle", fmt.Sprint(behindPeers),
+				"--duration", "1s", "--settle", behindSettle.String(), "--pid", fmt.Sprint(relay.pid()), relay.url}, headerFor(name)...))
+			relay.stop()
+			if err != nil {
+				return err
+			}
+			f.IdleKB[name] = append(f.IdleKB[name], kilobytesPerPeer(report))
+			talk("  %-8s %s\n", name, glance(report))
+		}
+	}
+	return nil
+}
+
+// headerFor are the generator's flags for a door.
+func headerFor(door string) []string {
+	if door == doorBehind {
+		return []string{"--proxy-header"}
+	}
+	return nil
+}
+
+func (s *stage) loadDoor(ctx context.Context, r *relay, more ...string) (*load.Report, error) {
+	report, err := generate(ctx, s.detour, append([]string{"bench", "--json", "--insecure", "--rate", "1G", "--burst", "16",
+		"--duration", "2s", "--warmup", "500ms", "--pid", fmt.Sprint(r.pid()), r.url}, more...))
 	if err == nil && report.Relay == nil {
 		err = fmt.Errorf("the CPU time of the relay is unknown")
 	}
