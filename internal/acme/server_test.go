@@ -145,6 +145,22 @@ func TestRelay(t *testing.T) {
 	within(t, "the authority's connections are gone", func() bool { return d.State().Conns == 0 })
 }
 
+// An authority that asks at port 80 is answered by the relay itself.
+func TestRelayAtPort80(t *testing.T) {
+	listener, _ := listen(t)
+	free, port := listen(t)
+	free.Close()
+	a := acmetest.Start(t, acmetest.Options{HTTPPort: port})
+	c := ofAuthority(t, a, listener)
+	c.ACME.Challenge, c.HTTP = config.ChallengeHTTP, free.Addr().String()
+	d, err := daemon.Open(c, daemon.Options{Listener: listener, Issue: acme.FromSettings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forAll(t, d.Run)
+	within(t, "a certificate", func() bool { return d.State().Certificate.Missing == "" })
+}
+
 // A running relay changes from a certificate of its own to an authority's, and back.
 func TestRelayChangesItsSource(t *testing.T) {
 	listener, port := listen(t)

@@ -15,6 +15,7 @@ import (
 const (
 	DefaultListen = ":443"
 	DevListen     = "127.0.0.1:3340"
+	DefaultHTTP   = ":80" // where an authority asks there
 )
 
 // Defaults are the settings of a relay that is told nothing.
@@ -54,6 +55,9 @@ func (c Config) Complete() (Config, error) {
 	}
 	if c.Dev {
 		c.TLS.Mode = TLSOff
+	}
+	if c.HTTP == "" && c.AsksPort80() {
+		c.HTTP = DefaultHTTP
 	}
 	if c.ProxyHeader == "" && c.Proxied() {
 		c.ProxyHeader = HeaderRequired
@@ -207,6 +211,11 @@ func (c Config) checkProxies() *Error {
 		return useless("proxy-header", "proxies that are believed", "{trusted-proxies}")
 	}
 	return nil
+}
+
+// AsksPort80 reports whether an authority asks for the relay at port 80.
+func (c Config) AsksPort80() bool {
+	return c.TLS.Mode == TLSACME && c.ACME.Challenge == ChallengeHTTP
 }
 
 func (a ACME) checkDNS() *Error {

@@ -41,7 +41,8 @@ type Config struct {
 
 	// HTTP is the address at which plain HTTP is answered beside TLS, usually port 80:
 	// whether a captive portal is in the way, an authority's questions, and for all else
-	// where https is. Empty: none.
+	// where https is. Empty: DefaultHTTP if an authority asks there, else none. HTTPOff:
+	// none, also if somebody else has to answer the authority.
 	HTTP string `json:"http" yaml:"http"`
 
 	// PublicIP are more addresses by which peers reach the relay. TLSACME has a
@@ -329,5 +330,6 @@ const (
 // What switches things off.
 const (
 	STUNOff        = "off"
+	HTTPOff        = "off"
 	AdminSocketOff = "off"
 )

@@ -39,6 +39,28 @@ func TestCompleteFillsInWhatFollows(t *testing.T) {
 	}
 }
 
+// Plain HTTP is on by itself where an authority asks there, and nowhere else.
+func TestPort80IsOnWhereAnAuthorityAsks(t *testing.T) {
+	for _, test := range []struct{ mode, challenge, given, want string }{
+		{TLSACME, ChallengeHTTP, "", DefaultHTTP},
+		{TLSACME, ChallengeHTTP, ":8080", ":8080"},
+		{TLSACME, ChallengeHTTP, HTTPOff, HTTPOff},
+		{TLSACME, ChallengeALPN, "", ""},
+		{TLSACME, "", "", ""},
+		{TLSSelf, "", "", ""},
+	} {
+		c := good()
+		c.TLS.Mode, c.ACME.Challenge, c.HTTP = test.mode, test.challenge, test.given
+		got, err := c.Complete()
+		if err != nil || got.HTTP != test.want {
+			t.Errorf("%+v: %q, %v", test, got.HTTP, err)
+		}
+		if again, err := got.Complete(); err != nil || !reflect.DeepEqual(again, got) {
+			t.Errorf("%+v: what is complete changes: %v, %v", test, again, err)
+		}
+	}
+}
+
 func TestCompleteNamesTheSetting(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"tls.mode is missing":                              func(c *Config) { c.TLS.Mode = "" },

@@ -129,6 +129,9 @@ func (c *Config) checkFront() (err error) {
 	if err := hostname.CheckListen(c.Front.Listen); err != nil {
 		return &config.Error{Setting: "listen", What: err.Error()}
 	}
+	if c.Front.AsksPort80() {
+		return &config.Error{Setting: "acme.challenge", What: "http is for relays: a coordinator does not answer at port 80", Remedy: "choose tls-alpn or dns"}
+	}
 	if err := front.CheckCommands(c.Front, "coordinator"); err != nil {
 		return err
 	}

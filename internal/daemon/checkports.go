@@ -40,7 +40,7 @@ func (c *checker) addresses(cfg config.Config, running string, one func(setting 
 		{"pprof", cfg.Pprof, bindTCP},
 		{"admin-https", cfg.AdminHTTPS, bindTCP},
 	} {
-		if a.address == "" || !one(a.setting) {
+		if a.address == "" || a.address == config.HTTPOff || !one(a.setting) {
 			continue
 		}
 		if path, isUnix := cfg.ListenPath(); isUnix && a.setting == "listen" {
@@ -78,7 +78,11 @@ func (c *checker) taken(setting, address string, err error, running string) {
 	case errors.Is(err, errno.AccessDenied):
 		c.say(Noted, setting, "%s is not for this user: %s", address, errno.BindRemedy(err, ""))
 	default:
-		c.wrong(setting, front.CannotListen(setting, err))
+		err = front.CannotListen(setting, err)
+		if setting == "http" {
+			err = cannotListenHTTP(c.cfg, err)
+		}
+		c.wrong(setting, err)
 	}
 }
 

@@ -18,9 +18,7 @@ func (d *Daemon) logStart(cfg config.Config) {
 	if socket, https := d.control.Addrs(); socket != "" || https != "" {
 		d.log.Info("commands can change the relay", "socket", socket, "https", https)
 	}
-	if at := d.http.Addr(); at != "" {
-		d.log.Info("plain HTTP leads to https", "listen", at)
-	}
+	d.logHTTP(cfg)
 	if d.meshKeyCount > 0 {
 		d.log.Info("relays with the same mesh key are siblings", "from", d.meshKeysFrom, "count", d.meshKeyCount)
 	}
