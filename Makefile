@@ -11,10 +11,10 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop lint build cross pgo ci
+.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik lint build cross pgo ci
 
 help: ## list these words
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 run: ## start a relay for development: plain HTTP on 127.0.0.1:3340, its key in memory
 	go run ./cmd/detour relay --dev
@@ -41,13 +41,19 @@ interop: ## test against Tailscale's own code both ways, real nodes included (Li
 	cd test/interop && DERPER_PROGRAM=$(CURDIR)/bin/derper $(REFERENCE) go test -count=1 .
 	cd test/interop/tailnet && $(REFERENCE) go test -count=1 -v -timeout 10m .
 
+proxies: ## run the configurations of dist/proxies with real proxies and a browser, six minutes (root on Linux; see test/proxies)
+	cd test/proxies && go test -count=1 -v -parallel 64 -timeout 20m .
+
+proxies-traefik: ## the same with Traefik alone, which Debian does not have: the program traefik has to be there
+	cd test/proxies && go test -count=1 -v -parallel 64 -timeout 20m -run TestReadyConfigurations . -with Traefik
+
 lint: ## check format, vet, staticcheck and the import rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	$(STATICCHECK) ./...
 	go test ./internal/archtest
-	@for module in test/interop test/interop/programs test/interop/tailnet; do \
+	@for module in test/interop test/interop/programs test/interop/tailnet test/proxies; do \
 		echo "vet and staticcheck $$module"; \
 		(cd $$module && $(REFERENCE) go vet ./... && $(REFERENCE) $(STATICCHECK) ./...) || exit 1; \
 	done
