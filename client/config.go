@@ -22,8 +22,9 @@ const (
 	// WebSocketFallback tries a WebSocket at the same URL when the usual upgrade
 	// was answered with anything but a relay's consent: any other HTTP status, no
 	// HTTP, the end of the connection, or nothing within half of the time that
-	// there is (5 s at most). Relays refuse after the login only, so such an answer
-	// is that of something before the relay, which may let WebSockets through.
+	// there is (5 s at most). Such an answer is that of something before the relay,
+	// which may let WebSockets through; but not what a relay says of itself, such as
+	// that it is shutting down.
 	// Failures on the way there (of names, connections, certificates, proxies)
 	// would only be repeated.
 	WebSocketFallback WebSocketMode = iota

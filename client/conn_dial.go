@@ -32,12 +32,9 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	if err := t.FindProxy(); err != nil {
 		return nil, fmt.Errorf("connect to relay: %w", err)
 	}
-	var c *Conn
-	switch t.WebSocket {
-	case WebSocketFallback:
-		c, err = t.dialEither(ctx)
-	default:
-		c, err = t.dial(ctx, t.WebSocket == WebSocketAlways, reach.NewSteps())
+	c, err := t.dialAs(ctx)
+	if refusal, ok := errors.AsType[*StatusError](err); ok && refusal.Stopping() {
+		c, err = t.dialAs(ctx) // where it stood another may stand by now
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to relay %s: %w", t.Location.Redacted(), err)
@@ -58,6 +55,14 @@ func (connectTimeoutError) Error() string        { return fmt.Sprintf("took long
 func (connectTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 var errConnectTimeout error = connectTimeoutError{}
+
+// dialAs dials as WebSocket says.
+func (t *target) dialAs(ctx context.Context) (*Conn, error) {
+	if t.WebSocket == WebSocketFallback {
+		return t.dialEither(ctx)
+	}
+	return t.dial(ctx, t.WebSocket == WebSocketAlways, reach.NewSteps())
+}
 
 // dialEither falls back to a WebSocket.
 func (t *target) dialEither(ctx context.Context) (*Conn, error) {
@@ -139,6 +144,9 @@ func (t *target) loginFast(c *Conn, relay key.Public) error {
 func (t *target) loginClassic(c *Conn, done *reach.Steps) error {
 	done.Asked()
 	header, behind, err := t.Upgrade(c.stream.(net.Conn), t.IdealNode)
+	if refusal, ok := errors.AsType[*StatusError](err); ok && refusal.OwnWord() {
+		return err
+	}
 	if err != nil {
 		return &reach.NotUpgraded{Err: err}
 	}

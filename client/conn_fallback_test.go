@@ -20,8 +20,8 @@ import (
 	"github.com/detour-relay/detour/key"
 )
 
-// Relays refuse after the login only, so whatever else answers the request to
-// upgrade stands before the relay, and may let WebSockets through.
+// Whatever answers the request to upgrade otherwise than a relay stands before it, and
+// may let WebSockets through.
 func TestFallbackDecision(t *testing.T) {
 	answers := map[string]bool{
 		"":                               true,
@@ -49,6 +49,19 @@ func TestFallbackDecision(t *testing.T) {
 		answers[fmt.Sprintf("HTTP/1.1 %d x\r\n\r\n", code)] = true
 		answers[fmt.Sprintf("HTTP/1.0 %d x\r\nContent-Length: 0\r\n\r\n", code)] = true
 	}
+	// Pages of their own, and the relay's word that the header was lost on the way.
+	for _, code := range []int{200, 400, 403, 404, 405, 426, 429, 501, 502, 503, 504} {
+		page := "<html><head><title>nginx</title></head><body>this relay is no more</body></html>"
+		answers[fmt.Sprintf("HTTP/1.1 %d x\r\nServer: nginx\r\nContent-Length: %d\r\n\r\n%s", code, len(page), page)] = true
+	}
+	answers["HTTP/1.1 426 x\r\nUpgrade: DERP\r\n\r\nthis request has no Upgrade header; a DERP connection needs"] = true
+	// What a relay says of itself is said to WebSockets, too.
+	answers["HTTP/1.1 503 x\r\n\r\n<html>this relay is shutting down</html>"] = true
+	answers["HTTP/1.1 502 x\r\n\r\nthis relay is shutting down; try again"] = true
+	answers["HTTP/1.1 429 x\r\n\r\nthis relay takes no more connections from there for now"] = false
+	answers["HTTP/1.1 404 x\r\n\r\nthis server relays nothing: it answers STUN and probes only"] = false
+	answers["HTTP/1.1 404 x\r\n\r\nderp server disabled\n"] = false
+	answers["HTTP/1.1 400 x\r\n\r\nthe relay believes the proxy that this request came by, and"] = false
 	for answer, again := range answers {
 		relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {
 			s.request()
@@ -65,6 +78,56 @@ func TestFallbackDecision(t *testing.T) {
 		if got := relay.connections() == 2; got != again {
 			t.Errorf("%q: second attempt %v, want %v", answer, got, again)
 		}
+	}
+}
+
+// Where a relay says that it is shutting down another has taken over, or stands soon: the
+// same is tried once more, and no WebSocket.
+func TestStoppingRelayIsTriedAgain(t *testing.T) {
+	for name, stopping := range map[string]int{"taken over": 1, "gone": 2} {
+		dials := 0
+		relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {
+			if head, _ := s.request(); !strings.Contains(head, "Upgrade: DERP") {
+				t.Errorf("%s: asked for %q", name, head)
+			}
+			if dials++; dials <= stopping {
+				s.write([]byte("HTTP/1.1 503 x\r\n\r\n" + reach.WordStopping + "; try again"))
+				return
+			}
+			s.write(append([]byte(switchingProtocols), greeting(s.key)...))
+			if _, ok := s.readLogin(); ok {
+				s.write(s.serverInfo(serverInfo2))
+				s.drain()
+			}
+		})
+		c, _, err := Login(t.Context(), relay.config(t, "http://relay.example.com"))
+		if (err == nil) != (stopping == 1) || relay.connections() != 2 {
+			t.Errorf("%s: %v after %d connections", name, err, relay.connections())
+		}
+		if err == nil {
+			c.Close()
+		}
+		relay.stop()
+	}
+}
+
+// A server that speaks HTTP/2 only over TLS is no relay, but may stand before one.
+func TestFallbackFromHTTP2(t *testing.T) {
+	a := newAuthority(t)
+	config := serverTLS(a.issue("relay.example.com"))
+	config.NextProtos = []string{"h2"}
+	relay := startRelay(t, key.NewPrivate(), config, func(s *side) {
+		s.write([]byte("\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00d\x00\x04\x00\x10\x00\x00\x00\x06\x00\x00@\x00"))
+		s.drain()
+	})
+	cfg := relay.config(t, "https://relay.example.com")
+	cfg.RootCAs = a.pool()
+	_, err := Dial(t.Context(), cfg)
+	if _, isOther := errors.AsType[*NotHTTPError](err); !isOther || !strings.Contains(err.Error(), "WebSocket: ") {
+		t.Errorf("%v, want what is spoken, and that a WebSocket was tried", err)
+	}
+	if relay.connections() != 2 {
+		t.Errorf("%d connections, want 2", relay.connections())
 	}
 }
 

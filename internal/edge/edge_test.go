@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 // The end of Serve's context stops the listener and leaves the conns alone.
@@ -132,7 +134,7 @@ func TestDrainIsBounded(t *testing.T) {
 
 	send(t, late, []byte(v.Classic.Request))
 	response := must(http.ReadResponse(bufio.NewReader(late), nil))(t)
-	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "1" || !response.Close {
+	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "1" || !response.Close || !reach.RefusalOf(response).Stopping() {
 		t.Errorf("status %d %v", response.StatusCode, response.Header)
 	}
 	if got := s.Snapshot(); got.SentAway != 1 || got.Refused != 0 || got.Classic != 0 {

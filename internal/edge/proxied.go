@@ -13,6 +13,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/behind"
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 // Proxies says which proxies are believed when they say whom they bring. Who comes
@@ -120,11 +121,11 @@ func (s *Server) refuseOrigin(w http.ResponseWriter, r *http.Request, err error)
 	if errors.Is(err, errTooMany) {
 		s.count.rejected.Add(1)
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "this relay takes no more connections from there for now", http.StatusTooManyRequests)
+		http.Error(w, reach.WordTooMany+" for now", http.StatusTooManyRequests)
 		return
 	}
 	s.refusedProxy(refusalOf(err), r.RemoteAddr, err)
-	http.Error(w, "the relay believes the proxy that this request came by, and cannot make out whom it brings: "+err.Error()+
+	http.Error(w, reach.WordNoOrigin+", and cannot make out whom it brings: "+err.Error()+
 		". Have it send X-Forwarded-For or Forwarded (and the peer's own taken out), or a PROXY header.", http.StatusBadRequest)
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/behind"
 	"github.com/detour-relay/detour/internal/logtest"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -290,7 +291,7 @@ func TestRefusedRequests(t *testing.T) {
 		{[]string{"X-Forwarded-For: "}, 400, "no address", ProxyRefusals{Missing: 1, Malformed: 2, Contradiction: 1}},
 	} {
 		answer, text := ask(t, s, "GET", "/derp", append(c.header, "Upgrade: DERP")...)
-		if got := s.Snapshot().Proxies; answer.StatusCode != c.status || !strings.Contains(text, c.says) || got != c.want {
+		if got := s.Snapshot().Proxies; answer.StatusCode != c.status || !strings.Contains(text, c.says) || c.status == http.StatusBadRequest && !(&reach.StatusError{Code: c.status, Body: text}).OwnWord() || got != c.want {
 			t.Errorf("%q: %d %s, %+v", c.header, answer.StatusCode, text, got)
 		}
 	}
@@ -329,7 +330,8 @@ func TestLimitsAreThoseOfPeers(t *testing.T) {
 		for range 2 {
 			wantPeer(t, s, dial(t, s), "X-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1:0")
 		}
-		if answer, text := ask(t, s, "GET", "/derp", "Upgrade: DERP", "X-Forwarded-For: 192.0.2.1"); answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
+		if answer, text := ask(t, s, "GET", "/derp", "Upgrade: DERP", "X-Forwarded-For: 192.0.2.1"); answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" ||
+			!(&reach.StatusError{Code: answer.StatusCode, Body: text}).OwnWord() {
 			t.Errorf("%d %s", answer.StatusCode, text)
 		}
 		wantPeer(t, s, dial(t, s), "X-Forwarded-For: 192.0.2.2\r\n", "192.0.2.2:0")

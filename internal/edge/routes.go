@@ -5,13 +5,15 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/detour-relay/detour/internal/reach"
 )
 
 // route answers one request (spec 1.3). Paths are compared as they are: there
 // is no cleaning and no redirect to a cleaner one.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
-		http.Error(w, "the relay is shutting down", http.StatusServiceUnavailable)
+		http.Error(w, reach.WordStopping, http.StatusServiceUnavailable)
 		return
 	}
 	defer s.inside.Done()

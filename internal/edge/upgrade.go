@@ -11,6 +11,7 @@ import (
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
@@ -20,7 +21,7 @@ import (
 func (s *Server) serveDERP(w http.ResponseWriter, r *http.Request) {
 	if s.config.NoDERP {
 		s.count.refused.Add(1)
-		http.Error(w, "this server relays nothing: it answers STUN and probes only", http.StatusNotFound)
+		http.Error(w, reach.WordNoRelay+": it answers STUN and probes only", http.StatusNotFound)
 		return
 	}
 	if s.draining.Load() {
@@ -146,7 +147,7 @@ func switchingReply(token string, public key.Public) []byte {
 func sendAway(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", "1")
 	w.Header().Set("Connection", "close")
-	http.Error(w, "this relay is shutting down; try again, here or at another node of the region", http.StatusServiceUnavailable)
+	http.Error(w, reach.WordStopping+"; try again, here or at another node of the region", http.StatusServiceUnavailable)
 }
 
 // refuseUpgrade says which header is missing or wrong, because the usual cause

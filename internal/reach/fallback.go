@@ -31,7 +31,7 @@ func (s *Steps) Answered() { close(s.answered) }
 func (s *Steps) Greeted() { close(s.greeted) }
 
 // NotUpgraded is what a relay would not have done with the request to take the
-// connection over: it refuses after the login only. So something before it did.
+// connection over, see [StatusError.OwnWord]. So something before it did.
 type NotUpgraded struct{ Err error }
 
 func (e *NotUpgraded) Error() string { return e.Err.Error() }
