@@ -91,9 +91,10 @@ var table = []row{
 	// The relay's side: what stands around the engine.
 	{name: "internal/port80", own: []string{"internal/edge", "internal/hostname"}, outside: none},
 	{name: "internal/behind", own: none, outside: []string{"github.com/pires/go-proxyproto"}},
+	{name: "internal/sni", own: []string{"internal/behind", "internal/hostname"}, outside: none, beneath: []string{module + "relay"}},
 	{
 		name:    "internal/edge",
-		own:     []string{"key", "derp", "relay", "internal/behind", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry"},
+		own:     []string{"key", "derp", "relay", "internal/behind", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry", "internal/sni"},
 		outside: []string{"github.com/coder/websocket", "golang.org/x/sys"},
 	},
 	{
@@ -138,7 +139,7 @@ var table = []row{
 	{
 		name: "internal/daemon",
 		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/behind", "internal/bootstrap", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front",
-			"internal/health", "internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/stun",
+			"internal/health", "internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/sni", "internal/stun",
 			"internal/takeover", "internal/text", "internal/trim", "internal/twin"},
 		outside: none,
 	},
