@@ -4,10 +4,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -410,4 +413,46 @@ func (c *comers) wantMore(t *testing.T) {
 func (c *comers) stop() {
 	c.cancel()
 	c.all.Wait()
+}
+
+// What is passed on to another server goes on in the process before, which waits for it;
+// the new one passes on what comes.
+func TestTakeoverKeepsWhatIsPassedOn(t *testing.T) {
+	web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the other server") }))
+	defer web.Close()
+	s := startService(t, "--drain", "10m", "--sni", "git.test="+web.Listener.Addr().String())
+	s.wantNotice(t, `^READY=1$`)
+	visit := func() *http.Client {
+		return &http.Client{Timeout: timeout, Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", strings.TrimSuffix(strings.TrimPrefix(s.url, "https://"), "/derp"))
+			},
+		}}
+	}
+	wantPage := func(c *http.Client) {
+		t.Helper()
+		answer, err := c.Get("https://git.test/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if text, err := io.ReadAll(answer.Body); string(text) != "the other server" {
+			t.Fatalf("%s (%v)", text, err)
+		}
+	}
+	before := visit()
+	wantPage(before)
+	s.cmd.Process.Signal(syscall.SIGUSR2)
+	s.wantNotice(t, `^MAINPID=(\d+)\nREADY=1$`)
+	s.wantLog(t, `"msg":"draining: other servers' connections may end by themselves","foreign":1`)
+	after := visit()
+	wantPage(after)
+	wantPage(before) // over the connection that it has
+	before.CloseIdleConnections()
+	if err := <-s.ended; err != nil {
+		t.Errorf("the old process ended with %v", err)
+	}
+	wantPage(after)
+	after.CloseIdleConnections()
 }

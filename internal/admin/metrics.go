@@ -109,6 +109,15 @@ var edgeMetrics = []Metric{
 		p := s.Edge.Proxies
 		return map[string]uint64{"missing": p.Missing, "malformed": p.Malformed, "slow": p.Slow, "left": p.Left, "contradiction": p.Contradiction, "unexpected": p.Unexpected}
 	}),
+	gauge("sni_open", "", "connections that are passed on to other servers by name", func(s *Status) float64 { return float64(s.Edge.SNI.Open) }),
+	counter("sni_passed", "connections that were passed on to other servers", func(s *Status) uint64 { return s.Edge.SNI.Passed }),
+	ofBytes(by("direction", "sni_bytes", "bytes that were passed on, by direction", func(s *Status) map[string]uint64 {
+		return map[string]uint64{"in": s.Edge.SNI.BytesIn, "out": s.Edge.SNI.BytesOut}
+	})),
+	byReason("sni_refused", "connections that were closed for the name that they asked for, or instead of being passed on, by reason", func(s *Status) map[string]uint64 {
+		r := s.Edge.SNI.Refused
+		return map[string]uint64{"unknown": r.Unknown, "none": r.None, "full": r.Full, "down": r.Down, "loop": r.Loop}
+	}),
 	counter("upgrades_refused", "requests for the relay that were no upgrade", func(s *Status) uint64 { return s.Edge.Refused }),
 	counter("upgrades_sent_away", "requests for the relay while it drained", func(s *Status) uint64 { return s.Edge.SentAway }),
 	counter("floods", "connections ended for too much of what carries no data", func(s *Status) uint64 { return s.Edge.Floods }),
@@ -266,6 +275,11 @@ func dropped(name, unit, help string, value func(relay.ByKind) uint64) Metric {
 		return all
 	})
 	m.Unit = unit
+	return m
+}
+
+func ofBytes(m Metric) Metric {
+	m.Unit = "bytes"
 	return m
 }
 

@@ -78,7 +78,7 @@ func (c Config) Problems() (problems []*Error) {
 	if c.Dev {
 		first = (Config).checkDev
 	}
-	for _, check := range []func(Config) *Error{first, Config.checkACME, Config.checkListen, Config.checkNumbers, Config.checkProxies, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
+	for _, check := range []func(Config) *Error{first, Config.checkACME, Config.checkListen, Config.checkShared, Config.checkNumbers, Config.checkProxies, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
 		Config.checkAccess, Config.checkLimits, Config.checkQuota, Config.checkPaths} {
 		if err := check(c); err != nil {
 			problems = append(problems, err)
@@ -196,6 +196,19 @@ func (c Config) checkListen() *Error {
 		return useless("listen-group", "unix sockets", "a path to {listen}")
 	case c.ListenMode != "" && (err != nil || mode == 0):
 		return &Error{Setting: "listen-mode", What: fmt.Sprintf("%q", c.ListenMode), Remedy: "want the mode of a file in octal digits, such as 660"}
+	}
+	return nil
+}
+
+// checkShared looks at what is only for connections with TLS.
+func (c Config) checkShared() *Error {
+	for _, path := range []string{"sni", "sni-unknown", "sni-none"} {
+		if s, _ := Lookup(path); s.Text(c) != "" && (c.Dev || c.TLS.Mode == TLSOff) {
+			return &Error{Setting: path, What: "is for a relay that speaks TLS: without it nobody asks for a name", Remedy: "choose another {tls.mode}, or leave it out"}
+		}
+	}
+	if c.MaxForeign < 0 {
+		return &Error{Setting: "max-foreign", What: fmt.Sprint(c.MaxForeign), Remedy: "want 1 or more, or 0 for as many as there are descriptors for"}
 	}
 	return nil
 }

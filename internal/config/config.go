@@ -57,6 +57,20 @@ type Config struct {
 	// and Bootstrap only.
 	DERP bool `json:"derp" yaml:"derp"`
 
+	// SNI are the names of other servers that share the relay's port, with where they are:
+	// host:port, or "unix:" and the path of a socket; in front of it perhaps "proxy-v2:",
+	// for those that want a PROXY header. Connections of TLS that ask for such a name are
+	// passed to them unopened. SNIUnknown is what becomes of those that ask for a name which
+	// nobody has, SNINone of those that ask for none: SNIAnswer, SNIClose, or where such a
+	// server is. Empty: SNIAnswer.
+	SNI        map[string]string `json:"sni" yaml:"sni"`
+	SNIUnknown string            `json:"sni-unknown" yaml:"sni-unknown"`
+	SNINone    string            `json:"sni-none" yaml:"sni-none"`
+
+	// MaxForeign bounds the connections that do not come for the relay; those above are
+	// closed. 0: 4096, or as many as there are descriptors for.
+	MaxForeign int `json:"max-foreign" yaml:"max-foreign"`
+
 	// Home is what the home page is: empty for a short explanation, "blank", or a
 	// URL to redirect to.
 	Home string `json:"home" yaml:"home"`
@@ -225,6 +239,19 @@ const (
 	HeaderRequired = "required"
 	HeaderOptional = "optional" // Forwarded or X-Forwarded-For does as well
 )
+
+// What SNIUnknown and SNINone may be besides an address.
+const (
+	SNIAnswer = "answer"
+	SNIClose  = "close"
+)
+
+// Shared reports whether others share the relay's port, or it turns away who asks for
+// what it is not.
+func (c Config) Shared() bool {
+	turns := func(choice string) bool { return choice != "" && choice != SNIAnswer }
+	return len(c.SNI) > 0 || turns(c.SNIUnknown) || turns(c.SNINone)
+}
 
 // The modes of TLS.
 const (

@@ -153,6 +153,9 @@ func (s Setting) wantPair() string {
 	if s.Kind == KindLimits {
 		return "want label=limits, such as " + s.Example
 	}
+	if s.Path == "sni" {
+		return "want NAME=host:port, such as " + s.Example
+	}
 	return "want node=entry: the name of a node in the DERP map, and its entry as in {mesh.with}"
 }
 

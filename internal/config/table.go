@@ -28,6 +28,15 @@ var rows = []Setting{
 	{Path: "home", Group: "The relay", Help: "home `page`: blank, or a URL to redirect to", Follows: "a short explanation",
 		Choices: []string{"blank"}, Begins: []string{"http://", "https://"}, Example: "https://example.com/"},
 
+	{Path: "sni", Group: "Sharing the port", Help: "pass TLS connections that ask for a name on to another server, unopened: `NAME=ADDR`, or *.NAME for all beneath it; ADDR is host:port or unix:/path, with proxy-v2: in front if it wants a PROXY header; may be repeated",
+		Example: "git.example.com=127.0.0.1:8443"},
+	{Path: "sni-unknown", Group: "Sharing the port", Help: "what becomes of TLS connections that ask for a name which nobody has, a `choice`: answer, close, or ADDR as in {sni}",
+		Follows: SNIAnswer, Choices: []string{SNIAnswer, SNIClose}, Example: SNIClose},
+	{Path: "sni-none", Group: "Sharing the port", Help: "the same for those that ask for no name, as who connects to an IP address does, a `choice`",
+		Follows: SNIAnswer, Choices: []string{SNIAnswer, SNIClose}, Example: SNIClose},
+	{Path: "max-foreign", Group: "Sharing the port", Help: "have so many connections that do not come for the relay, close the others",
+		Follows: "4096, and what a quarter of the descriptors is enough for", Example: "500"},
+
 	{Path: "acme.directory", Group: "Certificates of an authority", Help: "with {tls.mode} acme: `URL` of the authority's directory", Follows: "that of Let's Encrypt",
 		Begins: []string{"https://"}, Example: "https://ca.example.com/acme/directory"},
 	{Path: "acme.ca", Group: "Certificates of an authority", File: true, Help: "trust the certificates of this PEM `file` for that URL instead of the system's", Example: "/etc/detour/acme-ca.pem"},

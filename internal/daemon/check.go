@@ -48,6 +48,7 @@ func Check(ctx context.Context, cfg config.Config) []Finding {
 	c.settings()
 	c.files()
 	c.server(ctx)
+	c.backends(ctx)
 	if !c.wrongSettings {
 		c.addresses(c.cfg, runningRelay(ctx, c.cfg), func(string) bool { return true })
 	}

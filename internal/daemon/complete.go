@@ -66,7 +66,7 @@ func problems(given config.Config) []*config.Error {
 }
 
 // addressChecks ask those who will use the addresses.
-var addressChecks = []func(config.Config) error{checkListen, checkProxies, checkHTTP, checkSTUN, checkHome, checkBootstrap, checkMesh, checkControl, checkOperators}
+var addressChecks = []func(config.Config) error{checkListen, checkProxies, checkSNI, checkHTTP, checkSTUN, checkHome, checkBootstrap, checkMesh, checkControl, checkOperators}
 
 func checkListen(cfg config.Config) error {
 	if _, isUnix := cfg.ListenPath(); isUnix || strings.HasPrefix(cfg.Listen, "/") {

@@ -18,6 +18,10 @@ const (
 	drainTimeout = 5 * time.Second
 
 	drainReport = time.Second
+
+	// foreignLook is how often one looks whether connections are left that do not come for
+	// the relay.
+	foreignLook = 50 * time.Millisecond
 )
 
 // Drain sends all peers elsewhere, spread over the time that the settings give, and
@@ -69,7 +73,27 @@ func (d *Daemon) sendAway(ctx context.Context, over time.Duration) error {
 		return err
 	}
 	d.log.Info("all peers have left", "took", time.Since(began).String())
+	d.awaitForeign(ctx, over-time.Since(began))
 	return nil
+}
+
+// awaitForeign leaves those connections time that do not come for the relay: nobody can
+// tell them to go elsewhere.
+func (d *Daemon) awaitForeign(ctx context.Context, most time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	if here := d.edge.Foreign(); here > 0 && ctx.Err() == nil {
+		d.log.Info("draining: other servers' connections may end by themselves", "foreign", here, "most", most.Round(time.Second).String())
+	}
+	tick := time.NewTicker(foreignLook)
+	defer tick.Stop()
+	for d.edge.Foreign() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // reportDrain logs how many are left, once a second while that changes.

@@ -263,6 +263,8 @@ func (d *Daemon) edgeConfig(cfg config.Config) edge.Config {
 	c := edge.Config{
 		TLS:             d.secure,
 		Proxies:         proxies(cfg),
+		SNI:             d.rules(cfg),
+		MaxForeign:      cfg.MaxForeign,
 		Home:            cfg.Home,
 		AcceptPerSecond: cfg.Accept.Limit,
 		AcceptBurst:     cfg.Accept.Burst,

@@ -2,14 +2,12 @@ package edge
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"syscall"
 	"time"
 
-	"github.com/detour-relay/detour/internal/netio"
 	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/internal/reach/errno"
 	"github.com/detour-relay/detour/internal/retry"
@@ -87,7 +85,7 @@ func (s *Server) acceptAll() {
 		case !now.Proxies.believes(from) && !s.arrives(from, now): // else counted once it is known who comes
 			s.count.rejected.Add(1)
 			closeNow(c)
-		case !s.hasRoom(c, now.MaxConns):
+		case now.reading == nil && !s.hasRoom(c, now.MaxConns): // else it may not be for the relay
 			s.count.full.Add(1)
 			closeNow(c)
 		default:
@@ -115,7 +113,7 @@ func (s *Server) admit(c net.Conn, now *Config) {
 	who, metered := s.pending.meter(c)
 	var conn net.Conn = metered
 	if now.TLS != nil {
-		conn = tls.Server(netio.NewWire(metered), now.TLS)
+		conn = now.server(metered)
 	}
 	if !s.pending.add(who, conn) {
 		return

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/hostname"
+	"github.com/detour-relay/detour/internal/sni"
 	"github.com/detour-relay/detour/relay"
 )
 
 // Defaults that a program may want to show.
 const (
 	DefaultMaxPending  = 3072
+	DefaultMaxForeign  = 4096
 	DefaultKeepAlive   = 10 * time.Minute
 	DefaultUserTimeout = 15 * time.Second
 )
@@ -52,6 +54,15 @@ type Config struct {
 
 	// Proxies are believed when they say whom they bring; the zero value is nobody.
 	Proxies Proxies
+
+	// SNI says whose the connections are that ask for a name; nil: all are the relay's. It
+	// needs TLS.
+	SNI *sni.Rules
+
+	// MaxForeign bounds the connections that do not come for the relay, passed on by SNI
+	// (default: [DefaultMaxForeign], and what a quarter of the descriptors is enough for at
+	// most). Those above are closed.
+	MaxForeign int
 
 	// Home is what paths without a meaning answer: empty for a small page,
 	// "blank" for an empty one, or a URL to redirect to.
@@ -101,6 +112,8 @@ type Config struct {
 
 	// Logger gets life-cycle lines, and connections at debug level; nil discards.
 	Logger *slog.Logger
+
+	reading *tls.Config // TLS where SNI has its say first; nil without
 }
 
 // complete checks the configuration and fills in the defaults.
@@ -119,13 +132,14 @@ func (c Config) complete() (Config, error) {
 	if !(c.AcceptPerSecond >= 0) || math.IsInf(c.AcceptPerSecond, 0) {
 		return c, fmt.Errorf("edge: Config.AcceptPerSecond %v: want a number of connections, or 0 for no limit", c.AcceptPerSecond)
 	}
-	if c.AcceptBurst < 0 || c.MaxPending < 0 || c.PendingBytes < 0 || c.MaxConns < 0 || c.HandshakeTimeout < 0 || c.PendingTimeout < 0 {
-		return c, errors.New("edge: Config.AcceptBurst, MaxConns, MaxPending, PendingBytes, HandshakeTimeout and PendingTimeout cannot be negative")
+	if c.AcceptBurst < 0 || c.MaxPending < 0 || c.PendingBytes < 0 || c.MaxConns < 0 || c.MaxForeign < 0 || c.HandshakeTimeout < 0 || c.PendingTimeout < 0 {
+		return c, errors.New("edge: Config.AcceptBurst, MaxConns, MaxPending, MaxForeign, PendingBytes, HandshakeTimeout and PendingTimeout cannot be negative")
 	}
 	if c.AcceptBurst == 0 {
 		c.AcceptBurst = int(max(1, math.Ceil(min(c.AcceptPerSecond, math.MaxInt32))))
 	}
 	orDefault(&c.MaxPending, DefaultMaxPending)
+	orDefault(&c.MaxForeign, DefaultMaxForeign)
 	orDefault(&c.PendingBytes, defaultPendingBytes)
 	c.divide(descriptors())
 	orDefault(&c.HandshakeTimeout, defaultHandshakeTimeout)

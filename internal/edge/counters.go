@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/sni"
 )
 
 // counters are the numbers behind a Snapshot.
@@ -37,7 +38,7 @@ type counters struct {
 //
 // On a TLS listener, once no handshake is under way:
 //
-//	Accepted = Rejected + Full + TLS12 + TLS13 + the sum of Handshakes
+//	Accepted = Rejected + Full + TLS12 + TLS13 + the sum of Handshakes + SNI.Passed + the sum of SNI.Refused
 //
 // without what was refused for want of a PROXY header before a handshake began, and
 // with what Rejected counts of requests that proxies brought.
@@ -57,6 +58,8 @@ type Snapshot struct {
 	Handshakes HandshakeFailures `json:"handshake_failures"`
 
 	Proxies ProxyRefusals `json:"proxies_refused"`
+
+	SNI sni.Snapshot `json:"sni"`
 
 	Classic   uint64 `json:"classic"`    // upgrades answered with 101
 	FastStart uint64 `json:"fast_start"` // upgrades without an answer in HTTP
@@ -126,6 +129,7 @@ func (s *Server) Snapshot() Snapshot {
 			Contradiction: c.proxy[refusedContradiction].Load(),
 			Unexpected:    c.proxy[refusedUnexpected].Load(),
 		},
+		SNI:       s.passer.Snapshot(),
 		Classic:   c.classic.Load(),
 		FastStart: c.fastStart.Load(),
 		WebSocket: c.webSocket.Load(),

@@ -12,7 +12,8 @@
 //
 // # A connection's way
 //
-// accept.go takes it and counts it as pending; handshake.go completes TLS; then
+// accept.go takes it and counts it as pending; handshake.go completes TLS, unless it asks
+// for a name of somebody else (foreign.go, internal/sni), to whom it is passed; then
 // net/http reads the request and routes.go answers it; upgrade.go or
 // websocket.go takes it away from net/http. From there on it belongs to a fresh
 // goroutine in relay.Serve, and nothing of net/http stays reachable from it.
@@ -39,6 +40,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/sni"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -53,6 +55,8 @@ type Server struct {
 
 	now     atomic.Pointer[Config] // whose fields that Prepare names count, instead of those of config
 	pending pending
+	foreign foreign
+	passer  sni.Passer
 	count   counters
 
 	arriving sync.Mutex
@@ -65,8 +69,10 @@ type Server struct {
 	stop     sync.Once
 	draining atomic.Bool // requests to upgrade are sent away
 
-	turnedAway atomic.Int64  // when there was last no room, since born; 0: never
-	closed     chan struct{} // closed when Shutdown begins
+	turnedAway atomic.Int64    // when there was last no room, since born; 0: never
+	closed     chan struct{}   // closed when Shutdown begins
+	life       context.Context // done then, too
+	end        context.CancelFunc
 	shut       sync.Once
 	answers    sync.WaitGroup // net/http's loop
 
@@ -100,7 +106,10 @@ func newServer(config Config, listener net.Listener) *Server {
 		closed:   make(chan struct{}),
 		born:     time.Now(),
 	}
-	s.now.Store(&config)
+	s.life, s.end = context.WithCancel(context.Background())
+	s.useNow(config)
+	s.foreign.bound(config.MaxForeign)
+	s.passer.Log, s.passer.IsSelf = config.Logger, s.isSelf
 	s.pending.init(config.MaxPending, config.PendingBytes, config.PendingTimeout, &s.count)
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.route),
@@ -129,18 +138,20 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Listener() net.Listener { return s.listener }
 
 // Prepare checks another configuration, and returns what has it take effect for who
-// comes from then on: TLS, Home, Proxies, the limits of connections, KeepAlive and UserTimeout.
+// comes from then on: TLS, SNI, Home, Proxies, the limits of connections, KeepAlive and UserTimeout.
 // All else stays as it was. Nobody who has logged in notices.
 func (s *Server) Prepare(next Config) (apply func(), err error) {
 	c := s.config
 	c.TLS, c.Home, c.AcceptPerSecond, c.AcceptBurst = next.TLS, next.Home, next.AcceptPerSecond, next.AcceptBurst
 	c.MaxConns, c.MaxPending, c.KeepAlive, c.UserTimeout, c.Proxies = next.MaxConns, next.MaxPending, next.KeepAlive, next.UserTimeout, next.Proxies
+	c.SNI, c.MaxForeign = next.SNI, next.MaxForeign
 	if c, err = c.complete(); err != nil {
 		return nil, err
 	}
 	return func() {
-		s.now.Store(&c)
+		s.useNow(c)
 		s.pending.bound(c.MaxPending)
+		s.foreign.bound(c.MaxForeign)
 		setUserTimeout(s.listener, c) // an error means that it is closed already
 	}, nil
 }
@@ -204,6 +215,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.closing = true
 	s.mu.Unlock()
 	s.shut.Do(func() { close(s.closed) })
+	s.end()
 	s.pending.close()
 
 	gone := make(chan struct{})
@@ -310,6 +322,8 @@ func transport(c net.Conn) net.Conn {
 		case *netio.Wire:
 			c = outer.Conn
 		case *netio.Metered:
+			c = outer.Conn
+		case *sni.Hello:
 			c = outer.Conn
 		default:
 			return c

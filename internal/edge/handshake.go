@@ -17,12 +17,16 @@ const notTLSReply = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; chars
 	"This port speaks TLS: use https://\n"
 
 // secure completes the TLS handshake of a pending connection and gives it to
-// net/http, which finds the handshake done.
-func (s *Server) secure(t *tls.Conn) {
+// net/http, which finds the handshake done. It returns what became of a connection that
+// is not for the relay to answer.
+func (s *Server) secure(t *tls.Conn) *diverted {
 	t.SetDeadline(time.Now().Add(s.config.HandshakeTimeout))
 	if err := t.Handshake(); err != nil {
+		if d, ok := errors.AsType[*diverted](err); ok {
+			return d
+		}
 		s.failed(t, err)
-		return
+		return nil
 	}
 	t.SetDeadline(time.Time{})
 	if t.ConnectionState().Version == tls.VersionTLS12 {
@@ -33,9 +37,10 @@ func (s *Server) secure(t *tls.Conn) {
 	if proto := t.ConnectionState().NegotiatedProtocol; proto != "" && proto != "http/1.1" {
 		s.pending.remove(t) // an authority has seen the certificate that it came for
 		t.Close()
-		return
+		return nil
 	}
 	s.handOver(t)
+	return nil
 }
 
 // failed counts a handshake that came to nothing and closes the connection.

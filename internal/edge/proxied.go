@@ -215,7 +215,9 @@ func (s *Server) begin(c net.Conn, m *netio.Metered, now *Config) {
 		return
 	}
 	if t, ok := c.(*tls.Conn); ok {
-		s.secure(t)
+		if diverted := s.secure(t); diverted != nil {
+			s.divert(c, m, diverted)
+		}
 		return
 	}
 	s.handOver(c)

@@ -7,11 +7,17 @@ import (
 
 // The descriptors of the process are divided: some are kept back for what is not
 // accepted here (links to siblings, the addresses for operators, files, lookups),
-// a quarter is for strangers, the rest for peers.
+// a quarter is for strangers, a quarter for who does not come for the relay where there
+// is such, the rest for peers.
 const (
 	leastReserve, mostReserve = 32, 512
 	reserveParts              = 16 // one of so many is kept back
 	pendingParts              = 4  // one of so many is for strangers
+	foreignParts              = 4  // one of so many is for foreign connections
+
+	// foreignCost is what one of these takes: its socket, that to its backend, and a pipe
+	// for each direction, by which the kernel moves what is passed on.
+	foreignCost = 6
 )
 
 // divide fits what the configuration asks for into so many descriptors; 0 means
@@ -22,7 +28,12 @@ func (c *Config) divide(descriptors int) {
 	}
 	free := max(2, descriptors-min(max(descriptors/reserveParts, leastReserve), mostReserve))
 	c.MaxPending = max(1, min(c.MaxPending, free/pendingParts))
-	if most := free - c.MaxPending; c.MaxConns == 0 || c.MaxConns > most {
+	c.MaxForeign = max(1, min(c.MaxForeign, free/foreignParts/foreignCost))
+	most := free - c.MaxPending
+	if c.SNI != nil {
+		most -= c.MaxForeign * foreignCost
+	}
+	if most = max(1, most); c.MaxConns == 0 || c.MaxConns > most {
 		c.MaxConns = most
 	}
 }
