@@ -78,6 +78,7 @@ var table = []row{
 			"internal/rate", "internal/reach", "internal/readbuf", "internal/reported", "internal/socket", "internal/whereabouts"},
 		outside: []string{"github.com/coder/websocket"}, beneath: []string{module + "relay"},
 	},
+	{name: "wgbind", own: []string{"key", "derp", "client"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
 	{name: "internal/explain", own: []string{"client", "internal/issuers", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},
 	{name: "internal/roster", own: []string{"key", "derp", "client"}, outside: none},
 	{name: "internal/load", own: []string{"key", "derp", "client"}, outside: []string{"github.com/HdrHistogram/hdrhistogram-go"}},

@@ -1,0 +1,8 @@
+//go:build !linux && !freebsd
+
+package wgbind
+
+import "syscall"
+
+// setMark does nothing: the system has no marks, and no configuration that asks for one.
+func setMark(syscall.RawConn, uint32) error { return nil }
