@@ -23,6 +23,13 @@ func (b *Backoff) Next() time.Duration {
 	return Jitter(b.last)
 }
 
+// Resume has the next wait be that after so many failures in a row.
+func (b *Backoff) Resume(failures int) {
+	for b.last = 0; failures > 0 && b.last < b.Most; failures-- {
+		b.last = min(max(2*b.last, b.First), b.Most)
+	}
+}
+
 // Reset is for after a success: the next wait is the first again.
 func (b *Backoff) Reset() { b.last = 0 }
 

@@ -108,3 +108,22 @@ func TestRestTakesTheWakeUp(t *testing.T) {
 		}
 	})
 }
+
+func TestBackoffResumes(t *testing.T) {
+	for failures := range 12 {
+		went, resumed := Backoff{First: 3 * time.Second, Most: time.Hour}, Backoff{First: 3 * time.Second, Most: time.Hour}
+		for range failures {
+			went.Next()
+		}
+		if resumed.Resume(failures); resumed != went {
+			t.Errorf("after %d failures: %v, want %v", failures, resumed.last, went.last)
+		}
+	}
+	b := Backoff{First: time.Second, Most: time.Hour}
+	if b.Resume(math.MaxInt); b.last != b.Most {
+		t.Errorf("after very many: %v", b.last)
+	}
+	if b.Resume(-1); b.last != 0 {
+		t.Errorf("after none: %v", b.last)
+	}
+}
