@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -29,6 +31,32 @@ type Files struct {
 // NewFiles returns the storage of a directory.
 func NewFiles(dir string) *Files {
 	return &Files{FileStorage: &certmagic.FileStorage{Path: dir}, held: make(map[string]func())}
+}
+
+// mostFile bounds what is read: a chain with its key has a few kilobytes.
+const mostFile = 1 << 20
+
+// Load implements certmagic.Storage. It never hangs, whatever is in the place of a file.
+func (f *Files) Load(_ context.Context, key string) ([]byte, error) {
+	return smallfile.Read(f.Filename(key), mostFile)
+}
+
+// Store implements certmagic.Storage. Its errors are always the same, for who tells
+// something new only.
+func (f *Files) Store(_ context.Context, key string, value []byte) error {
+	path := f.Filename(key)
+	if err := smallfile.MakeDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return smallfile.WriteOver(path, value, smallfile.ModeSecret)
+}
+
+// Delete implements certmagic.Storage. What is not there is deleted.
+func (f *Files) Delete(_ context.Context, key string) error {
+	if err := os.Remove(f.Filename(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return smallfile.ExplainWrite(f.Filename(key), err)
+	}
+	return nil
 }
 
 // Lock implements certmagic.Locker.

@@ -8,13 +8,10 @@ import (
 	"io/fs"
 	"net/url"
 	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
-
-	"github.com/detour-relay/detour/internal/smallfile"
 )
 
 // A store is what the storage has of one authority. Each thing is one value, so that a
@@ -22,6 +19,7 @@ import (
 //
 //	ISSUER/account.json          the account, with its key
 //	ISSUER/NAME.pem              a key and the chain that was issued for it
+//	ISSUER/tries/NAME.json       what has become of the last tries
 //	ISSUER/challenges/NAME.json  what is to be answered to who asks for NAME now
 type store struct {
 	storage certmagic.Storage
@@ -62,20 +60,20 @@ func (s store) load(ctx context.Context, key string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return text, s.explained(key, err, smallfile.Explain)
+	return text, ofStorage(err)
 }
 
 func (s store) keep(ctx context.Context, key string, text []byte) error {
-	return s.explained(key, s.storage.Store(ctx, key, text), smallfile.ExplainWrite)
+	return ofStorage(s.storage.Store(ctx, key, text))
 }
 
-// explained says more of an error of the file system.
-func (s store) explained(key string, err error, explain func(path string, err error) error) error {
+func (s store) forget(ctx context.Context, key string) error {
+	return ofStorage(s.storage.Delete(ctx, key))
+}
+
+func ofStorage(err error) error {
 	if err == nil {
 		return nil
-	}
-	if files, ok := s.storage.(*Files); ok {
-		err = explain(filepath.Join(files.Path, filepath.FromSlash(key)), err)
 	}
 	return &storageError{err}
 }
@@ -90,7 +88,7 @@ func (e *storageError) Unwrap() error { return e.err }
 func (s store) lock(ctx context.Context, name string) (unlock func(), err error) {
 	key := s.issuer + "-" + certmagic.StorageKeys.Safe(name)
 	if err := s.storage.Lock(ctx, key); err != nil {
-		return nil, s.explained("locks", err, smallfile.ExplainWrite)
+		return nil, ofStorage(err)
 	}
 	return func() { _ = s.storage.Unlock(context.WithoutCancel(ctx), key) }, nil // one that stays is stale soon
 }
@@ -126,5 +124,5 @@ func (s store) challenge(ctx context.Context, name string) (c acme.Challenge, er
 }
 
 func (s store) forgetChallenge(ctx context.Context, name string) error {
-	return s.explained(s.challengeKey(name), s.storage.Delete(ctx, s.challengeKey(name)), smallfile.ExplainWrite)
+	return s.forget(ctx, s.challengeKey(name))
 }
