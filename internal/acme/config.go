@@ -52,6 +52,7 @@ type Config struct {
 	// Between tries that failed: First, then longer and longer up to Most. Zero: as
 	// authorities' limits want it. For tests.
 	First, Most time.Duration
+	answerTime  time.Duration // that the authority has for each answer; zero: as usual. For tests
 
 	Logger *slog.Logger // nil discards
 }
@@ -62,7 +63,8 @@ type Records struct {
 	Server string        // host:port of the zone's primary server
 	Wait   time.Duration // until all servers of the zone have a record
 
-	key *tsigKey // that Server knows; nil: it goes by addresses
+	key       *tsigKey  // that Server knows; nil: it goes by addresses
+	resolvers resolvers // who know where a CNAME leads; nil: those of the system
 }
 
 // External is an account outside ACME, which some authorities want (RFC 8555, 7.3.4).

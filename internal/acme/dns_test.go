@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,9 @@ type zone struct {
 
 	mu   sync.Mutex
 	txt  map[string][]string // guarded by mu
+	lead map[string]string   // aliases, guarded by mu
 	most int                 // records at once, guarded by mu
+	all  []string            // names of records that were made, guarded by mu
 }
 
 func serveZone(t *testing.T) *zone {
@@ -89,16 +92,22 @@ func (z *zone) updateLocked(changes []dns.RR) {
 			delete(z.txt, name)
 		} else {
 			z.txt[name] = append(z.txt[name], txt.Txt...)
+			z.all = append(z.all, name)
 		}
 		z.most = max(z.most, len(z.txt))
 	}
 }
 
 func (z *zone) answerLocked(m *dns.Msg, q dns.Question) {
+	if target := z.lead[q.Name]; target != "" {
+		m.Answer = append(m.Answer, &dns.CNAME{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: 1}, Target: target})
+		q.Name = target
+	}
 	header := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: 1}
 	switch q.Qtype {
 	case dns.TypeA:
 		m.Answer = append(m.Answer, &dns.A{Hdr: header, A: net.IPv4(127, 0, 0, 1)})
+	case dns.TypeCNAME:
 	case dns.TypeTXT:
 		for _, value := range z.txt[q.Name] {
 			m.Answer = append(m.Answer, &dns.TXT{Hdr: header, Txt: []string{value}})
@@ -122,12 +131,40 @@ func TestChallengeInTheDNS(t *testing.T) {
 	}
 	_, c := authority(t, acmetest.Options{DNS: z.addr})
 	c.Names, c.Challenge = []string{"relay.example.com", "derp.example.com"}, DNS
-	c.Records = Records{Server: z.addr, key: key}
+	c.Records = Records{Server: z.addr, key: key, resolvers: resolvers{z.addr}}
 	r := start(t, nil, c)
 	within(t, "a certificate", r.whole)
 	within(t, "an end of the records", func() bool { return z.left() == 0 })
 	if z.most == 0 {
 		t.Error("there were none")
+	}
+}
+
+// _acme-challenge may be an alias, by which a zone that takes no updates leaves the
+// record to one that does.
+func TestRecordOfAnAlias(t *testing.T) {
+	z := serveZone(t)
+	z.lead = map[string]string{"_acme-challenge.relay.example.com.": "of-relay.acme.example.com.", "loop.example.com.": "loop.example.com."}
+	key, err := parseTSIG(zoneKeyAs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, c := authority(t, acmetest.Options{DNS: z.addr})
+	c.Names, c.Challenge = []string{"relay.example.com"}, DNS
+	c.Records = Records{Server: z.addr, key: key, resolvers: resolvers{z.addr}}
+	within(t, "a certificate", start(t, nil, c).whole)
+	z.mu.Lock()
+	at := slices.Clone(z.all)
+	z.mu.Unlock()
+	if !slices.Equal(at, []string{"of-relay.acme.example.com."}) {
+		t.Errorf("records were made at %q", at)
+	}
+	gone, _ := listen(t)
+	gone.Close()
+	for _, name := range []string{"plain.example.com.", "other.example.net.", "loop.example.com."} {
+		if got := (resolvers{gone.Addr().String(), z.addr}).follow(t.Context(), name); got != name {
+			t.Errorf("%s leads to %s", name, got)
+		}
 	}
 }
 
@@ -194,7 +231,7 @@ func TestHook(t *testing.T) {
 	// The whole way: what the hook says is what people are told.
 	write("echo no such zone >&2; exit 3")
 	a, c := authority(t, acmetest.Options{DNS: z.addr})
-	c.Names, c.Challenge, c.Records = []string{"relay.example.com"}, DNS, Records{Hook: program}
+	c.Names, c.Challenge, c.Records = []string{"relay.example.com"}, DNS, Records{Hook: program, resolvers: resolvers{z.addr}}
 	r := start(t, nil, c)
 	within(t, "a failure", func() bool { return r.Describe().Failed != "" })
 	if got := r.Missing(); !strings.Contains(got, "no such zone") {

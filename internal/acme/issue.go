@@ -31,7 +31,7 @@ func (s *Source) client() *acmez.Client {
 	case HTTP:
 		solvers = map[string]acmez.Solver{acme.ChallengeTypeHTTP01: s.answers}
 	case DNS:
-		solvers = map[string]acmez.Solver{acme.ChallengeTypeDNS01: s.config.Records.solver()}
+		solvers = map[string]acmez.Solver{acme.ChallengeTypeDNS01: s.config.Records.solver(s.config.Logger)}
 	}
 	return &acmez.Client{
 		Client: &acme.Client{

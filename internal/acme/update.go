@@ -22,6 +22,14 @@ type update struct {
 // A tsigKey is one that a DNS server knows.
 type tsigKey struct{ name, algorithm, secret string }
 
+// String is its name: the secret is not for people.
+func (k *tsigKey) String() string {
+	if k == nil {
+		return ""
+	}
+	return k.name
+}
+
 const (
 	updateTime = 15 * time.Second // for each question
 	recordTTL  = 60               // seconds; others may have asked before it was there
