@@ -38,12 +38,38 @@ func (s *Source) explained(w *wanted, err error) error {
 	if !refused {
 		return line(fmt.Errorf("%s: %w: %s", s.host, err, s.awayRemedy(err)))
 	}
+	remedy := ""
+	if _, ok := errors.AsType[*accountError](err); ok {
+		remedy = s.accountRemedy(problem)
+	}
 	problem = gravest(problem)
+	if remedy == "" {
+		remedy = s.remedy(w, problem)
+	}
 	said := problem.Detail
 	if said == "" {
 		said = problem.Title
 	}
-	return &Refused{Type: problem.Type, text: oneLine(fmt.Sprintf("%s refuses: %s (%s): %s", s.host, strings.TrimSuffix(said, "."), kindOf(problem.Type), s.remedy(w, problem)))}
+	return &Refused{Type: problem.Type, text: oneLine(fmt.Sprintf("%s refuses: %s (%s): %s", s.host, strings.TrimSuffix(said, "."), kindOf(problem.Type), remedy))}
+}
+
+// An accountError is why the authority has made no account: names had no part in it.
+type accountError struct{ err error }
+
+func (e *accountError) Error() string { return "an account: " + e.err.Error() }
+func (e *accountError) Unwrap() error { return e.err }
+
+// accountRemedy is empty where the remedies of names fit as well.
+func (s *Source) accountRemedy(problem acme.Problem) string {
+	switch problem.Type {
+	case acme.ProblemTypeUnauthorized, acme.ProblemTypeMalformed, acme.ProblemTypeIncorrectResponse:
+	default:
+		return ""
+	}
+	if s.config.Account.KeyID != "" {
+		return "it does not know that account: see the key ID and the file with the key that it has given you (acme.eab-key-id, acme.eab-key)"
+	}
+	return "it makes no account for this relay: see what it says"
 }
 
 // A Refused is what an authority has answered instead of a certificate.

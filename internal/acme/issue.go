@@ -51,23 +51,54 @@ func (s *Source) load(ctx context.Context, w *wanted) error {
 	if err != nil {
 		return fmt.Errorf("%s in %s: %w: another one is had in its place", s.store.pairKey(w.names[0]), s.config.Where, err)
 	}
-	if current := w.pair.Load(); current != nil && !pair.Leaf.NotAfter.After(current.Leaf.NotAfter) {
+	current := w.pair.Load()
+	if current != nil && !pair.Leaf.NotAfter.After(current.Leaf.NotAfter) {
 		return nil
+	}
+	if current != nil && w.renewal(pair.Leaf).IsZero() && !w.renewal(current.Leaf).IsZero() {
+		return nil // of a relay with other names: to take it would be to ask at once
 	}
 	w.use(pair, text)
 	return nil
 }
 
-// obtain has a certificate issued, or takes the one that another relay has meanwhile.
-func (s *Source) obtain(ctx context.Context, w *wanted) error {
-	unlock, err := s.store.lock(ctx, w.names[0])
+// obtain has a certificate issued, or takes the one that another relay has meanwhile; then
+// nobody was asked, as after a failure of another relay.
+func (s *Source) obtain(ctx context.Context, w *wanted) (asked bool, err error) {
+	trying, cancel := context.WithTimeoutCause(ctx, s.tryTime(), fmt.Errorf("it did not come to an end within %v: %w", s.tryTime(), context.DeadlineExceeded))
+	defer cancel()
+	unlock, err := s.store.lock(trying, w.names[0])
 	if err != nil {
-		return err
+		if ctx.Err() == nil {
+			s.conclude(w, err)
+		}
+		return false, err
 	}
 	defer unlock()
-	if s.load(ctx, w) == nil && !w.due(time.Now()) {
-		return nil
+	if s.load(trying, w) == nil && !w.due(time.Now()) {
+		s.conclude(w, nil)
+		return false, nil
 	}
+	if s.recall(trying, w); time.Now().Before(w.past.NotBefore) {
+		return false, nil
+	}
+	if err = s.begin(trying, w); err == nil {
+		err = s.issue(trying, w)
+	}
+	if ctx.Err() != nil {
+		w.cutShort()
+	} else {
+		s.conclude(w, err)
+	}
+	s.remember(ctx, w)
+	return true, err
+}
+
+// tryTime bounds one try.
+func (s *Source) tryTime() time.Duration { return mostTry + s.config.Records.Wait }
+
+// issue asks the authority, and uses and keeps what it issues.
+func (s *Source) issue(ctx context.Context, w *wanted) error {
 	client := s.client()
 	account, err := s.account(ctx, client)
 	if err != nil {
@@ -92,9 +123,18 @@ func (s *Source) obtain(ctx context.Context, w *wanted) error {
 	w.use(pair, text)
 	s.config.Logger.Info("a certificate has been issued", "names", w.String(), "by", s.host, "expires", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	if err := s.store.keep(ctx, s.store.pairKey(w.names[0]), text); err != nil {
+		w.unkept = true
 		return fmt.Errorf("a new certificate is in use, and will be lost at the end of this process: %w", err)
 	}
 	return nil
+}
+
+// keepAgain stores what the storage has not taken before.
+func (s *Source) keepAgain(ctx context.Context, w *wanted) {
+	if w.unkept && s.store.keep(ctx, s.store.pairKey(w.names[0]), w.text) == nil {
+		w.unkept = false
+		s.conclude(w, nil)
+	}
 }
 
 // order has the authority issue, and returns key and chain.
@@ -212,7 +252,7 @@ func (s *Source) register(ctx context.Context, client *acmez.Client, key crypto.
 		}
 	}
 	if account, err = client.NewAccount(ctx, account); err != nil {
-		return account, fmt.Errorf("an account: %w", err)
+		return account, &accountError{err}
 	}
 	return account, s.store.keep(ctx, s.store.accountKey(), encodeAccount(account))
 }

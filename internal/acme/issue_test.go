@@ -3,8 +3,12 @@ package acme
 import (
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -52,6 +56,42 @@ func TestNamesAndAddresses(t *testing.T) {
 				t.Errorf("the next process: %v, %q", err, again.Missing())
 			}
 		})
+	}
+}
+
+// An IPv6 address is shown as an IPv4 address is, in the same certificate; a name beside
+// them is in one of its own.
+func TestIPv6(t *testing.T) {
+	l, port := listen(t)
+	second, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", port))
+	if err != nil {
+		t.Logf("this machine has no IPv6, or not that port: %v", err)
+		return
+	}
+	a, c := authority(t, acmetest.Options{TLSPort: port})
+	c.Names = []string{"::1", "relay.example.com", "127.0.0.1"}
+	r := start(t, l, c)
+	also := &relay{Source: r.Source, listener: second, log: r.log}
+	served := make(chan struct{})
+	go func() { defer close(served); also.serve() }()
+	defer func() { second.Close(); <-served }()
+	within(t, "all certificates", r.whole)
+	within(t, "a count", func() bool { return r.Describe().Issuance.Issued == 2 })
+	if n := a.Orders.Load(); n != 2 {
+		t.Errorf("%d orders", n)
+	}
+	for name, at := range map[string]*relay{"::1": also, "127.0.0.1": r, "relay.example.com": also} {
+		leaf, err := at.shown(name, a.Roots)
+		if err != nil {
+			t.Errorf("%s: a peer does not trust it: %v", name, err)
+			continue
+		}
+		if addresses, names := len(leaf.IPAddresses), len(leaf.DNSNames); name == "relay.example.com" && addresses+names != 1 || name != "relay.example.com" && (addresses != 2 || names != 0) {
+			t.Errorf("%s: %d addresses and %d names", name, addresses, names)
+		}
+		if days := leaf.NotAfter.Sub(leaf.NotBefore).Hours() / 24; name != "relay.example.com" && days > 7 {
+			t.Errorf("%s: %v days", name, days)
+		}
 	}
 }
 
@@ -119,6 +159,24 @@ func TestNobodyAnswers(t *testing.T) {
 	within(t, "no complaint", func() bool { d := r.Describe(); return d.Failed == "" && d.Missing == "" })
 }
 
+// What answers is another server than the relay.
+func TestSomebodyElseAnswers(t *testing.T) {
+	l, port := listen(t)
+	_, c := authority(t, acmetest.Options{TLSPort: port})
+	c.Names = []string{"relay.example.com"}
+	other := httptest.NewUnstartedServer(http.NotFoundHandler())
+	other.Config.ErrorLog = log.New(io.Discard, "", 0)
+	other.Listener.Close()
+	other.Listener = l
+	other.StartTLS()
+	defer other.Close()
+	r := start(t, nil, c)
+	within(t, "a refusal", func() bool { return r.Describe().Failed != "" })
+	if got := r.Missing(); !strings.Contains(got, "TCP port 443 of relay.example.com") {
+		t.Errorf("it says %q", got)
+	}
+}
+
 func TestExternalAccount(t *testing.T) {
 	const key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 	l, port := listen(t)
@@ -128,6 +186,12 @@ func TestExternalAccount(t *testing.T) {
 	within(t, "a refusal", func() bool { return without.Missing() != "" && without.Describe().Failed != "" })
 	if got := without.Missing(); !strings.Contains(got, "acme.eab-key-id") {
 		t.Errorf("it says %q", got)
+	}
+	c.Account = External{KeyID: "kid-1", Key: strings.Repeat("A", len(key))}
+	wrong := start(t, nil, c)
+	within(t, "a refusal", func() bool { return wrong.Describe().Failed != "" })
+	if got := wrong.Missing(); !strings.Contains(got, "acme.eab-key") || strings.Contains(got, "port 443") || strings.Contains(got, "AAAA") {
+		t.Errorf("with another key it says %q", got)
 	}
 	c.Account = External{KeyID: "kid-1", Key: key}
 	within(t, "a certificate", start(t, l, c).whole)
@@ -168,6 +232,7 @@ func TestWrongAnswers(t *testing.T) {
 			return true
 		}, "no ACME authority"},
 		"nothing":         {func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }, "out of reach"},
+		"slow":            {func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true }, "out of reach from here, or slow"},
 		"rate limited":    {problem(429, "rateLimited", "too many of\nthem"), "too many of them"},
 		"CAA":             {problem(403, "caa", "no"), "CAA record"},
 		"a name":          {problem(400, "rejectedIdentifier", "policy"), "whole public name"},
@@ -177,6 +242,9 @@ func TestWrongAnswers(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			a, c := authority(t, acmetest.Options{})
 			a.Answer(test.instead)
+			if what == "slow" {
+				c.answerTime = 100 * time.Millisecond
+			}
 			c.Names = []string{"relay.example.com"}
 			r := start(t, nil, c)
 			within(t, "a failure", func() bool { return r.Describe().Issuance.Failed > 0 })
@@ -206,7 +274,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	if until := r.web.until(); time.Until(until) < time.Hour {
 		t.Errorf("it is asked again at %v", until)
 	}
-	if next := r.wanted[0].notBefore; time.Until(next) < time.Hour {
+	if next := r.wanted[0].past.NotBefore; time.Until(next) < time.Hour {
 		t.Errorf("the next try is at %v", next)
 	}
 }
@@ -271,6 +339,29 @@ func TestStorageThatFails(t *testing.T) {
 	}
 }
 
+// Something else is where the storage has its files: that is told once, in the same words
+// each time, and nothing is ordered.
+func TestStorageIsInTheWay(t *testing.T) {
+	a, c := authority(t, acmetest.Options{})
+	dir := t.TempDir()
+	c.Names, c.Storage = []string{"relay.example.com"}, NewFiles(dir)
+	of := filepath.Join(dir, issuerKey(c.Directory))
+	if err := os.Mkdir(of, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(of, "tries"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, nil, c)
+	within(t, "failures", func() bool { return r.Describe().Issuance.Failed > 3 })
+	if got := r.Missing(); !strings.Contains(got, "storage of certificates: ") || !strings.Contains(got, of) {
+		t.Errorf("it says %q", got)
+	}
+	if n := strings.Count(r.log.String(), "there is no certificate yet"); n != 1 || a.Orders.Load() != 0 {
+		t.Errorf("it was told %d times, with %d orders: %s", n, a.Orders.Load(), r.log)
+	}
+}
+
 // What was issued is used even if it cannot be kept, and it is told.
 func TestIssuedButNotKept(t *testing.T) {
 	l, port := listen(t)
@@ -288,6 +379,19 @@ func TestIssuedButNotKept(t *testing.T) {
 	within(t, "the complaint", func() bool { return strings.Contains(r.Describe().Failed, "will be lost") })
 	if n := a.Orders.Load(); n != 1 {
 		t.Errorf("%d orders", n)
+	}
+
+	// Once it can be kept, it is.
+	storage.tell(nil)
+	use, err := r.Prepare(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	use()
+	within(t, "no complaint", func() bool { return r.Describe().Failed == "" })
+	next, err := Open(c)
+	if err != nil || next.Missing() != "" || a.Orders.Load() != 1 {
+		t.Errorf("the next process: %v, %q, after %d orders", err, next.Missing(), a.Orders.Load())
 	}
 }
 
@@ -310,6 +414,7 @@ func TestRelaysThatShareTheirStorage(t *testing.T) {
 	if n := a.Orders.Load(); n != 2 {
 		t.Errorf("%d orders for two certificates", n)
 	}
+	within(t, "counts", func() bool { return asks.Describe().Issuance.Issued+answers.Describe().Issuance.Issued == 2 })
 }
 
 // A certificate is renewed well before its end. One that cannot be stays in use.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -20,8 +19,8 @@ const (
 	// newer certificate.
 	lookEvery = time.Hour
 
-	// tryTime bounds one try. A challenge in the DNS takes its time.
-	tryTime = 10 * time.Minute
+	// mostTry bounds one try, beside what a record in the DNS takes its time for.
+	mostTry = 10 * time.Minute
 
 	// tellEvery is how often the log is told of what stays wrong.
 	tellEvery = 24 * time.Hour
@@ -50,7 +49,7 @@ func Open(config Config) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{config: config, wanted: sort(config), wake: make(chan struct{}, 1)}
-	s.host, s.web = hostOf(config.Directory), newWeb(config.Roots)
+	s.host, s.web = hostOf(config.Directory), newWeb(config.Roots, orDefault(config.answerTime, answerTime))
 	s.store = store{config.Storage, issuerKey(config.Directory)}
 	s.answers = newAnswers(s.store, config.Names)
 	for _, w := range s.wanted {
@@ -174,7 +173,7 @@ func (s *Source) look(ctx context.Context, asked bool) (next time.Time) {
 	next = time.Now().Add(lookEvery)
 	for _, w := range s.wanted {
 		if asked {
-			w.notBefore = time.Time{}
+			w.past, w.anew = past{Of: w.past.Of, NotBefore: s.web.until()}, true
 		}
 		s.tend(ctx, w)
 		for _, at := range []time.Time{w.nextTry(), w.ask} {
@@ -189,52 +188,37 @@ func (s *Source) look(ctx context.Context, asked bool) (next time.Time) {
 // nextTry is when another certificate is to be had; zero: now.
 func (w *wanted) nextTry() time.Time {
 	at := w.renewAt
-	if w.pair.Load() == nil || at.Before(w.notBefore) {
-		at = w.notBefore
+	if w.pair.Load() == nil || w.unkept || at.Before(w.past.NotBefore) {
+		at = w.past.NotBefore
 	}
 	return at
 }
 
 // tend does what is due for one.
 func (s *Source) tend(ctx context.Context, w *wanted) {
+	defer s.note(w)
+	before := w.pair.Load()
 	w.unread = s.load(ctx, w)
+	s.keepAgain(ctx, w)
 	s.inform(ctx, w)
-	if now := time.Now(); !w.due(now) || now.Before(w.notBefore) {
-		s.note(w)
+	if !w.due(time.Now()) {
+		if w.pair.Load() != before { // of another relay, which had better luck
+			s.conclude(w, nil)
+		}
 		return
 	}
-	trying, cancel := context.WithTimeoutCause(ctx, tryTime, fmt.Errorf("it did not come to an end within %v: %w", tryTime, context.DeadlineExceeded))
-	defer cancel()
-	err := s.obtain(trying, w)
-	if ctx.Err() != nil {
-		return // what was cut short says nothing
+	if s.recall(ctx, w); time.Now().Before(w.past.NotBefore) {
+		return
 	}
-	s.conclude(w, err)
+	asked, err := s.obtain(ctx, w)
 	s.note(w)
-	if err == nil { // who counts sees what has become of it, too
+	switch { // who counts sees what has become of it, too
+	case ctx.Err() != nil || !asked && err == nil:
+	case err == nil:
 		s.issued.Add(1)
-	} else {
+	default:
 		s.failed.Add(1)
 	}
-}
-
-// conclude draws the conclusion from a try.
-func (s *Source) conclude(w *wanted, err error) {
-	if err == nil {
-		w.away.Reset()
-		w.refused.Reset()
-		w.notBefore, w.failed, w.unread = time.Time{}, nil, nil
-		return
-	}
-	backoff := &w.refused
-	if isAway(err) {
-		backoff = &w.away
-	}
-	w.notBefore = time.Now().Add(backoff.Next())
-	if until := s.web.until(); until.After(w.notBefore) {
-		w.notBefore = until
-	}
-	w.failed = s.explained(w, err)
 }
 
 // note has others see what is wrong, and tells it when it is new, and then once a day.
@@ -269,8 +253,8 @@ func (w *wanted) wrong() error {
 
 func (s *Source) tell(w *wanted, err error) {
 	log := s.config.Logger.With("names", w.String(), "reason", err)
-	if !w.notBefore.IsZero() {
-		log = log.With("again", w.notBefore.UTC().Format(time.RFC3339))
+	if !w.past.NotBefore.IsZero() {
+		log = log.With("again", w.past.NotBefore.UTC().Format(time.RFC3339))
 	}
 	pair := w.pair.Load()
 	switch {

@@ -35,21 +35,23 @@ const (
 
 // A wanted is one certificate that is to be had.
 type wanted struct {
-	names   []string // set once
-	profile string   // set once
+	names         []string // set once, as are these
+	profile       string
+	away, refused retry.Backoff // before the first failure
 
 	pair atomic.Pointer[tls.Certificate] // nil: there is none yet
 
 	// Owned by Run.
-	text          []byte    // what pair was made from
-	renewAt       time.Time // of pair
-	ask           time.Time // when the authority is asked about that again
-	notBefore     time.Time // the next try to get one
-	away, refused retry.Backoff
-	failed        error // the last try
-	unread        error // why what is stored was of no use
-	told          string
-	toldAt        time.Time
+	text    []byte    // what pair was made from
+	unkept  bool      // the storage does not have it
+	renewAt time.Time // of pair
+	ask     time.Time // when the authority is asked about that again
+	past    past      // of tries to get one
+	anew    bool      // a person wants a try, whatever others remember of those before
+	failed  error     // the last try
+	unread  error     // why what is stored was of no use
+	told    string
+	toldAt  time.Time
 }
 
 // sort makes a wanted of all DNS names and one of all addresses.
@@ -70,6 +72,7 @@ func sort(c Config) (all []*wanted) {
 			w := &wanted{names: group.names, profile: group.profile}
 			w.away = retry.Backoff{First: orDefault(c.First, awayFirst), Most: orDefault(c.Most, awayMost)}
 			w.refused = retry.Backoff{First: orDefault(c.First, refusedFirst), Most: orDefault(c.Most, refusedMost)}
+			w.past.Of = c.fingerprint(w)
 			all = append(all, w)
 		}
 	}
@@ -105,7 +108,7 @@ func (w *wanted) fits(pair *tls.Certificate, name string) bool {
 
 // use shows a pair from now on.
 func (w *wanted) use(pair *tls.Certificate, text []byte) {
-	w.text, w.renewAt, w.ask = text, w.renewal(pair.Leaf), time.Time{}
+	w.text, w.unkept, w.renewAt, w.ask = text, false, w.renewal(pair.Leaf), time.Time{}
 	w.pair.Store(pair)
 }
 

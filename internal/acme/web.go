@@ -29,9 +29,9 @@ type web struct {
 	rest atomic.Pointer[time.Time]
 }
 
-func newWeb(roots *x509.CertPool) *web {
+func newWeb(roots *x509.CertPool, timeout time.Duration) *web {
 	w := new(web)
-	w.Timeout = answerTime
+	w.Timeout = timeout
 	w.Transport = &listening{w, &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
