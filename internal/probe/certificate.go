@@ -14,7 +14,7 @@ import (
 
 // expirySoon is how many days before the end a certificate is warned about;
 // derpprobe fails it then (spec 17.1).
-const expirySoon = 7
+const expirySoon = 7 // or a quarter of its life, if that is less
 
 const day = 24 * time.Hour
 
@@ -43,7 +43,7 @@ func expiry(certs []*x509.Certificate, now time.Time) Check {
 	switch {
 	case left < 0:
 		return fail("expired %s ago: %s", span(-left), explain.ClockText(first, now)).do("%s", renewRemedy)
-	case left < expirySoon*day:
+	case left < min(expirySoon*day, first.NotAfter.Sub(first.NotBefore)/4): // some live for six days, and are renewed after three
 		return warn("%s expires on %s, in %s", explain.Subject(first), date(first.NotAfter), span(left)).
 			do("renew it now, and see why that did not happen by itself")
 	}

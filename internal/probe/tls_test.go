@@ -61,8 +61,10 @@ func TestCertificates(t *testing.T) {
 			"tls", Fail, "has expired: .* ended on .* UTC, and the clock of this machine says .* UTC", "renew it", "expiry"},
 		{"not yet", issue(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(day) }),
 			"tls", Fail, "not valid yet: .* begins on .* UTC, and the clock of this machine says .* UTC", "correct this clock", "expiry"},
-		{"soon", issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(6*day + time.Hour) }),
-			"expiry", Warn, "expires on .*, in 6 days", "renew it now", ""},
+		{"soon", issue(func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(-80*day), time.Now().Add(6*day+time.Hour)
+		}), "expiry", Warn, "expires on .*, in 6 days", "renew it now", ""},
+		{"short-lived", issue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(5*day + time.Hour) }), "expiry", OK, "5 days left", "", ""},
 		{"other name", issue(func(c *x509.Certificate) { c.DNSNames = []string{"other.test"} }),
 			"tls", Fail, "not for relay.test", "issue a certificate for relay.test, or correct HostName", "names"},
 		{"common name", issue(func(c *x509.Certificate) { c.DNSNames, c.Subject.CommonName = nil, hostName }),
