@@ -1,0 +1,9 @@
+// Package dist has what is handed out beside the program, within the program.
+package dist
+
+import _ "embed"
+
+// Unit is the systemd unit of a relay, detour.service.
+//
+//go:embed detour.service
+var Unit string
