@@ -136,6 +136,14 @@ var table = []row{
 		own:     []string{"internal/certs", "internal/config", "internal/front", "internal/hostname", "internal/retry", "internal/smallfile"},
 		outside: []string{"github.com/caddyserver/certmagic", "github.com/mholt/acmez/v3", "github.com/miekg/dns"},
 	},
+	{name: "dist", own: none, outside: none, beneath: web},
+	{name: "internal/amend", own: []string{"internal/config", "internal/text", "internal/yamldoc"}, outside: []string{"go.yaml.in/yaml/v3"}, beneath: web},
+	{name: "internal/unit", own: []string{"internal/smallfile"}, outside: none, beneath: web},
+	{
+		name:    "internal/setup",
+		own:     []string{"key", "derpmap", "internal/certs", "internal/config", "internal/daemon", "internal/front", "internal/hostname", "internal/mesh", "internal/vouch"},
+		outside: none,
+	},
 	{name: "internal/acme/acmetest", own: none, outside: []string{"github.com/letsencrypt/pebble/v2", "golang.org/x/net"}},
 	{
 		name: "internal/daemon",
@@ -189,5 +197,5 @@ var table = []row{
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	},
 	{name: "cmd/detour/internal/derper", own: []string{"cmd/detour/internal/cli", "cmd/detour/internal/relaycmd", "internal/config", "internal/smallfile", "internal/text"}, outside: []string{"github.com/spf13/cobra"}},
-	{name: "cmd/", own: []string{"key", "derp", "relay", "client", "derpmap", "tailnet", "internal/", "cmd/"}},
+	{name: "cmd/", own: []string{"dist", "key", "derp", "relay", "client", "derpmap", "tailnet", "internal/", "cmd/"}},
 }

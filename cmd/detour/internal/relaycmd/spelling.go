@@ -40,6 +40,9 @@ func misconfigured(from config.Origin, err error) error {
 	return cli.Usagef("%w", err)
 }
 
+// Unusable is why settings cannot be used, said where they were given; nil: they can.
+func Unusable(l *config.Loaded) error { return unusable(l) }
+
 // unusable is why settings cannot be used; nil: they can.
 func unusable(l *config.Loaded) error {
 	err := l.Usable()
