@@ -14,6 +14,7 @@ import (
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/coordcmd"
 	"github.com/detour-relay/detour/cmd/detour/internal/derper"
+	"github.com/detour-relay/detour/cmd/detour/internal/initcmd"
 	"github.com/detour-relay/detour/cmd/detour/internal/membercmd"
 	"github.com/detour-relay/detour/cmd/detour/internal/operate"
 	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
@@ -55,6 +56,7 @@ func newRootCommand() *cobra.Command {
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.AddCommand(
+		initcmd.New(),
 		relaycmd.New(),
 		derper.New(),
 		relaycmd.NewConfig(),

@@ -36,10 +36,11 @@ type Options struct {
 
 // An Authority issues for whoever shows that he has a name. All names lead to loopback.
 type Authority struct {
-	Directory string         // URL
-	CA        string         // PEM file with who has signed the URL's certificate
-	Web       *x509.CertPool // the same
-	Roots     *x509.CertPool // who signs what is issued
+	Directory string            // URL
+	CA        string            // PEM file with who has signed the URL's certificate
+	Web       *x509.CertPool    // the same
+	Roots     *x509.CertPool    // who signs what is issued
+	Root      *x509.Certificate // the same
 
 	// Instead answers a request in its place, if it is set and says so.
 	Instead atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool]
@@ -75,8 +76,8 @@ func Start(t testing.TB, o Options) *Authority {
 	asks := va.New(logger, o.HTTPPort, o.TLSPort, false, o.DNS, store)
 	front := wfe.New(logger, store, asks, issuer, []string{"acmetest"}, false, o.External != nil, 1, 1)
 
-	a := &Authority{Roots: x509.NewCertPool(), Web: x509.NewCertPool()}
-	a.Roots.AddCert(issuer.GetRootCert(0).Cert)
+	a := &Authority{Roots: x509.NewCertPool(), Root: issuer.GetRootCert(0).Cert, Web: x509.NewCertPool()}
+	a.Roots.AddCert(a.Root)
 	handler := front.Handler()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if instead := a.Instead.Load(); instead != nil && (*instead)(w, r) {

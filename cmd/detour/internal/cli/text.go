@@ -56,3 +56,27 @@ func Clean(text string, most int) string {
 
 // OneLine folds the texts of libraries that have several lines.
 func OneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// Fold breaks a text into lines of so many columns, at spaces, and ends it with a
+// newline; all but the first begin with so many spaces. A word that is longer stands in
+// a line of its own, whole.
+func Fold(text string, width, indent int) string {
+	lead := text[:len(text)-len(strings.TrimLeft(text, " "))]
+	var b strings.Builder
+	b.WriteString(lead)
+	column := len(lead)
+	for i, word := range strings.SplitAfter(text[len(lead):], " ") {
+		length := utf8.RuneCountInString(strings.TrimRight(word, " "))
+		if i > 0 && column+length > width {
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
+		}
+		b.WriteString(word)
+		column += utf8.RuneCountInString(word)
+	}
+	lines := strings.Split(b.String(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
