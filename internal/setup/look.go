@@ -66,10 +66,15 @@ func (w World) Host(ctx context.Context, cfg config.Config) (found []daemon.Find
 	for _, ip := range cfg.PublicIP {
 		found = append(found, w.address("public-ip", ip))
 	}
-	if port := portIn(cfg.Listen); cfg.TLS.Mode == config.TLSACME && cfg.ACME.Challenge != config.ChallengeHTTP && cfg.ACME.Directory == "" && port != 443 {
+	if port := portIn(cfg.Listen); port != 443 && cfg.TLS.Mode == config.TLSACME && cfg.ACME.Directory == "" && AsksListener(cfg) {
 		found = append(found, finding(daemon.Noted, "listen", "is port %d, and the authority asks at port 443: that has to be forwarded here, or take acme.challenge http, which asks at port 80", port))
 	}
 	return found
+}
+
+// AsksListener reports whether an authority would connect to the relay's own port.
+func AsksListener(cfg config.Config) bool {
+	return cfg.ACME.Challenge == "" || cfg.ACME.Challenge == config.ChallengeALPN
 }
 
 func (w World) address(setting, host string) daemon.Finding {

@@ -153,10 +153,7 @@ func (s *session) set(path, text string) {
 
 // derive adds what follows from the answers.
 func (s *session) derive() error {
-	switch c := s.current(); {
-	case c.TLS.Mode == config.TLSACME && c.ACME.Challenge == config.ChallengeHTTP:
-		s.set("http", ":80")
-	case c.TLS.Mode == config.TLSOff:
+	if s.current().TLS.Mode == config.TLSOff {
 		s.set("trusted-proxies", "127.0.0.1,::1")
 		s.set("listen", behindProxy(s.current().TrustedProxies))
 		s.set("stun", ":3478") // which would be where the proxy is looked for

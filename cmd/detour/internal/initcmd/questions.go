@@ -160,7 +160,7 @@ func (s *session) usualTLS() string {
 			return config.TLSSelf
 		}
 	}
-	if !own && c.Listen != "" && port != "443" && c.ACME.Challenge != config.ChallengeHTTP {
+	if !own && c.Listen != "" && port != "443" && setup.AsksListener(c) {
 		return config.TLSSelf // nobody would find it at port 443
 	}
 	return config.TLSACME
