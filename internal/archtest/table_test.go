@@ -82,10 +82,11 @@ var table = []row{
 	{name: "internal/explain", own: []string{"client", "internal/issuers", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},
 	{name: "internal/roster", own: []string{"key", "derp", "client"}, outside: none},
 	{name: "internal/load", own: []string{"key", "derp", "client"}, outside: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
+	{name: "internal/proxyhint", own: none, outside: none, beneath: []string{module + "relay"}},
 	{
 		name: "internal/probe",
 		own: []string{"key", "derp", "derpmap", "client", "internal/explain", "internal/hostname", "internal/issuers", "internal/measure", "internal/pin",
-			"internal/reach", "internal/reach/errno", "internal/retry", "internal/roster", "internal/stun"},
+			"internal/proxyhint", "internal/reach", "internal/reach/errno", "internal/retry", "internal/roster", "internal/stun"},
 		outside: []string{"golang.org/x/sys"}, beneath: []string{module + "relay"},
 	},
 

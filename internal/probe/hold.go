@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/proxyhint"
 )
 
 // checkHold keeps a connection open on which nobody sends but the relay its
@@ -29,8 +30,16 @@ func (n *node) checkHold(ctx context.Context) Check {
 	}
 	held := time.Since(began)
 	return fail("an idle connection is cut after %.1f s, in which %d KeepAlives came: %s", held.Seconds(), p.keepAlives.Load(), n.trim(p.err)).
-		do("have what stands before the relay keep idle connections for longer than its KeepAlives need (nginx: proxy_read_timeout, "+
-			"HAProxy: timeout tunnel, Envoy: stream_idle_timeout), or make the relay's KeepAlives come more often than each %.0f s", held.Seconds())
+		do("%s; or have the relay's KeepAlives come more often than each %.0f s (keepalive)", n.keepIdle(), held.Seconds())
+}
+
+// keepIdle says what has to keep idle connections for longer, and how.
+func (n *node) keepIdle() string {
+	const what = "keep idle connections for longer than its KeepAlives need"
+	if n.proxyBefore().Line(proxyhint.Idle) != "" {
+		return n.haveFront(proxyhint.Idle, what)
+	}
+	return "have what stands before the relay " + what + " (nginx: proxy_read_timeout, HAProxy: timeout tunnel, Envoy: stream_idle_timeout)"
 }
 
 // noteKeepAlive counts what a relay sends to idle peers.

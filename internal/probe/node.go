@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/proxyhint"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -33,11 +35,12 @@ type node struct {
 	// From the checks of the connection.
 	lacks   map[string]string // checks that failed or were left out: which one it was that failed
 	tls     *tls.ConnectionState
-	keys    []key.Public // what the relay said its key is, on each connection
-	meshKey key.Mesh     // logs us in where admission does not; zero: not needed
-	server  string       // who answered HTTP requests, as he says himself
-	answers bool         // a probe was answered as it has to be
-	mute    bool         // takes connections, and has said nothing for as long as a client waits
+	keys    []key.Public                    // what the relay said its key is, on each connection
+	meshKey key.Mesh                        // logs us in where admission does not; zero: not needed
+	server  string                          // who answered HTTP requests, as he says himself
+	front   atomic.Pointer[proxyhint.Proxy] // what it is, if known
+	answers bool                            // a probe was answered as it has to be
+	mute    bool                            // takes connections, and has said nothing for as long as a client waits
 
 	refusedName string              // application name that the relay does not admit
 	a, b        *peer               // two identities of ours at the relay, while there are checks for them

@@ -100,6 +100,9 @@ func (n *node) noWebSocket(err error) Check {
 			return c
 		}
 		c.Detail = line("browsers cannot connect: %s", c.Detail)
+		if _, known := n.knownRefusal(refusal); known {
+			return c
+		}
 		return c.do(passWebSocketOn)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+
+	"github.com/detour-relay/detour/internal/proxyhint"
 )
 
 const (
@@ -35,8 +37,14 @@ func (n *node) checkPort80(ctx context.Context) Check {
 	case wrong == "":
 		return ok("%s answers, with our challenge: a map may say CanPort80", path204)
 	}
-	return atMost(!promised, "%s: %s", path204, wrong).
-		do("have port 80 of the relay answer %s itself; if it does, a captive portal stands before this machine", path204)
+	c := atMost(!promised, "%s: %s", path204, wrong)
+	if code := answer.StatusCode; code >= 500 || code == http.StatusBadRequest {
+		return c.do("see whether the relay runs behind what answers there, as with upgrade")
+	}
+	if front := proxyhint.ByHeader(answer.Header); front.Line(proxyhint.Port80) != "" {
+		return c.do("have %s lead %s of port 80 to the relay: %s", front, path204, front.Line(proxyhint.Port80))
+	}
+	return c.do("have port 80 of the relay answer %s itself; if it does, a captive portal stands before this machine", path204)
 }
 
 // host80 is what stands in the URL: the address of the map if it has one, as with

@@ -21,7 +21,7 @@ import (
 func (n *node) checkUpgrade(ctx context.Context) Check {
 	relay, err := n.greeting(ctx)
 	if err != nil {
-		return n.notUpgraded(err)
+		return n.notUpgraded(ctx, err)
 	}
 	n.keys = append(n.keys, relay)
 	answer, err := n.head(ctx, n.url.Path)
@@ -36,7 +36,7 @@ func (n *node) checkUpgrade(ctx context.Context) Check {
 	return ok("101 with an upgrade, 426 without")
 }
 
-func (n *node) notUpgraded(err error) Check {
+func (n *node) notUpgraded(ctx context.Context, err error) Check {
 	var refusal *client.StatusError
 	switch {
 	case errors.As(err, &refusal):
@@ -48,18 +48,10 @@ func (n *node) notUpgraded(err error) Check {
 	case errors.Is(err, context.DeadlineExceeded):
 		return n.noAnswer(err, "no answer to the request to upgrade")
 	}
-	return n.noAnswer(err, "%s", n.webText(err))
-}
-
-// noteServer keeps who answers, as he says himself. Greetings come at the same
-// time, but this one does not.
-func (n *node) noteServer(answer *http.Response) {
-	if answer.StatusCode == http.StatusSwitchingProtocols {
-		return
+	if c, found := n.onlyHTTP2(ctx, err); found {
+		return c
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.server = line("%.60s", answer.Header.Get("Server"))
+	return n.noAnswer(err, "%s", n.webText(err))
 }
 
 var (
@@ -76,7 +68,6 @@ func (n *node) greeting(ctx context.Context) (key.Public, error) {
 		return key.Public{}, err
 	}
 	defer answer.Body.Close()
-	n.noteServer(answer)
 	if answer.StatusCode != http.StatusSwitchingProtocols {
 		return key.Public{}, refusalOf(answer)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/explain"
+	"github.com/detour-relay/detour/internal/proxyhint"
 	"github.com/detour-relay/detour/internal/reach"
 )
 
@@ -57,6 +58,7 @@ func (n *node) get(ctx context.Context, path string, header http.Header) (answer
 		conn.Close()
 		return nil, err
 	}
+	n.noteFront(answer)
 	return answer, nil
 }
 
@@ -194,6 +196,12 @@ func (n *node) refused(refusal *client.StatusError) Check {
 		c.Detail = line("HTTP status %d, a redirect to %s", refusal.Code, c.Detail)
 		return c
 	}
+	if n.proxyBefore() == "" {
+		n.noteProxy(proxyhint.ByPage(refusal.Code, refusal.Body))
+	}
+	if c, known := n.knownRefusal(refusal); known {
+		return withStatus(refusal.Code, c)
+	}
 	c := withStatus(refusal.Code, n.noUpgrade(refusal))
 	if page := refusal.Page(); page != "" && !n.wantsTLS(refusal.Code) {
 		c.Detail = line("%s; it says %q", c.Detail, page)
@@ -224,7 +232,10 @@ func (n *node) noUpgrade(refusal *client.StatusError) Check {
 	case code == http.StatusBadRequest, code == http.StatusUpgradeRequired,
 		code == http.StatusNotImplemented, code == http.StatusMethodNotAllowed:
 		return fail("HTTP status %d: the request to upgrade does not reach the relay", code).
-			do("have what stands before the relay pass the Upgrade and Connection headers on")
+			do("%s", n.haveFront(proxyhint.Upgrade, "pass the Upgrade and Connection headers on"))
+	case code == http.StatusServiceUnavailable && n.proxyBefore() != "", code == http.StatusBadGateway, code == http.StatusGatewayTimeout:
+		return fail("HTTP status %d: %s does not reach the relay behind it", code, n.frontName()).
+			do("start the relay, %s, and see the log of both", n.haveFront(proxyhint.Backend, "look for it where it listens"))
 	case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
 		return fail("HTTP status %d: the relay, or what stands before it, wants no more connections now", code).
 			do("see whether it restarts or is overloaded, and check again")

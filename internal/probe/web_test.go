@@ -1,11 +1,13 @@
 package probe
 
 import (
+	"crypto/tls"
 	"encoding/hex"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -91,7 +93,7 @@ func TestNoUpgrade(t *testing.T) {
 		{"header dropped", 426, "does not reach the relay", "pass the Upgrade and Connection headers on"},
 		{"bad request", 400, "does not reach the relay", "pass the Upgrade and Connection headers on"},
 		{"busy", 503, "wants no more connections now", "check again"},
-		{"no backend", 502, "does not reach it", "start the relay"},
+		{"no backend", 502, "does not reach the relay behind it", "start the relay"},
 		{"teapot", 418, "HTTP status 418 instead of an upgrade", "is a relay"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -108,6 +110,74 @@ func TestNoUpgrade(t *testing.T) {
 			wantNoOther(t, checks, "upgrade", "websocket", "tls")
 		})
 	}
+}
+
+// What a relay says of itself shows what became of the request on the way, and who has
+// passed it on says which line to change.
+func TestProxyIsNamed(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		status int
+		server string
+		body   string
+		what   string
+		do     string
+	}{
+		{"no upgrade, nginx", 426, "nginx", `this request has no Upgrade header; a DERP connection needs`, "reaches the relay, but without its Upgrade header", `have nginx .*proxy_set_header Upgrade`},
+		{"no upgrade, derper", 426, "", "DERP requires connection upgrade\n", "reaches the relay, but without its Upgrade header", "have what stands before the relay pass"},
+		{"old HTTP", 426, "nginx", `WebSocket protocol violation: handshake request must be at least HTTP/1.1: "HTTP/1.0"`, "asked in HTTP/1.0", `have nginx .*proxy_http_version 1.1`},
+		{"no Connection", 426, "Caddy", `WebSocket protocol violation: Connection header "close" does not contain Upgrade`, "without Connection: Upgrade", `have Caddy `},
+		{"path", 200, "envoy", "<html><head><title>DERP relay</title>", "another path than /derp", `have Envoy .*prefix_rewrite`},
+		{"path, derper", 200, "", "<html><body>\n<h1>DERP</h1>\n<p>\n  This is a Tailscale DERP server.", "another path than /derp", "as it is"},
+		{"not believed", 400, "", "400 Bad Request", "cannot read what is sent to it by what stands before the relay", "trusted-proxies"},
+		{"no address", 400, "Apache/2.4", "the relay believes the proxy that this request came by, and cannot make out whom it brings: the proxy does not say. Have it", "believes Apache, .*does not say$", `RequestHeader unset Forwarded`},
+		{"too many", 429, "", "this relay takes no more connections from there for now", "takes no more connections from here", "accept.limit"},
+		{"stopping", 503, "", "this relay is shutting down; try again", "is shutting down", "check again"},
+		{"HAProxy's page", 503, "", "<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n", "503: HAProxy does not reach the relay", "start the relay, have HAProxy"},
+		{"Traefik's page", 502, "", "Bad Gateway", "502: Traefik does not reach the relay", "have Traefik"},
+		{"Cloudflare", 400, "cloudflare", "", "does not reach the relay", "have Cloudflare .*grey cloud"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			checks := checkedURL(t, "https", func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path != "/derp" || r.Header.Get("Upgrade") == "" {
+					return false
+				}
+				w.Header().Set("Server", test.server)
+				w.WriteHeader(test.status)
+				io.WriteString(w, test.body)
+				return true
+			})
+			want(t, checks, "upgrade", Fail, test.what, test.do)
+			wantNoOther(t, checks, "upgrade", "websocket", "tls")
+		})
+	}
+}
+
+// What speaks HTTP/2 only is told so, also if it hangs up without a word.
+func TestHTTP2Only(t *testing.T) {
+	cert := goodCert(t)
+	listener := must(tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{*cert}, NextProtos: []string{"h2"}}))(t)
+	var open sync.WaitGroup
+	defer open.Wait()
+	defer listener.Close()
+	open.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			open.Go(func() {
+				conn.(*tls.Conn).Handshake()
+				conn.Close()
+			})
+		}
+	})
+	dial := urlOf("https", portOf(listener.Addr()))
+	dial.InsecureSkipVerify = true
+	checks := checked(t, Config{Dial: dial}).Regions[0].Nodes[0].Checks
+	want(t, checks, "upgrade", Fail, "speaks HTTP/2 only", "offer HTTP/1.1, too")
+	wantNoOther(t, checks, "upgrade", "tls")
 }
 
 // What has one cause is one finding.

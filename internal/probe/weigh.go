@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/detour-relay/detour/internal/proxyhint"
 )
 
 // web are the checks that ask the same server by HTTP, each in its way.
@@ -40,8 +42,8 @@ func (n *node) blameProxy() {
 	}
 	took, found := upgrade.Took, upgrade.Detail
 	*upgrade = fail("%s refuses Upgrade: DERP, while WebSocket passes: %s", who, firstClause(found)).
-		do("have it pass upgrades of type derp on, as it does websocket%s; until then only clients that fall back to WebSocket connect",
-			proxySetting(n.server))
+		do("%s; until then only clients that fall back to WebSocket connect",
+			n.haveFront(proxyhint.Upgrade, "pass upgrades of type derp on, as it does websocket"))
 	upgrade.Name, upgrade.Took = "upgrade", took
 }
 
@@ -49,19 +51,6 @@ func (n *node) blameProxy() {
 func firstClause(text string) string {
 	what, _, _ := strings.Cut(text, ": ")
 	return what
-}
-
-// proxySetting names the setting of proxies that tell who they are.
-func proxySetting(server string) string {
-	for name, setting := range map[string]string{
-		"envoy": "envoy: upgrade_configs with upgrade_type derp",
-		"nginx": "nginx: proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade and Connection \"upgrade\"",
-	} {
-		if strings.Contains(strings.ToLower(server), name) {
-			return " (" + setting + ")"
-		}
-	}
-	return ""
 }
 
 // mergeWeb leaves one finding where requests failed with the same.

@@ -8,7 +8,6 @@
 package proxies
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,5 +56,3 @@ func run(m *testing.M) (status int, err error) {
 	}
 	return enterNamespace(insideEnv + "=" + program)
 }
-
-var errLinuxOnly = errors.New("network namespaces exist on Linux only: run `sudo make proxies` there")

@@ -73,5 +73,5 @@ var traefik = setup{
 
 // files are the edits that several setups share.
 var files = []edit{
-	{theChain, "DIR/chain.pem"}, {theKey, "DIR/key.pem"}, {theSocket, "DIR/relay.sock"}, {theRelay, "ADDR:3340"}, {theAddress, "ADDR"},
+	{theChain, "DIR/chain.pem"}, {theKey, "DIR/key.pem"}, {theSockets, "DIR/"}, {theRelay, "ADDR:3340"}, {theAddress, "ADDR"},
 }
