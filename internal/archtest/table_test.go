@@ -43,6 +43,7 @@ var table = []row{
 	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
 	{name: "internal/yamldoc", own: []string{"internal/text"}, outside: []string{"go.yaml.in/yaml/v3"}, beneath: web},
 	{name: "internal/config", own: []string{"internal/text", "internal/yamldoc"}, outside: []string{"go.yaml.in/yaml/v3"}, beneath: web},
+	{name: "internal/armour", own: none, outside: none, beneath: web},
 	{name: "internal/issuers", own: none, outside: none, beneath: web},
 	{name: "internal/pin", own: []string{"derp"}, outside: none, beneath: []string{"net/http", "crypto/tls"}},
 
@@ -78,6 +79,7 @@ var table = []row{
 			"internal/rate", "internal/reach", "internal/readbuf", "internal/reported", "internal/socket", "internal/whereabouts"},
 		outside: []string{"github.com/coder/websocket"}, beneath: []string{module + "relay"},
 	},
+	{name: "internal/pairing", own: []string{"key", "derpmap", "internal/armour", "internal/hostname", "internal/pin", "internal/rate"}, outside: none, beneath: web},
 	{name: "wgbind", own: []string{"key", "derp", "client"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
 	{name: "internal/explain", own: []string{"client", "internal/issuers", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},
 	{name: "internal/roster", own: []string{"key", "derp", "client"}, outside: none},
@@ -163,7 +165,7 @@ var table = []row{
 	{name: "server", own: []string{"relay", "internal/config", "internal/daemon"}, outside: none, beneath: []string{module + "internal/acme"}},
 
 	// The coordination server, and what its members know of it. NATS has one room.
-	{name: "internal/coordapi", own: []string{"key"}, outside: none, beneath: web},
+	{name: "internal/coordapi", own: []string{"key", "internal/armour"}, outside: none, beneath: web},
 	{name: "internal/coordload", own: []string{"key", "internal/coordapi"}, outside: none},
 	{
 		name: "internal/coordnats", own: []string{"internal/coordstore", "internal/retry", "internal/smallfile"},

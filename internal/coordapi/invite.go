@@ -2,13 +2,13 @@ package coordapi
 
 import (
 	"crypto/sha256"
-	"encoding/base32"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/detour-relay/detour/internal/armour"
 )
 
 // Scheme begins every invite.
@@ -18,7 +18,6 @@ const (
 	mostContacts = 8
 	mostURL      = 255
 	mostTailnet  = 63
-	checkLen     = 4
 )
 
 // A Contact is where a coordinator is, and how to know that it is the one. Pin is
@@ -48,8 +47,6 @@ func (i Invite) Credential() string {
 // ErrInvite is beneath what ParseInvite refuses.
 var ErrInvite = errors.New("this is no whole invite")
 
-var plain = base32.StdEncoding.WithPadding(base32.NoPadding)
-
 // Text returns the invite as it is passed on. It fails if there are too many
 // contacts, or none, or a URL is none.
 func (i Invite) Text() (string, error) {
@@ -60,77 +57,48 @@ func (i Invite) Text() (string, error) {
 		return "", fmt.Errorf("the ID of a tailnet has at most %d bytes", mostTailnet)
 	}
 	b := append(i.ID[:len(i.ID):len(i.ID)], i.Secret[:]...)
-	b = append(append(b, byte(len(i.Tailnet))), i.Tailnet...)
+	b = armour.AppendText(b, i.Tailnet)
 	b = append(b, byte(len(i.Contacts)))
 	for _, c := range i.Contacts {
 		if err := checkContact(c.URL); err != nil {
 			return "", err
 		}
-		b = append(append(b, byte(len(c.URL))), c.URL...)
+		b = armour.AppendText(b, c.URL)
 		if !c.HasPin() {
 			b = append(b, 0)
 			continue
 		}
 		b = append(append(b, byte(len(c.Pin))), c.Pin[:]...)
 	}
-	sum := sha256.Sum256(b)
-	return Scheme + strings.ToLower(plain.EncodeToString(append(b, sum[:checkLen]...))), nil
+	return armour.Text(Scheme, b), nil
 }
 
 // ParseInvite reads what Text has written.
 func ParseInvite(text string) (i Invite, err error) {
-	text = strings.ToLower(strings.Join(strings.Fields(text), ""))
-	coded, ok := strings.CutPrefix(text, Scheme)
-	if !ok {
+	body, err := armour.Parse(Scheme, text)
+	switch {
+	case errors.Is(err, armour.ErrScheme):
 		return i, fmt.Errorf("%w: it does not begin with %s", ErrInvite, Scheme)
+	case err != nil:
+		return i, fmt.Errorf("%w: %w", ErrInvite, err)
 	}
-	b, err := plain.DecodeString(strings.ToUpper(coded))
-	if err != nil || len(b) < checkLen {
-		return i, fmt.Errorf("%w: it has characters that no invite has, or too few", ErrInvite)
-	}
-	body, check := b[:len(b)-checkLen], b[len(b)-checkLen:]
-	if sum := sha256.Sum256(body); binary.BigEndian.Uint32(sum[:]) != binary.BigEndian.Uint32(check) {
-		return i, fmt.Errorf("%w: its checksum does not fit: a part is missing or mistyped", ErrInvite)
-	}
-	r := reader{body, false}
-	copy(i.ID[:], r.take(len(i.ID)))
-	copy(i.Secret[:], r.take(len(i.Secret)))
-	i.Tailnet = string(r.take(r.length()))
-	n := r.length()
+	r := armour.Reader{Rest: body}
+	copy(i.ID[:], r.Take(len(i.ID)))
+	copy(i.Secret[:], r.Take(len(i.Secret)))
+	i.Tailnet = r.Text()
+	n := r.Length()
 	for range min(n, mostContacts) {
-		c := Contact{URL: string(r.take(r.length()))}
-		copy(c.Pin[:], r.take(r.length()))
-		if !r.short {
+		c := Contact{URL: r.Text()}
+		copy(c.Pin[:], r.Take(r.Length()))
+		if !r.Short {
 			err = errors.Join(err, checkContact(c.URL))
 		}
 		i.Contacts = append(i.Contacts, c)
 	}
-	if r.short || len(r.rest) > 0 || n == 0 || len(i.Tailnet) > mostTailnet || err != nil {
+	if !r.Whole() || n == 0 || len(i.Tailnet) > mostTailnet || err != nil {
 		return Invite{}, fmt.Errorf("%w: what it says cannot be read: is it of a newer version?", ErrInvite)
 	}
 	return i, nil
-}
-
-// reader takes an invite apart.
-type reader struct {
-	rest  []byte
-	short bool // more was wanted than there is
-}
-
-func (r *reader) take(n int) []byte {
-	if n > len(r.rest) {
-		r.short, n = true, len(r.rest)
-	}
-	b := r.rest[:n]
-	r.rest = r.rest[n:]
-	return b
-}
-
-func (r *reader) length() int {
-	if b := r.take(1); len(b) == 1 {
-		return int(b[0])
-	}
-	return 0
 }
 
 func checkContact(text string) error {
