@@ -79,7 +79,7 @@ var table = []row{
 			"internal/rate", "internal/reach", "internal/readbuf", "internal/reported", "internal/socket", "internal/whereabouts"},
 		outside: []string{"github.com/coder/websocket"}, beneath: []string{module + "relay"},
 	},
-	{name: "internal/pairing", own: []string{"key", "derpmap", "internal/armour", "internal/hostname", "internal/pin", "internal/rate"}, outside: none, beneath: web},
+	{name: "internal/pairing", own: []string{"key", "derpmap", "internal/armour", "internal/hostname", "internal/pin", "internal/rate"}, outside: none},
 	{name: "wgbind", own: []string{"key", "derp", "client"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
 	{name: "internal/explain", own: []string{"client", "internal/issuers", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},
 	{name: "internal/roster", own: []string{"key", "derp", "client"}, outside: none},
