@@ -30,7 +30,7 @@ func Lint(source []byte, cfg LintConfig) []Finding {
 	}
 	l := &linter{
 		decoder: d, cfg: cfg, codes: make(map[string]string), names: make(map[string]string),
-		relays: make(map[relay]string), addresses: make(map[string]string),
+		relays: make(map[relay]once), addresses: make(map[string]string),
 	}
 	l.lint(d.result)
 	d.conventions()
@@ -48,8 +48,11 @@ type linter struct {
 
 	// What must be there once: where it is.
 	codes, names, addresses map[string]string
-	relays                  map[relay]string
+	relays                  map[relay]once
 }
+
+// once is where a relay is, and how it is trusted there.
+type once struct{ path, certName string }
 
 // relay is what tells one relay from another.
 type relay struct {

@@ -175,11 +175,17 @@ func (l *linter) once(path string, n *Node) {
 		return
 	}
 	id := relay{strings.ToLower(strings.TrimSuffix(n.HostName, ".")), n.IPv4, n.IPv6, n.DERP()}
-	if first, ok := l.relays[id]; ok {
-		l.error(path, "node-duplicate", "take one out", "%s is the same relay", first)
+	switch first, ok := l.relays[id]; {
+	case !ok:
+		l.relays[id] = once{path, n.CertName}
+	case pin.Is(first.certName) && pin.Is(n.CertName) && first.certName != n.CertName:
+		l.warn(path+".CertName", "pin-change", "have the pin first that the relay shows now, and take the other out once it has changed",
+			"%s is the same relay with another pin; Tailscale's clients look at the first only", first.path)
+		return
+	default:
+		l.error(path, "node-duplicate", "take one out", "%s is the same relay", first.path)
 		return
 	}
-	l.relays[id] = path
 	for _, field := range []struct{ name, value string }{{".IPv4", n.IPv4}, {".IPv6", n.IPv6}, {".HostName", n.HostName}} {
 		addr, err := netip.ParseAddr(field.value)
 		if err != nil || field.name == ".HostName" && (n.IPv4 != "" || n.IPv6 != "") {

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/operate"
 )
 
 func newMapCommand() *cobra.Command {
@@ -19,6 +20,7 @@ relays are in each, and how clients reach them.
 		newMapDiffCommand(),
 		newMapOrderCommand(),
 		newMapServeCommand(),
+		operate.NewMapPin(),
 	)
 	return cmd
 }

@@ -35,7 +35,7 @@ func banner(file string, c config.Config, now daemon.State) string {
 		if now.Pin != "" {
 			line("pin", "%s", now.Pin)
 			if shown.NextFrom != nil {
-				line("next pin", "%s, from %s", shown.NextPin, shown.NextFrom.Format(time.DateOnly))
+				line("next pin", "%s, from %s; see detour map pin", shown.NextPin, shown.NextFrom.Format(time.DateOnly))
 			}
 			line("map node", "%s", mapNode(c.Hostname, now.Pin, portOf(now.Listen), portOf(now.STUN)))
 		}
