@@ -40,6 +40,26 @@ func (b *Box) seal(nonce [nonceLen]byte, msg []byte) []byte {
 	return box.SealAfterPrecomputation(sealed, msg, &nonce, &b.shared)
 }
 
+// AppendSeal appends to a buffer what Seal returns; it and msg must not overlap.
+func (b *Box) AppendSeal(to, msg []byte) []byte {
+	start := len(to)
+	to = append(to, make([]byte, nonceLen)...)
+	rand.Read(to[start:])
+	return box.SealAfterPrecomputation(to, msg, (*[nonceLen]byte)(to[start:]), &b.shared)
+}
+
+// AppendOpen appends to a buffer what Open returns, or returns the buffer as it was; it and sealed must not overlap.
+func (b *Box) AppendOpen(to, sealed []byte) (whole []byte, ok bool) {
+	if len(sealed) < BoxOverhead {
+		return to, false
+	}
+	whole, ok = box.OpenAfterPrecomputation(to, sealed[nonceLen:], (*[nonceLen]byte)(sealed), &b.shared)
+	if !ok {
+		return to, false
+	}
+	return whole, true
+}
+
 // Open returns the message in a new buffer, or false if sealed was not made by an equal Box or has been changed.
 func (b *Box) Open(sealed []byte) (msg []byte, ok bool) {
 	if len(sealed) < BoxOverhead {

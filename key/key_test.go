@@ -86,6 +86,30 @@ func TestPublicCompare(t *testing.T) {
 	}
 }
 
+func TestBoxAppends(t *testing.T) {
+	alice, bob := NewPrivate(), NewPrivate()
+	toBob, toAlice := alice.Box(bob.Public()), bob.Box(alice.Public())
+	sealed := toBob.AppendSeal([]byte("front"), []byte("hello"))
+	if string(sealed[:5]) != "front" || len(sealed) != 5+BoxOverhead+5 {
+		t.Fatalf("%d bytes, %q in front", len(sealed), sealed[:5])
+	}
+	if msg, ok := toAlice.Open(sealed[5:]); !ok || string(msg) != "hello" {
+		t.Errorf("opened %q, %v", msg, ok)
+	}
+	if msg, ok := toAlice.AppendOpen([]byte("front"), sealed[5:]); !ok || string(msg) != "fronthello" {
+		t.Errorf("opened %q, %v", msg, ok)
+	}
+	sealed[5]++
+	for _, bad := range [][]byte{sealed[5:], sealed[:BoxOverhead-1], nil} {
+		if msg, ok := toAlice.AppendOpen([]byte("front"), bad); ok || string(msg) != "front" {
+			t.Errorf("of a box that is none: %q, %v", msg, ok)
+		}
+	}
+	if again := toBob.AppendSeal(nil, []byte("hello")); string(again[:nonceLen]) == string(sealed[5:5+nonceLen]) {
+		t.Error("a nonce is used twice")
+	}
+}
+
 func TestBoxRoundTrip(t *testing.T) {
 	alice, bob, eve := NewPrivate(), NewPrivate(), NewPrivate()
 	toBob, toAlice, toEve := alice.Box(bob.Public()), bob.Box(alice.Public()), eve.Box(bob.Public())

@@ -38,6 +38,7 @@ var table = []row{
 	{name: "internal/netio", own: none, outside: none, beneath: []string{"net/http"}}, // so that clients can use it, too
 	{name: "key", own: []string{"internal/smallfile", "internal/text"}, outside: []string{"golang.org/x/crypto"}, beneath: web},
 	{name: "derp", own: []string{"key"}, outside: none, beneath: web},
+	{name: "internal/disco", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/framequeue", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/firstframe", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
