@@ -95,8 +95,12 @@ func (s Setting) yaml(name, value string) []string {
 		}
 		return lines
 	case KindMap, KindLimits:
-		key, v, _ := strings.Cut(value, "=")
-		return []string{name + ":", "  " + quoteYAML(key) + ": " + quoteYAML(v)}
+		lines := []string{name + ":"}
+		for _, pair := range s.pairs(value) {
+			key, v, _ := strings.Cut(pair, "=")
+			lines = append(lines, "  "+quoteYAML(key)+": "+quoteYAML(v))
+		}
+		return lines
 	case KindString:
 		value = quoteYAML(value)
 	}

@@ -105,10 +105,20 @@ func splitList(text string) []string {
 	return parts
 }
 
-// setMap reads pairs. Limits have commas within themselves, too: what is one of their
-// words belongs to the label before it.
+// setMap reads pairs.
 func (s Setting) setMap(field reflect.Value, text string) *Error {
-	var pairs []string
+	field.Set(reflect.MakeMap(field.Type()))
+	for _, pair := range s.pairs(text) {
+		if err := s.addPair(field, pair); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pairs are those of a map. Limits have commas within themselves, too: what is one of
+// their words belongs to the label before it.
+func (s Setting) pairs(text string) (pairs []string) {
 	for _, part := range splitList(text) {
 		if name, _, _ := strings.Cut(part, "="); s.Kind == KindLimits && len(pairs) > 0 && strings.Count(part, "=") == 1 && slices.Contains(limitWords, name) {
 			pairs[len(pairs)-1] += " " + part
@@ -116,13 +126,7 @@ func (s Setting) setMap(field reflect.Value, text string) *Error {
 		}
 		pairs = append(pairs, part)
 	}
-	field.Set(reflect.MakeMap(field.Type()))
-	for _, pair := range pairs {
-		if err := s.addPair(field, pair); err != nil {
-			return err
-		}
-	}
-	return nil
+	return pairs
 }
 
 func (s Setting) addPair(field reflect.Value, pair string) *Error {

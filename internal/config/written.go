@@ -3,7 +3,7 @@ package config
 import "strings"
 
 // Write is a file of settings that has these, in the order in which people are shown
-// them, and a comment above each that remarks have one for. A map has one pair.
+// them, and a comment above each that remarks have one for.
 func Write(given []Given, remarks map[string]string) string {
 	texts := make(map[string]string)
 	for _, g := range given {

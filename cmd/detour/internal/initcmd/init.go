@@ -134,7 +134,7 @@ func (s *session) run() error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	for _, step := range []func() error{s.answer, s.compose, s.look, s.agree, s.write, s.serve} {
+	for _, step := range []func() error{s.answer, s.compose, s.look, s.agree, s.write, s.serve, s.await} {
 		if err := step(); err != nil {
 			return s.failed(err)
 		}

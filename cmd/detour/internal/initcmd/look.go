@@ -125,7 +125,7 @@ func (s *session) agree() error {
 		return nil
 	}
 	s.Diff = differences(s.file, s.before, s.after)
-	s.say("\n%s\n", s.Diff)
+	s.say("\n%s", s.Diff)
 	switch {
 	case s.yes, s.json:
 		return nil

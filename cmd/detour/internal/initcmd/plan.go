@@ -283,7 +283,7 @@ func remark(path string, c config.Config) string {
 	case "tls.mode":
 		return map[string]string{
 			config.TLSACME:  "An authority (Let's Encrypt, unless acme.directory names another) issues the certificate, and the relay renews it.",
-			config.TLSSelf:  "The relay makes its certificate, and peers trust it by the pin in the DERP map (certname). The next one is shown two months ahead: \"detour config check\" and the log say so.",
+			config.TLSSelf:  "The relay makes its certificate, and peers trust it by the pin in the DERP map (certname). The next one is made two months ahead, and its pin told in the log and at start.",
 			config.TLSOff:   "A proxy before the relay ends TLS.",
 			config.TLSFiles: "A new certificate is taken over when the files change.",
 		}[c.TLS.Mode]

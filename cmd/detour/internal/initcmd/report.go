@@ -35,6 +35,7 @@ type report struct {
 	Next     []step          `json:"next"`
 
 	wrong     bool
+	issued    bool   // the service has a certificate
 	member    string // the map as it is pasted
 	pin       string
 	installer *unit.Installer
@@ -151,6 +152,14 @@ func indented(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
 }
 
+// sudo begins commands that ask the service, or read what only it and root may.
+func (s *session) sudo() string {
+	if s.service || s.file == relaycmd.DefaultFile {
+		return "sudo "
+	}
+	return ""
+}
+
 // next are the steps that are left.
 func (s *session) next() (steps []step) {
 	for _, of := range []func() (string, []string){s.nextProxy, s.nextStart, s.nextAllow, s.nextSiblings, s.nextCheck, s.nextMap} {
@@ -184,7 +193,7 @@ func (s *session) nextAllow() (string, []string) {
 		return "", nil
 	}
 	return "Let peers in, one by one or all that a machine of your tailnet sees (it pushes them by ssh, docs/access.md):", []string{
-		"detour access allow nodekey:...", "tailscale status --json | detour access import --set tailnet -",
+		s.sudo() + "detour access allow nodekey:...", "tailscale status --json | " + s.sudo() + "detour access import --set tailnet -",
 	}
 }
 
@@ -192,31 +201,46 @@ func (s *session) nextSiblings() (string, []string) {
 	if !s.now.Mesh.Used() {
 		return "", nil
 	}
+	if slices.Contains(s.now.Mesh.With, s.entry()) {
+		return "Give the other relays of the region the same list, and the same mesh key, " + s.now.Mesh.KeyFile + ".", nil
+	}
 	text := "All relays of the region have the same mesh key: copy " + s.now.Mesh.KeyFile + " to the others"
 	if s.makeKey != "" {
 		text = s.makeKey + " was made just now, and all relays of the region have the same mesh key: if the others have one, put it in its place, else copy this one to them"
 	}
-	return text + ". And name this relay there:", []string{"detour init --mesh-with " + strings.Join(append(slices.Clone(s.now.Mesh.With), s.host()), ","), "detour reload"}
+	return text + ". And name this relay there:", []string{s.sudo() + "detour init --mesh-with " + strings.Join(append(slices.Clone(s.now.Mesh.With), s.entry()), ","), s.sudo() + "detour reload"}
+}
+
+// entry is what siblings call this relay.
+func (s *session) entry() string {
+	entry := s.host()
+	if strings.Contains(entry, ":") {
+		entry = "[" + entry + "]"
+	}
+	if port := setup.PublicPort(s.now); port != derpmap.DefaultDERPPort {
+		entry = fmt.Sprintf("%s:%d", entry, port)
+	}
+	if s.pin != "" {
+		entry += "=" + s.pin
+	}
+	return entry
 }
 
 // nextCheck is a command that looks at the relay from the outside.
 func (s *session) nextCheck() (string, []string) {
-	command := "detour check"
+	command := s.sudo() + "detour check"
 	if file := s.now.Mesh.KeyFile; file != "" && !strings.HasPrefix(file, config.CredentialPrefix) {
 		command += " --mesh-psk-file " + file
 	}
 	if s.pin != "" {
 		command += " --cert-name " + s.pin
 	}
-	target := s.host()
-	if strings.Contains(target, ":") {
-		target = "[" + target + "]"
-	}
-	if port := setup.PublicPort(s.now); port != derpmap.DefaultDERPPort {
-		target = fmt.Sprintf("%s:%d", target, port)
+	target, _, _ := strings.Cut(s.entry(), "=")
+	if strings.HasPrefix(target, "[") {
+		target = "'" + target + "'" // or some shells look for files
 	}
 	when := "Look at it as peers do:"
-	if s.now.TLS.Mode == config.TLSACME {
+	if s.now.TLS.Mode == config.TLSACME && !s.issued {
 		when = "Within a minute it has its certificate; if not, the log says why. Look at it as peers do:"
 	}
 	return when, []string{command + " " + target}

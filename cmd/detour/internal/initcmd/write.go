@@ -65,7 +65,7 @@ func (s *session) writeFile() error {
 		err = cli.ReplaceFile(s.path, s.after)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: nothing was changed", err)
+		return fmt.Errorf("%w: the settings are as they were", err)
 	}
 	if !s.isNew() {
 		owner.take(s.path)
@@ -174,9 +174,14 @@ func (s *session) serve() error {
 		if step.Done {
 			word = "done"
 		}
-		s.say("%s", cli.Fold(word+"   "+step.What, s.page.Width, 7))
+		s.line(word, step.What)
 	}
 	return err
+}
+
+// line is one of the list of what was done.
+func (s *session) line(word, what string) {
+	s.say("%s", cli.Fold(word+"   "+cli.OneLine(what), s.page.Width, 7))
 }
 
 // noService says what to do where the service cannot be installed.
