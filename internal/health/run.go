@@ -47,7 +47,11 @@ func (h *Health) Run(ctx context.Context) {
 		if soon, again = h.rest(ctx, pause); !again {
 			return
 		}
-		if !soon {
+		switch {
+		case soon:
+		case h.config.Missing() != "":
+			soon = true // nobody gets in, and that is known: it is checked once somebody can
+		default:
 			h.check(ctx)
 		}
 	}
@@ -78,9 +82,6 @@ func (h *Health) pause() time.Duration {
 
 // check makes one self-check.
 func (h *Health) check(ctx context.Context) {
-	if h.config.Missing() != "" {
-		return // nobody gets in, and that is known
-	}
 	c := h.checking.Load()
 	began := time.Now()
 	path, err := h.viaBest(ctx, c)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +179,29 @@ func TestPauses(t *testing.T) {
 		}
 		if len(different) < 10 {
 			t.Errorf("only %d different pauses", len(different))
+		}
+	})
+}
+
+// Without a certificate nobody gets in; with one the relay is checked at once.
+func TestFirstCheckIsOnceThereIsACertificate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{ends: []error{nil}}
+		var issued atomic.Bool
+		running(t, Config{Direct: s.path(), Missing: func() string {
+			if issued.Load() {
+				return ""
+			}
+			return "it is asked for"
+		}})
+		time.Sleep(10*time.Minute + firstCheck/2)
+		if made := s.made(); len(made) > 0 {
+			t.Errorf("%d checks before there is one", len(made))
+		}
+		issued.Store(true)
+		at := time.Now()
+		if made := s.until(t, 1); made[0].Sub(at) > firstCheck {
+			t.Errorf("the first check was %v after it", made[0].Sub(at))
 		}
 	})
 }
