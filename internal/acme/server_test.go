@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/acme"
 	"github.com/detour-relay/detour/internal/acme/acmetest"
+	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/coordserver"
 	"github.com/detour-relay/detour/internal/daemon"
@@ -96,7 +98,18 @@ func TestRelay(t *testing.T) {
 		return r.Method == http.MethodPost
 	}
 	a.Answer(refuse)
-	d, err := daemon.Open(ofAuthority(t, a, listener), daemon.Options{Listener: listener, Issue: acme.FromSettings, Logger: slog.New(slog.DiscardHandler)})
+	settings := ofAuthority(t, a, listener)
+	stored := func() certs.Description {
+		d, err := acme.Stored(settings, filepath.Join(settings.StateDir, "acme"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if d := stored(); d.Missing == "" || d.Failed != "" {
+		t.Errorf("before all: %+v", d)
+	}
+	d, err := daemon.Open(settings, daemon.Options{Listener: listener, Issue: acme.FromSettings, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +123,8 @@ func TestRelay(t *testing.T) {
 		return status == http.StatusServiceUnavailable && strings.HasPrefix(text, "no certificate: none for 127.0.0.1 yet: ") && strings.Contains(text, "not yours")
 	})
 
+	within(t, "what others are told of it", func() bool { return strings.Contains(stored().Failed, "not yours") })
+
 	a.Answer(nil)
 	if _, err := d.ReloadNow(); err != nil { // or it would wait for minutes
 		t.Fatal(err)
@@ -118,6 +133,7 @@ func TestRelay(t *testing.T) {
 		status, text := get(t, ops+"/readyz")
 		return status == http.StatusOK && strings.HasPrefix(text, "ready")
 	})
+	within(t, "one that is kept", func() bool { d := stored(); return d.Missing+d.Failed == "" && time.Until(d.Until) > 0 })
 	conn, _, err := client.Login(t.Context(), client.Config{URL: d.State().URL, RootCAs: a.Roots, Key: key.NewPrivate()})
 	if err != nil {
 		t.Fatal(err)

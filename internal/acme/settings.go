@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -21,29 +22,55 @@ const mostKey = 4096
 // FromSettings opens the source that the settings of a server ask for. It is a
 // [front.Issue].
 func FromSettings(cfg config.Config, dir string, log *slog.Logger) (certs.Source, error) {
-	roots, err := readRoots(cfg.ACME.CA)
+	c, err := fromSettings(cfg, dir, log)
 	if err != nil {
-		return nil, &config.Error{Setting: "acme.ca", Err: err}
-	}
-	account, err := readExternal(cfg.ACME)
-	if err != nil {
-		return nil, &config.Error{Setting: "acme.eab-key", Err: err}
-	}
-	records, err := readRecords(cfg.ACME)
-	if err != nil {
-		return nil, &config.Error{Setting: "acme.dns-key", Err: err}
+		return nil, err
 	}
 	if err := smallfile.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("storage of certificates: %w", err)
 	}
-	source, err := Open(Config{
-		Names: front.Names(cfg), Directory: cfg.ACME.Directory, Roots: roots, Contact: cfg.ACME.Contact, Account: account,
-		Profile: cfg.ACME.Profile, Challenge: Challenge(cfg.ACME.Challenge), Records: records, Storage: NewFiles(dir), Where: dir, Logger: log,
-	})
+	source, err := Open(c)
 	if err != nil {
 		return nil, &config.Error{Setting: "tls.mode", Err: err}
 	}
 	return source, nil
+}
+
+// Stored tells of what is in a directory for those settings: certificates, and what has
+// become of tries to get them. Nobody is asked, and nothing is made.
+func Stored(cfg config.Config, dir string) (d certs.Description, err error) {
+	c, err := fromSettings(cfg, dir, nil)
+	if err != nil {
+		return d, err
+	}
+	s, err := Open(c)
+	if err != nil {
+		return d, err
+	}
+	for _, w := range s.wanted {
+		s.recall(context.Background(), w)
+		s.note(w)
+	}
+	return s.Describe(), nil
+}
+
+func fromSettings(cfg config.Config, dir string, log *slog.Logger) (c Config, err error) {
+	roots, err := readRoots(cfg.ACME.CA)
+	if err != nil {
+		return c, &config.Error{Setting: "acme.ca", Err: err}
+	}
+	account, err := readExternal(cfg.ACME)
+	if err != nil {
+		return c, &config.Error{Setting: "acme.eab-key", Err: err}
+	}
+	records, err := readRecords(cfg.ACME)
+	if err != nil {
+		return c, &config.Error{Setting: "acme.dns-key", Err: err}
+	}
+	return Config{
+		Names: front.Names(cfg), Directory: cfg.ACME.Directory, Roots: roots, Contact: cfg.ACME.Contact, Account: account,
+		Profile: cfg.ACME.Profile, Challenge: Challenge(cfg.ACME.Challenge), Records: records, Storage: NewFiles(dir), Where: dir, Logger: log,
+	}, nil
 }
 
 func readRoots(path string) (*x509.CertPool, error) {

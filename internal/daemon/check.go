@@ -175,7 +175,7 @@ func (c *checker) authority(cfg config.Config) {
 			c.wrong(setting, err)
 		}
 	}
-	c.say(Fine, "tls.mode", "acme: a certificate is issued for %s once the relay runs", strings.Join(front.Names(cfg), ", "))
+	c.say(Fine, "tls.mode", "acme: an authority issues the certificate for %s", strings.Join(front.Names(cfg), ", "))
 }
 
 func (c *checker) relayKey(cfg config.Config) {

@@ -44,10 +44,21 @@ func OpenIssued(cfg config.Config, sub string, running bool, issue Issue, log *s
 	if issue == nil {
 		return nil, &config.Error{Setting: "tls.mode", What: "acme is not for a server that is a part of another program", Remedy: "choose files or self"}
 	}
-	if dir = filepath.Join(dir, "acme"); cfg.ACME.Storage != "" {
-		dir = cfg.ACME.Storage
+	return issue(cfg, storage(cfg, dir), log)
+}
+
+// Storage is the directory for what an authority issues to a server of the kind that sub
+// says.
+func Storage(cfg config.Config, sub string) (string, error) {
+	dir, err := StateDir(cfg.StateDir, sub)
+	return storage(cfg, dir), err
+}
+
+func storage(cfg config.Config, stateDir string) string {
+	if cfg.ACME.Storage != "" {
+		return cfg.ACME.Storage
 	}
-	return issue(cfg, dir, log)
+	return filepath.Join(stateDir, "acme")
 }
 
 // CheckNames looks at what peers know a server by, and at what an authority is to be

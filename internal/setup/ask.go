@@ -41,7 +41,7 @@ func (w World) Others(ctx context.Context, cfg config.Config) []daemon.Finding {
 		}
 	}
 	if cfg.TLS.Mode == config.TLSACME {
-		asks = append(asks, func() daemon.Finding { return askAuthority(ctx, cmp.Or(cfg.ACME.Directory, w.Authority), cfg.ACME.CA) })
+		asks = append(asks, func() daemon.Finding { return w.Issuer(ctx, cfg) })
 	}
 	found := make([]daemon.Finding, len(asks))
 	var asking sync.WaitGroup
@@ -82,6 +82,13 @@ func askURL(ctx context.Context, a config.Access, url string) daemon.Finding {
 		return finding(daemon.Noted, setting, "%s lets in a key that was made up just now: it lets in everybody", source.Target())
 	}
 	return finding(daemon.Fine, setting, "%s answers, and keeps a stranger out", source.Target())
+}
+
+// Issuer asks the authority that is to issue the certificate whether it is one.
+func (w World) Issuer(ctx context.Context, cfg config.Config) daemon.Finding {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return askAuthority(ctx, cmp.Or(cfg.ACME.Directory, w.Authority), cfg.ACME.CA)
 }
 
 // askAuthority reads its directory, which authorities do not count.

@@ -9,8 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/internal/acme"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/daemon"
+	"github.com/detour-relay/detour/internal/setup"
 )
 
 // A checkReport is what "config check" finds. Its JSON names are stable.
@@ -36,7 +38,9 @@ func newCheck() *cobra.Command {
 		Short: "Look whether settings fit together, and to this machine",
 		Long: `Look at settings as "detour relay --config FILE" would, then at the machine: whether
 certificates, keys, lists and tokens can be read and used, whether the certificate is
-for the name, and whether the addresses are free. All that is wrong is told, each with
+for the name, and whether the addresses are free; if an authority issues the
+certificate, also whether the name leads to this machine, whether that authority
+answers, and what it has issued. All that is wrong is told, each with
 its place and what to do. Nothing is made or changed, and a relay that runs goes on.
 
 Without FILE it looks at what "detour relay" would run with: ` + DefaultFile + `
@@ -79,7 +83,8 @@ func newCheckReport(cmd *cobra.Command, l *config.Loaded) checkReport {
 	if !r.OK {
 		return r
 	}
-	for _, f := range daemon.Check(cmd.Context(), l.Config) {
+	world := setup.World{Lookup: setup.Lookup, Own: setup.Own, Authority: acme.LetsEncrypt}
+	for _, f := range append(daemon.Check(cmd.Context(), l.Config), checkIssued(cmd.Context(), l.Config, world)...) {
 		from := ""
 		if f.Err.Setting != "" {
 			from = l.At(f.Err.Setting).String()
