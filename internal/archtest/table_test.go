@@ -39,6 +39,7 @@ var table = []row{
 	{name: "key", own: []string{"internal/smallfile", "internal/text"}, outside: []string{"golang.org/x/crypto"}, beneath: web},
 	{name: "derp", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/disco", own: []string{"key"}, outside: none, beneath: web},
+	{name: "internal/paths", own: []string{"internal/disco", "internal/rate"}, outside: none, beneath: web},
 	{name: "internal/framequeue", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/firstframe", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
