@@ -11,7 +11,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik lint build cross pgo ci
+.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy lint build cross pgo ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ proxies: ## run the configurations of dist/proxies with real proxies and a brows
 
 proxies-traefik: ## the same with Traefik alone, which Debian does not have: the program traefik has to be there
 	cd test/proxies && go test -count=1 -v -parallel 64 -timeout 20m -run TestReadyConfigurations . -with Traefik
+
+proxies-envoy: ## compare Envoy's configuration with Envoy's own definitions, which take minutes to compile
+	cd test/proxies/envoy && go test -count=1 -v .
 
 lint: ## check format, vet, staticcheck and the import rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/detour-relay/detour/client"
@@ -120,6 +121,22 @@ func (n *node) noOrigin(body string) Check {
 	why, _, _ = strings.Cut(why, ". Have it")
 	return fail("HTTP status 400: the relay believes %s, but cannot make out whom it brings: %.80s", n.frontName(), why).
 		do("%s", n.haveFront(proxyhint.Origin, "say whom it brings, and take out what peers say themselves"))
+}
+
+// wrongOrigin tells from where the relay takes a peer of ours to come, if that can only be
+// the proxy; empty: it need not be. Between us and the relay our address may change, so it
+// is no sign by itself that it is another.
+func wrongOrigin(local, remote, seen netip.Addr) string {
+	local, remote, seen = local.Unmap(), remote.Unmap(), seen.Unmap()
+	switch {
+	case seen == local:
+		return ""
+	case seen.IsLoopback():
+		return fmt.Sprintf("%v, which is its own machine", seen)
+	case seen.IsPrivate() && remote.IsGlobalUnicast() && !remote.IsPrivate():
+		return fmt.Sprintf("%v, which is a private address", seen)
+	}
+	return ""
 }
 
 // onlyHTTP2 finds out whether who hangs up, or says what is no HTTP, would speak HTTP/2.

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/detour-relay/detour/key"
@@ -42,4 +43,33 @@ func TestRegionIsNoRegion(t *testing.T) {
 	want(t, checks, "keys", Fail, "900a and 900b have the same key", "key file of its own")
 	want(t, checks, "mesh 900a 900b", Skip, "see keys", "")
 	want(t, checks, "mesh 900a 900c", Skip, "needs login and key of 900c", "")
+}
+
+// A relay that takes a peer for its proxy is told from one that sees what NAT has made of
+// the peer's address.
+func TestWrongOrigin(t *testing.T) {
+	for _, test := range []struct {
+		local, remote, seen string
+		want                string
+	}{
+		{"192.168.1.2", "203.0.113.7", "198.51.100.9", ""},
+		{"192.168.1.2", "203.0.113.7", "203.0.113.7", ""}, // one NAT for both
+		{"192.168.1.2", "192.168.1.7", "192.168.1.2", ""},
+		{"192.168.1.2", "192.168.1.7", "192.168.9.1", ""},
+		{"127.0.0.1", "127.0.0.1", "127.0.0.1", ""},
+		{"::1", "::1", "::1", ""},
+		{"192.168.1.2", "203.0.113.7", "127.0.0.1", "127.0.0.1, which is its own machine"},
+		{"2001:db8::1", "2001:db8::7", "::1", "::1, which is its own machine"},
+		{"192.168.1.2", "203.0.113.7", "::ffff:127.0.0.1", "127.0.0.1, which is its own machine"},
+		{"192.168.1.2", "203.0.113.7", "172.17.0.1", "172.17.0.1, which is a private address"},
+		{"192.168.1.2", "::ffff:203.0.113.7", "10.0.0.3", "10.0.0.3, which is a private address"},
+	} {
+		parse := netip.MustParseAddr
+		if got := wrongOrigin(parse(test.local), parse(test.remote), parse(test.seen)); got != test.want {
+			t.Errorf("from %s to %s, seen as %s: %q, want %q", test.local, test.remote, test.seen, got, test.want)
+		}
+	}
+	if got := wrongOrigin(netip.MustParseAddr("192.168.1.2"), netip.MustParseAddr("203.0.113.7"), netip.Addr{}); got != "" {
+		t.Errorf("a relay that does not say: %q", got)
+	}
 }

@@ -4,20 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/proxyhint"
 	"github.com/detour-relay/detour/internal/roster"
 	"github.com/detour-relay/detour/key"
 )
 
 // checkMeshKey asks for the peers of the relay, as only a sibling may, and keeps
-// which siblings are among them.
+// which siblings are among them. One of ours is, too, and from where it is said to come.
 func (n *node) checkMeshKey(ctx context.Context) Check {
 	if n.dial.InsecureSkipVerify {
 		return skip("the mesh key does not go to a relay that anybody can be")
 	}
-	r, err := roster.Open(ctx, roster.Config{Dial: n.dial, MeshKeys: n.run.cfg.MeshKeys, Keep: siblingsOnly()})
+	p, err := n.login(ctx)
+	if err == nil {
+		defer p.close()
+	}
+	ours := func(peer roster.Peer) bool { return p != nil && peer.Key == p.key }
+	siblings := siblingsOnly()
+	r, err := roster.Open(ctx, roster.Config{
+		Dial: n.dial, MeshKeys: n.run.cfg.MeshKeys,
+		Keep: func(peer roster.Peer) bool { return ours(peer) || siblings(peer) },
+	})
 	switch {
 	case errors.Is(err, roster.ErrNotTold), errors.Is(err, client.ErrAdmissionRefused):
 		return fail("refused: the relay has no mesh key, or another one").
@@ -27,10 +39,31 @@ func (n *node) checkMeshKey(ctx context.Context) Check {
 	}
 	defer r.Close()
 	n.siblings = make(map[key.Public]bool, r.Len())
-	for _, p := range r.Peers() {
-		n.siblings[p.Key] = true
+	var wrong string
+	for _, peer := range r.Peers() {
+		if ours(peer) {
+			if n.proxy == nil { // else it is our proxy that is seen
+				wrong = wrongOrigin(addrOf(p.conn.LocalAddr()), addrOf(p.conn.RemoteAddr()), peer.Addr.Addr())
+			}
+			continue
+		}
+		n.siblings[peer.Key] = true
 	}
-	return ok("%s accepted; siblings linked to the relay: %d", ordinal(r.MeshKey(), len(n.run.cfg.MeshKeys)), r.Len())
+	accepted := line("%s accepted; siblings linked to the relay: %d", ordinal(r.MeshKey(), len(n.run.cfg.MeshKeys)), len(n.siblings))
+	if wrong != "" {
+		return warn("%s; but the relay takes us for coming from %s", accepted, wrong).
+			do("name the proxy in the relay's trusted-proxies, and %s", n.haveFront(proxyhint.Origin, "say whom it brings"))
+	}
+	return ok("%s", accepted)
+}
+
+// addrOf is the IP address of a socket's; invalid: it has none.
+func addrOf(addr net.Addr) netip.Addr {
+	at, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr()
 }
 
 // maxSiblings bounds what is kept of what a relay says.

@@ -1,6 +1,9 @@
 package proxies
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"testing"
@@ -91,3 +94,46 @@ func TestCheckNamesTheLine(t *testing.T) {
 
 // nginxPass is where nginx is told the relay.
 const nginxPass = "    location / {                            # no path behind the port of proxy_pass\n        proxy_pass http://127.0.0.1:3340;"
+
+// That the relay takes everybody for the proxy breaks nothing, so only who has the mesh key
+// can see it from outside.
+func TestCheckSeesThatAllAreTheProxy(t *testing.T) {
+	t.Parallel()
+	const elsewhere = "127.0.0.2:3340"
+	for _, test := range []struct {
+		name   string
+		relay  []edit
+		status string
+		detail string
+		remedy string
+	}{
+		{"believed", nil, "ok", "", ""},
+		{"not believed", []edit{{"trusted-proxies: [127.0.0.1]\n", ""}}, "warn", "coming from 127.0.0.1, which is its own machine",
+			`trusted-proxies, and have nginx .*X-Forwarded-For`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			const mesh = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+			file := filepath.Join(t.TempDir(), "mesh.key")
+			if err := os.WriteFile(file, []byte(mesh+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := begin(t, nginx, []edit{{theRelay, elsewhere}}, append([]edit{
+				{theRelay, elsewhere}, {"hostname:", "mesh: {key-file: " + file + "}\nhostname:"},
+			}, test.relay...))
+			// Whom our own machine connects to it seems to come from the same address; not here.
+			route := exec.Command("ip", "route", "replace", "local", s.addr, "dev", "lo", "table", "local", "src", s.from)
+			if out, err := route.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			checks, _ := s.checks(t, "--mesh-psk-file", file)
+			at := slices.IndexFunc(checks, func(c found) bool { return c.Name == "meshkey" })
+			if at < 0 {
+				t.Fatalf("%+v", checks)
+			}
+			c := checks[at]
+			if c.Status != test.status || !regexp.MustCompile(test.detail).MatchString(c.Detail) || !regexp.MustCompile(test.remedy).MatchString(c.Remedy) {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}

@@ -227,9 +227,10 @@ func settingsOf(t *testing.T, text string) string {
 // startRelay starts the relay with settings of relay.yaml.
 func (s *stand) startRelay(t *testing.T, settings string, edits []edit) {
 	t.Helper()
-	own := everywhere(settings, []edit{{theRelay, s.addr + ":3340"}, {theSockets, s.dir + "/"}})
+	text := edited(t, settings, edits...)
+	own := everywhere(text, []edit{{theRelay, s.addr + ":3340"}, {theSockets, s.dir + "/"}})
 	own = append(own, edit{`stun: ":3478"`, "stun: " + s.addr + ":3478"})
-	text := edited(t, edited(t, settings, edits...), own...)
+	text = edited(t, text, own...)
 	file := s.write(t, "relay.yaml", text+"access: {everyone: true}\ndrain: 0s\nstate-dir: "+s.path("state")+"\n")
 	s.relay = start(t, s.dir, program, "relay", "--config", file)
 	until(t, "the relay serves", s.relay, func() bool { return strings.Contains(s.relay.said.text(), "relay started") })
