@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"net"
 	"net/netip"
 
 	"github.com/detour-relay/detour/internal/behind"
@@ -22,10 +23,21 @@ func proxies(cfg config.Config) edge.Proxies {
 }
 
 // introduction is what a connection of this machine to its own listener begins with: it
-// comes from the address that it goes to, which may be that of a proxy which is believed.
-func introduction(cfg config.Config, at netip.Addr) string {
-	if proxies(cfg).Believed.Believes(at) {
+// may come from the address of a proxy which is believed.
+func introduction(cfg config.Config, at netip.AddrPort) string {
+	if proxies(cfg).Believed.Believes(sourceTo(at)) {
 		return behind.Local
 	}
 	return ""
+}
+
+// sourceTo is the address that this machine takes to connect to one of its own. Mostly it
+// is the same, but for all of 127.0.0.0/8 it may be 127.0.0.1.
+func sourceTo(at netip.AddrPort) netip.Addr {
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at)) // which sends nothing
+	if err != nil {
+		return at.Addr()
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }

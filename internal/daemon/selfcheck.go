@@ -60,7 +60,7 @@ func (d *Daemon) directPath(cfg config.Config, url func() string, bound netip.Ad
 		return health.Path{Target: url() + " at " + cfg.Listen, Check: trip.Check}
 	}
 	trip, at := d.roundTrip(url), front.Dialable(bound)
-	trip.Addr, trip.First = at.String(), introduction(cfg, at.Addr())
+	trip.Addr, trip.First = at.String(), introduction(cfg, at)
 	return health.Path{Target: url() + " at " + trip.Addr, Check: trip.Check}
 }
 
