@@ -118,6 +118,9 @@ var edgeMetrics = []Metric{
 		r := s.Edge.SNI.Refused
 		return map[string]uint64{"unknown": r.Unknown, "none": r.None, "full": r.Full, "down": r.Down, "loop": r.Loop}
 	}),
+	counter("site_requests", "requests that the home page's directory or server has answered", func(s *Status) uint64 { return s.Edge.Site.Answered }),
+	counter("site_busy", "requests for it that came while there were as many foreign connections as may be", func(s *Status) uint64 { return s.Edge.Site.Busy }),
+	counter("site_down", "requests for it that its server did not answer", func(s *Status) uint64 { return s.Edge.Site.Down }),
 	counter("upgrades_refused", "requests for the relay that were no upgrade", func(s *Status) uint64 { return s.Edge.Refused }),
 	counter("upgrades_sent_away", "requests for the relay while it drained", func(s *Status) uint64 { return s.Edge.SentAway }),
 	counter("floods", "connections ended for too much of what carries no data", func(s *Status) uint64 { return s.Edge.Floods }),

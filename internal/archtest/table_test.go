@@ -97,10 +97,11 @@ var table = []row{
 	// The relay's side: what stands around the engine.
 	{name: "internal/port80", own: []string{"internal/edge", "internal/hostname"}, outside: none},
 	{name: "internal/behind", own: none, outside: []string{"github.com/pires/go-proxyproto"}},
+	{name: "internal/decoy", own: none, outside: none},
 	{name: "internal/sni", own: []string{"internal/behind", "internal/hostname"}, outside: none, beneath: []string{module + "relay"}},
 	{
 		name:    "internal/edge",
-		own:     []string{"key", "derp", "relay", "internal/behind", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry", "internal/sni"},
+		own:     []string{"key", "derp", "relay", "internal/behind", "internal/decoy", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry", "internal/sni"},
 		outside: []string{"github.com/coder/websocket", "golang.org/x/sys"},
 	},
 	{
@@ -152,7 +153,7 @@ var table = []row{
 	{name: "internal/acme/acmetest", own: none, outside: []string{"github.com/letsencrypt/pebble/v2", "golang.org/x/net"}},
 	{
 		name: "internal/daemon",
-		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/behind", "internal/bootstrap", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front",
+		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/behind", "internal/bootstrap", "internal/certs", "internal/config", "internal/control", "internal/decoy", "internal/edge", "internal/front",
 			"internal/health", "internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/reach/errno", "internal/smallfile", "internal/sni", "internal/stun",
 			"internal/takeover", "internal/text", "internal/trim", "internal/twin"},
 		outside: none,

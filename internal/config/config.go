@@ -71,9 +71,12 @@ type Config struct {
 	// closed. 0: 4096, or as many as there are descriptors for.
 	MaxForeign int `json:"max-foreign" yaml:"max-foreign"`
 
-	// Home is what the home page is: empty for a short explanation, "blank", or a
-	// URL to redirect to.
-	Home string `json:"home" yaml:"home"`
+	// Home is what answers all paths that are not the relay's: empty for a short
+	// explanation, "blank", a URL to redirect to, the whole path of a directory, or "proxy:"
+	// and the URL of a server. Discreet has it answer all that no DERP client asks for, also
+	// at the relay's own paths.
+	Home     string `json:"home" yaml:"home"`
+	Discreet bool   `json:"discreet" yaml:"discreet"`
 
 	TLS  TLS  `json:"tls" yaml:"tls"`
 	ACME ACME `json:"acme" yaml:"acme"`

@@ -25,9 +25,10 @@ var rows = []Setting{
 	{Path: "relay-key", Group: "The relay", File: true, Help: "`file` with the relay's private key, made if missing",
 		Follows: "relay.key in the state directory", Example: "/var/lib/detour/relay.key"},
 	{Path: "derp", Group: "The relay", Help: "relay packets; false: only STUN, probes and the names of {bootstrap.names} are answered"},
-	{Path: "home", Group: "The relay", Help: "home `page`: blank, or a URL to redirect to", Follows: "a short explanation",
-		Choices: []string{"blank"}, Begins: []string{"http://", "https://"}, Example: "https://example.com/"},
+	{Path: "home", Group: "The relay", Help: "what all other paths answer, a `page`: blank, a URL to redirect to, the path of a directory, or proxy: and the URL of a server (proxy:http://127.0.0.1:8080, proxy:unix:/path)",
+		Follows: "a short explanation", Choices: []string{"blank"}, Begins: []string{"http://", "https://", "/", "proxy:"}, Example: "https://example.com/"},
 
+	{Path: "discreet", Group: "Sharing the port", Help: "have {home} answer all that no DERP client asks for, also /derp without an upgrade, /robots.txt and the paths of probes"},
 	{Path: "sni", Group: "Sharing the port", Help: "pass TLS connections that ask for a name on to another server, unopened: `NAME=ADDR`, or *.NAME for all beneath it; ADDR is host:port or unix:/path, with proxy-v2: in front if it wants a PROXY header; may be repeated",
 		Example: "git.example.com=127.0.0.1:8443"},
 	{Path: "sni-unknown", Group: "Sharing the port", Help: "what becomes of TLS connections that ask for a name which nobody has, a `choice`: answer, close, or ADDR as in {sni}",

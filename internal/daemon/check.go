@@ -49,6 +49,7 @@ func Check(ctx context.Context, cfg config.Config) []Finding {
 	c.files()
 	c.server(ctx)
 	c.backends(ctx)
+	c.home(ctx)
 	if !c.wrongSettings {
 		c.addresses(c.cfg, runningRelay(ctx, c.cfg), func(string) bool { return true })
 	}

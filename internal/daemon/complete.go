@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/detour-relay/detour/internal/config"
-	"github.com/detour-relay/detour/internal/edge"
+	"github.com/detour-relay/detour/internal/decoy"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/hostname"
 	"github.com/detour-relay/detour/internal/mesh"
@@ -89,8 +89,11 @@ func checkSTUN(cfg config.Config) error {
 }
 
 func checkHome(cfg config.Config) error {
-	if err := edge.CheckHome(cfg.Home); err != nil {
+	if err := decoy.Check(cfg.Home); err != nil {
 		return &config.Error{Setting: "home", What: err.Error()}
+	}
+	if cfg.Discreet && cfg.Home == "" {
+		return &config.Error{Setting: "discreet", What: "has {home} answer, and that says what this server is", Remedy: "set {home} to a directory, a server, a URL or blank"}
 	}
 	return nil
 }

@@ -266,6 +266,7 @@ func (d *Daemon) edgeConfig(cfg config.Config) edge.Config {
 		SNI:             d.rules(cfg),
 		MaxForeign:      cfg.MaxForeign,
 		Home:            cfg.Home,
+		Discreet:        cfg.Discreet,
 		AcceptPerSecond: cfg.Accept.Limit,
 		AcceptBurst:     cfg.Accept.Burst,
 		MaxConns:        cfg.MaxConns,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/decoy"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/sni"
 )
@@ -119,6 +120,21 @@ func answers(ctx context.Context, b *sni.Backend) error {
 		return err
 	}
 	return conn.Close()
+}
+
+// home looks whether there is something to show. A relay would start without.
+func (c *checker) home(ctx context.Context) {
+	home := c.cfg.Home
+	if decoy.Check(home) != nil || !decoy.IsSite(home) {
+		return // told already, or nothing to look at
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, backendTime, fmt.Errorf("no answer within %v", backendTime))
+	defer cancel()
+	if err := decoy.Look(ctx, home); err != nil {
+		c.say(Noted, "home", "%s has nothing to show: %s", home, err)
+		return
+	}
+	c.say(Fine, "home", "%s is there", home)
 }
 
 // settingOf is the one that a backend is of.

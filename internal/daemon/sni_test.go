@@ -33,6 +33,10 @@ func TestWrongSNI(t *testing.T) {
 		{func(c *config.Config) { c.Listen, c.SNIUnknown = "unix:/run/a.sock", "unix:/run/b.sock" }, ""},
 		{func(c *config.Config) { c.TLS.Mode, c.SNIUnknown = config.TLSOff, "close" }, "is for a relay that speaks TLS"},
 		{func(c *config.Config) { c.MaxForeign = -1 }, "max-foreign"},
+		{func(c *config.Config) { c.Discreet = true }, "discreet has home answer"},
+		{func(c *config.Config) { c.Discreet, c.Home = true, "/var/www" }, ""},
+		{func(c *config.Config) { c.Home = "www" }, `home "www": want nothing`},
+		{func(c *config.Config) { c.Home = "proxy:127.0.0.1:80" }, "want proxy: and the URL"},
 		{func(c *config.Config) {
 			c.SNI, c.SNIUnknown, c.SNINone = map[string]string{"*.test": "web:8443", "git.test": "proxy-v2:unix:/run/git.sock"}, "close", "10.0.0.1:443"
 		}, ""},
@@ -57,10 +61,10 @@ func TestCheckAsksThoseWhoShareThePort(t *testing.T) {
 	c := secured(t)
 	c.AdminSocket = config.AdminSocketOff
 	c.SNI = map[string]string{"git.test": there.Addr().String(), "a.test": "unix:/nowhere/x.sock"}
-	c.SNIUnknown = "127.0.0.1:1"
+	c.SNIUnknown, c.Home = "127.0.0.1:1", "/nowhere/www"
 	got := linesOf(Check(t.Context(), c))
 	for _, want := range []string{
-		"ok sni " + there.Addr().String() + " for git.test answers\n", "note sni unix:/nowhere/x.sock for a.test does not answer: dial unix /nowhere/x.sock",
+		"note home /nowhere/www has nothing to show: open /nowhere/www: no such", "ok sni " + there.Addr().String() + " for git.test answers\n", "note sni unix:/nowhere/x.sock for a.test does not answer: dial unix /nowhere/x.sock",
 		"note sni-unknown 127.0.0.1:1 for unknown names does not answer: ",
 	} {
 		if !strings.Contains(got, want) {

@@ -8,10 +8,9 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"net/url"
-	"strings"
 	"time"
 
+	"github.com/detour-relay/detour/internal/decoy"
 	"github.com/detour-relay/detour/internal/hostname"
 	"github.com/detour-relay/detour/internal/sni"
 	"github.com/detour-relay/detour/relay"
@@ -59,14 +58,19 @@ type Config struct {
 	// needs TLS.
 	SNI *sni.Rules
 
-	// MaxForeign bounds the connections that do not come for the relay, passed on by SNI
-	// (default: [DefaultMaxForeign], and what a quarter of the descriptors is enough for at
+	// MaxForeign bounds the connections that do not come for the relay: those that SNI passes
+	// on, and those whose request a site of Home answers (default: [DefaultMaxForeign], and what a quarter of the descriptors is enough for at
 	// most). Those above are closed.
 	MaxForeign int
 
 	// Home is what paths without a meaning answer: empty for a small page,
-	// "blank" for an empty one, or a URL to redirect to.
+	// "blank" for an empty one, a URL to redirect to, the whole path of a directory with
+	// files, or "proxy:" and the URL of a server.
 	Home string
+
+	// Discreet has Home answer all that no DERP client asks for, also at the relay's own
+	// paths.
+	Discreet bool
 
 	// NoDERP has requests to upgrade answered with 404, and all else as ever.
 	NoDERP bool
@@ -114,6 +118,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	reading *tls.Config // TLS where SNI has its say first; nil without
+	home    *decoy.Home // of Home
 }
 
 // complete checks the configuration and fills in the defaults.
@@ -126,7 +131,7 @@ func (c Config) complete() (Config, error) {
 			return c, fmt.Errorf("edge: Config.Listen %w", err)
 		}
 	}
-	if err := CheckHome(c.Home); err != nil {
+	if err := decoy.Check(c.Home); err != nil {
 		return c, fmt.Errorf("edge: Config.Home %w", err)
 	}
 	if !(c.AcceptPerSecond >= 0) || math.IsInf(c.AcceptPerSecond, 0) {
@@ -160,17 +165,4 @@ func orDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
-}
-
-// CheckHome says what is wrong with the choice of a home page.
-func CheckHome(home string) error {
-	if home == "" || home == homeBlank {
-		return nil
-	}
-	if strings.HasPrefix(home, "http://") || strings.HasPrefix(home, "https://") {
-		if u, err := url.Parse(home); err == nil && u.Host != "" {
-			return nil
-		}
-	}
-	return fmt.Errorf(`%q: want nothing for the default page, "blank", or a URL that begins with http:// or https://`, home)
 }

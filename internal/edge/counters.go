@@ -30,6 +30,9 @@ type counters struct {
 	refused   atomic.Uint64
 	sentAway  atomic.Uint64
 	floods    atomic.Uint64
+	visits    atomic.Uint64
+	busy      atomic.Uint64
+	down      atomic.Uint64
 	serving   atomic.Int64
 }
 
@@ -59,7 +62,8 @@ type Snapshot struct {
 
 	Proxies ProxyRefusals `json:"proxies_refused"`
 
-	SNI sni.Snapshot `json:"sni"`
+	SNI  sni.Snapshot `json:"sni"`
+	Site Site         `json:"site"`
 
 	Classic   uint64 `json:"classic"`    // upgrades answered with 101
 	FastStart uint64 `json:"fast_start"` // upgrades without an answer in HTTP
@@ -89,6 +93,13 @@ type ProxyRefusals struct {
 	Left          uint64 `json:"left"`          // the connection has ended before its header
 	Contradiction uint64 `json:"contradiction"` // Forwarded and X-Forwarded-For name different peers
 	Unexpected    uint64 `json:"unexpected"`    // a PROXY header from where none is taken
+}
+
+// A Site is what has become of requests that the operator's own home answers.
+type Site struct {
+	Answered uint64 `json:"answered"` // requests, also those that it has answered with an error
+	Busy     uint64 `json:"busy"`     // answered with 503, because there are as many foreign connections as may be
+	Down     uint64 `json:"down"`     // answered with 502, because the server behind it does not answer
 }
 
 // isFlood reports whether a conn ended because its peer made work out of nothing.
@@ -130,6 +141,7 @@ func (s *Server) Snapshot() Snapshot {
 			Unexpected:    c.proxy[refusedUnexpected].Load(),
 		},
 		SNI:       s.passer.Snapshot(),
+		Site:      Site{Answered: c.visits.Load(), Busy: c.busy.Load(), Down: c.down.Load()},
 		Classic:   c.classic.Load(),
 		FastStart: c.fastStart.Load(),
 		WebSocket: c.webSocket.Load(),

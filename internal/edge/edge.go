@@ -144,11 +144,14 @@ func (s *Server) Prepare(next Config) (apply func(), err error) {
 	c := s.config
 	c.TLS, c.Home, c.AcceptPerSecond, c.AcceptBurst = next.TLS, next.Home, next.AcceptPerSecond, next.AcceptBurst
 	c.MaxConns, c.MaxPending, c.KeepAlive, c.UserTimeout, c.Proxies = next.MaxConns, next.MaxPending, next.KeepAlive, next.UserTimeout, next.Proxies
-	c.SNI, c.MaxForeign = next.SNI, next.MaxForeign
+	c.SNI, c.MaxForeign, c.Discreet = next.SNI, next.MaxForeign, next.Discreet
 	if c, err = c.complete(); err != nil {
 		return nil, err
 	}
 	return func() {
+		if before := s.now.Load().home; !before.Is(c.Home) {
+			defer before.Close()
+		}
 		s.useNow(c)
 		s.pending.bound(c.MaxPending)
 		s.foreign.bound(c.MaxForeign)
@@ -217,6 +220,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.shut.Do(func() { close(s.closed) })
 	s.end()
 	s.pending.close()
+	defer s.now.Load().home.Close()
 
 	gone := make(chan struct{})
 	go func() {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/detour-relay/detour/internal/decoy"
 	"github.com/detour-relay/detour/internal/netio"
 	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/internal/sni"
@@ -61,8 +62,13 @@ type diverted struct {
 
 func (*diverted) Error() string { return "edge: the connection is not for the relay to answer" }
 
-// useNow has a configuration count for who comes from now on.
+// useNow has a configuration, which is complete, count for who comes from now on.
 func (s *Server) useNow(c Config) {
+	if before := s.now.Load(); before != nil && before.home.Is(c.Home) {
+		c.home = before.home
+	} else {
+		c.home, _ = decoy.New(decoy.Config{Home: c.Home, Believes: s.isProxied, Log: c.Logger, Down: func() { s.count.down.Add(1) }}) // it has been checked
+	}
 	c.reading = nil
 	if c.TLS != nil && c.SNI != nil {
 		c.reading = sni.Reading(c.TLS, func(hello *tls.ClientHelloInfo) error { return s.judge(hello, &c) })

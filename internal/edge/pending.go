@@ -176,6 +176,24 @@ func (p *pending) remove(conn net.Conn) bool {
 	return ok
 }
 
+// lend takes a connection out for as long as it does something else. It returns nil if
+// the connection is not pending any more, which means that it has been closed.
+func (p *pending) lend(conn net.Conn) *stranger {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.byConn[conn]
+	if !ok {
+		return nil
+	}
+	return p.forgetLocked(e)
+}
+
+// giveBack has a connection be pending again, as if it came now.
+func (p *pending) giveBack(s *stranger) bool {
+	s.sent.Store(0)
+	return p.add(s, s.conn)
+}
+
 func (p *pending) forgetLocked(e *list.Element) *stranger {
 	s := p.oldest.Remove(e).(*stranger)
 	delete(p.byConn, s.conn)

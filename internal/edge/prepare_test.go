@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/detour-relay/detour/internal/decoy"
 )
 
 // change has another configuration take effect.
@@ -19,7 +21,7 @@ func change(t *testing.T, s *Server, config Config) {
 func TestPrepareChangesWhatIsToCome(t *testing.T) {
 	s := start(t, Config{})
 	before := login(t, s)
-	change(t, s, Config{TLS: selfTLS(t), Home: homeBlank})
+	change(t, s, Config{TLS: selfTLS(t), Home: decoy.Blank})
 	p := newPeer(s.config.Relay.PublicKey())
 	c := dialTLS(t, s, tls.VersionTLS13)
 	send(t, c, append([]byte(testVectors(t).HTTP.FastStart.Request), p.clientInfo()...))
@@ -86,7 +88,7 @@ func TestPrepareChecks(t *testing.T) {
 	if _, err := s.Prepare(Config{Home: "ftp://x", MaxConns: 1}); err == nil {
 		t.Error("nonsense is taken")
 	}
-	if _, err := s.Prepare(Config{Home: homeBlank}); err != nil { // and not applied
+	if _, err := s.Prepare(Config{Home: decoy.Blank}); err != nil { // and not applied
 		t.Error(err)
 	}
 	if now := s.now.Load(); now.Home != "" || now.MaxConns == 1 {

@@ -97,10 +97,9 @@ func (s *Server) bring(w http.ResponseWriter, r *http.Request, upgrade func(http
 // does, or whom a proxy that is believed says that it brings.
 func (s *Server) origin(r *http.Request) (netip.AddrPort, error) {
 	now := s.now.Load()
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	at, _ := netip.ParseAddrPort(r.RemoteAddr)
 	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-	_, isUnix := s.listener.Addr().(*net.UnixAddr)
-	if believed := isUnix && err != nil || now.Proxies.Believed.Believes(at.Addr()); !believed {
+	if !s.isProxied(r) {
 		return at, nil // counted when it was accepted, or introduced
 	}
 	from, err := now.Proxies.Believed.From(r.Header)
@@ -111,6 +110,13 @@ func (s *Server) origin(r *http.Request) (netip.AddrPort, error) {
 		err = errTooMany
 	}
 	return from, err
+}
+
+// isProxied reports whether a request comes from a proxy that is believed.
+func (s *Server) isProxied(r *http.Request) bool {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	_, isUnix := s.listener.Addr().(*net.UnixAddr)
+	return isUnix && err != nil || s.now.Load().Proxies.Believed.Believes(at.Addr())
 }
 
 var errTooMany = errors.New("too many connections come from there")
@@ -134,6 +140,9 @@ type introducedKey struct{}
 
 // connContext is asked by net/http for the context of a connection's requests.
 func (s *Server) connContext(ctx context.Context, c net.Conn) context.Context {
+	if s.now.Load().home.Site() {
+		ctx = context.WithValue(ctx, connKey{}, c)
+	}
 	if s.pending.isIntroduced(c) {
 		return context.WithValue(ctx, introducedKey{}, true)
 	}

@@ -18,14 +18,18 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.inside.Done()
 	if r.ProtoMajor != 1 { // the preface of HTTP/2 gets here as a request
-		http.Error(w, "this relay speaks HTTP/1.1", http.StatusHTTPVersionNotSupported)
+		http.Error(w, "this server speaks HTTP/1.1", http.StatusHTTPVersionNotSupported)
 		return
 	}
 	if r.Method == http.MethodConnect {
-		http.Error(w, "this relay is no proxy", http.StatusForbidden)
+		http.Error(w, "this server is no proxy", http.StatusForbidden)
 		return
 	}
-	switch r.URL.Path {
+	path, now := r.URL.Path, s.now.Load()
+	if now.Discreet && !s.asksForDERP(r) {
+		path = ""
+	}
+	switch path {
 	case "/derp":
 		s.serveDERP(w, r)
 	case "/derp/probe", "/derp/latency-check":
@@ -39,9 +43,32 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		io.WriteString(w, "User-agent: *\nDisallow: /\n")
 	default:
+		if now.home.Site() {
+			s.serveSite(w, r, now.home)
+			return
+		}
 		setBrowserHeaders(w, r)
-		newHome(s.now.Load().Home).ServeHTTP(w, r)
+		now.home.ServeHTTP(w, r)
 	}
+}
+
+// asksForDERP reports whether a request to one of the relay's paths is like those that
+// DERP clients make. They upgrade; measure without saying what they accept, unless they are
+// pages of a browser, which say from where they are; and bring a challenge.
+func (s *Server) asksForDERP(r *http.Request) bool {
+	h := r.Header
+	switch r.URL.Path {
+	case "/derp":
+		upgrade := strings.ToLower(h.Get("Upgrade"))
+		return !s.config.NoDERP && (upgrade == "derp" || upgrade == "websocket" && (wantsWebSocket(r) || h.Get("Sec-WebSocket-Key") == ""))
+	case "/derp/probe", "/derp/latency-check":
+		return (r.Method == http.MethodGet || r.Method == http.MethodHead) && (h.Get("Accept") == "" || h.Get("Origin") != "")
+	case Path204:
+		return isChallenge(h.Get("X-Tailscale-Challenge"))
+	case "/bootstrap-dns":
+		return s.config.Bootstrap != nil && h.Get("Accept") == ""
+	}
+	return false
 }
 
 // serveProbe answers what browsers and probers measure their latency with, and

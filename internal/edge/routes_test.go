@@ -62,7 +62,7 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/generate_204", 204, "", "", false, false},
 		{"GET", "/robots.txt", 200, "text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n", false, true},
 		{"GET", "/bootstrap-dns?q=example.com", 200, "application/json", "", false, true},
-		{"CONNECT", "example.com:443", 403, "text/plain; charset=utf-8", "this relay is no proxy", false, false},
+		{"CONNECT", "example.com:443", 403, "text/plain; charset=utf-8", "this server is no proxy", false, false},
 	} {
 		t.Run(c.method+" "+c.path, func(t *testing.T) {
 			response, body := ask(t, s, c.method, c.path)
