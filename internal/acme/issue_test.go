@@ -447,6 +447,42 @@ func TestRenewal(t *testing.T) {
 	within(t, "no complaint", func() bool { return r.Describe().Failed == "" })
 }
 
+// An authority that says of each certificate that it is to be renewed at once is not asked
+// in a circle.
+func TestRenewalInfoInACircle(t *testing.T) {
+	l, port := listen(t)
+	a, c := authority(t, acmetest.Options{TLSPort: port})
+	asked := make(chan struct{}, 10)
+	a.Answer(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "/renewalInfo/") {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		past := time.Now().Add(-time.Hour)
+		fmt.Fprintf(w, `{"suggestedWindow": {"start": %q, "end": %q}}`, past.Format(time.RFC3339), past.Add(time.Minute).Format(time.RFC3339))
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		return true
+	})
+	c.Names = []string{"relay.example.com"}
+	r := start(t, l, c)
+	within(t, "a certificate", r.whole)
+	within(t, "the end of a look", looked(r))
+	before := r.Describe().Issuance.Next
+	use, err := r.Prepare(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	use() // the next look asks when to renew
+	<-asked
+	within(t, "the end of that look", func() bool { return !r.Describe().Issuance.Next.Equal(*before) })
+	if n := a.Orders.Load(); n != 1 {
+		t.Errorf("%d orders", n)
+	}
+}
+
 // An authority asks at port 80, where somebody else listens for us.
 func TestChallengeAtPort80(t *testing.T) {
 	l, port := listen(t)

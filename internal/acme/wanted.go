@@ -21,8 +21,11 @@ const (
 	renewLast  = 3
 	renewShort = 2
 
-	// latestLast: an authority may say later, but not later than in the last sixth.
+	// An authority may say otherwise, but not later than in the last sixth, nor sooner than
+	// after the first sixth, or a day: one that says of each new certificate that it is to be
+	// renewed would be asked in a circle.
 	latestLast = 6
+	soonest    = 24 * time.Hour
 
 	// infoEvery is how often it is asked when to renew (RFC 9773), unless it says how often.
 	infoEvery = 6 * time.Hour
@@ -129,13 +132,16 @@ func (w *wanted) renewal(leaf *x509.Certificate) time.Time {
 
 // suggest takes what the authority says about when to renew.
 func (w *wanted) suggest(leaf *x509.Certificate, at time.Time) {
-	latest := leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / latestLast)
 	if w.renewAt.IsZero() { // it lacks a name
 		return
 	}
-	w.renewAt = at
-	if latest.Before(at) {
-		w.renewAt = latest
+	sixth := leaf.NotAfter.Sub(leaf.NotBefore) / latestLast
+	first, last := leaf.NotBefore.Add(min(sixth, soonest)), leaf.NotAfter.Add(-sixth)
+	switch w.renewAt = at; {
+	case at.Before(first):
+		w.renewAt = first
+	case at.After(last):
+		w.renewAt = last
 	}
 }
 

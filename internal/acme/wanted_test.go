@@ -25,7 +25,8 @@ func TestWhenToRenew(t *testing.T) {
 		"three months":            {90 * day, 0, 60 * day},
 		"six days":                {6 * day, 0, 3 * day},
 		"as the authority says":   {90 * day, 40 * day, 40 * day},
-		"at once":                 {90 * day, -day, -day},
+		"at once, but once a day": {90 * day, -day, day},
+		"at once, of a short one": {day, time.Minute, 4 * time.Hour},
 		"later, but not too late": {90 * day, 89 * day, 75 * day},
 	} {
 		w := sort(Config{Names: []string{"relay.example.com"}})[0]
