@@ -420,7 +420,7 @@ func TestRelaysThatShareTheirStorage(t *testing.T) {
 // A certificate is renewed well before its end. One that cannot be stays in use.
 func TestRenewal(t *testing.T) {
 	l, port := listen(t)
-	a, c := authority(t, acmetest.Options{TLSPort: port, Life: 8 * time.Second})
+	a, c := authority(t, acmetest.Options{TLSPort: port, Life: 12 * time.Second})
 	c.Names = []string{"relay.example.com"}
 	c.Profile, c.First, c.Most = "default", 50*time.Millisecond, 50*time.Millisecond
 	r := start(t, l, c)
