@@ -211,18 +211,18 @@ func (p *Peer) Moved(now time.Duration) {
 	p.decide(now)
 }
 
-// Ping is for one that came by UDP.
-func (p *Peer) Ping(now time.Duration, from netip.AddrPort, tx disco.TxID) {
+// Ping is for one that came by UDP, and reports whether it counts.
+func (p *Peer) Ping(now time.Duration, from netip.AddrPort, tx disco.TxID) bool {
 	switch {
 	case !p.isAllowed(from, isHost):
 		p.counts.Implausible++
-		return
+		return false
 	case !p.seen.isNew(tx):
 		p.counts.Replayed++
-		return
+		return false
 	case !p.pongRate.Take(pongLimit, 1, now):
 		p.counts.Flooded++
-		return
+		return false
 	}
 	p.actions = append(p.actions, Action{Kind: SendPong, Addr: from, TxID: tx})
 	c, isNew := p.all.add(now, from, false)
@@ -233,15 +233,16 @@ func (p *Peer) Ping(now time.Duration, from netip.AddrPort, tx disco.TxID) {
 		p.suspect(now) // the peer may be somewhere else now
 	}
 	p.decide(now)
+	return true
 }
 
-// Pong is for one that came by UDP.
-func (p *Peer) Pong(now time.Duration, from netip.AddrPort, tx disco.TxID) {
+// Pong is for one that came by UDP, and reports whether it answers a ping of ours.
+func (p *Peer) Pong(now time.Duration, from netip.AddrPort, tx disco.TxID) bool {
 	asked, ok := p.pings.take(now, tx, from)
 	c := p.all.find(from)
 	if !ok || c == nil {
 		p.counts.Unasked++
-		return
+		return false
 	}
 	c.answered(now - asked.at)
 	c.proved = now
@@ -256,6 +257,7 @@ func (p *Peer) Pong(now time.Duration, from netip.AddrPort, tx disco.TxID) {
 	}
 	p.choose(now, c)
 	p.decide(now)
+	return true
 }
 
 // Call is for a CallMeMaybe, with the addresses that the peer names. They are not kept.
