@@ -82,7 +82,11 @@ var table = []row{
 		outside: []string{"github.com/coder/websocket"}, beneath: []string{module + "relay"},
 	},
 	{name: "internal/pairing", own: []string{"key", "derpmap", "internal/armour", "internal/hostname", "internal/pin", "internal/rate"}, outside: none},
-	{name: "wgbind", own: []string{"key", "derp", "client"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
+	{
+		name: "internal/direct", own: []string{"key", "internal/disco", "internal/paths", "internal/rate", "internal/retry", "internal/stun"},
+		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},
+	},
+	{name: "wgbind", own: []string{"key", "derp", "derpmap", "client", "internal/direct"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
 	{name: "internal/explain", own: []string{"client", "internal/issuers", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},
 	{name: "internal/roster", own: []string{"key", "derp", "client"}, outside: none},
 	{name: "internal/load", own: []string{"key", "derp", "client"}, outside: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
