@@ -13,6 +13,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/direct"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -44,6 +45,9 @@ type Config struct {
 	// PacketSize is how large a packet may be for which a buffer is at hand, in bytes;
 	// a larger one has one made for it. It is for tunnels of large MTU. 0: 2048.
 	PacketSize int
+
+	// Direct has packets go by UDP where there is a path; nil: all go through relays.
+	Direct *Direct
 }
 
 // A Bind carries the packets of a WireGuard device through relays. The device calls
@@ -53,9 +57,12 @@ type Bind struct {
 	inbox     *inbox
 	strangers *strangers
 	marker    marker
+	direct    *direct.Conn // nil: none
 
 	outgoing sync.Pool // of *[]client.Packet
+	arrivals sync.Pool // of *arrivals
 	received atomic.Uint64
+	byUDP    atomic.Uint64
 	ended    chan struct{} // closed when nothing comes in any more
 }
 
@@ -81,6 +88,13 @@ func New(cfg client.HostConfig, more Config) (*Bind, error) {
 		return nil, err
 	}
 	b.host = host
+	if more.Direct != nil {
+		if err := b.openDirect(cfg, *more.Direct); err != nil {
+			host.Close()
+			b.strangers.close()
+			return nil, fmt.Errorf("wgbind: no direct paths: %w", err)
+		}
+	}
 	go b.receiveAll()
 	return b, nil
 }
@@ -92,6 +106,9 @@ func (b *Bind) Host() *client.Host { return b.host }
 // Shutdown closes the Host and ends the Bind. When it returns no goroutine is left but
 // those of the device.
 func (b *Bind) Shutdown() {
+	if b.direct != nil {
+		b.direct.Close()
+	}
 	b.host.Close()
 	<-b.ended
 	b.strangers.close()
@@ -116,6 +133,9 @@ func (b *Bind) receiveAll() {
 		b.received.Add(uint64(n))
 		parcels, which = parcels[:0], which[:0]
 		for i := range n {
+			if b.direct != nil && b.direct.Relayed(from[i], bufs[i][:sizes[i]]) {
+				continue
+			}
 			if e := b.strangers.meet(from[i], bufs[i][:sizes[i]]); e != nil {
 				parcels, which = append(parcels, parcel{bufs[i][:sizes[i]], e}), append(which, i)
 			}
@@ -172,14 +192,23 @@ func (b *Bind) Close() error {
 // system has marks (Linux, FreeBSD), so that rules of routing keep them out of the
 // tunnel. Names of relays are looked up by such sockets, too, where Go's resolver does
 // it.
-func (b *Bind) SetMark(mark uint32) error { return b.marker.set(mark) }
+func (b *Bind) SetMark(mark uint32) error {
+	err := b.marker.set(mark)
+	if b.direct != nil {
+		err = errors.Join(err, b.direct.SetMark(mark))
+	}
+	return err
+}
 
-// Send hands packets to the Host. It never waits. The error is that of
-// [client.Host.SendBatch].
+// Send hands packets to the socket of UDP, or the Host, or both, as the path of the peer
+// is. It never waits. The error is that of [client.Host.SendBatch].
 func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	to, ok := ep.(*Endpoint)
 	if !ok {
 		return conn.ErrWrongEndpointType
+	}
+	if p := to.path.Load(); p != nil && !p.Send(bufs) {
+		return nil
 	}
 	packets := b.outgoing.Get().(*[]client.Packet)
 	for _, data := range bufs {
@@ -204,18 +233,29 @@ func (b *Bind) ParseEndpoint(text string) (conn.Endpoint, error) {
 	if k.IsZero() {
 		return nil, fmt.Errorf("wgbind: the endpoint %q is nobody's key: want nodekey:... of a peer", text)
 	}
-	return b.strangers.know(k), nil
+	e := b.strangers.know(k)
+	if b.direct != nil {
+		e.path.Store(b.direct.Path(k))
+	}
+	return e, nil
 }
 
 // Forget makes a peer that was removed from the device a stranger.
-func (b *Bind) Forget(peer key.Public) { b.strangers.forget(peer) }
+func (b *Bind) Forget(peer key.Public) {
+	b.strangers.forget(peer)
+	if b.direct != nil {
+		b.direct.RemovePeer(peer)
+	}
+}
 
 // BatchSize is 128.
 func (b *Bind) BatchSize() int { return batch }
 
-// Stats counts packets from relays: each is delivered or one of the others in the end.
+// Stats counts packets that came: each is delivered or one of the others in the end, but
+// for those by which direct paths are found.
 type Stats struct {
 	Received  uint64 // from relays
+	Direct    uint64 // by UDP
 	Delivered uint64 // that the device has taken
 	Full      uint64 // dropped: the device does not take them fast enough
 	Down      uint64 // dropped: the device did not listen
@@ -231,5 +271,5 @@ func (b *Bind) Stats() Stats {
 	in := b.inbox
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return Stats{Received: b.received.Load(), Delivered: in.delivered, Full: in.full, Down: in.down, Large: in.large, Strangers: dropped}
+	return Stats{Received: b.received.Load(), Direct: b.byUDP.Load(), Delivered: in.delivered, Full: in.full, Down: in.down, Large: in.large, Strangers: dropped}
 }

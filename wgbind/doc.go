@@ -15,6 +15,7 @@
 //   - endpoint: a peer, as the device knows it. Its text is the peer's key,
 //     nodekey:..., which goes behind endpoint= in the device's configuration. There
 //     is one for each key, and it is no address that anything could be sent to.
+//   - path: the way to a peer by UDP, beside the one over the relay ([Direct]).
 //   - mark: what the system finds packets by that must not go into the tunnel (fwmark).
 //   - stranger: a key that sends to us and that the device has no peer for.
 //
@@ -28,9 +29,14 @@
 // packets for it: beyond that the oldest are dropped and counted, since the device's
 // own pools have no bounds. While the device is down, everything is dropped.
 //
+// With [Config.Direct], peers whose disco key is known are looked for by UDP as soon as
+// something is sent to them, as Tailscale's nodes do it. Packets go over the relay until
+// a path has shown that it carries full packets, and over both while it is in doubt.
+// Close and Open leave these sockets alone, too, so the path stays.
+//
 // # Limits and cost
 //
-// A packet that comes in is copied twice, one that goes out once; neither allocates.
+// A packet that comes in is copied twice, by UDP, too, one that goes out once; neither allocates.
 // An idle Bind has 300 KB of buffers, a busy one up to 3 MB more, with packets of
 // ordinary size.
 package wgbind

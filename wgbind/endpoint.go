@@ -2,9 +2,11 @@ package wgbind
 
 import (
 	"net/netip"
+	"sync/atomic"
 
 	"golang.zx2c4.com/wireguard/conn"
 
+	"github.com/detour-relay/detour/internal/direct"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -13,6 +15,7 @@ type Endpoint struct {
 	key   key.Public
 	bytes []byte
 	ip    netip.Addr
+	path  atomic.Pointer[direct.Path] // nil: over the relay
 }
 
 var _ conn.Endpoint = (*Endpoint)(nil)
