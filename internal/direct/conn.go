@@ -60,7 +60,7 @@ type Conn struct {
 	events      chan event    // disco
 	pokes       chan *Path    // paths that are used
 	commands    chan func()
-	found       chan []netip.AddrPort // where we are
+	found       chan self // where we are
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -103,7 +103,7 @@ func Open(cfg Config) (*Conn, error) {
 	cfg.FullSize = cmp.Or(cfg.FullSize, UsualSize)
 	c := &Conn{
 		cfg: cfg, bind: conn.NewStdNetBind(), start: time.Now(), fromServers: make(chan datagram, 16),
-		events: make(chan event, 256), pokes: make(chan *Path, 256), commands: make(chan func()), found: make(chan []netip.AddrPort),
+		events: make(chan event, 256), pokes: make(chan *Path, 256), commands: make(chan func()), found: make(chan self),
 		paths: make(map[key.Public]*Path), owners: make(map[netip.AddrPort]owner),
 		ring: disco.NewRing(cfg.Disco), byDisco: make(map[key.Public]*Path), self: newSelf(),
 	}

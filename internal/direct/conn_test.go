@@ -234,6 +234,27 @@ func TestSTUNComesByTheSocketOfThePackets(t *testing.T) {
 	}
 }
 
+func TestBroadcastAddressesAreRefused(t *testing.T) {
+	for network, want := range map[string]string{
+		"192.168.1.7/24": "[192.168.1.0 192.168.1.255]", "10.9.8.7/8": "[10.0.0.0 10.255.255.255]", "192.0.2.5/30": "[192.0.2.4 192.0.2.7]",
+		"192.0.2.5/31": "[]", "192.0.2.5/32": "[]", "192.0.2.5/0": "[]", "2001:db8::1/64": "[]",
+	} {
+		if got := fmt.Sprint(broadcast(netip.MustParsePrefix(network))); got != want {
+			t.Errorf("%s: %s, want %s", network, got, want)
+		}
+	}
+	inside := netip.MustParsePrefix("100.100.0.0/16")
+	a := newEnd(t, func(c *Config) { c.Refuse = inside.Contains })
+	a.do(func() {
+		a.learnt(self{nobody: broadcast(netip.MustParsePrefix("192.168.1.7/24"))})
+		for text, want := range map[string]bool{"192.168.1.255": true, "192.168.1.254": false, "100.100.1.1": true, "100.101.1.1": false} {
+			if a.isRefused(netip.MustParseAddr(text)) != want {
+				t.Errorf("%s: refused is not %v", text, want)
+			}
+		}
+	})
+}
+
 func TestOpenSaysWhatIsMissing(t *testing.T) {
 	if _, err := Open(Config{}); err == nil {
 		t.Error("nothing is missing")

@@ -56,8 +56,8 @@ func (c *Conn) run() {
 			}
 		case e := <-c.events:
 			c.take(e)
-		case own := <-c.found:
-			c.learnt(own)
+		case now := <-c.found:
+			c.learnt(now)
 		case <-timer.C:
 			c.wake()
 		}
@@ -118,7 +118,7 @@ func (c *Conn) setPeer(node, discoKey key.Public) {
 	c.ring.Add(discoKey)
 	c.byDisco[discoKey] = p
 	p.disco = discoKey
-	cfg := paths.Config{FullSize: c.cfg.FullSize, Refuse: c.cfg.Refuse, Budget: &c.budget}
+	cfg := paths.Config{FullSize: c.cfg.FullSize, Refuse: c.isRefused, Budget: &c.budget}
 	if c.cfg.Loopback {
 		cfg.Allow = netip.Addr.IsLoopback
 	}

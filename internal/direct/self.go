@@ -2,6 +2,7 @@ package direct
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"slices"
@@ -20,6 +21,7 @@ const (
 // self is where we may be reached.
 type self struct {
 	own    []netip.AddrPort
+	nobody []netip.Addr // broadcast addresses of our networks, which lead to all in them
 	asked  time.Duration
 	asking bool
 }
@@ -33,28 +35,27 @@ func (c *Conn) askSelf() {
 	}
 	c.self.asking, c.self.asked = true, c.now()
 	c.running.Go(func() {
-		own := c.local()
+		own, nobody := c.local()
 		for _, a := range c.outside() {
 			if !slices.Contains(own, a) {
 				own = append(own, a)
 			}
 		}
 		select {
-		case c.found <- own:
+		case c.found <- self{own: own, nobody: nobody}:
 		case <-c.ctx.Done():
 		}
 	})
 }
 
 // learnt takes what was found out.
-func (c *Conn) learnt(own []netip.AddrPort) {
-	c.self.asking = false
+func (c *Conn) learnt(now self) {
 	lost := slices.ContainsFunc(c.self.own, func(a netip.AddrPort) bool {
-		return a.Port() == c.port && !slices.Contains(own, a)
+		return a.Port() == c.port && !slices.Contains(now.own, a)
 	})
-	c.self.own = own
+	c.self.own, c.self.nobody, c.self.asking = now.own, now.nobody, false
 	for _, p := range c.byDisco {
-		p.peer.Own(c.now(), own)
+		p.peer.Own(c.now(), now.own)
 		c.settle(p)
 	}
 	if lost {
@@ -70,15 +71,10 @@ func (c *Conn) moved() {
 	}
 }
 
-// local are the addresses of this machine that peers could reach.
-func (c *Conn) local() (own []netip.AddrPort) {
-	if c.cfg.Loopback {
-		return []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), c.port)}
-	}
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil // what STUN finds will have to do
-	}
+// local are the addresses of this machine that peers could reach, and those in its
+// networks where nobody is.
+func (c *Conn) local() (own []netip.AddrPort, nobody []netip.Addr) {
+	all, _ := net.InterfaceAddrs() // without them, what STUN finds will have to do
 	for _, a := range all {
 		prefix, ok := a.(*net.IPNet)
 		if !ok {
@@ -86,12 +82,33 @@ func (c *Conn) local() (own []netip.AddrPort) {
 		}
 		ip, _ := netip.AddrFromSlice(prefix.IP)
 		ip = ip.Unmap()
-		if !ip.IsGlobalUnicast() || c.cfg.Refuse != nil && c.cfg.Refuse(ip) || len(own) == mostLocal {
-			continue
+		bits, _ := prefix.Mask.Size()
+		nobody = append(nobody, broadcast(netip.PrefixFrom(ip, bits))...)
+		if ip.IsGlobalUnicast() && (c.cfg.Refuse == nil || !c.cfg.Refuse(ip)) && len(own) < mostLocal {
+			own = append(own, netip.AddrPortFrom(ip, c.port))
 		}
-		own = append(own, netip.AddrPortFrom(ip, c.port))
 	}
-	return own
+	if c.cfg.Loopback {
+		own = []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), c.port)}
+	}
+	return own, nobody
+}
+
+// broadcast are the addresses of a network of IPv4 that are those of all in it: the last
+// one, and the first one of old.
+func broadcast(p netip.Prefix) []netip.Addr {
+	if !p.Addr().Is4() || p.Bits() < 1 || p.Bits() > 30 {
+		return nil
+	}
+	first := p.Masked().Addr()
+	last := binary.BigEndian.Uint32(first.AsSlice()) | (1<<(32-p.Bits()) - 1)
+	return []netip.Addr{first, netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, last)))}
+}
+
+// isRefused reports addresses that nothing is sent to, whoever names them. It is called
+// by the engine.
+func (c *Conn) isRefused(a netip.Addr) bool {
+	return slices.Contains(c.self.nobody, a) || c.cfg.Refuse != nil && c.cfg.Refuse(a)
 }
 
 // outside are those that responders of STUN see us under.
