@@ -85,7 +85,7 @@ func (c *Conn) next() time.Duration {
 	for _, p := range c.byDisco {
 		at = min(at, p.peer.Next())
 	}
-	if c.isUsed(now) {
+	if !c.self.asking && c.isUsed(now) {
 		at = min(at, c.self.asked+selfEvery)
 	}
 	return max(at-now, time.Millisecond)
