@@ -8,10 +8,13 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"image/png"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 // A person who opens the relay's name sees its page: over port 80, which only knows the
@@ -22,7 +25,7 @@ func TestBrowserComesFromPort80(t *testing.T) {
 		name  string
 		stand func(*testing.T) *stand
 	}{
-		{"the relay itself", func(t *testing.T) *stand { return ownTLS(t, "") }},
+		{"the relay itself", ownTLS},
 		{"behind nginx", func(t *testing.T) *stand { return begin(t, nginx, nil, nil) }},
 		{"behind Caddy", func(t *testing.T) *stand { return begin(t, caddy, nil, nil) }},
 	} {
@@ -36,13 +39,50 @@ func TestBrowserComesFromPort80(t *testing.T) {
 	}
 }
 
+// A site that the relay shows in place of its page is a whole one: with its styles,
+// scripts and pictures, from a directory or from the server behind.
+func TestBrowserSeesTheSite(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{
+		"index.html": {Data: []byte(`<!DOCTYPE html><html><head><title>Bakery</title><link rel="stylesheet" href="/look/style.css"></head>
+<body><h1>Bakery</h1><img src="look/bread.svg" width="64" height="64"><p id="said">closed</p><script src="look/open.js"></script></body></html>`)},
+		"look/style.css": {Data: []byte("h1 { color: rgb(1, 2, 3) }")},
+		"look/bread.svg": {Data: []byte(`<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><circle cx="32" cy="32" r="30" fill="brown"/></svg>`)},
+		"look/open.js": {Data: []byte(`addEventListener("load", () => {
+	document.getElementById("said").textContent = "open, " + getComputedStyle(document.querySelector("h1")).color + ", " + document.images[0].naturalWidth + ", " + location.href
+})`)},
+	}
+	const said = "open, rgb(1, 2, 3), 64, https://" + theName + "/"
+	behind := httptest.NewServer(http.FileServerFS(files))
+	defer behind.Close()
+	for name, home := range map[string]string{"directory": "DIR/site", "server": "proxy:" + behind.URL} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t)
+			if err := os.CopyFS(s.path("site"), files); err != nil {
+				t.Fatal(err)
+			}
+			s.serveTLS(t, "home: "+s.place(home)+"\n")
+			if page := s.browse(t, "http://"+theName+"/"); !strings.Contains(page, said) {
+				t.Errorf("the page is %s", page)
+			}
+			s.isGreen(t)
+		})
+	}
+}
+
 // ownTLS is a stand without a proxy: the relay has ports 443 and 80 itself.
-func ownTLS(t *testing.T, more string) *stand {
+func ownTLS(t *testing.T) *stand {
 	t.Helper()
 	s := newStand(t)
+	s.serveTLS(t, "")
+	return s
+}
+
+// serveTLS starts the relay at the stand's ports, with more settings.
+func (s *stand) serveTLS(t *testing.T, more string) {
+	t.Helper()
 	s.startRelay(t, "listen: "+s.addr+":443\nstun: \":3478\"\nhostname: "+theName+"\ntls: {cert: "+s.path("chain.pem")+", key: "+s.path("key.pem")+"}\n"+
 		"http: "+s.addr+":80\n"+more, nil)
-	return s
 }
 
 // browse opens a page in a real browser, which takes the stand's certificate alone for
