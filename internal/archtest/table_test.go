@@ -151,7 +151,7 @@ var table = []row{
 	{name: "internal/unit", own: []string{"internal/smallfile"}, outside: none, beneath: web},
 	{
 		name:    "internal/setup",
-		own:     []string{"key", "derpmap", "internal/certs", "internal/config", "internal/daemon", "internal/front", "internal/hostname", "internal/mesh", "internal/vouch"},
+		own:     []string{"key", "derpmap", "internal/certs", "internal/config", "internal/daemon", "internal/front", "internal/hostname", "internal/mesh", "internal/smallfile", "internal/vouch"},
 		outside: none,
 	},
 	{name: "internal/acme/acmetest", own: none, outside: []string{"github.com/letsencrypt/pebble/v2", "golang.org/x/net"}},

@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -243,6 +245,25 @@ func TestOpenings(t *testing.T) {
 		if got := Commands(c.firewall, c.openings); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.firewall, got, c.want)
 		}
+	}
+}
+
+// A secret that everybody can read is told.
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	open, shut := dir+"/open.key", dir+"/shut.key"
+	for path, mode := range map[string]os.FileMode{open: 0o644, shut: 0o640} {
+		if os.WriteFile(path, nil, 0o600) != nil || os.Chmod(path, mode) != nil {
+			t.Fatal("no file")
+		}
+	}
+	c := config.Config{TLS: config.TLS{Cert: open, Key: open}, AdminToken: shut, Access: config.Access{CoordinatorToken: dir + "/none"}}
+	want := "note tls.key " + open + " is a secret, and every user of this machine can read it: chmod o= it"
+	if runtime.GOOS == "windows" {
+		want = ""
+	}
+	if got := linesOf(Secrets(c)); got != want {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -12,6 +12,26 @@ import (
 	"github.com/detour-relay/detour/internal/smallfile"
 )
 
+// HasCredential reports whether the service, as it is installed, is handed the credential
+// of that name.
+func (c Config) HasCredential(name string) bool {
+	files, _ := filepath.Glob(c.Root + File + ".d/*.conf")
+	for _, file := range append(files, c.Root+File) {
+		text, err := smallfile.Read(file, 1<<20)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			for _, key := range []string{"LoadCredential=", "LoadCredentialEncrypted=", "SetCredential=", "SetCredentialEncrypted="} {
+				if rest, ok := strings.CutPrefix(strings.TrimSpace(line), key); ok && (rest == name || strings.HasPrefix(rest, name+":")) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // Reads looks whether the service, as it is installed, will be able to read a file; nil:
 // it will, or the file is not there. Lists of access (ACL) are not looked at.
 func (c Config) Reads(path string) error {

@@ -179,6 +179,22 @@ func TestFit(t *testing.T) {
 	}
 }
 
+// A credential is one that the unit, or what was added to it, has.
+func TestHasCredential(t *testing.T) {
+	m := newMachine(t, 255)
+	if m.HasCredential("relay.key") {
+		t.Error("there is no unit")
+	}
+	m.file(t, "root"+File, dist.Unit, 0o644)
+	if m.HasCredential("relay.key") {
+		t.Error("it is commented out")
+	}
+	m.file(t, "root"+File+".d/override.conf", "[Service]\nLoadCredential=relay.key:/etc/ssl/a.key\nLoadCredential=token\n", 0o644)
+	if !m.HasCredential("relay.key") || !m.HasCredential("token") || m.HasCredential("relay") || m.HasCredential("relay.crt") {
+		t.Error("it has relay.key and token")
+	}
+}
+
 // What the service may not read is said with what helps.
 func TestReads(t *testing.T) {
 	dir, err := os.MkdirTemp("/var", "detour") // not where the unit looks at nothing

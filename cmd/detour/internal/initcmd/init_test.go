@@ -189,6 +189,13 @@ func TestKeepsWhatIsThere(t *testing.T) {
 	if said, err := r.init(nil, "--yes", "--hostname", "203.0.113.7"); err != nil || !strings.Contains(r.read(), "\nhostname: \"203.0.113.7\"  # the old one\n") {
 		t.Errorf("%v\n%s\n%s", err, said, r.read())
 	}
+	// Files of one's own instead, which this machine does not have.
+	before = "hostname: relay.example.com\nlisten: \"127.0.0.1:0\"\nstun: \"off\"\ntls:\n  mode: self # for now\naccess:\n  everyone: true\n"
+	r.write(before)
+	if said, err := r.init(nil, "--yes", "--cert", "credential:relay.crt", "--key", "credential:relay.key"); err != nil ||
+		r.read() != strings.Replace(before, "self # for now\n", "files # for now\n  # New ones are taken over when the files change.\n  cert: credential:relay.crt\n  key: credential:relay.key\n", 1) {
+		t.Errorf("%v\n%s\n%s", err, said, r.read())
+	}
 	// Another mode of TLS takes out what meant the one before.
 	r.write("hostname: relay.example.com\nlisten: \"127.0.0.1:0\"\nstun: \"off\"\ntls:\n  mode: acme\nacme:\n  # us\n  contact: a@b.example\naccess:\n  everyone: true\n")
 	if said, err := r.init(nil, "--yes", "--tls", "self"); err != nil || r.read() != "hostname: relay.example.com\nlisten: \"127.0.0.1:0\"\nstun: \"off\"\ntls:\n  mode: self\naccess:\n  everyone: true\n" {

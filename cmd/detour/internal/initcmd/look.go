@@ -28,6 +28,7 @@ func (s *session) look() error {
 		found = append(s.world.Host(s.ctx, s.now), found...)
 	}
 	found = append(found, s.world.Others(s.ctx, s.now)...)
+	found = append(found, setup.Secrets(s.now)...)
 	found = append(found, s.forService()...)
 	if s.host() != "" {
 		pin := ""
@@ -71,10 +72,7 @@ func (s *session) forService() (found []daemon.Finding) {
 			continue
 		}
 		for path := range strings.SplitSeq(setting.Text(s.now), ",") {
-			if path == "" || path == s.makeKey || strings.Contains(path, "://") || strings.HasPrefix(path, config.CredentialPrefix) {
-				continue
-			}
-			if err := s.unit().Reads(path); err != nil {
+			if err := s.readable(path); err != nil {
 				level := daemon.Noted
 				if s.service {
 					level = daemon.Wrong
@@ -84,6 +82,20 @@ func (s *session) forService() (found []daemon.Finding) {
 		}
 	}
 	return found
+}
+
+// readable is why the service cannot read a file that a setting names, or its credential.
+func (s *session) readable(path string) error {
+	if name, ok := strings.CutPrefix(path, config.CredentialPrefix); ok {
+		if s.unit().HasCredential(name) {
+			return nil
+		}
+		return fmt.Errorf("the unit hands over no credential %s: systemctl edit detour, and beneath [Service] LoadCredential=%[1]s:FILE", name)
+	}
+	if path == "" || path == s.makeKey || strings.Contains(path, "://") {
+		return nil
+	}
+	return s.unit().Reads(path)
 }
 
 // print notes findings, and shows them to people.

@@ -142,10 +142,15 @@ func textOf(s config.Setting, c config.Config, given []config.Given) string {
 	return text
 }
 
+// gave reports whether the operator has said something of a setting.
+func (s *session) gave(path string) bool {
+	return slices.ContainsFunc(s.given, func(g config.Given) bool { return g.Path == path })
+}
+
 // set answers for the operator, where neither he nor the file has said anything.
 func (s *session) set(path, text string) {
 	setting, _ := config.Lookup(path)
-	if slices.ContainsFunc(s.given, func(g config.Given) bool { return g.Path == path }) || setting.Text(s.was) != setting.Text(config.Defaults()) {
+	if s.gave(path) || setting.Text(s.was) != setting.Text(config.Defaults()) {
 		return
 	}
 	s.given = append(s.given, config.Given{Path: path, Text: text})
@@ -153,6 +158,9 @@ func (s *session) set(path, text string) {
 
 // derive adds what follows from the answers.
 func (s *session) derive() error {
+	if gave := s.gave; gave("tls.cert") && gave("tls.key") && !gave("tls.mode") && s.was.TLS.Mode != "" {
+		s.given = append(s.given, config.Given{Path: "tls.mode", Text: config.TLSFiles})
+	}
 	if s.current().TLS.Mode == config.TLSOff {
 		s.set("trusted-proxies", "127.0.0.1,::1")
 		s.set("listen", behindProxy(s.current().TrustedProxies))
@@ -283,7 +291,7 @@ func remark(path string, c config.Config) string {
 	case "tls.mode":
 		return map[string]string{
 			config.TLSACME:  "An authority (Let's Encrypt, unless acme.directory names another) issues the certificate, and the relay renews it.",
-			config.TLSSelf:  "The relay makes its certificate, and peers trust it by the pin in the DERP map (certname). The next one is made two months ahead, and its pin told in the log and at start.",
+			config.TLSSelf:  "The relay makes its certificate, and peers trust it by the pin in the DERP map (certname). The next one is made two months ahead: \"detour map pin\" prints the nodes for both.",
 			config.TLSOff:   "A proxy before the relay ends TLS.",
 			config.TLSFiles: "A new certificate is taken over when the files change.",
 		}[c.TLS.Mode]

@@ -61,6 +61,10 @@ func TestService(t *testing.T) {
 	if err != errWrong || !strings.Contains(strings.Join(strings.Fields(said), " "), "error access.keys: "+secret+": the unit keeps the relay out of home directories and /tmp") {
 		t.Errorf("%v\n%s", err, said)
 	}
+	said, err = r.init(nil, append(args, "--access-keys", "credential:keys")...)
+	if err != errWrong || !strings.Contains(strings.Join(strings.Fields(said), " "), "error access.keys: the unit hands over no credential keys: systemctl edit detour") {
+		t.Errorf("%v\n%s", err, said)
+	}
 	os.RemoveAll(root + "/run")
 	if _, err := r.init(nil, args...); err == nil || !strings.Contains(err.Error(), `--service: systemd does not run here`) || !strings.Contains(err.Error(), `run "detour relay"`) {
 		t.Error(err)
