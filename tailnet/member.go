@@ -176,6 +176,9 @@ func (m *Member) Self() Self {
 	return m.view.self
 }
 
+// PrivateKey is the member's own, for a WireGuard device: the others know it by one key.
+func (m *Member) PrivateKey() key.Private { return m.key }
+
 // State returns the state of now. It never waits.
 func (m *Member) State() State {
 	m.mu.Lock()
