@@ -87,6 +87,12 @@ var table = []row{
 		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},
 	},
 	{name: "wgbind", own: []string{"key", "derp", "derpmap", "client", "internal/direct"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
+	{
+		name: "internal/agent", own: []string{"key", "client", "derpmap", "tailnet", "wgbind"},
+		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},
+	},
+	{name: "internal/agent/usernet", own: none, outside: []string{"golang.zx2c4.com/wireguard", "gvisor.dev/gvisor"}, beneath: []string{"net/http"}},
+	{name: "internal/agent/hostnet", own: none, outside: []string{"github.com/vishvananda/netlink", "golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{"net/http"}},
 	{name: "internal/explain", own: []string{"client", "internal/issuers", "internal/pin", "internal/reach"}, outside: []string{"golang.org/x/sys"}},
 	{name: "internal/roster", own: []string{"key", "derp", "client"}, outside: none},
 	{name: "internal/load", own: []string{"key", "derp", "client"}, outside: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
