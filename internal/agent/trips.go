@@ -1,0 +1,163 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+
+	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/wgbind"
+)
+
+// A handshake that is not answered is sent again after a quarter of a second, and then
+// after twice as long, up to mostAgain times: the device itself waits for 5 s, which is
+// long for who has just started, when either side may have had no relay yet. Who has got
+// it takes no notice of a second one.
+const (
+	againTime = 250 * time.Millisecond
+	mostAgain = 4
+)
+
+// trips is the Bind, and looks after handshakes: it sends again what is not answered, and
+// an answer tells how long the way there and back is, without a packet of its own.
+type trips struct {
+	*wgbind.Bind
+
+	mu     sync.Mutex
+	peers  map[key.Public]*trip // guarded by mu
+	closed bool                 // guarded by mu
+}
+
+// trip is the handshake with a peer that began last.
+type trip struct {
+	packet []byte
+	to     conn.Endpoint
+	index  uint32
+	sent   time.Time // zero: it is answered
+	again  *time.Timer
+	times  int // that it was sent again
+	took   time.Duration
+}
+
+func newTrips(b *wgbind.Bind) *trips { return &trips{Bind: b, peers: make(map[key.Public]*trip)} }
+
+// Send notes when a handshake begins.
+func (t *trips) Send(bufs [][]byte, ep conn.Endpoint) error {
+	for _, b := range bufs {
+		if len(b) == device.MessageInitiationSize && b[0] == device.MessageInitiationType {
+			t.begins(ep, b)
+		}
+	}
+	return t.Bind.Send(bufs, ep)
+}
+
+// Open notes when one is answered.
+func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
+	receive, port, err := t.Bind.Open(port)
+	for i, next := range receive {
+		receive[i] = func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+			n, err := next(packets, sizes, eps)
+			for j := range n {
+				if b := packets[j][:sizes[j]]; len(b) == device.MessageResponseSize && b[0] == device.MessageResponseType {
+					t.answered(eps[j], binary.LittleEndian.Uint32(b[8:]))
+				}
+			}
+			return n, err
+		}
+	}
+	return receive, port, err
+}
+
+func (t *trips) begins(ep conn.Endpoint, packet []byte) {
+	k, ok := keyOf(ep)
+	if !ok {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
+	p := t.peers[k]
+	if p == nil {
+		p = new(trip)
+		t.peers[k] = p
+	}
+	p.stop()
+	p.packet, p.to, p.times = bytes.Clone(packet), ep, 0
+	p.index, p.sent = binary.LittleEndian.Uint32(packet[4:]), time.Now()
+	p.again = time.AfterFunc(againTime, func() { t.sendAgain(p) })
+}
+
+func (t *trips) sendAgain(p *trip) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || p.sent.IsZero() || p.times == mostAgain {
+		return
+	}
+	p.times++
+	t.Bind.Send([][]byte{p.packet}, p.to) // it may be lost
+	p.again.Reset(againTime << p.times)
+}
+
+func (p *trip) stop() {
+	if p.again != nil {
+		p.again.Stop()
+	}
+}
+
+func (t *trips) answered(ep conn.Endpoint, index uint32) {
+	k, ok := keyOf(ep)
+	if !ok {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[k]; p != nil && p.index == index && !p.sent.IsZero() {
+		if p.times == 0 { // otherwise nobody knows which one it answers
+			p.took = time.Since(p.sent)
+		}
+		p.sent = time.Time{}
+		p.stop()
+	}
+}
+
+func keyOf(ep conn.Endpoint) (key.Public, bool) {
+	k, err := key.ParsePublic(ep.DstToString())
+	return k, err == nil
+}
+
+// forget is for a peer that is gone: keys are many.
+func (t *trips) forget(k key.Public) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[k]; p != nil {
+		p.stop()
+		p.sent = time.Time{}
+		delete(t.peers, k)
+	}
+}
+
+// end has nothing sent again any more.
+func (t *trips) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	for _, p := range t.peers {
+		p.stop()
+	}
+}
+
+// of is how long the last handshake took that was answered at once; 0: not known.
+func (t *trips) of(k key.Public) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[k]; p != nil {
+		return p.took
+	}
+	return 0
+}
