@@ -7,9 +7,9 @@ import (
 	"github.com/detour-relay/detour/tailnet"
 )
 
-// explainOpen says of a member that could not be opened what to do, and ends the program
-// as that asks for.
-func explainOpen(err error) error {
+// explainOpen says of a member that could not be opened by a command what to do, and ends
+// the program as that asks for.
+func explainOpen(command string, err error) error {
 	const another = "ask the operator of the tailnet for another one (detour net invite)"
 	if errors.Is(err, tailnet.ErrPinMismatch) {
 		return cli.Unansweredf("%w: it has another certificate now, then %s; or somebody else answers there", err, another)
@@ -27,7 +27,7 @@ func explainOpen(err error) error {
 		{tailnet.ErrInviteExpired, false, another},
 		{tailnet.ErrInviteUnknown, false, "it was withdrawn, or is for another coordinator: " + another},
 		{tailnet.ErrName, true, "see --name"},
-		{tailnet.ErrNotJoined, true, "give one (detour join INVITE)"},
+		{tailnet.ErrNotJoined, true, "give one (" + command + " INVITE)"},
 		{tailnet.ErrOtherTailnet, true, "see --state"},
 		{tailnet.ErrInUse, false, "see --state"},
 	} {
@@ -51,6 +51,6 @@ func (f *failure) Error() string { return f.err.Error() + ": " + f.remedy }
 func (f *failure) Unwrap() error { return f.err }
 
 // explainRemoved says what who was removed can do.
-func explainRemoved(stateFile string) error {
-	return &failure{tailnet.ErrRemoved, "if that was a mistake, join again with an invite (detour join --state " + stateFile + " INVITE): the key stays"}
+func explainRemoved(command, stateFile string) error {
+	return &failure{tailnet.ErrRemoved, "if that was a mistake, join again with an invite (" + command + " --state " + stateFile + " INVITE): the key stays"}
 }

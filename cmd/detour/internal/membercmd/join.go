@@ -52,6 +52,12 @@ member was removed, 2 wrong usage, 3 no coordinator can be reached to join.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, args []string) error { return join(cmd, &f, args) },
 	}
+	f.add(cmd)
+	return cmd
+}
+
+// add gives a command the flags of who becomes a member.
+func (f *joinFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.state, "state", "", "`file` with the state of this member (default: one for each tailnet, in the user's state directory)")
 	flags.StringVar(&f.inviteFile, "invite-file", "", "read the invite from this `file`")
@@ -59,7 +65,6 @@ member was removed, 2 wrong usage, 3 no coordinator can be reached to join.`,
 	flags.StringVar(&f.ca, "ca", "", "trust the certificates of this PEM `file` instead of the system's, for coordinators without a pin")
 	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object a line")
 	cli.Complete(cmd, "name")
-	return cmd
 }
 
 // invite reads the invite from where it is; "": none is given.
@@ -134,7 +139,7 @@ func join(cmd *cobra.Command, f *joinFlags, args []string) error {
 	}
 	m, err := tailnet.Open(ctx, cfg)
 	if err != nil {
-		return endOf(ctx, explainOpen(err))
+		return endOf(ctx, explainOpen("detour join", err))
 	}
 	member.Store(m)
 	err = serve(cmd, p, m, cfg.StateFile, removed)
@@ -183,11 +188,11 @@ func serve(cmd *cobra.Command, p *printer, m *tailnet.Member, stateFile string, 
 	} else {
 		defer stop()
 	}
-	p.begin(m.Self(), m.Peers(), stateFile)
+	p.begin(m.Self(), m.Peers(), stateFile, "  ping others by name: detour ping --as "+stateFile+" NAME\n")
 	select {
 	case <-cmd.Context().Done():
 		return nil
 	case <-removed:
-		return explainRemoved(stateFile)
+		return explainRemoved("detour join", stateFile)
 	}
 }

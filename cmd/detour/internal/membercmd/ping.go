@@ -53,7 +53,7 @@ func pingAlone(ctx context.Context, stateFile string, order pingOrder, tell func
 		return fmt.Errorf("%s: another process is this member, and it takes no orders: wait for it, or end it", stateFile)
 	}
 	if err != nil {
-		return explainOpen(err)
+		return explainOpen("detour join", err)
 	}
 	defer m.Close()
 	n, err := startNode(m, nil)

@@ -66,11 +66,11 @@ func list(all []netip.Addr) []netip.Addr { return append([]netip.Addr{}, all...)
 // mostReason is how long a reason is printed, in characters.
 const mostReason = 1000
 
-// begin prints who the member is, and whom it knows already.
-func (p *printer) begin(s tailnet.Self, known []tailnet.Peer, stateFile string) {
+// begin prints who the member is, some more lines, and whom it knows already.
+func (p *printer) begin(s tailnet.Self, known []tailnet.Peer, stateFile, more string) {
 	p.print(line{Event: "self", Self: &self{s.Name, s.Key.String(), s.TailnetName, s.Tailnet, list(s.Addresses), stateFile}}, fmt.Sprintf(
-		"member   %s of %s\naddress  %s\nkey      %s\nstate    %s\n  ping others by name: detour ping --as %s NAME\n",
-		s.Name, s.TailnetName, addresses(s.Addresses), s.Key, stateFile, stateFile))
+		"member   %s of %s\naddress  %s\nkey      %s\nstate    %s\n%s",
+		s.Name, s.TailnetName, addresses(s.Addresses), s.Key, stateFile, more))
 	for _, k := range known {
 		if p.isNews(k) {
 			p.print(line{Event: "peer", Peer: peerOf(k)}, stamp("peer "+describe(k)))

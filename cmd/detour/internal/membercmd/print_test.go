@@ -25,7 +25,7 @@ func TestAPeerIsPrintedWhenItHasChanged(t *testing.T) {
 			return strings.Count(out.String(), "\n")
 		}
 		anna := tailnet.Peer{Key: key.Public{1}, Name: "anna", Home: 900}
-		p.begin(tailnet.Self{}, []tailnet.Peer{anna}, "state")
+		p.begin(tailnet.Self{}, []tailnet.Peer{anna}, "state", "")
 		lines()
 		disco, moved, named := anna, anna, anna
 		disco.Disco, moved.Home, named.Name = key.Public{9}, 901, "hanna"
@@ -59,7 +59,7 @@ func TestEventsAreLines(t *testing.T) {
 	for _, asJSON := range []bool{false, true} {
 		var out bytes.Buffer
 		p := newPrinter(&out, asJSON)
-		p.begin(tailnet.Self{}, nil, "state")
+		p.begin(tailnet.Self{}, nil, "state", "")
 		for _, kind := range []tailnet.EventType{tailnet.IsAway, tailnet.HasRival, tailnet.NotSaved, tailnet.WasRemoved, tailnet.PeerAdded} {
 			out.Reset()
 			p.event(nil, tailnet.Event{Type: kind, Peer: tailnet.Peer{Key: key.Public{1}}, Err: errors.New("a\x1b[2J\nb" + strings.Repeat("c", 9999))})

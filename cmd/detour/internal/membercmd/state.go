@@ -29,7 +29,7 @@ func statePath(given, invite string) (string, error) {
 func pathOf(dir, invite string) (string, error) {
 	i, err := coordapi.ParseInvite(invite)
 	if err != nil {
-		return "", explainOpen(err)
+		return "", explainOpen("detour join", err)
 	}
 	name := cleanFile(i.Tailnet)
 	if name == "" {

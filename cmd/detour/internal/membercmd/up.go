@@ -1,0 +1,186 @@
+package membercmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/internal/agent"
+	"github.com/detour-relay/detour/internal/notify"
+	"github.com/detour-relay/detour/tailnet"
+)
+
+type upFlags struct {
+	joinFlags
+	netFlags
+	logFormat string
+	logLevel  string
+}
+
+// NewUp makes "detour up".
+func NewUp() *cobra.Command {
+	var f upFlags
+	cmd := &cobra.Command{
+		Use:   "up [INVITE]",
+		Short: "Connect this machine to a tailnet by WireGuard, in the foreground",
+		Long: `Connect this machine to a tailnet until SIGINT, SIGTERM or "detour down": a network
+interface with the addresses of this member, a route to each other member, and WireGuard
+in between, whose packets take the way through relays.
+
+The first time an INVITE is needed, which "detour net invite" prints: as an argument, or -
+to read it from standard input. After that the state file has all that is needed, also
+while no coordinator can be reached; it holds the private key of this member.
+
+An interface takes root, or the capability CAP_NET_ADMIN. With --userspace there is none,
+and no rights are needed: programs come to other members by --socks or --forward, and
+these to ports of this machine by --expose.
+
+"detour status" shows the other members, and how they are reached.
+
+Exit status: 0 ended by a signal or "detour down", 1 there can be no interface, the invite
+does not count any more, or this member was removed, 2 wrong usage, 3 no coordinator can
+be reached to join.`,
+		Example: `  detour up detour1...
+  detour up
+  detour up --userspace --socks 1080 --expose 22
+  detour up --userspace --forward 2222:ben:22`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, args []string) error { return up(cmd, &f, args) },
+	}
+	f.joinFlags.add(cmd)
+	f.netFlags.add(cmd)
+	cmd.Flags().StringVar(&f.logFormat, "log-format", "auto", "`form` of the log: auto, text or json")
+	cmd.Flags().StringVar(&f.logLevel, "log-level", "warn", "least `level` of what is logged: debug, info, warn or error")
+	cli.Complete(cmd, "log-format", "auto", "text", "json")
+	cli.Complete(cmd, "log-level", "debug", "info", "warn", "error")
+	return cmd
+}
+
+func up(cmd *cobra.Command, f *upFlags, args []string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	log, err := cli.NewLogger(cmd.ErrOrStderr(), f.logFormat, f.logLevel)
+	if err != nil {
+		return cli.Usagef("%w", err)
+	}
+	cfg, err := f.config(cmd, args)
+	if err != nil {
+		return endOf(cmd.Context(), err)
+	}
+	cfg.Logger = log
+	network, err := f.open() // before the invite is used
+	if err != nil {
+		return err
+	}
+	t := &tunnel{cmd: cmd, p: newPrinter(cmd.OutOrStdout(), f.asJSON), stateFile: cfg.StateFile, removed: make(chan struct{}, 1), ordered: make(chan struct{}, 1)}
+	cfg.OnEvent = t.event
+	a, err := agent.Open(cmd.Context(), agent.Config{Member: cfg, Network: network, Logger: log})
+	if err != nil {
+		return endOf(cmd.Context(), explainUp(explainOpen("detour up", err)))
+	}
+	t.agent = a
+	stop, err := t.serveOrders(log)
+	if err != nil {
+		return errors.Join(err, a.Close())
+	}
+	defer stop() // last, so that who asks for the end sees it
+	err = t.run(network, log)
+	if unsaved := a.Close(); unsaved != nil && err == nil {
+		err = fmt.Errorf("after a restart this member knows less: %w", unsaved)
+	}
+	return err
+}
+
+// tunnel is an agent that runs, and what people hear of it.
+type tunnel struct {
+	cmd       *cobra.Command
+	p         *printer
+	agent     *agent.Agent
+	stateFile string
+	removed   chan struct{} // this is no member any more
+	ordered   chan struct{} // somebody has asked for the end
+
+	mu    sync.Mutex
+	begun bool            // guarded by mu
+	early []tailnet.Event // guarded by mu: what has happened before
+}
+
+// event is tailnet.Config.OnEvent. It never waits: while the agent is opened, nothing is
+// printed yet.
+func (t *tunnel) event(e tailnet.Event) {
+	if e.Type == tailnet.WasRemoved {
+		signalTo(t.removed)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.begun {
+		t.early = append(t.early, e)
+		return
+	}
+	t.p.event(t.agent.Member(), e)
+}
+
+func signalTo(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (t *tunnel) begin(more string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.agent.Member()
+	t.p.begin(m.Self(), m.Peers(), t.stateFile, more)
+	for _, e := range t.early {
+		t.p.event(m, e)
+	}
+	t.begun, t.early = true, nil
+}
+
+// run is the agent until a signal, an order, or until something makes it senseless.
+func (t *tunnel) run(network *network, log *slog.Logger) error {
+	more, stop, err := network.ports(t.agent, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	t.begin(more + "  who is there, and how: detour status --state " + t.stateFile + "\n")
+	notify.Ready(log)
+	defer notify.Stopping(log)
+	select {
+	case <-t.cmd.Context().Done():
+		return nil
+	case <-t.ordered:
+		return nil
+	case <-t.removed:
+		return explainRemoved("detour up", t.stateFile)
+	case <-t.agent.Gone():
+		return &failure{agent.ErrDeviceGone, "start this again"}
+	}
+}
+
+// runningState finds the state file of who runs, for commands that ask it.
+func runningState(given string) (string, error) {
+	path, err := statePath(given, "")
+	if choice, several := errors.AsType[*cli.Choice](err); several {
+		var alive []string
+		for _, way := range choice.Ways {
+			if file := strings.TrimPrefix(way, "--state "); isServed(context.Background(), file) {
+				alive = append(alive, file)
+			}
+		}
+		if len(alive) == 1 {
+			return alive[0], nil
+		}
+	}
+	return path, err
+}
