@@ -11,7 +11,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy lint build cross pgo ci
+.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops lint build cross pgo ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -50,13 +50,16 @@ proxies-traefik: ## the same with Traefik alone, which Debian does not have: the
 proxies-envoy: ## compare Envoy's configuration with Envoy's own definitions, which take minutes to compile
 	cd test/proxies/envoy && go test -count=1 -v .
 
+laptops: ## two network namespaces as two laptops, from nothing to ping and TCP (root on Linux; see test/laptops)
+	cd test/laptops && go test -count=1 -v .
+
 lint: ## check format, vet, staticcheck and the import rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	$(STATICCHECK) ./...
 	go test ./internal/archtest
-	@for module in test/interop test/interop/programs test/interop/tailnet test/proxies; do \
+	@for module in test/interop test/interop/programs test/interop/tailnet test/proxies test/laptops; do \
 		echo "vet and staticcheck $$module"; \
 		(cd $$module && $(REFERENCE) go vet ./... && $(REFERENCE) $(STATICCHECK) ./...) || exit 1; \
 	done
