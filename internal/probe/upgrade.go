@@ -31,7 +31,7 @@ func (n *node) checkUpgrade(ctx context.Context) Check {
 			do("have what stands before the relay pass its answers on")
 	case answer.StatusCode != http.StatusUpgradeRequired:
 		return warn("upgraded, but a request without upgrade is answered with HTTP status %d instead of 426", answer.StatusCode).
-			do("have what stands before the relay pass such requests on, too")
+			do("have what stands before the relay pass such requests on, too; or leave it if the relay is to be discreet")
 	}
 	return ok("101 with an upgrade, 426 without")
 }

@@ -220,7 +220,7 @@ func (n *node) noUpgrade(refusal *client.StatusError) Check {
 	switch code := refusal.Code; {
 	case code == http.StatusOK:
 		return fail("HTTP status 200 instead of an upgrade: a page answers there").
-			do("correct the path of the URL (relays answer at /derp), or have %s lead to the relay, with the path as it is", n.host)
+			do("correct the path of the URL (relays answer at /derp), or have %s lead to the relay, with path and Upgrade header as they are", n.host)
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		return fail("HTTP status %d: something before the relay refuses us", code).
 			do("let everybody through to %s: relays admit by key, after the upgrade", n.url.Path)
