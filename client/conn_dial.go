@@ -33,9 +33,6 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, fmt.Errorf("connect to relay: %w", err)
 	}
 	c, err := t.dialAs(ctx)
-	if refusal, ok := errors.AsType[*StatusError](err); ok && refusal.Stopping() {
-		c, err = t.dialAs(ctx) // where it stood another may stand by now
-	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to relay %s: %w", t.Location.Redacted(), err)
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,27 +84,44 @@ func TestFallbackDecision(t *testing.T) {
 }
 
 // Where a relay says that it is shutting down another has taken over, or stands soon: the
-// same is tried once more, and no WebSocket.
+// same is tried once more, and no WebSocket. After a fast start the receiver finds it out.
 func TestStoppingRelayIsTriedAgain(t *testing.T) {
-	for name, stopping := range map[string]int{"taken over": 1, "gone": 2} {
-		dials := 0
-		relay := startRelay(t, key.NewPrivate(), nil, func(s *side) {
+	a, private := newAuthority(t), key.NewPrivate()
+	fast := serverTLS(with(a.issue("relay.example.com"), metaCert(t, private.Public(), 2)))
+	for _, test := range []struct {
+		name     string
+		tls      *tls.Config
+		stopping int32
+	}{{"taken over", nil, 1}, {"gone", nil, 2}, {"taken over, fast start", fast, 1}, {"gone, fast start", fast, 2}} {
+		var dials atomic.Int32
+		relay := startRelay(t, private, test.tls, func(s *side) {
 			if head, _ := s.request(); !strings.Contains(head, "Upgrade: DERP") {
-				t.Errorf("%s: asked for %q", name, head)
+				t.Errorf("%s: asked for %q", test.name, head)
 			}
-			if dials++; dials <= stopping {
+			if dials.Add(1) <= test.stopping {
 				s.write([]byte("HTTP/1.1 503 x\r\n\r\n" + reach.WordStopping + "; try again"))
+				if test.tls != nil {
+					s.drain()
+				}
 				return
 			}
-			s.write(append([]byte(switchingProtocols), greeting(s.key)...))
+			if test.tls == nil {
+				s.write(append([]byte(switchingProtocols), greeting(s.key)...))
+			}
 			if _, ok := s.readLogin(); ok {
 				s.write(s.serverInfo(serverInfo2))
 				s.drain()
 			}
 		})
-		c, _, err := Login(t.Context(), relay.config(t, "http://relay.example.com"))
-		if (err == nil) != (stopping == 1) || relay.connections() != 2 {
-			t.Errorf("%s: %v after %d connections", name, err, relay.connections())
+		scheme := "http"
+		if test.tls != nil {
+			scheme = "https"
+		}
+		cfg := relay.config(t, scheme+"://relay.example.com")
+		cfg.RootCAs = a.pool()
+		c, _, err := Login(t.Context(), cfg)
+		if (err == nil) != (test.stopping == 1) || relay.connections() != 2 {
+			t.Errorf("%s: %v after %d connections", test.name, err, relay.connections())
 		}
 		if err == nil {
 			c.Close()

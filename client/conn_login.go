@@ -12,10 +12,19 @@ import (
 // waits for ServerInfo, which Recv then does not return any more. It takes at most
 // until the context's deadline, and 10 s if there is none; the context has no
 // influence on the connection afterwards. What the relay said before ServerInfo, if
-// anything, is lost, except a packet, which it may not send.
+// anything, is lost, except a packet, which it may not send. A relay that says that it
+// is shutting down is tried once more.
 func Login(ctx context.Context, cfg Config) (*Conn, derp.ServerInfo, error) {
 	ctx, cancel := withConnectTimeout(ctx)
 	defer cancel()
+	c, info, err := login(ctx, cfg)
+	if refusal, ok := errors.AsType[*StatusError](err); ok && refusal.Stopping() {
+		return login(ctx, cfg) // where it stood another may stand by now
+	}
+	return c, info, err
+}
+
+func login(ctx context.Context, cfg Config) (*Conn, derp.ServerInfo, error) {
 	c, err := Dial(ctx, cfg)
 	if err != nil {
 		return nil, derp.ServerInfo{}, err
