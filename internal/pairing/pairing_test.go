@@ -243,7 +243,8 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 	k := key.NewPrivate().Public()
-	if Addresses(k) != Addresses(k) || Addresses(k) == Addresses(key.NewPrivate().Public()) {
+	first := Addresses(k)
+	if Addresses(k) != first || Addresses(key.NewPrivate().Public()) == first {
 		t.Error("they do not follow from the key")
 	}
 }
