@@ -233,8 +233,8 @@ func (s *stage) doorCPU(ctx context.Context, f *frontDoor) error {
 	return nil
 }
 
-// behindProxy has the generator's PROXY headers believed.
-var behindProxy = []string{"--access-everyone", "--trusted-proxies", "127.0.0.1"}
+// behindProxy has the generator's PROXY headers believed; whether the relay is there is asked without one.
+var behindProxy = []string{"--access-everyone", "--trusted-proxies", "127.0.0.1", "--proxy-header", "optional"}
 
 // doorIdle has peers that do nothing come to new relays, with a proxy and without, in turns.
 func (s *stage) doorIdle(ctx context.Context, f *frontDoor) error {
