@@ -74,6 +74,9 @@ func (s *Service) keepMap(ctx context.Context) {
 		s.maps.mu.Unlock()
 		if given != nil && given != done {
 			err := s.putMap(ctx, given, by, false)
+			if ctx.Err() != nil {
+				return // the end came before the answer
+			}
 			s.noteMap(err)
 			if err == nil || refusal(err).Code != coordapi.CodeUnavailable {
 				done = given
