@@ -60,7 +60,7 @@ type Bind struct {
 	direct    *direct.Conn // nil: none
 
 	outgoing sync.Pool // of *[]client.Packet
-	arrivals sync.Pool // of *arrivals
+	arrivals sync.Pool // of *delivery
 	received atomic.Uint64
 	byUDP    atomic.Uint64
 	ended    chan struct{} // closed when nothing comes in any more
@@ -118,34 +118,52 @@ func (b *Bind) Shutdown() {
 func (b *Bind) receiveAll() {
 	defer close(b.ended)
 	defer b.inbox.end()
-	bufs, sizes, from := make([][]byte, batch), make([]int, batch), make([]key.Public, batch)
-	parcels, which := make([]parcel, 0, batch), make([]int, 0, batch)
+	in := new(delivery)
 	for {
-		b.inbox.refill(bufs)
-		n, err := b.host.ReadPackets(bufs, sizes, from)
+		b.inbox.refill(in.bufs[:])
+		n, err := b.host.ReadPackets(in.bufs[:], in.sizes[:], in.from[:])
 		if errors.Is(err, client.ErrBufferSize) {
-			bufs[0] = make([]byte, derp.MaxPacket)
-			n, err = b.host.ReadPackets(bufs[:1], sizes[:1], from[:1])
+			in.bufs[0] = make([]byte, derp.MaxPacket)
+			n, err = b.host.ReadPackets(in.bufs[:1], in.sizes[:1], in.from[:1])
 		}
 		if err != nil {
 			return
 		}
 		b.received.Add(uint64(n))
-		parcels, which = parcels[:0], which[:0]
-		for i := range n {
-			if b.direct != nil && b.direct.Relayed(from[i], bufs[i][:sizes[i]]) {
-				continue
-			}
-			if e := b.strangers.meet(from[i], bufs[i][:sizes[i]]); e != nil {
-				parcels, which = append(parcels, parcel{bufs[i][:sizes[i]], e}), append(which, i)
-			}
+		if b.direct != nil {
+			n = b.withoutDisco(in, n)
 		}
-		if len(parcels) > 0 && b.inbox.put(parcels) {
-			for _, i := range which {
-				bufs[i] = nil // the inbox has it
-			}
+		b.deliver(in, n)
+	}
+}
+
+// A delivery is a batch of packets on its way to the inbox, in the inbox's buffers.
+type delivery struct {
+	bufs  [batch][]byte
+	sizes [batch]int
+	from  [batch]key.Public
+
+	parcels [batch]parcel // of those that the inbox gets
+	which   [batch]int    // and their indexes
+}
+
+// deliver puts the first n packets into the inbox, but not those of strangers.
+func (b *Bind) deliver(in *delivery, n int) {
+	parcels, which := in.parcels[:0], in.which[:0]
+	b.strangers.mu.Lock()
+	for i := range n {
+		packet := in.bufs[i][:in.sizes[i]]
+		if e := b.strangers.meetLocked(in.from[i], packet); e != nil {
+			parcels, which = append(parcels, parcel{packet, e}), append(which, i)
 		}
 	}
+	b.strangers.mu.Unlock()
+	if len(parcels) > 0 && b.inbox.put(parcels) {
+		for _, i := range which {
+			in.bufs[i] = nil // the inbox has it
+		}
+	}
+	clear(parcels)
 }
 
 // Open has the device listen. There is no port; what was asked for is what is told.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/client"
-	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/direct"
 	"github.com/detour-relay/detour/key"
@@ -51,7 +50,7 @@ func (b *Bind) openDirect(cfg client.HostConfig, d Direct) (err error) {
 	if !cfg.Key.IsZero() { // else the Host is somebody else's, and peers know us by the disco key
 		node = cfg.Key.Public()
 	}
-	b.arrivals.New = func() any { return new(arrivals) }
+	b.arrivals.New = func() any { return new(delivery) }
 	b.direct, err = direct.Open(direct.Config{
 		Node: node, Disco: d.Disco, Port: d.Port, FullSize: (mtu+15)/16*16 + 32,
 		Relay:   func(peer key.Public, packet []byte) { _ = b.host.Send(peer, packet) }, // what is lost is sent again
@@ -98,37 +97,33 @@ func (b *Bind) Path(peer key.Public) Path {
 	return Path{State: string(s.State), Addr: s.Addr, RoundTrip: s.RoundTrip}
 }
 
-// arrivals are the hands of a goroutine that brings packets of UDP.
-type arrivals struct {
-	bufs    [batch][]byte
-	parcels [batch]parcel
-	which   [batch]int
-}
-
-// arrived copies packets that came by UDP to the inbox.
-func (b *Bind) arrived(from []key.Public, packets [][]byte) {
-	hands := b.arrivals.Get().(*arrivals)
-	defer b.arrivals.Put(hands)
-	b.inbox.refill(hands.bufs[:len(packets)])
-	b.byUDP.Add(uint64(len(packets)))
-	parcels, which := hands.parcels[:0], hands.which[:0]
-	for i, packet := range packets {
-		e := b.strangers.meet(from[i], packet)
-		if e == nil {
+// withoutDisco takes out what is about direct paths, and returns how many packets are
+// left.
+func (b *Bind) withoutDisco(in *delivery, n int) (left int) {
+	for i := range n {
+		if b.direct.Relayed(in.from[i], in.bufs[i][:in.sizes[i]]) {
 			continue
 		}
-		if len(packet) > len(hands.bufs[i]) {
-			hands.bufs[i] = make([]byte, min(len(packet), derp.MaxPacket))
-		}
-		n := copy(hands.bufs[i], packet)
-		parcels, which = append(parcels, parcel{hands.bufs[i][:n], e}), append(which, i)
+		in.bufs[left], in.bufs[i] = in.bufs[i], in.bufs[left]
+		in.sizes[left], in.from[left] = in.sizes[i], in.from[i]
+		left++
 	}
-	if len(parcels) > 0 && b.inbox.put(parcels) {
-		for _, i := range which {
-			hands.bufs[i] = nil // the inbox has it
+	return left
+}
+
+// arrived copies packets that came by UDP, and delivers them.
+func (b *Bind) arrived(from []key.Public, packets [][]byte) {
+	in := b.arrivals.Get().(*delivery)
+	defer b.arrivals.Put(in)
+	b.inbox.refill(in.bufs[:len(packets)])
+	for i, packet := range packets {
+		if len(packet) > len(in.bufs[i]) {
+			in.bufs[i] = make([]byte, len(packet))
 		}
+		in.sizes[i], in.from[i] = copy(in.bufs[i], packet), from[i]
 	}
-	clear(parcels)
+	b.byUDP.Add(uint64(len(packets)))
+	b.deliver(in, len(packets))
 }
 
 // mostNamed is for how many relays names are looked up.

@@ -81,11 +81,9 @@ func (s *strangers) forget(k key.Public) {
 	delete(s.known, k)
 }
 
-// meet returns the endpoint of a key from which a packet has come; nil: it is a
+// meetLocked returns the endpoint of a key from which a packet has come; nil: it is a
 // stranger's, and has been dealt with.
-func (s *strangers) meet(k key.Public, packet []byte) *Endpoint {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *strangers) meetLocked(k key.Public, packet []byte) *Endpoint {
 	if e := s.known[k]; e != nil {
 		return e
 	}

@@ -13,6 +13,12 @@ import (
 
 func stranger(n int) key.Public { return key.Public{1: byte(n >> 8), 2: byte(n), 3: 1} }
 
+func (s *strangers) meet(k key.Public, packet []byte) *Endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.meetLocked(k, packet)
+}
+
 // counts are how many wait, are held and were dropped.
 func (s *strangers) counts() [3]int {
 	s.mu.Lock()
