@@ -41,6 +41,15 @@ func TestMachinesMeet(t *testing.T) {
 	says(t, anna.dial(t, ben.addr()), "as before")
 }
 
+// newTwo are two machines, of which anna knows how to reach ben, who answers.
+func newTwo(t testing.TB, dir string, c *testCoordinator) (anna, ben *machine) {
+	t.Helper()
+	anna, ben = newMachine(t, dir, "anna", c.invite), newMachine(t, dir, "ben", c.invite)
+	ben.echo(t)
+	anna.knows(t, 1)
+	return anna, ben
+}
+
 func mustGet(t testing.TB, m *machine) string {
 	t.Helper()
 	config, err := m.device.IpcGet()
@@ -52,10 +61,7 @@ func mustGet(t testing.TB, m *machine) string {
 
 func TestStatus(t *testing.T) {
 	c := startCoordinator(t, startRelay(t).derpMap())
-	dir := t.TempDir()
-	anna, ben := newMachine(t, dir, "anna", c.invite), newMachine(t, dir, "ben", c.invite)
-	ben.echo(t)
-	anna.knows(t, 1)
+	anna, ben := newTwo(t, t.TempDir(), c)
 	says(t, anna.dial(t, ben.addr()), "hello")
 	eventually(t, "the home of ben is told", func() bool {
 		p, _ := anna.member.PeerNamed("ben")
@@ -87,10 +93,7 @@ func TestStatus(t *testing.T) {
 func TestTheRelayIsRestarted(t *testing.T) {
 	relay := startRelay(t)
 	c := startCoordinator(t, relay.derpMap())
-	dir := t.TempDir()
-	anna, ben := newMachine(t, dir, "anna", c.invite), newMachine(t, dir, "ben", c.invite)
-	ben.echo(t)
-	anna.knows(t, 1)
+	anna, ben := newTwo(t, t.TempDir(), c)
 	conn := anna.dial(t, ben.addr())
 	says(t, conn, "before")
 	relay.stop()
@@ -103,9 +106,7 @@ func TestTheRelayIsRestarted(t *testing.T) {
 func TestTheCoordinatorIsAway(t *testing.T) {
 	c := startCoordinator(t, startRelay(t).derpMap())
 	dir := t.TempDir()
-	anna, ben := newMachine(t, dir, "anna", c.invite), newMachine(t, dir, "ben", c.invite)
-	ben.echo(t)
-	anna.knows(t, 1)
+	anna, ben := newTwo(t, dir, c)
 	conn := anna.dial(t, ben.addr())
 	says(t, conn, "before")
 	c.stop()
@@ -153,10 +154,7 @@ func TestAStranger(t *testing.T) {
 // What somebody else has set is set right.
 func TestTheDeviceIsLookedAt(t *testing.T) {
 	c := startCoordinator(t, startRelay(t).derpMap())
-	dir := t.TempDir()
-	anna, ben := newMachine(t, dir, "anna", c.invite), newMachine(t, dir, "ben", c.invite)
-	ben.echo(t)
-	anna.knows(t, 1)
+	anna, ben := newTwo(t, t.TempDir(), c)
 	says(t, anna.dial(t, ben.addr()), "hello")
 	k, stranger := ben.member.Self().Key, key.NewPrivate().Public()
 	want := settings(mustGet(t, anna))

@@ -73,10 +73,7 @@ func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 }
 
 func (t *trips) begins(ep conn.Endpoint, packet []byte) {
-	k, ok := keyOf(ep)
-	if !ok {
-		return
-	}
+	k := ep.(*wgbind.Endpoint).Key()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -111,10 +108,7 @@ func (p *trip) stop() {
 }
 
 func (t *trips) answered(ep conn.Endpoint, index uint32) {
-	k, ok := keyOf(ep)
-	if !ok {
-		return
-	}
+	k := ep.(*wgbind.Endpoint).Key()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.peers[k]; p != nil && p.index == index && !p.sent.IsZero() {
@@ -124,11 +118,6 @@ func (t *trips) answered(ep conn.Endpoint, index uint32) {
 		p.sent = time.Time{}
 		p.stop()
 	}
-}
-
-func keyOf(ep conn.Endpoint) (key.Public, bool) {
-	k, err := key.ParsePublic(ep.DstToString())
-	return k, err == nil
 }
 
 // forget is for a peer that is gone: keys are many.
