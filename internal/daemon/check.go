@@ -17,6 +17,7 @@ import (
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/control"
+	"github.com/detour-relay/detour/internal/decoy"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/meshkey"
@@ -343,4 +344,19 @@ func (n *notes) Handle(_ context.Context, r slog.Record) error {
 	}
 	n.checker.all = append(n.checker.all, Finding{level, &config.Error{Setting: n.setting, Err: errors.New(said)}})
 	return nil
+}
+
+// home looks whether there is something to show. A relay would start without.
+func (c *checker) home(ctx context.Context) {
+	home := c.cfg.Home
+	if decoy.Check(home) != nil || !decoy.IsSite(home) {
+		return // told already, or nothing to look at
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, backendTime, fmt.Errorf("no answer within %v", backendTime))
+	defer cancel()
+	if err := decoy.Look(ctx, home); err != nil {
+		c.say(Noted, "home", "%s has nothing to show: %s", home, err)
+		return
+	}
+	c.say(Fine, "home", "%s is there", home)
 }

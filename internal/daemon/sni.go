@@ -11,9 +11,14 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/config"
-	"github.com/detour-relay/detour/internal/decoy"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/sni"
+)
+
+// What backends are of that no name leads to.
+const (
+	aboutUnknown = "unknown names"
+	aboutNone    = "no name"
 )
 
 // checkSNI looks at who shares the port.
@@ -122,21 +127,6 @@ func answers(ctx context.Context, b *sni.Backend) error {
 	return conn.Close()
 }
 
-// home looks whether there is something to show. A relay would start without.
-func (c *checker) home(ctx context.Context) {
-	home := c.cfg.Home
-	if decoy.Check(home) != nil || !decoy.IsSite(home) {
-		return // told already, or nothing to look at
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, backendTime, fmt.Errorf("no answer within %v", backendTime))
-	defer cancel()
-	if err := decoy.Look(ctx, home); err != nil {
-		c.say(Noted, "home", "%s has nothing to show: %s", home, err)
-		return
-	}
-	c.say(Fine, "home", "%s is there", home)
-}
-
 // settingOf is the one that a backend is of.
 func settingOf(b *sni.Backend) string {
 	switch b.About {
@@ -147,8 +137,3 @@ func settingOf(b *sni.Backend) string {
 	}
 	return "sni"
 }
-
-const (
-	aboutUnknown = "unknown names"
-	aboutNone    = "no name"
-)
