@@ -273,7 +273,7 @@ const fileHead = `# The settings of this relay, begun by "detour init", which ke
 func remark(path string, c config.Config) string {
 	switch path {
 	case "hostname":
-		return "By which peers reach the relay; its certificate is for this."
+		return "The name or address by which peers reach the relay; its certificate is for it."
 	case "public-ip":
 		return "More addresses by which peers reach it."
 	case "listen":
