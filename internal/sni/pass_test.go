@@ -150,7 +150,10 @@ func TestABreakEndsBoth(t *testing.T) {
 		"peer":    func(p *passing) net.Conn { p.peer.(*net.TCPConn).SetLinger(0); p.peer.Close(); return p.backend },
 		"backend": func(p *passing) net.Conn { p.backend.(*net.TCPConn).SetLinger(0); p.backend.Close(); return p.peer },
 	} {
-		p := pass(t, "tcp", "tcp", "", nil)
+		p := pass(t, "tcp", "tcp", "", []byte("hello"))
+		if _, err := io.ReadFull(p.backend, make([]byte, 5)); err != nil { // now it is taken
+			t.Fatal(err)
+		}
 		other := breaks(p)
 		<-p.done
 		if _, err := io.Copy(io.Discard, other); isTimeout(err) {
@@ -178,9 +181,8 @@ func TestTheHeaderComesFirst(t *testing.T) {
 
 // A backend that is away costs the peer its connection, and a line a minute.
 func TestABackendThatIsDown(t *testing.T) {
-	l := listen(t, "tcp")
-	v := verdict(t, l.Addr().String())
-	l.Close()
+	at := unixPrefix + filepath.Join(t.TempDir(), "nobody") // a port could be somebody's by now
+	v := verdict(t, at)
 	var log logtest.Log
 	p := &Passer{Log: log.Logger(slog.LevelWarn)}
 	for range 3 {
@@ -193,7 +195,7 @@ func TestABackendThatIsDown(t *testing.T) {
 	if got := p.Snapshot(); got.Refused.Down != 3 || got.Passed != 0 {
 		t.Errorf("%+v", got)
 	}
-	if n := log.Lines("does not answer", `name="a name"`, "backend="+l.Addr().String(), "remedy="); n != 1 {
+	if n := log.Lines("does not answer", `name="a name"`, "backend="+at, "remedy="); n != 1 {
 		t.Errorf("%d lines:\n%s", n, &log)
 	}
 }
