@@ -136,6 +136,11 @@ func (p *peer) ask(other *peer) error {
 	n, waits := p.asked, make(chan struct{})
 	p.answers[n] = waits
 	p.mu.Unlock()
+	defer func() { // it is asked again with another number
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.answers, n)
+	}()
 	if err := p.conn.Send(other.key, packet(question, n)); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package failure
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -34,10 +35,11 @@ func (g *region) traffic(peers []*peer) (stop func() (sent, lost int)) {
 	return func() (sent, lost int) {
 		close(quit)
 		running.Wait()
-		late := time.After(lastAnswers) // for all of them together
+		late, cancel := context.WithTimeout(context.Background(), lastAnswers) // for all of them together
+		defer cancel()
 		for i, p := range peers {
 			sent += questions[i]
-			lost += p.unanswered(late)
+			lost += p.unanswered(late.Done())
 		}
 		return sent, lost
 	}
@@ -64,7 +66,7 @@ func (p *peer) askAll(peers []*peer, quit <-chan struct{}) (questions int) {
 }
 
 // unanswered returns how many questions of p have no answer when all have come, or when it is late.
-func (p *peer) unanswered(late <-chan time.Time) int {
+func (p *peer) unanswered(late <-chan struct{}) int {
 	for {
 		p.mu.Lock()
 		n := len(p.answers)
