@@ -184,16 +184,25 @@ func (k *keeper) pause(ctx context.Context, t *try, lost, seen <-chan struct{}) 
 	case errors.Is(t.err, relay.ErrTooManyPeers):
 		return k.rest(ctx, retry.Jitter(operatorPause), nil)
 	}
-	if time.Since(k.woken) < wakePause {
-		seen = nil
+	return k.pauseUnlessSeen(ctx, k.nextPause(t), seen)
+}
+
+// pauseUnlessSeen waits for d, or until a sibling comes to us. The second of two that
+// come soon after each other has to wait for wakePause: it may be the one, too.
+func (k *keeper) pauseUnlessSeen(ctx context.Context, d time.Duration, seen <-chan struct{}) bool {
+	until := time.Now().Add(d)
+	if !k.rest(ctx, d, seen) {
+		return false
 	}
-	again := k.rest(ctx, k.nextPause(t), seen)
 	select {
 	case <-seen:
+		wait := min(time.Until(k.woken.Add(wakePause)), time.Until(until))
+		again := k.rest(ctx, wait, nil)
 		k.woken = time.Now()
+		return again
 	default:
+		return true
 	}
-	return again
 }
 
 // pauseRestarting waits for the time that a restarting sibling has asked for, or

@@ -63,6 +63,23 @@ func TestSiblingThatComesBack(t *testing.T) {
 	})
 }
 
+// Of two siblings that come soon after each other the second may be ours.
+func TestSiblingThatComesSoonAfterAnother(t *testing.T) {
+	inWorld(t, Config{Entries: mustParse(t, "192.0.2.1")}, func(t *testing.T, w *world) {
+		defer w.run()()
+		for range 20 { // pauses of all lengths
+			pass(10 * time.Minute)
+			w.came.Send()
+			pass(wakePause / 4)
+			w.set(at1, lives(time.Minute))
+			w.came.Send()
+			pass(wakePause)
+			w.wantStatus("192.0.2.1", Linked)
+			w.set(at1, nil)
+		}
+	})
+}
+
 // Siblings that come again and again do not make us spin.
 func TestSiblingsThatComeOften(t *testing.T) {
 	inWorld(t, Config{Entries: mustParse(t, "192.0.2.1")}, func(t *testing.T, w *world) {
