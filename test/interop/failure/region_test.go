@@ -212,6 +212,19 @@ func (g *region) whole(at []int) {
 	})
 }
 
+// linked waits until every relay has its links, whoever the peers are.
+func (g *region) linked() {
+	g.t.Helper()
+	g.eventually("all links", func() error {
+		for i := range relays {
+			if s, err := g.status(i); err != nil || len(s.Relay.Links) != relays-1 {
+				return fmt.Errorf("relay %d has %d links (%v)", i, len(s.Relay.Links), err)
+			}
+		}
+		return nil
+	})
+}
+
 // knows compares what a relay knows with what it should.
 func (g *region) knows(i, here, elsewhere int) error {
 	s, err := g.status(i)
