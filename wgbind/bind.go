@@ -14,6 +14,7 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/direct"
+	"github.com/detour-relay/detour/internal/sockmark"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -56,7 +57,7 @@ type Bind struct {
 	host      *client.Host
 	inbox     *inbox
 	strangers *strangers
-	marker    marker
+	marker    sockmark.Marker
 	direct    *direct.Conn // nil: none
 
 	outgoing sync.Pool // of *[]client.Packet
@@ -75,7 +76,7 @@ func New(cfg client.HostConfig, more Config) (*Bind, error) {
 	b := &Bind{inbox: newInbox(cmp.Or(more.PacketSize, usualSize)), ended: make(chan struct{})}
 	b.outgoing.New = func() any { return new([]client.Packet) }
 	b.strangers = newStrangers(more.Ask, func(parcels []parcel) { b.inbox.put(parcels) })
-	b.marker.install(&cfg)
+	b.marker.Install(&cfg)
 	if cfg.MaxAge == 0 {
 		cfg.MaxAge = maxAge
 	}
@@ -211,7 +212,7 @@ func (b *Bind) Close() error {
 // tunnel. Names of relays are looked up by such sockets, too, where Go's resolver does
 // it.
 func (b *Bind) SetMark(mark uint32) error {
-	err := b.marker.set(mark)
+	err := b.marker.Set(mark)
 	if b.direct != nil {
 		err = errors.Join(err, b.direct.SetMark(mark))
 	}

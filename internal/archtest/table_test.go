@@ -86,7 +86,8 @@ var table = []row{
 		name: "internal/direct", own: []string{"key", "internal/disco", "internal/paths", "internal/rate", "internal/retry", "internal/stun"},
 		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},
 	},
-	{name: "wgbind", own: []string{"key", "derp", "derpmap", "client", "internal/direct"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
+	{name: "internal/sockmark", own: []string{"client"}, outside: []string{"golang.org/x/sys"}, beneath: []string{module + "relay"}},
+	{name: "wgbind", own: []string{"key", "derp", "derpmap", "client", "internal/direct", "internal/sockmark"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
 	{
 		name: "internal/agent", own: []string{"key", "client", "derpmap", "tailnet", "wgbind"},
 		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},

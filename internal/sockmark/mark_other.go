@@ -1,6 +1,6 @@
 //go:build !linux && !freebsd
 
-package wgbind
+package sockmark
 
 import "syscall"
 

@@ -1,4 +1,4 @@
-package wgbind
+package sockmark
 
 import (
 	"os"

@@ -1,4 +1,7 @@
-package wgbind
+// Package sockmark marks sockets, so that rules of routing tell them from those of others
+// (ip rule fwmark): what carries a tunnel must not go into it. Linux and FreeBSD have
+// marks; elsewhere nothing happens.
+package sockmark
 
 import (
 	"context"
@@ -10,11 +13,11 @@ import (
 	"github.com/detour-relay/detour/client"
 )
 
-// errForeignSockets: somebody else makes the Host's sockets.
-var errForeignSockets = errors.New("wgbind: the mark cannot be set: HostConfig.Base.DialContext or ListenPacket makes the sockets, and has to mark them itself")
+// ErrForeign: somebody else makes the Host's sockets.
+var ErrForeign = errors.New("the mark cannot be set: HostConfig.Base.DialContext or ListenPacket makes the sockets, and has to mark them itself")
 
-// A marker makes the sockets of a Host, and marks them.
-type marker struct {
+// A Marker makes sockets, of a Host for one, and marks them. Its zero value is ready.
+type Marker struct {
 	foreign bool // somebody else makes some of them
 
 	mu      sync.Mutex
@@ -22,12 +25,12 @@ type marker struct {
 	sockets []syscall.RawConn // some may be closed
 }
 
-// install has a Host make its sockets by way of the marker.
-func (m *marker) install(cfg *client.HostConfig) {
+// Install has a Host make its sockets by way of the marker. It is called before all else.
+func (m *Marker) Install(cfg *client.HostConfig) {
 	if m.foreign = cfg.Base.DialContext != nil || cfg.ListenPacket != nil; m.foreign {
 		return
 	}
-	dialer := m.dialer()
+	dialer := m.Dialer()
 	cfg.Base.DialContext = dialer.DialContext
 	cfg.ListenPacket = (&net.ListenConfig{Control: m.made}).ListenPacket
 	if cfg.Lookup == nil {
@@ -35,19 +38,19 @@ func (m *marker) install(cfg *client.HostConfig) {
 	}
 }
 
-// dialer makes connections, and asks for names, by sockets of the marker. Where the
+// Dialer makes connections, and asks for names, by sockets of the marker. Where the
 // system's resolver is asked, it sends by its own.
-func (m *marker) dialer() *net.Dialer {
+func (m *Marker) Dialer() *net.Dialer {
 	asks := &net.Dialer{ControlContext: m.control}
 	return &net.Dialer{ControlContext: m.control, Resolver: &net.Resolver{Dial: asks.DialContext}}
 }
 
-func (m *marker) control(_ context.Context, network, address string, c syscall.RawConn) error {
+func (m *Marker) control(_ context.Context, network, address string, c syscall.RawConn) error {
 	return m.made(network, address, c)
 }
 
 // made marks a new socket, before anything is sent by it.
-func (m *marker) made(_, _ string, c syscall.RawConn) error {
+func (m *Marker) made(_, _ string, c syscall.RawConn) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.pruneLocked()
@@ -59,7 +62,7 @@ func (m *marker) made(_, _ string, c syscall.RawConn) error {
 }
 
 // pruneLocked forgets closed sockets whenever there may be twice as many as were open.
-func (m *marker) pruneLocked() {
+func (m *Marker) pruneLocked() {
 	if len(m.sockets) < cap(m.sockets) {
 		return
 	}
@@ -72,12 +75,12 @@ func (m *marker) pruneLocked() {
 	m.sockets = append(make([]syscall.RawConn, 0, max(8, 2*len(open))), open...)
 }
 
-// set marks all sockets, those to come included.
-func (m *marker) set(mark uint32) error {
+// Set marks all sockets, those to come included.
+func (m *Marker) Set(mark uint32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.foreign && mark != 0 {
-		return errForeignSockets
+		return ErrForeign
 	}
 	m.mark = mark
 	var problem error
