@@ -8,63 +8,11 @@
 # through has taken the way through the relay. Everything is gone in the end.
 #
 # It needs root on Linux, ip (iproute2), ping (iputils-ping) and nc (netcat-openbsd).
-set -euo pipefail
-detour=${1:-$(command -v detour)}
-work=$(mktemp -d)
-id=$$
-anna=anna-$id ben=ben-$id internet=inet-$id
-
-cleanup() {
-	status=$?
-	[ "$status" -eq 0 ] || tail -n 20 "$work"/*.log >&2 || true
-	kill $(jobs -p) 2>/dev/null || true
-	wait 2>/dev/null || true
-	for space in "$anna" "$ben" "$internet"; do ip netns del "$space" 2>/dev/null || true; done
-	rm -rf "$work"
-}
-trap cleanup EXIT
-
-# on SPACE COMMAND...: runs it there.
-on() { ip netns exec "$@"; }
-
-# await WHAT COMMAND...: waits until it succeeds, for a minute.
-await() {
-	local what=$1 end=$((SECONDS + 60))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		[ "$SECONDS" -lt "$end" ] || { echo "it never comes about that $what" >&2; exit 1; }
-		sleep 0.05
-	done
-}
-
-# The world: an internet with two wires.
-for space in "$anna" "$ben" "$internet"; do ip netns add "$space"; on "$space" ip link set lo up; done
-wire() { # wire SPACE NUMBER
-	ip link add "w$2-$id" netns "$internet" type veth peer name eth0 netns "$1"
-	on "$internet" ip addr add "203.0.113.$(($2 * 4 + 1))/30" dev "w$2-$id"
-	on "$internet" ip link set "w$2-$id" up
-	on "$1" ip addr add "203.0.113.$(($2 * 4 + 2))/30" dev eth0
-	on "$1" ip link set eth0 up
-	on "$1" ip route add default via "203.0.113.$(($2 * 4 + 1))"
-}
-wire "$anna" 1
-wire "$ben" 2
-on "$internet" ip addr add 203.0.113.129/32 dev lo
+source "$(dirname "$0")/world.sh"
 
 # The internet: a relay, a map with it, a coordinator with a tailnet.
-cd "$work"
-ip netns exec "$internet" "$detour" relay --listen 203.0.113.129:443 --tls self --hostname 203.0.113.129 --stun 203.0.113.129:3478 --state-dir relay --access-everyone >relay.log 2>&1 &
-await "the relay has a certificate" sh -c "grep -o 'sha256-raw:[0-9a-f]*' relay.log"
-pin=$(grep -o 'sha256-raw:[0-9a-f]*' relay.log | head -n 1)
-cat >map.yaml <<-END
-	regions:
-	  901: {regionid: 901, regioncode: one, regionname: One, nodes: [
-	    {name: 901a, regionid: 901, hostname: 203.0.113.129, ipv4: 203.0.113.129, certname: "$pin"}]}
-END
-ip netns exec "$internet" "$detour" coord --listen 203.0.113.129:8443 --tls self --hostname 203.0.113.129 --map map.yaml --state-dir coord >coord.log 2>&1 &
-await "the coordinator is ready" "$detour" net status --admin-socket coord/admin.sock
-"$detour" net create home --admin-socket coord/admin.sock >/dev/null
-invite=$("$detour" net invite home --admin-socket coord/admin.sock --uses 2 2>/dev/null)
+start_relay
+start_coord
 
 # The laptops. One has a service, and the other comes to it.
 echo "== anna: detour up INVITE"
