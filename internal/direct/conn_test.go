@@ -229,9 +229,49 @@ func TestSTUNComesByTheSocketOfThePackets(t *testing.T) {
 	a := newEnd(t, func(c *Config) {
 		c.Servers = func(context.Context) []netip.AddrPort { return []netip.AddrPort{responder.Addr()} }
 	})
-	if got := a.outside(); len(got) != 1 || got[0] != netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), a.Port()) {
+	var got []netip.AddrPort
+	a.outside(func(seen netip.AddrPort) { got = append(got, seen) })
+	if len(got) != 1 || got[0] != netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), a.Port()) {
 		t.Errorf("seen as %v, want port %d", got, a.Port())
 	}
+}
+
+// asks has an end find out where it is, as if it had just started.
+func (e *end) asks(servers func(context.Context) []netip.AddrPort) {
+	e.do(func() {
+		e.cfg.Servers = servers
+		e.self = newSelf()
+		e.askSelf()
+	})
+}
+
+func (e *end) knows() (now self) {
+	e.do(func() { now = e.self })
+	return now
+}
+
+// Who has just started has no map yet, so that there is nobody to ask: he tries again
+// soon.
+func TestWhoHasNobodyToAskAsksAgainSoon(t *testing.T) {
+	a, b := pair(t)
+	connect(t, a, b)
+	asked := make(chan struct{}, 1000)
+	a.asks(func(context.Context) []netip.AddrPort { asked <- struct{}{}; return nil })
+	await(t, "nobody was there", func() bool { now := a.knows(); return !now.asking })
+	if now := a.knows(); now.every() != blindEvery || now.fresh() != blindFresh {
+		t.Errorf("asks again after %v, want %v", now.every(), blindEvery)
+	}
+	await(t, "it asks again", func() bool { return len(asked) > 2 })
+}
+
+// One that does not answer keeps nobody waiting for what is known already.
+func TestOurOwnAddressIsKnownBeforeAnybodyAnswers(t *testing.T) {
+	a, b := pair(t)
+	connect(t, a, b)
+	answer := make(chan struct{})
+	defer close(answer)
+	a.asks(func(context.Context) []netip.AddrPort { <-answer; return nil })
+	await(t, "our own address", func() bool { return len(a.knows().own) > 0 })
 }
 
 func TestBroadcastAddressesAreRefused(t *testing.T) {

@@ -74,7 +74,7 @@ func (c *Conn) wake() {
 			c.settle(p)
 		}
 	}
-	if now >= c.self.asked+selfEvery && c.isUsed(now) {
+	if now >= c.self.asked+c.self.every() && c.isUsed(now) {
 		c.askSelf()
 	}
 }
@@ -86,7 +86,7 @@ func (c *Conn) next() time.Duration {
 		at = min(at, p.peer.Next())
 	}
 	if !c.self.asking && c.isUsed(now) {
-		at = min(at, c.self.asked+selfEvery)
+		at = min(at, c.self.asked+c.self.every())
 	}
 	return max(at-now, time.Millisecond)
 }

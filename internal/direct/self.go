@@ -12,7 +12,11 @@ import (
 const (
 	selfFresh = 20 * time.Second // for so long what is known of us is good enough
 	selfEvery = 25 * time.Second // while paths are used
-	selfUse   = 45 * time.Second
+
+	blindFresh = 800 * time.Millisecond // likewise, when there was nobody to ask
+	blindEvery = time.Second
+
+	selfUse = 45 * time.Second
 
 	mostServers = 2  // that are asked, of each family
 	mostLocal   = 12 // addresses of this machine that peers are told
@@ -22,38 +26,77 @@ const (
 type self struct {
 	own    []netip.AddrPort
 	nobody []netip.Addr // broadcast addresses of our networks, which lead to all in them
+	more   bool         // is to come: who was asked has not answered yet
+	blind  bool         // there was nobody to ask: the map is not there yet, say
+
 	asked  time.Duration
 	asking bool
 }
 
 func newSelf() self { return self{asked: never} }
 
-// askSelf finds out where we are, unless that is known or being found out.
+// fresh is for how long it is good enough, and every how often we look while paths are
+// used.
+func (s *self) fresh() time.Duration {
+	if s.blind {
+		return blindFresh
+	}
+	return selfFresh
+}
+
+func (s *self) every() time.Duration {
+	if s.blind {
+		return blindEvery
+	}
+	return selfEvery
+}
+
+// askSelf finds out where we are, unless that is known or being found out. What is found
+// counts at once, whoever else does not answer.
 func (c *Conn) askSelf() {
-	if c.self.asking || c.now()-c.self.asked < selfFresh {
+	if c.self.asking || c.now()-c.self.asked < c.self.fresh() {
 		return
 	}
 	c.self.asking, c.self.asked = true, c.now()
 	c.running.Go(func() {
-		own, nobody := c.local()
-		for _, a := range c.outside() {
-			if !slices.Contains(own, a) {
-				own = append(own, a)
+		local, nobody := c.local()
+		found := self{own: local, nobody: nobody, more: true}
+		c.tell(found)
+		var seen []netip.AddrPort
+		asked := c.outside(func(a netip.AddrPort) {
+			if slices.Contains(found.own, a) {
+				return
 			}
-		}
-		select {
-		case c.found <- self{own: own, nobody: nobody}:
-		case <-c.ctx.Done():
-		}
+			seen = append(seen, a)
+			slices.SortFunc(seen, netip.AddrPort.Compare) // so that the same is the same
+			found.own = slices.Concat(local, seen)
+			c.tell(found)
+		})
+		found.more, found.blind = false, asked == 0 && c.cfg.Servers != nil
+		c.tell(found)
 	})
 }
 
-// learnt takes what was found out.
+// tell hands the engine what was found out.
+func (c *Conn) tell(found self) {
+	select {
+	case c.found <- found:
+	case <-c.ctx.Done():
+	}
+}
+
+// learnt takes what was found out. As long as more is to come, what was known before
+// counts, too.
 func (c *Conn) learnt(now self) {
+	for _, a := range c.self.own {
+		if now.more && !slices.Contains(now.own, a) {
+			now.own = append(slices.Clip(now.own), a)
+		}
+	}
 	lost := slices.ContainsFunc(c.self.own, func(a netip.AddrPort) bool {
 		return a.Port() == c.port && !slices.Contains(now.own, a)
 	})
-	c.self.own, c.self.nobody, c.self.asking = now.own, now.nobody, false
+	c.self.own, c.self.nobody, c.self.asking, c.self.blind = now.own, now.nobody, now.more, now.blind
 	for _, p := range c.byDisco {
 		p.peer.Own(c.now(), now.own)
 		c.settle(p)
@@ -111,16 +154,16 @@ func (c *Conn) isRefused(a netip.Addr) bool {
 	return slices.Contains(c.self.nobody, a) || c.cfg.Refuse != nil && c.cfg.Refuse(a)
 }
 
-// outside are those that responders of STUN see us under.
-func (c *Conn) outside() (seen []netip.AddrPort) {
+// outside has found called with those that responders of STUN see us under, and returns
+// how many were asked.
+func (c *Conn) outside(found func(netip.AddrPort)) (n int) {
 	if c.cfg.Servers == nil {
-		return nil
+		return 0
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
 	defer cancel()
 	asked := map[bool]int{}
 	answers := make(chan netip.AddrPort)
-	n := 0
 	for _, server := range c.cfg.Servers(ctx) {
 		if is4 := server.Addr().Unmap().Is4(); asked[is4] < mostServers {
 			asked[is4]++
@@ -132,10 +175,9 @@ func (c *Conn) outside() (seen []netip.AddrPort) {
 		}
 	}
 	for range n {
-		if a := <-answers; a.IsValid() && !slices.Contains(seen, a) {
-			seen = append(seen, netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
+		if a := <-answers; a.IsValid() {
+			found(netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
 		}
 	}
-	slices.SortFunc(seen, netip.AddrPort.Compare) // so that the same is the same
-	return seen
+	return n
 }
