@@ -115,7 +115,7 @@ func (a *Agent) open(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	a.trips = newTrips(a.bind)
+	a.trips = newTrips(a.bind, a.member.Self().Key)
 	a.device = device.NewDevice(a.network.Device(), a.trips, a.deviceLog())
 	close(a.begun)
 	secret := strings.TrimPrefix(a.member.PrivateKey().Text(), "privkey:")

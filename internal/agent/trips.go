@@ -22,10 +22,17 @@ const (
 	mostAgain = 4
 )
 
+// Of two handshakes that cross, each device takes the other's for a newer one and drops
+// the answer to its own, so that there is no session before one of them tries again after
+// 5 s. So of two that begin within crossTime, that of the lesser key counts, and the other
+// is not shown to the device. Later, or if ours is not heard, theirs counts as ever.
+const crossTime = time.Second
+
 // trips is the Bind, and looks after handshakes: it sends again what is not answered, and
 // an answer tells how long the way there and back is, without a packet of its own.
 type trips struct {
 	*wgbind.Bind
+	own key.Public
 
 	mu     sync.Mutex
 	peers  map[key.Public]*trip // guarded by mu
@@ -43,7 +50,9 @@ type trip struct {
 	took   time.Duration
 }
 
-func newTrips(b *wgbind.Bind) *trips { return &trips{Bind: b, peers: make(map[key.Public]*trip)} }
+func newTrips(b *wgbind.Bind, own key.Public) *trips {
+	return &trips{Bind: b, own: own, peers: make(map[key.Public]*trip)}
+}
 
 // Send notes when a handshake begins.
 func (t *trips) Send(bufs [][]byte, ep conn.Endpoint) error {
@@ -55,21 +64,34 @@ func (t *trips) Send(bufs [][]byte, ep conn.Endpoint) error {
 	return t.Bind.Send(bufs, ep)
 }
 
-// Open notes when one is answered.
+// Open notes when one is answered, and keeps back one that crosses ours.
 func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	receive, port, err := t.Bind.Open(port)
 	for i, next := range receive {
 		receive[i] = func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 			n, err := next(packets, sizes, eps)
 			for j := range n {
-				if b := packets[j][:sizes[j]]; len(b) == device.MessageResponseSize && b[0] == device.MessageResponseType {
+				switch b := packets[j][:sizes[j]]; {
+				case len(b) == device.MessageResponseSize && b[0] == device.MessageResponseType:
 					t.answered(eps[j], binary.LittleEndian.Uint32(b[8:]))
+				case len(b) == device.MessageInitiationSize && b[0] == device.MessageInitiationType:
+					if t.crosses(eps[j].(*wgbind.Endpoint).Key(), time.Now()) {
+						sizes[j] = 0 // the device skips it
+					}
 				}
 			}
 			return n, err
 		}
 	}
 	return receive, port, err
+}
+
+// crosses reports whether a handshake of a peer is to be kept back, since ours counts.
+func (t *trips) crosses(k key.Public, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[k]
+	return p != nil && !p.sent.IsZero() && now.Sub(p.sent) < crossTime && t.own.Compare(k) < 0
 }
 
 func (t *trips) begins(ep conn.Endpoint, packet []byte) {
