@@ -10,12 +10,14 @@ import (
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/direct"
+	"github.com/detour-relay/detour/internal/paths"
 	"github.com/detour-relay/detour/key"
 )
 
 // Direct has packets go by UDP where there is a path to the peer, and over the relay
 // while there is none, or none that is trusted. Peers have to be told of by SetPeerDisco.
 type Direct struct {
+	Node  key.Public  // told in pings; zero: that of HostConfig.Key, if it is there
 	Disco key.Private // of this run, whose public key peers are told; zero: a new one
 	Port  uint16      // of the sockets; 0: any
 	MTU   int         // of the tunnel: a path that does not carry such packets is not used; 0: 1280
@@ -33,6 +35,7 @@ type Direct struct {
 // Path is the way to a peer.
 type Path struct {
 	State     string         // "relay", "searching", "both" or "direct"
+	Relay     bool           // packets go over the relay, if not only there
 	Addr      netip.AddrPort // where packets go by UDP; not valid: nowhere
 	RoundTrip time.Duration  // of that; 0: not known
 }
@@ -46,13 +49,12 @@ func (b *Bind) openDirect(cfg client.HostConfig, d Direct) (err error) {
 		d.Map = func() *derpmap.Map { return cfg.Map }
 	}
 	mtu := cmp.Or(d.MTU, 1280)
-	var node key.Public
-	if !cfg.Key.IsZero() { // else the Host is somebody else's, and peers know us by the disco key
-		node = cfg.Key.Public()
+	if d.Node.IsZero() && !cfg.Key.IsZero() { // else peers know us by the disco key
+		d.Node = cfg.Key.Public()
 	}
 	b.arrivals.New = func() any { return new(delivery) }
 	b.direct, err = direct.Open(direct.Config{
-		Node: node, Disco: d.Disco, Port: d.Port, FullSize: (mtu+15)/16*16 + 32,
+		Node: d.Node, Disco: d.Disco, Port: d.Port, FullSize: (mtu+15)/16*16 + 32,
 		Relay:   func(peer key.Public, packet []byte) { _ = b.host.Send(peer, packet) }, // what is lost is sent again
 		Deliver: b.arrived,
 		Servers: func(ctx context.Context) []netip.AddrPort {
@@ -91,10 +93,10 @@ func (b *Bind) NetworkChanged() {
 // Path is the way that packets to a peer take now.
 func (b *Bind) Path(peer key.Public) Path {
 	if b.direct == nil {
-		return Path{State: "relay"}
+		return Path{State: "relay", Relay: true}
 	}
 	s := b.direct.Path(peer).Status()
-	return Path{State: string(s.State), Addr: s.Addr, RoundTrip: s.RoundTrip}
+	return Path{State: string(s.State), Relay: s.State != paths.Direct, Addr: s.Addr, RoundTrip: s.RoundTrip}
 }
 
 // withoutDisco takes out what is about direct paths, and returns how many packets are

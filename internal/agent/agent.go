@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.zx2c4.com/wireguard/device"
@@ -50,6 +51,9 @@ type Config struct {
 	Network Network        // closed in the end, also if Open fails
 	Base    client.Config  // how to reach relays, as HostConfig.Base
 	Logger  *slog.Logger   // nil discards
+
+	RelayOnly bool   // look for no direct paths, and tell peers of none
+	Port      uint16 // of UDP, for direct paths; 0: any
 }
 
 // ErrDeviceGone: somebody has taken the interface away.
@@ -74,6 +78,8 @@ type Agent struct {
 	mu      sync.Mutex
 	guests  map[key.Public]guest // guarded by mu
 	problem string               // guarded by mu: what was wrong at the last look
+
+	within atomic.Pointer[map[netip.Addr]bool] // addresses of the tunnel
 }
 
 // Open becomes a member, and has its device up. ctx is for joining. The errors are those
@@ -102,15 +108,23 @@ func (a *Agent) open(ctx context.Context, cfg Config) (err error) {
 			onEvent(e)
 		}
 	}
-	if a.member, err = tailnet.Open(ctx, cfg.Member); err != nil {
-		return err
-	}
 	mtu, err := a.network.Device().MTU()
 	if err != nil {
 		return fmt.Errorf("MTU of the tunnel: %w", err)
 	}
+	var byUDP *wgbind.Direct
+	if !cfg.RelayOnly {
+		byUDP = &wgbind.Direct{Disco: key.NewPrivate(), Port: cfg.Port, MTU: mtu, Refuse: a.isWithin}
+		cfg.Member.Disco = byUDP.Disco.Public()
+	}
+	if a.member, err = tailnet.Open(ctx, cfg.Member); err != nil {
+		return err
+	}
+	if byUDP != nil {
+		byUDP.Node, byUDP.Map = a.member.Self().Key, a.member.Map
+	}
 	a.bind, err = wgbind.New(client.HostConfig{Base: cfg.Base, Logger: cfg.Logger}, wgbind.Config{
-		Ask: a.ask, NewHost: a.member.Host, PacketSize: max(usualPacket, mtu+overhead),
+		Ask: a.ask, NewHost: a.member.Host, PacketSize: max(usualPacket, mtu+overhead), Direct: byUDP,
 	})
 	if err != nil {
 		return err
@@ -219,8 +233,9 @@ func (a *Agent) reconcileLocked() error {
 	if err != nil {
 		return err
 	}
-	own := a.member.Self().Addresses
-	wanted := wantedOf(own, a.member.Peers(), a.guestsLocked(time.Now()))
+	own, members, guests := a.member.Self().Addresses, a.member.Peers(), a.guestsLocked(time.Now())
+	wanted := wantedOf(own, members, guests)
+	a.noteWithin(own, wanted)
 	change, gone := difference(wanted, found)
 	if change != "" {
 		if err := a.device.IpcSet(change); err != nil {
@@ -231,7 +246,26 @@ func (a *Agent) reconcileLocked() error {
 		a.bind.Forget(k)
 		a.trips.forget(k)
 	}
+	for _, p := range slices.Concat(members, guests) {
+		a.bind.SetPeerDisco(p.Key, p.Disco)
+	}
 	return errors.Join(a.network.SetAddresses(own), a.network.SetRoutes(addressesOf(wanted)))
+}
+
+// noteWithin has isWithin know the addresses of all members.
+func (a *Agent) noteWithin(own []netip.Addr, wanted map[key.Public][]netip.Addr) {
+	within := make(map[netip.Addr]bool)
+	for _, addr := range append(addressesOf(wanted), own...) {
+		within[addr] = true
+	}
+	a.within.Store(&within)
+}
+
+// isWithin reports addresses that lead into the tunnel: a path there would be a path
+// within itself.
+func (a *Agent) isWithin(addr netip.Addr) bool {
+	within := a.within.Load()
+	return within != nil && (*within)[addr]
 }
 
 // addressesOf are those of all that are wanted, in order.

@@ -206,7 +206,7 @@ func openMachine(t testing.TB, member tailnet.Config) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := Open(t.Context(), Config{Member: member, Network: network, Logger: slog.New(slog.DiscardHandler)})
+	a, err := Open(t.Context(), Config{Member: member, Network: network, Logger: slog.New(slog.DiscardHandler), RelayOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/detour-relay/detour/client"
@@ -38,8 +40,9 @@ type PeerStatus struct {
 	Key       string       `json:"key"`
 	Addresses []netip.Addr `json:"addresses"`
 	Home      int          `json:"home,omitempty"`
-	Path      string       `json:"path,omitempty"`          // "relay 901 one"; empty: not known
-	RoundTrip float64      `json:"round_trip_ms,omitempty"` // of the last handshake that this side began; 0: not known
+	Path      string       `json:"path,omitempty"`          // "relay 901 one", "direct 198.51.100.4:41641", or both; empty: not known
+	State     string       `json:"path_state,omitempty"`    // "relay", "searching", "both" or "direct"
+	RoundTrip float64      `json:"round_trip_ms,omitempty"` // by the direct path, else of the last handshake that this side began; 0: not known
 	Handshake time.Time    `json:"last_handshake,omitzero"`
 	Received  uint64       `json:"received"` // bytes, as they were in the tunnel
 	Sent      uint64       `json:"sent"`
@@ -71,18 +74,25 @@ func (a *Agent) Status() (Status, error) {
 }
 
 func (a *Agent) peerStatus(p tailnet.Peer, has *peer, regions *derpmap.Map) PeerStatus {
-	s := PeerStatus{Name: p.Name, Key: p.Key.String(), Addresses: list(p.Addresses), Home: p.Home}
-	if p.Home != 0 {
-		s.Path = fmt.Sprintf("relay %d", p.Home)
-		if code := codeOf(regions, p.Home); code != "" {
-			s.Path += " " + code
-		}
-	}
+	path := a.bind.Path(p.Key)
+	s := PeerStatus{Name: p.Name, Key: p.Key.String(), Addresses: list(p.Addresses), Home: p.Home, State: path.State, Path: pathText(path, p.Home, regions)}
 	if has != nil {
 		s.Handshake, s.Received, s.Sent = has.handshake, has.received, has.sent
-		s.RoundTrip = float64(a.trips.of(p.Key).Microseconds()) / 1e3
+		s.RoundTrip = float64(cmp.Or(path.RoundTrip, a.trips.of(p.Key)).Microseconds()) / 1e3
 	}
 	return s
+}
+
+// pathText says which way packets go. While a direct path is not sure, they go both ways.
+func pathText(path wgbind.Path, home int, regions *derpmap.Map) string {
+	var ways []string
+	if path.Addr.IsValid() {
+		ways = append(ways, "direct "+path.Addr.String())
+	}
+	if path.Relay && home != 0 {
+		ways = append(ways, strings.TrimSpace(fmt.Sprintf("relay %d %s", home, codeOf(regions, home))))
+	}
+	return strings.Join(ways, " and ")
 }
 
 // problemOf is what a person should hear of first.

@@ -31,7 +31,8 @@ func NewUp() *cobra.Command {
 		Short: "Connect this machine to a tailnet by WireGuard, in the foreground",
 		Long: `Connect this machine to a tailnet until SIGINT, SIGTERM or "detour down": a network
 interface with the addresses of this member, a route to each other member, and WireGuard
-in between, whose packets take the way through relays.
+in between. Its packets take the way through relays, and go directly by UDP as soon as a
+path between the two machines is found.
 
 The first time an INVITE is needed, which "detour net invite" prints: as an argument, or -
 to read it from standard input. After that the state file has all that is needed, also
@@ -82,7 +83,9 @@ func up(cmd *cobra.Command, f *upFlags, args []string) error {
 	}
 	t := &tunnel{cmd: cmd, p: newPrinter(cmd.OutOrStdout(), f.asJSON), stateFile: cfg.StateFile, removed: make(chan struct{}, 1), ordered: make(chan struct{}, 1)}
 	cfg.OnEvent = t.event
-	a, err := agent.Open(cmd.Context(), agent.Config{Member: cfg, Network: network, Logger: log})
+	a, err := agent.Open(cmd.Context(), agent.Config{
+		Member: cfg, Network: network, Logger: log, RelayOnly: f.relayOnly, Port: f.port,
+	})
 	if err != nil {
 		return endOf(cmd.Context(), explainUp(explainOpen("detour up", err)))
 	}

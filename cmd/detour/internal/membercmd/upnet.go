@@ -27,6 +27,8 @@ type netFlags struct {
 	userspace bool
 	iface     string
 	mtu       int
+	relayOnly bool
+	port      uint16
 	socks     string
 	forward   []string
 	expose    []string
@@ -40,11 +42,14 @@ func (f *netFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.userspace, "userspace", false, "make no interface: programs come in by --socks and --forward, and no rights are needed")
 	flags.StringVar(&f.iface, "interface", "", "`name` of the interface (default: detour0, or the next that is free)")
 	flags.IntVar(&f.mtu, "mtu", usualMTU, "largest packet that goes into the tunnel, in `bytes`; the same for all members")
+	flags.BoolVar(&f.relayOnly, "relay-only", false, "look for no direct paths: all packets go through relays, and peers hear no address of this machine")
+	flags.Uint16Var(&f.port, "port", 0, "UDP `port` of direct paths; 0 takes any")
 	flags.StringVar(&f.socks, "socks", "", "with --userspace: SOCKS5 proxy at this `address`, host:port or a port of 127.0.0.1; whoever reaches it comes to all members")
 	flags.StringArrayVar(&f.forward, "forward", nil, "with --userspace: `PORT:NAME:PORT`, so that a port of 127.0.0.1 leads to one of a member; repeatable")
 	flags.StringArrayVar(&f.expose, "expose", nil, "with --userspace: `port` of 127.0.0.1 that other members come to; repeatable")
 	cli.Complete(cmd, "interface")
 	cli.Complete(cmd, "mtu")
+	cli.Complete(cmd, "port")
 	cli.Complete(cmd, "socks")
 	cli.Complete(cmd, "forward")
 	cli.Complete(cmd, "expose")
@@ -57,6 +62,9 @@ func (f *netFlags) check() (err error) {
 	}
 	if !f.userspace && (f.socks != "" || len(f.forward) > 0 || len(f.expose) > 0) {
 		return cli.Usagef("--socks, --forward and --expose go with --userspace: with an interface, programs reach the other members as they reach anybody")
+	}
+	if f.relayOnly && f.port != 0 {
+		return cli.Usagef("--port %d is for direct paths, and with --relay-only there are none: leave out one of the two", f.port)
 	}
 	if f.userspace && f.iface != "" {
 		return cli.Usagef("with --userspace there is no interface to call --interface %s", f.iface)

@@ -29,8 +29,9 @@ func NewStatus() *cobra.Command {
 that packets to them take, how long that is there and back, when keys were last agreed on,
 and how many bytes have passed.
 
-The round trip is that of the last handshake that this side began and that was answered at
-once; - is not known, or not yet.
+A path is "relay 901 one", "direct 198.51.100.4:41641", or both while the direct one is not
+sure. The round trip is that of the direct path, or else of the last handshake that this
+side began and that was answered at once; - is not known, or not yet.
 
 Exit status: 0 it could be asked, 2 wrong usage, 3 none runs, or it could not be asked.`,
 		Args:              cobra.NoArgs,
