@@ -87,7 +87,7 @@ var table = []row{
 		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},
 	},
 	{name: "internal/sockmark", own: []string{"client"}, outside: []string{"golang.org/x/sys"}, beneath: []string{module + "relay"}},
-	{name: "wgbind", own: []string{"key", "derp", "derpmap", "client", "internal/direct", "internal/sockmark"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
+	{name: "wgbind", own: []string{"key", "derp", "derpmap", "client", "internal/direct", "internal/paths", "internal/sockmark"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
 	{
 		name: "internal/agent", own: []string{"key", "client", "derpmap", "tailnet", "wgbind"},
 		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},

@@ -64,6 +64,12 @@ func TestTwoLaptops(t *testing.T) {
 	}
 }
 
+func TestDirectPath(t *testing.T) {
+	if out := script(t, "direct-path.sh"); !strings.Contains(out, "\n== so it goes on\n") {
+		t.Error(out)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	if out := script(t, "faults.sh"); !strings.Contains(out, "\n== all is said\n") {
 		t.Error(out)
