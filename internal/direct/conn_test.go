@@ -202,7 +202,7 @@ func TestAnAddressBelongsToWhoAnswersThere(t *testing.T) {
 	a.do(func() {
 		liar := newPath(a.Conn, key.NewPrivate().Public())
 		a.own(liar, addr, false)
-		if owner, _ := a.ownerOf(addr); owner != b.node {
+		if owner := a.ownerOf(addr); owner.node != b.node {
 			t.Error("a ping takes an address from who has answered there")
 		}
 		for i := range 20 {
@@ -212,7 +212,7 @@ func TestAnAddressBelongsToWhoAnswersThere(t *testing.T) {
 			t.Errorf("it has %d addresses", len(liar.owned))
 		}
 		a.own(liar, addr, true)
-		if owner, _ := a.ownerOf(addr); owner != liar.node || len(a.Path(b.node).owned) != 0 {
+		if owner := a.ownerOf(addr); owner != liar || len(a.Path(b.node).owned) != 0 {
 			t.Error("an answer does not take it")
 		}
 	})

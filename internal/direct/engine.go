@@ -51,7 +51,7 @@ func (c *Conn) run() {
 			what()
 		case p := <-c.pokes:
 			if p.peer != nil {
-				p.peer.Sent(c.now())
+				p.peer.Sent(c.now(), p.heardAt())
 				c.settle(p)
 			}
 		case e := <-c.events:
@@ -125,7 +125,7 @@ func (c *Conn) setPeer(node, discoKey key.Public) {
 	p.peer = paths.New(cfg)
 	p.peer.Own(c.now(), c.self.own)
 	if c.now()-time.Duration(p.noted.Load()) < 2*noteEvery {
-		p.peer.Sent(c.now()) // it is used already
+		p.peer.Sent(c.now(), p.heardAt()) // it is used already
 	}
 	c.settle(p)
 }

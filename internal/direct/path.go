@@ -29,6 +29,7 @@ type Path struct {
 	route  atomic.Pointer[route]
 	status atomic.Pointer[Status]
 	noted  atomic.Int64 // when its use was last noted
+	heard  atomic.Int64 // when the last packet came by UDP
 
 	// Of the engine.
 	disco key.Public
@@ -54,6 +55,7 @@ var overRelay = &route{relay: true}
 func newPath(c *Conn, node key.Public) *Path {
 	p := &Path{conn: c, node: node}
 	p.noted.Store(int64(never))
+	p.heard.Store(int64(never))
 	p.route.Store(overRelay)
 	p.status.Store(&Status{State: paths.Relay})
 	return p
@@ -65,8 +67,8 @@ func (p *Path) Status() Status { return *p.status.Load() }
 // Send sends packets by UDP, if the route leads there, and reports whether they have to
 // be sent over the relay, be it only to be sure. It does not wait, or keep them.
 func (p *Path) Send(packets [][]byte) (relay bool) {
-	p.note()
 	r := p.route.Load()
+	p.note(r)
 	if r.to == nil {
 		return true
 	}
@@ -85,10 +87,18 @@ func isSent(err error) bool {
 	return errors.As(err, &gso) && gso.RetryErr == nil
 }
 
-// note tells the engine that the path is used, once a second.
-func (p *Path) note() {
-	now, last := int64(p.conn.now()), p.noted.Load()
-	if now-last < int64(noteEvery) || !p.noted.CompareAndSwap(last, now) {
+// heardAt is when the last packet came by UDP.
+func (p *Path) heardAt() time.Duration { return time.Duration(p.heard.Load()) }
+
+// note tells the engine that the path is used, once a second, and more often while
+// nothing comes back by it.
+func (p *Path) note(r *route) {
+	now, every := p.conn.now(), noteEvery
+	if !r.relay && now-p.heardAt() > paths.QuietTime {
+		every = paths.QuietTime
+	}
+	last := p.noted.Load()
+	if now-time.Duration(last) < every || !p.noted.CompareAndSwap(last, int64(now)) {
 		return
 	}
 	select {

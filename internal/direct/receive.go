@@ -44,6 +44,7 @@ func (c *Conn) receive(read conn.ReceiveFunc) {
 			return
 		}
 		from, packets = from[:0], packets[:0]
+		now := int64(c.now())
 		for i := range got {
 			if sizes[i] == 0 {
 				continue
@@ -51,8 +52,9 @@ func (c *Conn) receive(read conn.ReceiveFunc) {
 			src := eps[i].(*conn.StdNetEndpoint).AddrPort
 			src = netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
 			if packet := bufs[i][:sizes[i]]; !c.isOurs(src, packet) {
-				if peer, ok := c.ownerOf(src); ok {
-					from, packets = append(from, peer), append(packets, packet)
+				if p := c.ownerOf(src); p != nil {
+					p.heard.Store(now)
+					from, packets = append(from, p.node), append(packets, packet)
 				}
 			}
 		}
@@ -79,15 +81,15 @@ func (c *Conn) isOurs(src netip.AddrPort, packet []byte) bool {
 	return false
 }
 
-func (c *Conn) ownerOf(a netip.AddrPort) (key.Public, bool) {
+// ownerOf is the path that an address belongs to; nil: none.
+func (c *Conn) ownerOf(a netip.AddrPort) *Path {
 	c.mu.RLock()
 	o, ok := c.owners[a]
 	c.mu.RUnlock()
 	if !ok {
 		c.counts.unowned.Add(1)
-		return key.Public{}, false
 	}
-	return o.path.node, true
+	return o.path
 }
 
 // isSTUN reports whether a packet is an answer to a binding request. WireGuard's have

@@ -67,6 +67,19 @@ func (p *Peer) keep(now time.Duration) {
 	}
 }
 
+// wonder pings the path before its time when packets go there and nothing comes back. If
+// that is the peer's way, as in a stream of one direction, it is done ever more rarely.
+func (p *Peer) wonder(now, heard time.Duration) {
+	if heard > p.wondered {
+		p.wonderRest = QuietTime
+	}
+	if p.trusted == nil || p.asked != Never || now-max(heard, p.since) < QuietTime || now-p.wondered < p.wonderRest {
+		return
+	}
+	p.wondered, p.wonderRest = now, min(2*p.wonderRest, beatTime)
+	p.beat = now
+}
+
 // pause is the time until the next ping to the path.
 func (p *Peer) pause(now time.Duration) time.Duration {
 	if p.isTrusted(now) {

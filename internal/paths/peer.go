@@ -11,6 +11,10 @@ import (
 	"github.com/detour-relay/detour/internal/rate"
 )
 
+// QuietTime is how long nothing comes by a path that packets are sent to, until it has to
+// show that it is there.
+const QuietTime = 400 * time.Millisecond
+
 const (
 	useTime    = 45 * time.Second // after the last packet sent, the peer is in use
 	calledTime = 15 * time.Second // after a call the peer is searched for, too
@@ -99,6 +103,8 @@ type Peer struct {
 
 	sent, called time.Duration // last packet to the peer, and its last call
 	calling      time.Duration // our last call
+	wondered     time.Duration // when the path was last pinged because nothing came
+	wonderRest   time.Duration // until that is done again
 	inUse        bool          // at the last decision
 
 	all   candidates
@@ -129,7 +135,7 @@ func New(cfg Config) *Peer {
 	if cfg.Budget == nil {
 		cfg.Budget = new(Budget)
 	}
-	return &Peer{cfg: cfg, sent: long, called: long, calling: long, doubt: Never, asked: Never, next: Never, search: newSearch()}
+	return &Peer{cfg: cfg, sent: long, called: long, calling: long, wondered: long, doubt: Never, asked: Never, next: Never, search: newSearch()}
 }
 
 // State is that at the last event.
@@ -178,9 +184,11 @@ func (p *Peer) Take() []Action {
 // Wake is for when time has passed.
 func (p *Peer) Wake(now time.Duration) { p.decide(now) }
 
-// Sent notes that packets for the peer were sent. Once a second is enough.
-func (p *Peer) Sent(now time.Duration) {
+// Sent notes that packets for the peer were sent, and when the last one came from it by
+// UDP. Once a second is enough, and once in QuietTime while none comes.
+func (p *Peer) Sent(now, heard time.Duration) {
 	p.sent = now
+	p.wonder(now, heard)
 	p.decide(now)
 }
 

@@ -36,7 +36,7 @@ func TestPlausible(t *testing.T) {
 func used(cfg Config) *Peer {
 	p := New(cfg)
 	p.Own(0, []netip.AddrPort{addr("192.168.1.2:41641")})
-	p.Sent(time.Second)
+	p.Sent(time.Second, 0)
 	p.Take()
 	return p
 }
@@ -90,7 +90,7 @@ func TestAPeerThatLiesAboutWhereItIs(t *testing.T) {
 				for i := range 12 {
 					named = append(named, victims(call, i))
 				}
-				p.Sent(now)
+				p.Sent(now, now)
 				p.Call(now, named)
 				drive(t, p, now, now+100*ms, func(_ time.Duration, a Action) {
 					if a.Kind == SendPing {
@@ -267,6 +267,9 @@ func TestOneEndSends(t *testing.T) {
 		if c.want == Direct && a.direct > time.Second {
 			t.Errorf("%s: direct after %v", c.name, a.direct)
 		}
+		if most := 60; a.pings > most {
+			t.Errorf("%s: %d pings because nothing comes back, want %d at the most", c.name, a.pings, most)
+		}
 	}
 }
 
@@ -415,7 +418,7 @@ func FuzzPeer(f *testing.F) {
 			now += time.Duration(arg) * time.Duration(arg) * ms / 4
 			switch op % 8 {
 			case 0:
-				p.Sent(now)
+				p.Sent(now, now)
 			case 1:
 				p.Ping(now, at(arg), disco.TxID{op, arg})
 			case 2, 3:

@@ -251,6 +251,7 @@ type host struct {
 	sent    int
 	twice   int
 	got     map[int]bool
+	heard   time.Duration // when the last came by UDP
 
 	direct time.Duration // since when, the first time; -1: never
 	pings  int
@@ -311,7 +312,7 @@ func (h *host) speak(every time.Duration) {
 }
 
 func (h *host) sendData() {
-	h.peer.Sent(h.w.now)
+	h.peer.Sent(h.w.now, h.heard)
 	h.after()
 	seq, route := h.sent, h.peer.Route()
 	h.sent++
@@ -325,6 +326,7 @@ func (h *host) sendData() {
 		}
 		h.udp(route.Direct, fullSize, func(o *host, p packet) {
 			if _, ok := o.known[p.src]; ok {
+				o.heard = o.w.now
 				o.got[seq] = true
 			}
 		})

@@ -60,7 +60,7 @@ var labCases = []labCase{
 		a.mtu, b.mtu = 1200, 1200
 		return a, b
 	}},
-	{name: "NAT that forgets", want: Direct, build: between(portCone, portCone), lost: 250, then: func(w *world, a, _ *host) {
+	{name: "NAT that forgets", want: Direct, build: between(portCone, portCone), lost: 70, then: func(w *world, a, _ *host) {
 		a.lan.out.forget()
 	}},
 	{name: "address that changes", want: Direct, lost: 10, build: func(w *world) (*host, *host) {
@@ -70,10 +70,10 @@ var labCases = []labCase{
 		a.peer.Moved(w.now)
 		a.tellOwn()
 	}},
-	{name: "NAT whose address changes", want: Direct, build: between(portCone, portCone), lost: 250, then: func(w *world, a, _ *host) {
+	{name: "NAT whose address changes", want: Direct, build: between(portCone, portCone), lost: 70, then: func(w *world, a, _ *host) {
 		a.lan.out.move("198.51.100.3")
 	}},
-	{name: "UDP dropped later", want: Relay, build: between(portCone, portCone), lost: 250, then: func(w *world, a, _ *host) {
+	{name: "UDP dropped later", want: Relay, build: between(portCone, portCone), lost: 70, then: func(w *world, a, _ *host) {
 		a.lan.out.kind = noUDP
 	}},
 }
@@ -133,6 +133,19 @@ func resting(s State) State {
 		return Relay
 	}
 	return s
+}
+
+// A path that ends without a word is left as soon as nothing comes back, whenever it was
+// last pinged.
+func TestAPathThatEndsIsLeftSoon(t *testing.T) {
+	for phase := range 13 {
+		c := labCase{build: between(portCone, portCone), then: func(w *world, a, _ *host) {
+			w.after(time.Duration(phase)*250*ms, a.lan.out.forget)
+		}}
+		if _, _, f := c.run(uint64(phase), nil); f.state != Direct || f.lost > 70 {
+			t.Errorf("after %d ms: %s, %d of %d packets lost, want 70 at the most", phase*250, f.state, f.lost, f.sent)
+		}
+	}
 }
 
 func TestTableOfPaths(t *testing.T) {
