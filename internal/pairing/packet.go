@@ -28,24 +28,24 @@ const (
 	kindHello   kind = 1
 	kindWelcome kind = 2
 	kindRefused kind = 3
+	kindHere    kind = 4
 )
 
 // Is reports whether a packet is one of pairing, if perhaps not a good one.
 func Is(packet []byte) bool { return bytes.HasPrefix(packet, []byte(magic)) }
 
-// A pair of keys, and what a packet from one to the other is sealed and authenticated by.
+// A channel is two keys, and what a packet from one to the other is sealed by.
 type channel struct {
-	secret   [secretLen]byte
 	own, far key.Public
 	box      key.Box
 }
 
-func newChannel(secret [secretLen]byte, own key.Private, far key.Public) channel {
-	return channel{secret, own.Public(), far, own.Box(far)}
+func newChannel(own key.Private, far key.Public) channel {
+	return channel{own.Public(), far, own.Box(far)}
 }
 
-func (c *channel) mac(k kind, from, to key.Public, body []byte) []byte {
-	mac := hmac.New(sha256.New, c.secret[:])
+func macOf(secret []byte, k kind, from, to key.Public, body []byte) []byte {
+	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(context))
 	mac.Write([]byte{byte(k)})
 	mac.Write(from[:])
@@ -55,28 +55,41 @@ func (c *channel) mac(k kind, from, to key.Public, body []byte) []byte {
 }
 
 // seal makes a packet for the other side.
-func (c *channel) seal(k kind, body []byte) []byte {
-	plain := append(append(c.mac(k, c.own, c.far, body), byte(k)), body...)
+func (c *channel) seal(secret []byte, k kind, body []byte) []byte {
+	plain := append(append(macOf(secret, k, c.own, c.far, body), byte(k)), body...)
 	return append([]byte(magic), c.box.Seal(plain)...)
 }
 
-// open reads a packet of the other side; false: it is not authentic.
-func (c *channel) open(packet []byte) (k kind, body []byte, ok bool) {
+// A letter is a packet that the other side has sealed to us. Whether it knows a secret is
+// not looked at yet.
+type letter struct {
+	kind     kind
+	mac      []byte
+	body     []byte
+	from, to key.Public
+}
+
+// open reads a packet; false: the other side has not sealed it.
+func (c *channel) open(packet []byte) (l letter, ok bool) {
 	sealed, found := bytes.CutPrefix(packet, []byte(magic))
 	if !found || len(packet) > mostPacket {
-		return 0, nil, false
+		return letter{}, false
 	}
 	plain, ok := c.box.Open(sealed)
 	if !ok || len(plain) < sha256.Size+1 {
-		return 0, nil, false
+		return letter{}, false
 	}
-	mac, k, body := plain[:sha256.Size], kind(plain[sha256.Size]), plain[sha256.Size+1:]
-	return k, body, hmac.Equal(mac, c.mac(k, c.far, c.own, body))
+	return letter{kind(plain[sha256.Size]), plain[:sha256.Size], plain[sha256.Size+1:], c.far, c.own}, true
 }
 
-// preshared is the key for WireGuard that only the two have.
-func (c *channel) preshared(inviter, guest key.Public) (k [32]byte) {
-	mac := hmac.New(sha256.New, c.secret[:])
+// knows reports whether its sender knows the secret.
+func (l *letter) knows(secret []byte) bool {
+	return hmac.Equal(l.mac, macOf(secret, l.kind, l.from, l.to, l.body))
+}
+
+// presharedOf is the key for WireGuard that only the two have.
+func presharedOf(secret [secretLen]byte, inviter, guest key.Public) (k [32]byte) {
+	mac := hmac.New(sha256.New, secret[:])
 	mac.Write([]byte(presharedContext))
 	mac.Write(inviter[:])
 	mac.Write(guest[:])
@@ -84,17 +97,22 @@ func (c *channel) preshared(inviter, guest key.Public) (k [32]byte) {
 	return k
 }
 
-// about is the body of hello and welcome: where we are at home, and our name.
-func about(name string, home int) []byte {
-	if len(name) > mostName {
-		name = name[:mostName]
-	}
-	return armour.AppendText(binary.BigEndian.AppendUint16(nil, uint16(home)), name)
+// About is what one side tells the other of itself.
+type About struct {
+	Name  string     // of at most 63 bytes; the other's may be anything
+	Home  int        // region; 0: not known
+	Disco key.Public // by which it looks for direct paths; zero: it does not
 }
 
-func parseAbout(body []byte) (name string, home int, ok bool) {
-	r := armour.Reader{Rest: body}
-	home = int(number(&r, 2))
-	name = r.Text()
-	return name, home, r.Whole() && len(name) <= mostName
+func (a About) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(a.Home))
+	return armour.AppendText(append(b, a.Disco[:]...), a.Name[:min(len(a.Name), mostName)])
+}
+
+// takeAbout reads it, which is the rest; false: it is not whole.
+func takeAbout(r *armour.Reader) (a About, ok bool) {
+	a.Home = int(number(r, 2))
+	copy(a.Disco[:], r.Take(key.Len))
+	a.Name = r.Text()
+	return a, r.Whole() && len(a.Name) <= mostName
 }

@@ -94,90 +94,125 @@ func TestTokens(t *testing.T) {
 func TestMap(t *testing.T) {
 	m := Map(parsed(t, "a.example", "203.0.113.7:8443="+somePin))
 	one, two := m.Regions[901].Nodes[0], m.Regions[902].Nodes[0]
-	if len(m.Regions) != 2 || one.HostName != "a.example" || one.DERP() != 443 || one.CertName != "" ||
+	if len(m.Regions) != 2 || one.HostName != "a.example" || one.IPv4 != "" || two.IPv4 != "203.0.113.7" || one.DERP() != 443 || one.CertName != "" ||
 		two.HostName != "203.0.113.7" || two.DERP() != 8443 || two.CertName != somePin || two.Name != "902a" || two.RegionID != 902 {
 		t.Errorf("the map has %+v and %+v", one, two)
 	}
 }
 
-// newPair is an invitation, and a guest who has its token.
-func newPair(t *testing.T) (inviter, guest key.Private, i *Invitation, g *Guest) {
+// newPair is a door with one invitation, and a guest who has its token.
+func newPair(t *testing.T) (inviter, guest key.Private, d *Door, g *Guest) {
 	t.Helper()
 	inviter, guest = key.NewPrivate(), key.NewPrivate()
-	token := NewToken(inviter.Public(), parsed(t, "a.example"), 901, begin)
-	g, err := NewGuest(token, guest, "laptop")
+	d = NewDoor(inviter, nil)
+	return inviter, guest, d, invite(t, d, guest)
+}
+
+// invite makes one more token, for a guest.
+func invite(t *testing.T, d *Door, guest key.Private) *Guest {
+	t.Helper()
+	token := NewToken(d.own.Public(), parsed(t, "a.example"), 901, begin)
+	d.Invite(token, begin)
+	g, err := NewGuest(token, guest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return inviter, guest, NewInvitation(token, inviter, "server", nil), g
+	return g
 }
 
+var (
+	server = About{Name: "server", Home: 901, Disco: key.Public{1}}
+	laptop = About{Name: "laptop", Home: 902, Disco: key.Public{2}}
+)
+
 func TestTwoAreMadeKnown(t *testing.T) {
-	inviter, guest, i, g := newPair(t)
+	inviter, guest, d, g := newPair(t)
 	var first *Peer
 	for n := range 3 { // the answer was lost twice; what was begun in time may end later
-		answer, who := i.Take(guest.Public(), g.Hello(902), 901, begin.Add(Lifetime/2*time.Duration(n+1)))
-		if who == nil || who.Key != guest.Public() || who.Name != "laptop" || who.Home != 902 {
+		answer, who := d.Take(guest.Public(), g.Hello(laptop), server, begin.Add(Lifetime/2*time.Duration(n+1)))
+		if who == nil || who.Key != guest.Public() || who.About != laptop {
 			t.Fatalf("the guest is %+v", who)
 		}
 		peer, err := g.Take(inviter.Public(), answer)
-		if err != nil || peer == nil || peer.Key != inviter.Public() || peer.Name != "server" || peer.Home != 901 {
+		if err != nil || peer == nil || peer.Key != inviter.Public() || peer.About != server {
 			t.Fatalf("the inviter is %+v (%v)", peer, err)
 		}
-		if peer.Preshared != who.Preshared || peer.Preshared == [32]byte{} || first != nil && *first != *peer {
+		if peer.Preshared != who.Preshared || peer.Preshared != g.Preshared() || peer.Preshared == [32]byte{} || first != nil && *first != *peer {
 			t.Error("they do not share a key")
 		}
 		first = peer
 	}
 }
 
+// Each of several tokens is for one, and they do not share a key.
+func TestSeveralTokens(t *testing.T) {
+	inviter, guest, d, g := newPair(t)
+	other := key.NewPrivate()
+	h := invite(t, d, other)
+	_, one := d.Take(guest.Public(), g.Hello(laptop), server, begin)
+	answer, two := d.Take(other.Public(), h.Hello(laptop), server, begin)
+	if one == nil || two == nil || one.Preshared == two.Preshared {
+		t.Errorf("%+v, %+v", one, two)
+	}
+	if p, err := h.Take(inviter.Public(), answer); p == nil || err != nil {
+		t.Error(err)
+	}
+	for range mostInvitations {
+		invite(t, d, other)
+	}
+	if answer, _ = d.Take(guest.Public(), g.Hello(laptop), server, begin); len(d.Invitations) != mostInvitations {
+		t.Errorf("%d invitations are kept", len(d.Invitations))
+	}
+	if _, err := g.Take(inviter.Public(), answer); !errors.Is(err, ErrUnknown) {
+		t.Errorf("the one before them is told %v", err)
+	}
+	d.Invite(NewToken(inviter.Public(), nil, 0, begin.Add(2*keptTime)), begin.Add(2*keptTime))
+	if len(d.Invitations) != 1 {
+		t.Errorf("%d invitations are kept for long", len(d.Invitations))
+	}
+}
+
 func TestATokenIsForOne(t *testing.T) {
-	inviter, guest, i, g := newPair(t)
-	if _, who := i.Take(guest.Public(), g.Hello(0), 901, begin); who == nil {
+	inviter, guest, d, g := newPair(t)
+	if _, who := d.Take(guest.Public(), g.Hello(laptop), server, begin); who == nil {
 		t.Fatal("the guest is not welcome")
 	}
 	other := key.NewPrivate()
-	second, err := NewGuest(i.token, other, "thief")
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, who := i.Take(other.Public(), second.Hello(0), 901, begin)
+	second := &Guest{newChannel(other, inviter.Public()), g.secret}
+	answer, who := d.Take(other.Public(), second.Hello(laptop), server, begin)
 	if who != nil {
 		t.Error("a second guest is welcome")
 	}
 	if _, err := second.Take(inviter.Public(), answer); !errors.Is(err, ErrUsed) {
 		t.Errorf("it is told %v", err)
 	}
-	again := NewInvitation(i.token, inviter, "server", i.guest) // after a restart
-	if _, who := again.Take(other.Public(), second.Hello(0), 901, begin); who != nil {
+	again := NewDoor(inviter, d.Invitations) // after a restart
+	if _, who := again.Take(other.Public(), second.Hello(laptop), server, begin); who != nil {
 		t.Error("and is after a restart")
 	}
 }
 
 func TestATokenExpires(t *testing.T) {
-	inviter, guest, i, g := newPair(t)
-	answer, who := i.Take(guest.Public(), g.Hello(0), 901, begin.Add(Lifetime+time.Second))
+	inviter, guest, d, g := newPair(t)
+	answer, who := d.Take(guest.Public(), g.Hello(laptop), server, begin.Add(Lifetime+time.Second))
 	if who != nil {
 		t.Error("an old token is good")
 	}
 	if _, err := g.Take(inviter.Public(), answer); !errors.Is(err, ErrExpired) {
 		t.Errorf("the guest is told %v", err)
 	}
-	if _, err := NewGuest(i.token, inviter, ""); err == nil {
-		t.Error("the inviter is its own guest")
+	if _, err := NewGuest(Token{Inviter: inviter.Public()}, inviter); !errors.Is(err, ErrOwn) {
+		t.Errorf("the inviter is its own guest: %v", err)
 	}
 }
 
-// Who does not know the secret, or is somebody else, gets no answer, and cannot give one.
+// Who does not know the secret is told so if it is the inviter's own packet that says it;
+// who is somebody else gets no answer, and cannot give one.
 func TestOnlyTheTwo(t *testing.T) {
-	inviter, guest, i, g := newPair(t)
-	wrong := i.token
-	wrong.Secret[0]++
-	guesser, err := NewGuest(wrong, guest, "laptop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	hello := g.Hello(0)
+	inviter, guest, d, g := newPair(t)
+	guesser := &Guest{g.channel, g.secret}
+	guesser.secret[0]++
+	hello := g.Hello(laptop)
 	changed := bytes.Clone(hello)
 	changed[len(changed)-1]++
 	impostor := key.NewPrivate()
@@ -185,7 +220,6 @@ func TestOnlyTheTwo(t *testing.T) {
 		from   key.Public
 		packet []byte
 	}{
-		"another secret": {guest.Public(), guesser.Hello(0)},
 		"another sender": {impostor.Public(), hello},
 		"changed":        {guest.Public(), changed},
 		"cut":            {guest.Public(), hello[:len(hello)-1]},
@@ -195,21 +229,30 @@ func TestOnlyTheTwo(t *testing.T) {
 		"a large one":    {guest.Public(), append([]byte(magic), make([]byte, 60000)...)},
 		"nobody's":       {key.Public{}, hello},
 	} {
-		if answer, who := i.Take(c.from, c.packet, 901, begin); answer != nil || who != nil {
+		if answer, who := d.Take(c.from, c.packet, server, begin); answer != nil || who != nil {
 			t.Errorf("%s: it is answered", name)
 		}
 	}
-	welcome, who := i.Take(guest.Public(), hello, 901, begin.Add(time.Minute))
+	unknown, who := d.Take(guest.Public(), guesser.Hello(laptop), server, begin.Add(time.Minute))
+	if _, err := guesser.Take(inviter.Public(), unknown); who != nil || !errors.Is(err, ErrUnknown) {
+		t.Errorf("another secret: %+v, %v", who, err)
+	}
+	welcome, who := d.Take(guest.Public(), hello, server, begin.Add(time.Minute))
 	if who == nil {
 		t.Fatal("the guest is not welcome")
 	}
+	forged := newChannel(inviter, guest.Public())
 	for name, c := range map[string]struct {
 		from   key.Public
 		packet []byte
 	}{
-		"another sender": {impostor.Public(), welcome},
-		"our own hello":  {inviter.Public(), hello},
-		"nothing":        {inviter.Public(), nil},
+		"another sender":           {impostor.Public(), welcome},
+		"our own hello":            {inviter.Public(), hello},
+		"nothing":                  {inviter.Public(), nil},
+		"a welcome of no secret":   {inviter.Public(), forged.seal(noSecret[:], kindWelcome, server.append(nil))},
+		"a refusal of no secret":   {inviter.Public(), forged.seal(noSecret[:], kindRefused, []byte{becauseUsed})},
+		"a refusal for no reason":  {inviter.Public(), forged.seal(g.secret[:], kindRefused, []byte{99})},
+		"a welcome that is broken": {inviter.Public(), forged.seal(g.secret[:], kindWelcome, []byte{1})},
 	} {
 		if peer, err := g.Take(c.from, c.packet); peer != nil || err != nil {
 			t.Errorf("%s: %+v (%v)", name, peer, err)
@@ -217,21 +260,77 @@ func TestOnlyTheTwo(t *testing.T) {
 	}
 }
 
-// A flood of hellos costs little, and the guest gets through once it is over.
+// A flood of hellos costs little, and others get through meanwhile.
 func TestHellosAreLimited(t *testing.T) {
-	_, guest, i, g := newPair(t)
-	answers := 0
-	hello := g.Hello(0)
+	_, guest, d, g := newPair(t)
+	flooder, answers := key.NewPrivate(), 0
+	flood := (&Guest{newChannel(flooder, d.own.Public()), g.secret}).Hello(laptop)
+	d.Invitations[0].Guest = guest.Public()
 	for range 1000 {
-		if answer, _ := i.Take(guest.Public(), hello, 901, begin); answer != nil {
+		if answer, _ := d.Take(flooder.Public(), flood, server, begin); answer != nil {
 			answers++
 		}
 	}
-	if answers != int(hellos.Burst) {
+	if answers != int(hellosOfOne.Burst) {
 		t.Errorf("%d of 1,000 at once are answered", answers)
 	}
-	if _, who := i.Take(guest.Public(), g.Hello(0), 901, begin.Add(time.Second)); who == nil {
+	if _, who := d.Take(guest.Public(), g.Hello(laptop), server, begin); who == nil {
+		t.Error("and none of the guest's")
+	}
+	for range 1000 {
+		d.Take(key.NewPrivate().Public(), flood, server, begin)
+	}
+	if len(d.senders) > mostSenders {
+		t.Errorf("%d senders are counted", len(d.senders))
+	}
+	if answer, _ := d.Take(guest.Public(), g.Hello(laptop), server, begin); answer != nil {
+		t.Error("more than all may are answered")
+	}
+	if _, who := d.Take(guest.Public(), g.Hello(laptop), server, begin.Add(time.Second)); who == nil {
 		t.Error("and none after that")
+	}
+}
+
+// The two tell each other where they are; what is older than another does not count.
+func TestLinks(t *testing.T) {
+	one, two := key.NewPrivate(), key.NewPrivate()
+	secret := [32]byte{7}
+	a := NewLink(one, Peer{Key: two.Public(), Preshared: secret}, 0)
+	b := NewLink(two, Peer{Key: one.Public(), Preshared: secret}, 5)
+	stranger := NewLink(one, Peer{Key: two.Public()}, 0)
+	want := Here{About: laptop, Number: 7, Answers: 3}
+	newest := a.Tell(want)
+	for name, c := range map[string]struct {
+		packet []byte
+		ok     bool
+	}{
+		"older than the restart": {a.Tell(Here{Number: 4}), false},
+		"the newest":             {newest, true},
+		"again":                  {newest, true},
+		"an older one":           {a.Tell(Here{Number: 6}), false},
+		"without the secret":     {stranger.Tell(Here{Number: 9}), false},
+		"a hello":                {(&Guest{channel: a.channel}).Hello(laptop), false},
+		"a reflection":           {b.Tell(Here{Number: 9}), false},
+		"broken":                 {a.seal(secret[:], kindHere, []byte{1, 2}), false},
+		"nothing":                {nil, false},
+	} {
+		is := NewLink(two, Peer{Key: one.Public(), Preshared: secret}, 5)
+		if name == "an older one" || name == "again" {
+			is.Take(newest, 0)
+		}
+		got, ok := is.Take(c.packet, 0)
+		if ok != c.ok || ok && got != want {
+			t.Errorf("%s: %+v, %v", name, got, ok)
+		}
+	}
+	for range 1000 {
+		b.Take(newest, time.Second)
+	}
+	if _, ok := b.Take(newest, time.Second); ok {
+		t.Error("a flood is looked at")
+	}
+	if _, ok := b.Take(newest, 2*time.Second); !ok {
+		t.Error("and nothing after it")
 	}
 }
 
@@ -273,13 +372,21 @@ func FuzzParseToken(f *testing.F) {
 func FuzzTake(f *testing.F) {
 	inviter, guest := key.NewPrivate(), key.NewPrivate()
 	token := NewToken(inviter.Public(), parsed(f, "a.example"), 901, begin)
-	c := newChannel(token.Secret, guest, inviter.Public())
-	f.Add(byte(kindHello), about("name", 1))
+	c := newChannel(guest, inviter.Public())
+	f.Add(byte(kindHello), laptop.append(nil))
 	f.Add(byte(kindWelcome), []byte(nil))
+	f.Add(byte(kindHere), append(make([]byte, 16), laptop.append(nil)...))
 	f.Fuzz(func(t *testing.T, k byte, body []byte) {
-		answer, who := NewInvitation(token, inviter, "i", nil).Take(guest.Public(), c.seal(kind(k), body), 1, begin)
+		d := NewDoor(inviter, nil)
+		d.Invite(token, begin)
+		answer, who := d.Take(guest.Public(), c.seal(token.Secret[:], kind(k), body), server, begin)
 		if (answer == nil) != (who == nil) || who != nil && (kind(k) != kindHello || len(who.Name) > mostName) {
 			t.Errorf("kind %d, %x: answer %x, %+v", k, body, answer, who)
+		}
+		secret := [32]byte{1}
+		l := NewLink(inviter, Peer{Key: guest.Public(), Preshared: secret}, 0)
+		if h, ok := l.Take(c.seal(secret[:], kind(k), body), 0); ok && (kind(k) != kindHere || len(h.Name) > mostName) {
+			t.Errorf("kind %d, %x: %+v", k, body, h)
 		}
 	})
 }

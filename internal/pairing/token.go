@@ -205,6 +205,11 @@ func Map(relays []Relay) *derpmap.Map {
 		id := firstRegion + i
 		name := strconv.Itoa(id)
 		node := &derpmap.Node{Name: name + "a", RegionID: id, HostName: r.Host}
+		if ip, err := netip.ParseAddr(r.Host); err == nil && ip.Is4() {
+			node.IPv4 = r.Host
+		} else if err == nil {
+			node.IPv6 = r.Host
+		}
 		if !r.Pin.IsZero() {
 			node.CertName = r.Pin.String()
 		}
