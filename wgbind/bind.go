@@ -39,6 +39,11 @@ type Config struct {
 	// for 5 s. nil: the packets of everybody go to the device.
 	Ask func(ctx context.Context, peer key.Public) bool
 
+	// Aside is shown each packet that comes from a relay, before the device, and takes
+	// those that are no WireGuard's: by what they begin with, soon, and without keeping
+	// the packet. nil: none are.
+	Aside func(from key.Public, packet []byte) bool
+
 	// NewHost makes the Host; nil: client.NewHost. The Host of a member of a tailnet,
 	// who knows the others and their homes, is made by tailnet.Member.Host.
 	NewHost func(client.HostConfig) (*client.Host, error)
@@ -59,6 +64,7 @@ type Bind struct {
 	strangers *strangers
 	marker    sockmark.Marker
 	direct    *direct.Conn // nil: none
+	aside     func(from key.Public, packet []byte) bool
 
 	outgoing sync.Pool // of *[]client.Packet
 	arrivals sync.Pool // of *delivery
@@ -73,7 +79,7 @@ var _ conn.Bind = (*Bind)(nil)
 // nothing, packets wait for 200 ms at the most (MaxAge), and the sockets are such as
 // SetMark can mark.
 func New(cfg client.HostConfig, more Config) (*Bind, error) {
-	b := &Bind{inbox: newInbox(cmp.Or(more.PacketSize, usualSize)), ended: make(chan struct{})}
+	b := &Bind{inbox: newInbox(cmp.Or(more.PacketSize, usualSize)), aside: more.Aside, ended: make(chan struct{})}
 	b.outgoing.New = func() any { return new([]client.Packet) }
 	b.strangers = newStrangers(more.Ask, func(parcels []parcel) { b.inbox.put(parcels) })
 	b.marker.Install(&cfg)
@@ -131,11 +137,25 @@ func (b *Bind) receiveAll() {
 			return
 		}
 		b.received.Add(uint64(n))
-		if b.direct != nil {
-			n = b.withoutDisco(in, n)
-		}
-		b.deliver(in, n)
+		b.deliver(in, b.withoutOthers(in, n))
 	}
+}
+
+// withoutOthers takes out what is no WireGuard's, and returns how many packets are left.
+func (b *Bind) withoutOthers(in *delivery, n int) (left int) {
+	if b.direct == nil && b.aside == nil {
+		return n
+	}
+	for i := range n {
+		from, packet := in.from[i], in.bufs[i][:in.sizes[i]]
+		if b.direct != nil && b.direct.Relayed(from, packet) || b.aside != nil && b.aside(from, packet) {
+			continue
+		}
+		in.bufs[left], in.bufs[i] = in.bufs[i], in.bufs[left]
+		in.sizes[left], in.from[left] = in.sizes[i], from
+		left++
+	}
+	return left
 }
 
 // A delivery is a batch of packets on its way to the inbox, in the inbox's buffers.
@@ -271,7 +291,7 @@ func (b *Bind) Forget(peer key.Public) {
 func (b *Bind) BatchSize() int { return batch }
 
 // Stats counts packets that came: each is delivered or one of the others in the end, but
-// for those by which direct paths are found.
+// for those by which direct paths are found, and those that Config.Aside has taken.
 type Stats struct {
 	Received  uint64 // from relays
 	Direct    uint64 // by UDP

@@ -224,6 +224,40 @@ func TestFirstPacketOfAStranger(t *testing.T) {
 	}
 }
 
+// What is no WireGuard's is taken aside, and is not counted as the device's; who is not
+// known is not asked about for it.
+func TestAside(t *testing.T) {
+	m, secret, k := startRelay(t), key.NewPrivate(), key.NewPrivate()
+	taken := make(chan string, 10)
+	a := newBind(t, m, secret, Config{})
+	b := newBind(t, m, k, Config{
+		Ask: func(context.Context, key.Public) bool { t.Error("somebody is asked"); return false },
+		Aside: func(from key.Public, packet []byte) bool {
+			if packet[0] < 'a' {
+				return false
+			}
+			taken <- from.String() + string(packet)
+			return true
+		},
+	})
+	if _, err := b.ParseEndpoint(secret.Public().String()); err != nil {
+		t.Fatal(err)
+	}
+	to, err := a.ParseEndpoint(k.Public().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Send([][]byte{[]byte("first"), {1}, []byte("last")}, to); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"first", "last"} {
+		if got := <-taken; got != secret.Public().String()+want {
+			t.Errorf("taken is %s, want %s", got, want)
+		}
+	}
+	await(t, b, Stats{Received: 3, Down: 1})
+}
+
 // A Host that somebody else makes is made as the Bind wants it.
 func TestAnotherHost(t *testing.T) {
 	wrong := errors.New("no")

@@ -99,20 +99,6 @@ func (b *Bind) Path(peer key.Public) Path {
 	return Path{State: string(s.State), Relay: s.State != paths.Direct, Addr: s.Addr, RoundTrip: s.RoundTrip}
 }
 
-// withoutDisco takes out what is about direct paths, and returns how many packets are
-// left.
-func (b *Bind) withoutDisco(in *delivery, n int) (left int) {
-	for i := range n {
-		if b.direct.Relayed(in.from[i], in.bufs[i][:in.sizes[i]]) {
-			continue
-		}
-		in.bufs[left], in.bufs[i] = in.bufs[i], in.bufs[left]
-		in.sizes[left], in.from[left] = in.sizes[i], in.from[i]
-		left++
-	}
-	return left
-}
-
 // arrived copies packets that came by UDP, and delivers them.
 func (b *Bind) arrived(from []key.Public, packets [][]byte) {
 	in := b.arrivals.Get().(*delivery)
