@@ -89,8 +89,12 @@ var table = []row{
 	{name: "internal/sockmark", own: []string{"client"}, outside: []string{"golang.org/x/sys"}, beneath: []string{module + "relay"}},
 	{name: "wgbind", own: []string{"key", "derp", "derpmap", "client", "internal/direct", "internal/paths", "internal/sockmark"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
 	{
-		name: "internal/agent", own: []string{"key", "client", "derpmap", "tailnet", "wgbind"},
+		name: "internal/agent", own: []string{"key", "client", "derpmap", "internal/agent/pair", "tailnet", "wgbind"},
 		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},
+	},
+	{
+		name: "internal/agent/pair", own: []string{"key", "client", "derpmap", "internal/coordstate", "internal/pairing", "internal/retry", "internal/smallfile", "tailnet"},
+		outside: none, beneath: []string{module + "relay"},
 	},
 	{name: "internal/agent/usernet", own: none, outside: []string{"golang.zx2c4.com/wireguard", "gvisor.dev/gvisor"}, beneath: []string{"net/http"}},
 	{name: "internal/agent/hostnet", own: none, outside: []string{"github.com/vishvananda/netlink", "golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{"net/http"}},

@@ -25,10 +25,12 @@ const Scheme = "detourpair1"
 // Lifetime is how long a token may be used for.
 const Lifetime = 10 * time.Minute
 
+// MostRelays is how many relays a token names at the most.
+const MostRelays = 8
+
 const (
-	mostRelays = 8
-	secretLen  = 16
-	portTLS    = 443
+	secretLen = 16
+	portTLS   = 443
 
 	// firstRegion is what the region of the first relay is called: numbers from 900 on are
 	// those of networks of one's own.
@@ -150,7 +152,7 @@ func ParseToken(text string) (t Token, err error) {
 		if err != nil {
 			return Token{}, fmt.Errorf("%w: %w", ErrToken, err)
 		}
-		if t.Relays = append(t.Relays, relay); len(t.Relays) > mostRelays {
+		if t.Relays = append(t.Relays, relay); len(t.Relays) > MostRelays {
 			break
 		}
 	}
@@ -187,8 +189,8 @@ func takeRelay(r *armour.Reader) (relay Relay, err error) {
 }
 
 func checkRelays(relays []Relay) error {
-	if len(relays) == 0 || len(relays) > mostRelays {
-		return fmt.Errorf("a token names 1 to %d relays, not %d", mostRelays, len(relays))
+	if len(relays) == 0 || len(relays) > MostRelays {
+		return fmt.Errorf("a token names 1 to %d relays, not %d", MostRelays, len(relays))
 	}
 	for i, r := range relays {
 		if r.Host == "" || len(r.Host) > 255 || r.Port == 0 {
@@ -197,6 +199,9 @@ func checkRelays(relays []Relay) error {
 	}
 	return nil
 }
+
+// RelayOf is the index of the relay that a region of Map is.
+func RelayOf(region int) int { return region - firstRegion }
 
 // Map has each relay as a region, from 901 on: both sides have the same numbers.
 func Map(relays []Relay) *derpmap.Map {
@@ -216,7 +221,7 @@ func Map(relays []Relay) *derpmap.Map {
 		if r.Port != portTLS {
 			node.DERPPort = int(r.Port)
 		}
-		m.Regions[id] = &derpmap.Region{RegionID: id, RegionCode: name, RegionName: r.Host, Nodes: []*derpmap.Node{node}}
+		m.Regions[id] = &derpmap.Region{RegionID: id, RegionCode: r.Host, RegionName: r.Host, Nodes: []*derpmap.Node{node}}
 	}
 	return m
 }
