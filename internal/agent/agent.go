@@ -16,6 +16,7 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/agent/pair"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/tailnet"
 	"github.com/detour-relay/detour/wgbind"
@@ -45,9 +46,11 @@ type Network interface {
 	SetRoutes(others []netip.Addr) error
 }
 
-// Config says who the agent is, and where its packets come from. Both are required.
+// Config says who the agent is, and where its packets come from. Both are required: Member
+// or Pair, and Network.
 type Config struct {
 	Member  tailnet.Config // its OnEvent is told, too
+	Pair    *pair.Config   // instead of Member: there is no coordinator; nil: there is
 	Network Network        // closed in the end, also if Open fails
 	Base    client.Config  // how to reach relays, as HostConfig.Base
 	Logger  *slog.Logger   // nil discards
@@ -62,7 +65,8 @@ var ErrDeviceGone = errors.New("the interface of the tunnel is gone: somebody ha
 // An Agent keeps a device equal to what the coordinator says.
 type Agent struct {
 	// Set once, by Open.
-	member  *tailnet.Member
+	member  Source
+	pair    *pair.Pair // that is member; nil: there is a coordinator
 	trips   *trips
 	bind    *wgbind.Bind
 	device  *device.Device
@@ -83,7 +87,7 @@ type Agent struct {
 }
 
 // Open becomes a member, and has its device up. ctx is for joining. The errors are those
-// of tailnet.Open, of the Network, and of what is beneath.
+// of tailnet.Open or pair.Open, of the Network, and of what is beneath.
 func Open(ctx context.Context, cfg Config) (*Agent, error) {
 	a := &Agent{
 		network: cfg.Network, log: cfg.Logger, begun: make(chan struct{}), look: make(chan struct{}, 1), guests: make(map[key.Public]guest),
@@ -101,13 +105,6 @@ func Open(ctx context.Context, cfg Config) (*Agent, error) {
 }
 
 func (a *Agent) open(ctx context.Context, cfg Config) (err error) {
-	onEvent := cfg.Member.OnEvent
-	cfg.Member.OnEvent = func(e tailnet.Event) {
-		a.lookSoon()
-		if onEvent != nil {
-			onEvent(e)
-		}
-	}
 	mtu, err := a.network.Device().MTU()
 	if err != nil {
 		return fmt.Errorf("MTU of the tunnel: %w", err)
@@ -117,14 +114,14 @@ func (a *Agent) open(ctx context.Context, cfg Config) (err error) {
 		byUDP = &wgbind.Direct{Disco: key.NewPrivate(), Port: cfg.Port, MTU: mtu, Refuse: a.isWithin}
 		cfg.Member.Disco = byUDP.Disco.Public()
 	}
-	if a.member, err = tailnet.Open(ctx, cfg.Member); err != nil {
+	if err := a.openSource(ctx, cfg); err != nil {
 		return err
 	}
 	if byUDP != nil {
 		byUDP.Node, byUDP.Map = a.member.Self().Key, a.member.Map
 	}
 	a.bind, err = wgbind.New(client.HostConfig{Base: cfg.Base, Logger: cfg.Logger}, wgbind.Config{
-		Ask: a.ask, NewHost: a.member.Host, PacketSize: max(usualPacket, mtu+overhead), Direct: byUDP,
+		Ask: a.ask, Aside: a.aside, NewHost: a.member.Host, PacketSize: max(usualPacket, mtu+overhead), Direct: byUDP,
 	})
 	if err != nil {
 		return err
@@ -153,7 +150,7 @@ func (a *Agent) deviceLog() *device.Logger {
 }
 
 // Close ends the agent, its network included. It may be called more than once; when it
-// returns no goroutine is left. The error is that of tailnet.Member.Close.
+// returns no goroutine is left. The error is that of closing its Source.
 func (a *Agent) Close() error {
 	a.cancel()
 	a.running.Wait()
@@ -176,7 +173,10 @@ func (a *Agent) Close() error {
 }
 
 // Member is who the agent is. It is the agent's to close.
-func (a *Agent) Member() *tailnet.Member { return a.member }
+func (a *Agent) Member() Source { return a.member }
+
+// Pair is who it is if there is no coordinator; nil: there is.
+func (a *Agent) Pair() *pair.Pair { return a.pair }
 
 // Host is what sends and receives its packets. It is the agent's to close.
 func (a *Agent) Host() *client.Host { return a.bind.Host() }
@@ -236,7 +236,7 @@ func (a *Agent) reconcileLocked() error {
 	own, members, guests := a.member.Self().Addresses, a.member.Peers(), a.guestsLocked(time.Now())
 	wanted := wantedOf(own, members, guests)
 	a.noteWithin(own, wanted)
-	change, gone := difference(wanted, found)
+	change, gone := difference(wanted, found, a.preshared)
 	if change != "" {
 		if err := a.device.IpcSet(change); err != nil {
 			return fmt.Errorf("the device does not take its peers: %w", err)

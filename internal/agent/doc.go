@@ -1,10 +1,12 @@
 // Package agent makes this machine reachable in its tailnet: a WireGuard device whose
-// packets go by way of relays, with the peers that the coordinator tells of.
+// packets go by way of relays, with the peers that the coordinator tells of, or those that
+// it is paired with (package pair).
 //
 // # Words
 //
 //   - network: where the packets of the device come from and go to: an interface of this
 //     machine (package hostnet), or a stack within the process (package usernet).
+//   - source: who says who the peers are.
 //   - wanted: the peers that the device is to have, each with its addresses.
 //   - found: the peers that it has, as it says itself.
 //   - guest: a peer of which a packet came in before the coordinator has told of it, and

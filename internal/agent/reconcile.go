@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bufio"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -43,7 +44,7 @@ type peer struct {
 	endpoint  string
 	allowed   []netip.Prefix
 	keepalive bool
-	preshared bool
+	preshared [32]byte  // zero: none
 	handshake time.Time // the last one; zero: none yet
 	received  uint64    // bytes, as they were in the tunnel
 	sent      uint64
@@ -92,7 +93,10 @@ func (p *peer) read(name, value string) (err error) {
 	case "endpoint":
 		p.endpoint = value
 	case "preshared_key":
-		p.preshared = strings.Trim(value, "0") != ""
+		var b []byte
+		if b, err = hex.DecodeString(value); err == nil && copy(p.preshared[:], b) != len(b) {
+			err = errors.New("it is too long")
+		}
 	case "persistent_keepalive_interval":
 		p.keepalive = value != "0"
 	case "allowed_ip":
@@ -109,7 +113,7 @@ func (p *peer) read(name, value string) (err error) {
 
 // difference is what has to be set so that what is found becomes what is wanted, and who
 // is gone by that. It is empty if they are equal.
-func difference(wanted map[key.Public][]netip.Addr, found map[key.Public]*peer) (change string, gone []key.Public) {
+func difference(wanted map[key.Public][]netip.Addr, found map[key.Public]*peer, preshared func(key.Public) [32]byte) (change string, gone []key.Public) {
 	var b strings.Builder
 	for _, k := range slices.SortedFunc(maps.Keys(found), key.Public.Compare) {
 		if _, stays := wanted[k]; !stays {
@@ -122,7 +126,7 @@ func difference(wanted map[key.Public][]netip.Addr, found map[key.Public]*peer) 
 		if !known {
 			p = new(peer)
 		}
-		if lines := p.changeTo(k, wanted[k]); lines != "" || !known {
+		if lines := p.changeTo(k, wanted[k], preshared(k)); lines != "" || !known {
 			fmt.Fprintf(&b, "public_key=%s\n%s", k.Hex(), lines)
 		}
 	}
@@ -131,13 +135,13 @@ func difference(wanted map[key.Public][]netip.Addr, found map[key.Public]*peer) 
 
 // changeTo is what one peer lacks, or has too much. Addresses that stay are not touched:
 // packets to them would be lost meanwhile.
-func (p *peer) changeTo(k key.Public, addresses []netip.Addr) string {
+func (p *peer) changeTo(k key.Public, addresses []netip.Addr, preshared [32]byte) string {
 	var b strings.Builder
 	if p.endpoint != k.String() {
 		fmt.Fprintf(&b, "endpoint=%s\n", k)
 	}
-	if p.preshared {
-		fmt.Fprintf(&b, "preshared_key=%s\n", strings.Repeat("0", 64))
+	if p.preshared != preshared {
+		fmt.Fprintf(&b, "preshared_key=%x\n", preshared)
 	}
 	if p.keepalive {
 		b.WriteString("persistent_keepalive_interval=0\n")
