@@ -88,7 +88,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails": fails, "up": up, "serve": serveMap, "coord": startCoordinator, "logged": logged, "ask": ask, "ports": ports, "stun": askSTUN, "signal": sendSignal, "down": down,
 			"responders": startSTUN, "expand": expand, "demo": startDemoCommand, "try": try, "portrun": portRun,
-			"coordinator": coordinatorInside, "invite": makeInvite, "expel": expel, "expect": expect, "throughsocks": throughSOCKS,
+			"coordinator": coordinatorInside, "invite": makeInvite, "expel": expel, "expect": expect, "capture": capture, "throughsocks": throughSOCKS,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

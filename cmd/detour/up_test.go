@@ -38,3 +38,24 @@ func throughSOCKS(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 }
+
+// capture sets a variable to what the first group of the expression is in a file, once it
+// is there:
+//
+//	capture NAME FILE REGEXP
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: capture NAME FILE REGEXP")
+	}
+	want := compileLine(ts, args[2])
+	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
+		text := readIfThere(ts.MkAbs(args[1]))
+		if found := want.FindStringSubmatch(text); len(found) == 2 {
+			ts.Setenv(args[0], found[1])
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("nothing matches %s:\n%s", args[2], text)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package membercmd
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -158,20 +159,35 @@ func endOf(ctx context.Context, err error) error {
 }
 
 func (f *joinFlags) config(cmd *cobra.Command, args []string) (cfg tailnet.Config, err error) {
-	if cfg.Invite, err = f.invite(cmd.Context(), cmd.InOrStdin(), args); err != nil {
+	invite, err := f.invite(cmd.Context(), cmd.InOrStdin(), args)
+	if err != nil {
 		return cfg, err
 	}
+	if isToken(invite) {
+		return cfg, cli.Usagef("this is a token of another machine, and no invite of a tailnet: detour up TOKEN")
+	}
+	return f.configOf(invite)
+}
+
+func (f *joinFlags) configOf(invite string) (cfg tailnet.Config, err error) {
+	cfg.Invite = invite
 	if cfg.StateFile, err = statePath(f.state, cfg.Invite); err != nil {
 		return cfg, err
 	}
-	if f.ca != "" {
-		if cfg.RootCAs, err = cli.ReadRoots("--ca", f.ca); err != nil {
-			return cfg, err
-		}
+	if cfg.RootCAs, err = f.roots(); err != nil {
+		return cfg, err
 	}
 	cfg.Name, cfg.Version = f.name, "detour "+cli.ReadVersion().Version
 	cfg.Version = cfg.Version[:min(len(cfg.Version), 64)]
 	return cfg, nil
+}
+
+// roots are the authorities that were given; nil: none.
+func (f *joinFlags) roots() (*x509.CertPool, error) {
+	if f.ca == "" {
+		return nil, nil
+	}
+	return cli.ReadRoots("--ca", f.ca)
 }
 
 // serve is the member until a signal, or until it is none any more.

@@ -41,6 +41,7 @@ func (t *tunnel) serveOrders(log *slog.Logger) (stop func(), err error) {
 		answer(w, http.StatusOK, struct{}{})
 		signalTo(t.ordered)
 	})
+	mux.HandleFunc("POST "+tokenPath, t.serveToken)
 	mux.HandleFunc("POST "+pingPath, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, pingNews{Fails: `this member is up, so that its packets are WireGuard's: ping the address of the other one`})
 	})

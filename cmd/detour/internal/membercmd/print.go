@@ -10,6 +10,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/tailnet"
 )
@@ -33,13 +34,16 @@ func newPrinter(w io.Writer, asJSON bool) *printer {
 // line is one for programs. Its JSON form is stable.
 type line struct {
 	Time   time.Time `json:"time"`
-	Event  string    `json:"event"` // self, peer (known from the start), home, and those of package tailnet
+	Event  string    `json:"event"` // self, peer (known from the start), home, token, waiting, and those of package tailnet
 	Self   *self     `json:"self,omitempty"`
 	Peer   *peer     `json:"peer,omitempty"`
 	Home   int       `json:"home,omitempty"` // region
 	At     string    `json:"coordinator,omitempty"`
 	Peers  *int      `json:"peers,omitempty"`
 	Reason string    `json:"reason,omitempty"`
+
+	Token   string    `json:"token,omitempty"` // for another machine to be paired
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 type self struct {
@@ -69,14 +73,22 @@ const mostReason = 1000
 // begin prints who the member is, some more lines, and whom it knows already.
 func (p *printer) begin(s tailnet.Self, known []tailnet.Peer, stateFile, more string) {
 	p.print(line{Event: "self", Self: &self{s.Name, s.Key.String(), s.TailnetName, s.Tailnet, list(s.Addresses), stateFile}}, fmt.Sprintf(
-		"member   %s of %s\naddress  %s\nkey      %s\nstate    %s\n%s",
-		s.Name, s.TailnetName, addresses(s.Addresses), s.Key, stateFile, more))
+		"member   %s\naddress  %s\nkey      %s\nstate    %s\n%s",
+		memberText(s.Name, s.TailnetName), addresses(s.Addresses), s.Key, stateFile, more))
 	for _, k := range known {
 		if p.isNews(k) {
 			p.print(line{Event: "peer", Peer: peerOf(k)}, stamp("peer "+describe(k)))
 		}
 	}
 	close(p.begun)
+}
+
+// memberText is who one is. Without a coordinator there is no tailnet.
+func memberText(name, tailnet string) string {
+	if tailnet == "" {
+		return name
+	}
+	return name + " of " + tailnet
 }
 
 // isNews reports whether a peer would be printed otherwise than the last time. The
@@ -110,8 +122,16 @@ func (p *printer) isPrinted(e tailnet.Event) bool {
 	return true
 }
 
+// member is what a printer asks of one.
+type member interface {
+	Self() tailnet.Self
+	Peers() []tailnet.Peer
+	Map() *derpmap.Map
+	State() tailnet.State
+}
+
 // event prints what OnEvent is told.
-func (p *printer) event(m *tailnet.Member, e tailnet.Event) {
+func (p *printer) event(m member, e tailnet.Event) {
 	if !p.isPrinted(e) {
 		return
 	}

@@ -3,11 +3,11 @@ package membercmd
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/coordapi"
-	"github.com/detour-relay/detour/internal/front"
 )
 
 // statePath chooses the state file: a name for each tailnet, below the user's own
@@ -16,14 +16,14 @@ func statePath(given, invite string) (string, error) {
 	if given != "" {
 		return given, nil
 	}
-	dir, err := front.StateDir("", "members")
+	dir, err := memberDir()
 	if err != nil {
-		return "", cli.Usagef("there is no home directory to keep the state in: name a file with --state")
+		return "", err
 	}
 	if invite != "" {
 		return pathOf(dir, invite)
 	}
-	return onlyOne(dir)
+	return onlyOne(dir, memberFiles)
 }
 
 func pathOf(dir, invite string) (string, error) {
@@ -46,11 +46,37 @@ func cleanFile(name string) string {
 	return name
 }
 
-// onlyOne is the state file of who is a member of one tailnet.
-func onlyOne(dir string) (string, error) {
-	found, err := filepath.Glob(filepath.Join(dir, "member-*.json"))
+// What state files are called.
+const (
+	memberFiles = "member-*.json" // one for each tailnet
+	pairFiles   = "pair*.json"    // ownPair, and one for each inviter
+)
+
+// stateOfAny is the only state file that there is.
+func stateOfAny() (string, error) {
+	dir, err := memberDir()
+	if err != nil {
+		return "", err
+	}
+	return onlyOne(dir, memberFiles, pairFiles)
+}
+
+// onlyOne is the only state file that is called so.
+func onlyOne(dir string, patterns ...string) (string, error) {
+	var found []string
+	for _, pattern := range patterns {
+		some, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return "", err
+		}
+		found = append(found, some...)
+	}
 	switch {
-	case err != nil || len(found) == 0:
+	case len(found) == 0 && slices.Equal(patterns, []string{pairFiles}):
+		return "", cli.Usagef("this machine is paired with none yet: name the relay that both can reach with --relay")
+	case len(found) == 0 && len(patterns) > 1:
+		return "", cli.Usagef("this machine is no member yet: give an invite, as the operator of the tailnet has it from \"detour net invite\", or a token of another machine (there: detour up --relay HOST=PIN --invite)")
+	case len(found) == 0:
 		return "", cli.Usagef("this machine is no member yet: give an invite, as the operator of the tailnet has it from \"detour net invite\"")
 	case len(found) > 1:
 		return "", &cli.Choice{Err: cli.Usagef("this machine is a member of several tailnets: choose one"), Ways: ways(found)}

@@ -19,6 +19,7 @@ import (
 type upFlags struct {
 	joinFlags
 	netFlags
+	pairFlags
 	logFormat string
 	logLevel  string
 }
@@ -27,7 +28,7 @@ type upFlags struct {
 func NewUp() *cobra.Command {
 	var f upFlags
 	cmd := &cobra.Command{
-		Use:   "up [INVITE]",
+		Use:   "up [INVITE | TOKEN]",
 		Short: "Connect this machine to a tailnet by WireGuard, in the foreground",
 		Long: `Connect this machine to a tailnet until SIGINT, SIGTERM or "detour down": a network
 interface with the addresses of this member, a route to each other member, and WireGuard
@@ -38,6 +39,10 @@ The first time an INVITE is needed, which "detour net invite" prints: as an argu
 to read it from standard input. After that the state file has all that is needed, also
 while no coordinator can be reached; it holds the private key of this member.
 
+Two machines need no coordinator, only a relay: with --relay and --invite the one prints a
+TOKEN, which is for one other machine and for 10 minutes, and "detour up TOKEN" there pairs
+them. After that both need no argument, and the one may invite others.
+
 An interface takes root, or the capability CAP_NET_ADMIN. With --userspace there is none,
 and no rights are needed: programs come to other members by --socks or --forward, and
 these to ports of this machine by --expose.
@@ -45,10 +50,13 @@ these to ports of this machine by --expose.
 "detour status" shows the other members, and how they are reached.
 
 Exit status: 0 ended by a signal or "detour down", 1 there can be no interface, the invite
-does not count any more, or this member was removed, 2 wrong usage, 3 no coordinator can
-be reached to join.`,
+or token does not count any more, the relay refuses this machine, or this member was
+removed, 2 wrong usage, 3 no coordinator can be reached to join, no relay, or the other
+machine does not answer.`,
 		Example: `  detour up detour1...
   detour up
+  detour up --relay 203.0.113.7=sha256-raw:... --invite
+  detour up detourpair1...
   detour up --userspace --socks 1080 --expose 22
   detour up --userspace --forward 2222:ben:22`,
 		Args:              cobra.MaximumNArgs(1),
@@ -57,6 +65,7 @@ be reached to join.`,
 	}
 	f.joinFlags.add(cmd)
 	f.netFlags.add(cmd)
+	f.pairFlags.add(cmd)
 	cmd.Flags().StringVar(&f.logFormat, "log-format", "auto", "`form` of the log: auto, text or json")
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "warn", "least `level` of what is logged: debug, info, warn or error")
 	cli.Complete(cmd, "log-format", "auto", "text", "json")
@@ -65,29 +74,30 @@ be reached to join.`,
 }
 
 func up(cmd *cobra.Command, f *upFlags, args []string) error {
-	if err := f.check(); err != nil {
+	if err := errors.Join(f.netFlags.check(), f.pairFlags.check()); err != nil {
 		return err
 	}
 	log, err := cli.NewLogger(cmd.ErrOrStderr(), f.logFormat, f.logLevel)
 	if err != nil {
 		return cli.Usagef("%w", err)
 	}
-	cfg, err := f.config(cmd, args)
+	t := newTunnel(cmd, f)
+	cfg, err := f.source(cmd, args, t)
 	if err != nil {
 		return endOf(cmd.Context(), err)
 	}
-	cfg.Logger = log
+	if f.pairFlags.invite && isServed(cmd.Context(), t.stateFile) {
+		return f.askToken(cmd, t.stateFile)
+	}
 	network, err := f.open() // before the invite is used
 	if err != nil {
 		return err
 	}
-	t := &tunnel{cmd: cmd, p: newPrinter(cmd.OutOrStdout(), f.asJSON), stateFile: cfg.StateFile, removed: make(chan struct{}, 1), ordered: make(chan struct{}, 1)}
-	cfg.OnEvent = t.event
-	a, err := agent.Open(cmd.Context(), agent.Config{
-		Member: cfg, Network: network, Logger: log, RelayOnly: f.relayOnly, Port: f.port,
-	})
+	cfg.Network, cfg.Logger, cfg.Member.Logger = network, log, log
+	cfg.RelayOnly, cfg.Port = f.relayOnly, f.port
+	a, err := agent.Open(cmd.Context(), cfg)
 	if err != nil {
-		return endOf(cmd.Context(), explainUp(explainOpen("detour up", err)))
+		return endOf(cmd.Context(), explainUp(explainSource(cfg, err)))
 	}
 	t.agent = a
 	stop, err := t.serveOrders(log)
@@ -102,18 +112,63 @@ func up(cmd *cobra.Command, f *upFlags, args []string) error {
 	return err
 }
 
+// source says who the peers are: a tailnet, or those that this machine is paired with.
+func (f *upFlags) source(cmd *cobra.Command, args []string, t *tunnel) (cfg agent.Config, err error) {
+	invite, err := f.joinFlags.invite(cmd.Context(), cmd.InOrStdin(), args)
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Pair, err = f.pairConfig(invite); err != nil {
+		return cfg, err
+	}
+	if cfg.Pair != nil {
+		t.stateFile = cfg.Pair.StateFile
+		cfg.Pair.OnEvent, cfg.Pair.OnRefused = t.event, func(err error) { t.fail(explainPair(err)) }
+		cfg.Base.RootCAs, err = f.roots()
+		return cfg, err
+	}
+	cfg.Member, err = f.configOf(invite)
+	t.stateFile, cfg.Member.OnEvent = cfg.Member.StateFile, t.event
+	return cfg, err
+}
+
+func explainSource(cfg agent.Config, err error) error {
+	if cfg.Pair != nil {
+		return explainPair(err)
+	}
+	return explainOpen("detour up", err)
+}
+
 // tunnel is an agent that runs, and what people hear of it.
 type tunnel struct {
 	cmd       *cobra.Command
 	p         *printer
 	agent     *agent.Agent
 	stateFile string
+	caFile    string
+	invite    bool          // make a token
 	removed   chan struct{} // this is no member any more
 	ordered   chan struct{} // somebody has asked for the end
+	failed    chan error    // it is not paired, and will not be
 
 	mu    sync.Mutex
 	begun bool            // guarded by mu
 	early []tailnet.Event // guarded by mu: what has happened before
+}
+
+func newTunnel(cmd *cobra.Command, f *upFlags) *tunnel {
+	return &tunnel{
+		cmd: cmd, p: newPrinter(cmd.OutOrStdout(), f.asJSON), caFile: f.ca, invite: f.pairFlags.invite,
+		removed: make(chan struct{}, 1), ordered: make(chan struct{}, 1), failed: make(chan error, 1),
+	}
+}
+
+// fail ends the tunnel. The first reason counts.
+func (t *tunnel) fail(err error) {
+	select {
+	case t.failed <- err:
+	default:
+	}
 }
 
 // event is tailnet.Config.OnEvent. It never waits: while the agent is opened, nothing is
@@ -159,11 +214,22 @@ func (t *tunnel) run(network *network, log *slog.Logger) error {
 	t.begin(more + "  who is there, and how: detour status --state " + t.stateFile + "\n")
 	notify.Ready(log)
 	defer notify.Stopping(log)
+	ctx, cancel := context.WithCancel(t.cmd.Context())
+	var pairing sync.WaitGroup
+	defer pairing.Wait()
+	defer cancel()
+	pairing.Go(func() {
+		if err := t.beginPair(ctx, t.invite); err != nil {
+			t.fail(err)
+		}
+	})
 	select {
 	case <-t.cmd.Context().Done():
 		return nil
 	case <-t.ordered:
 		return nil
+	case err := <-t.failed:
+		return err
 	case <-t.removed:
 		return explainRemoved("detour up", t.stateFile)
 	case <-t.agent.Gone():
@@ -173,7 +239,10 @@ func (t *tunnel) run(network *network, log *slog.Logger) error {
 
 // runningState finds the state file of who runs, for commands that ask it.
 func runningState(given string) (string, error) {
-	path, err := statePath(given, "")
+	path, err := given, error(nil)
+	if given == "" {
+		path, err = stateOfAny()
+	}
 	if choice, several := errors.AsType[*cli.Choice](err); several {
 		var alive []string
 		for _, way := range choice.Ways {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/agent"
+	"github.com/detour-relay/detour/internal/agent/pair"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/tailnet"
 )
@@ -91,7 +92,7 @@ func (f *askFlags) print(w io.Writer, s agent.Status) error {
 }
 
 func writeStatus(w io.Writer, s agent.Status, now time.Time) {
-	fmt.Fprintf(w, "member   %s of %s (%s)\n", s.Name, s.Tailnet, addresses(s.Addresses))
+	fmt.Fprintf(w, "member   %s (%s)\n", memberText(s.Name, s.Tailnet), addresses(s.Addresses))
 	fmt.Fprintf(w, "tunnel   %s, MTU %d\n", s.Interface, s.MTU)
 	switch {
 	case s.Home == 0:
@@ -101,9 +102,12 @@ func writeStatus(w io.Writer, s agent.Status, now time.Time) {
 	default:
 		fmt.Fprintf(w, "home     relay %d %s, not connected\n", s.Home, s.HomeCode)
 	}
-	if s.Phase == tailnet.Connected {
+	switch s.Phase {
+	case tailnet.Connected:
 		fmt.Fprintf(w, "coord    %s\n", s.Coordinator)
-	} else {
+	case pair.Paired:
+		fmt.Fprintln(w, "coord    none: paired")
+	default:
 		fmt.Fprintf(w, "coord    %s: what was known last counts\n", s.Phase)
 	}
 	if s.Problem != "" {
@@ -112,6 +116,9 @@ func writeStatus(w io.Writer, s agent.Status, now time.Time) {
 	fmt.Fprintln(w)
 	if len(s.Peers) == 0 {
 		fmt.Fprintln(w, "There is no other member.")
+		if s.Phase == pair.Paired {
+			fmt.Fprintln(w, "\"detour up --invite\" prints a token for one.")
+		}
 		return
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
