@@ -21,7 +21,7 @@ func newPaired(t testing.TB, cfg pair.Config) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := Open(t.Context(), Config{Pair: &cfg, Network: network})
+	a, err := Open(t.Context(), Config{Pair: &cfg, Network: network, RelayOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
