@@ -12,6 +12,10 @@ func lock(path string) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := giveToDirectory(f); err != nil {
+		f.Close()
+		return nil, err
+	}
 	for {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err != syscall.EINTR {

@@ -17,9 +17,15 @@ func WriteNew(path string, text []byte, mode fs.FileMode) error {
 	return write(path, text, mode, moveNew)
 }
 
-// WriteOver is WriteNew for a path that may exist: who reads it finds the old text or the new one, never a part.
+// WriteOver is WriteNew for a path that may exist: who reads it finds the old text or the new one, never a part. What root
+// writes over a file of a service stays that of the service.
 func WriteOver(path string, text []byte, mode fs.FileMode) error {
-	return write(path, text, mode, os.Rename)
+	return write(path, text, mode, func(from, to string) error {
+		if err := keepOwner(from, to); err != nil {
+			return err
+		}
+		return os.Rename(from, to)
+	})
 }
 
 // write makes a file aside and gives it its place by move.
