@@ -7,3 +7,8 @@ import _ "embed"
 //
 //go:embed detour.service
 var Unit string
+
+// MemberUnit is that of a member of a tailnet, detour-up.service.
+//
+//go:embed detour-up.service
+var MemberUnit string

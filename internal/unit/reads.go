@@ -15,8 +15,8 @@ import (
 // HasCredential reports whether the service, as it is installed, is handed the credential
 // of that name.
 func (c Config) HasCredential(name string) bool {
-	files, _ := filepath.Glob(c.Root + File + ".d/*.conf")
-	for _, file := range append(files, c.Root+File) {
+	files, _ := filepath.Glob(c.Root + c.file() + ".d/*.conf")
+	for _, file := range append(files, c.Root+c.file()) {
 		text, err := smallfile.Read(file, 1<<20)
 		if err != nil {
 			continue
@@ -36,7 +36,7 @@ func (c Config) HasCredential(name string) bool {
 // it will, or the file is not there. Lists of access (ACL) are not looked at.
 func (c Config) Reads(path string) error {
 	if hidden(path) {
-		return fmt.Errorf("%s: the unit keeps the relay out of home directories and /tmp: put it into /etc/detour", path)
+		return fmt.Errorf("%s: the unit keeps the service out of home directories and /tmp: put it into /etc/detour", path)
 	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -46,20 +46,20 @@ func (c Config) Reads(path string) error {
 	for _, p := range []string{path, real} {
 		for dir := filepath.Dir(p); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 			if info, err := os.Stat(dir); err == nil && !who.may(info, 1) {
-				return fmt.Errorf("%s: the user %s of the service may not enter %s (%s): %s", path, User, dir, info.Mode(), remedy(path))
+				return fmt.Errorf("%s: the user %s of the service may not enter %s (%s): %s", path, User, dir, info.Mode(), c.remedy(path))
 			}
 		}
 	}
 	if info, err := os.Stat(real); err == nil && !who.may(info, 4) {
-		return fmt.Errorf("%s: the user %s of the service may not read it (%s): %s", path, User, info.Mode(), remedy(path))
+		return fmt.Errorf("%s: the user %s of the service may not read it (%s): %s", path, User, info.Mode(), c.remedy(path))
 	}
 	return nil
 }
 
-func remedy(path string) string {
+func (c Config) remedy(path string) string {
 	name := filepath.Base(path)
 	return fmt.Sprintf("copy it with install -g %s -m 640, or have systemd hand it over: LoadCredential=%s:%s beneath [Service] (systemctl edit %s), and credential:%s in its place here",
-		User, name, path, User, name)
+		User, name, path, c.Name, name)
 }
 
 // An account is who the service is. One that is to be made has no groups but its own.

@@ -1,5 +1,6 @@
-// Package unit installs a relay as a service of systemd: the program, the user, the
-// unit, and what of it has to be started. What is right already stays as it is.
+// Package unit installs a relay, or a member of a tailnet, as a service of systemd: the
+// program, the user, the unit, and what of it has to be started. What is right already
+// stays as it is.
 package unit
 
 import (
@@ -17,26 +18,39 @@ import (
 	"github.com/detour-relay/detour/internal/smallfile"
 )
 
-// Where things are.
+// Where things are. All services of this program are one user, with a directory each
+// below StateDir.
 const (
 	Program  = "/usr/local/bin/detour"
-	File     = "/etc/systemd/system/detour.service"
 	User     = "detour"
 	StateDir = "/var/lib/detour"
 
-	name   = "detour"
+	units  = "/etc/systemd/system/"
 	booted = "/run/systemd/system" // is there where systemd runs
 )
 
-// Config says what is installed. Zero fields mean what they say.
+// The names of services.
+const (
+	Relay  = "detour"
+	Member = "detour-up"
+)
+
+// FileOf is where the unit of a service is.
+func FileOf(name string) string { return units + name + ".service" }
+
+// Config says what is installed.
 type Config struct {
-	Root     string // stands before all paths; empty: none
-	Unit     string // the text of the unit
-	Program  string // the one that runs now
-	Settings string // the file of settings, as the service sees it
-	Changed  bool   // the settings are other ones than those that a running service has
-	Replace  bool   // a unit that somebody has changed, too
+	Root    string   // stands before all paths; empty: none
+	Name    string   // of the service
+	Unit    string   // the text of the unit
+	Program string   // the one that runs now
+	Args    []string // of its command line
+	Files   []string // those of Args that are files
+	Changed bool     // a running service has to take over its settings
+	Replace bool     // a unit that somebody has changed, too
 }
+
+func (c Config) file() string { return FileOf(c.Name) }
 
 // A Step is something that was done, or that was right already.
 type Step struct {
@@ -65,13 +79,13 @@ func Check(c Config) error {
 	if c.Root == "" && os.Geteuid() != 0 {
 		return errors.New("only root can install a service: begin the command with sudo")
 	}
-	if hidden(c.Settings) {
-		return fmt.Errorf("the unit keeps the relay out of home directories and /tmp, so it cannot read %s: put the settings into /etc/detour", c.Settings)
+	if all := Hidden(c.Files); len(all) > 0 {
+		return fmt.Errorf("the unit keeps the service out of home directories and /tmp, so it cannot read %s: put it into /etc/detour", all[0])
 	}
 	return nil
 }
 
-// hidden reports whether the unit keeps a path from the relay (ProtectHome=, PrivateTmp=).
+// hidden reports whether the unit keeps a path from the service (ProtectHome=, PrivateTmp=).
 func hidden(path string) bool {
 	for _, dir := range []string{"/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"} {
 		if strings.HasPrefix(path, dir) {
@@ -81,7 +95,7 @@ func hidden(path string) bool {
 	return false
 }
 
-// Hidden are those of the files that the unit keeps from the relay.
+// Hidden are those of the files that the unit keeps from the service.
 func Hidden(files []string) (all []string) {
 	for _, f := range files {
 		if hidden(f) {
@@ -226,15 +240,15 @@ func (i *Installer) Install(ctx context.Context) ([]Step, error) {
 }
 
 func (i *Installer) write(ctx context.Context) error {
-	unit := Fit(i.Unit, i.Program, i.Settings, version(ctx))
-	path := i.Root + File
+	unit := Fit(i.Unit, i.Program, i.Args, version(ctx))
+	path := i.Root + i.file()
 	there, err := smallfile.Read(path, 1<<20)
 	switch {
 	case err == nil && string(there) == unit:
-		i.kept("%s is as it should be", File)
+		i.kept("%s is as it should be", i.file())
 		return nil
 	case err == nil && !i.Replace:
-		i.kept("%s is not the one of this version and stays as it is", File)
+		i.kept("%s is not the one of this version and stays as it is", i.file())
 		return nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
@@ -246,39 +260,48 @@ func (i *Installer) write(ctx context.Context) error {
 		return err
 	}
 	i.restart = true
-	i.did("%s is written", File)
+	i.did("%s is written", i.file())
 	if err := run(ctx, "systemctl", "daemon-reload"); err != nil {
 		return fmt.Errorf("systemd does not read the unit: %w", err)
 	}
 	return nil
 }
 
-// notifyReload is the first version of systemd that has units of that type.
-const notifyReload = 253
+// The first versions of systemd that have units of that type, and ever longer waits
+// between restarts.
+const (
+	notifyReload = 253
+	restartSteps = 254
+)
 
-// Fit is the unit for a program, a file of settings and a version of systemd; 0: nobody
-// knows it.
-func Fit(unit, program, settings string, version int) string {
+// Fit is the unit for a command line and a version of systemd; 0: nobody knows it.
+func Fit(unit, program string, args []string, version int) string {
 	var b strings.Builder
 	for line := range strings.Lines(unit) {
 		switch {
 		case strings.HasPrefix(line, "ExecStart="):
-			line = fmt.Sprintf("ExecStart=%s relay --config %s\n", quote(program), quote(settings))
+			line = "ExecStart=" + quote(program)
+			for _, arg := range args {
+				line += " " + quote(arg)
+			}
+			line += "\n"
 		case strings.HasPrefix(line, "Type=notify-reload") && version > 0 && version < notifyReload:
 			line = "Type=notify\nExecReload=/bin/kill -HUP $MAINPID\n"
+		case version > 0 && version < restartSteps && (strings.HasPrefix(line, "RestartSteps=") || strings.HasPrefix(line, "RestartMaxDelaySec=")):
+			continue
 		}
 		b.WriteString(line)
 	}
 	return b.String()
 }
 
-// quote writes a path into a command line of a unit.
-func quote(path string) string {
-	path = strings.NewReplacer("%", "%%", "$", "$$").Replace(path)
-	if strings.ContainsAny(path, " \t\"'\\;") {
-		return strconv.Quote(path)
+// quote writes a word into a command line of a unit.
+func quote(word string) string {
+	word = strings.NewReplacer("%", "%%", "$", "$$").Replace(word)
+	if word == "" || strings.ContainsAny(word, " \t\n\"'\\;") {
+		return strconv.Quote(word)
 	}
-	return path
+	return word
 }
 
 // version is that of systemd; 0: it does not say.
@@ -296,15 +319,15 @@ func version(ctx context.Context) int {
 }
 
 func (i *Installer) start(ctx context.Context) error {
-	if run(ctx, "systemctl", "is-enabled", "--quiet", name) == nil {
+	if run(ctx, "systemctl", "is-enabled", "--quiet", i.Name) == nil {
 		i.kept("the service starts with the machine")
-	} else if err := run(ctx, "systemctl", "enable", name); err != nil {
+	} else if err := run(ctx, "systemctl", "enable", i.Name); err != nil {
 		return fmt.Errorf("the service is not to be started with the machine: %w", err)
 	} else {
 		i.did("the service starts with the machine from now on")
 	}
 	verb, done := "", ""
-	switch active := run(ctx, "systemctl", "is-active", "--quiet", name) == nil; {
+	switch active := run(ctx, "systemctl", "is-active", "--quiet", i.Name) == nil; {
 	case !active:
 		verb, done = "start", "the service runs now"
 	case i.restart:
@@ -315,8 +338,8 @@ func (i *Installer) start(ctx context.Context) error {
 		i.kept("the service runs")
 		return nil
 	}
-	if err := run(ctx, "systemctl", verb, name); err != nil {
-		return fmt.Errorf("systemctl %s %s: %w: journalctl -u %[2]s -n 30 says why", verb, name, err)
+	if err := run(ctx, "systemctl", verb, i.Name); err != nil {
+		return fmt.Errorf("systemctl %s %s: %w: journalctl -u %[2]s -n 30 says why", verb, i.Name, err)
 	}
 	i.did("%s", done)
 	return nil

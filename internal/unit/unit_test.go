@@ -30,7 +30,7 @@ type machine struct {
 func newMachine(t *testing.T, version int) *machine {
 	t.Helper()
 	dir := t.TempDir()
-	m := &machine{dir: dir, Config: Config{Root: filepath.Join(dir, "root"), Unit: dist.Unit, Program: filepath.Join(dir, "detour"), Settings: "/etc/detour/relay.yaml"}}
+	m := &machine{dir: dir, Config: Config{Root: filepath.Join(dir, "root"), Unit: dist.Unit, Program: filepath.Join(dir, "detour"), Name: Relay, Args: []string{"relay", "--config", "/etc/detour/relay.yaml"}, Files: []string{"/etc/detour/relay.yaml"}}}
 	m.file(t, "detour", "a program", 0o755)
 	m.file(t, "bin/systemctl", fmt.Sprintf(`#!/bin/sh
 echo "systemctl $*" >>%[1]s/asked
@@ -108,7 +108,7 @@ func TestInstall(t *testing.T) {
 	}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%q", got)
 	}
-	if text, err := os.ReadFile(m.Root + File); err != nil || string(text) != dist.Unit {
+	if text, err := os.ReadFile(m.Root + FileOf(Relay)); err != nil || string(text) != dist.Unit {
 		t.Errorf("%v: %s", err, text)
 	}
 
@@ -126,7 +126,7 @@ func TestInstall(t *testing.T) {
 
 	// What somebody has changed stays, unless he says otherwise.
 	m.Changed = false
-	m.file(t, "root"+File, "[Service]\nExecStart=x\n", 0o644)
+	m.file(t, "root"+FileOf(Relay), "[Service]\nExecStart=x\n", 0o644)
 	if done, err := m.install(t); err != nil || done != nil {
 		t.Errorf("another unit: %v, %q", err, done)
 	}
@@ -151,7 +151,7 @@ func TestInstallFails(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "systemctl start detour: exit status 1: Job for detour.service failed.: journalctl -u detour -n 30 says why") {
 		t.Error(err)
 	}
-	if text, _ := os.ReadFile(m.Root + File); !strings.Contains(string(text), "\nType=notify\nExecReload=/bin/kill -HUP $MAINPID\n") {
+	if text, _ := os.ReadFile(m.Root + FileOf(Relay)); !strings.Contains(string(text), "\nType=notify\nExecReload=/bin/kill -HUP $MAINPID\n") {
 		t.Errorf("%s", text)
 	}
 	os.RemoveAll(m.Root + booted)
@@ -159,8 +159,8 @@ func TestInstallFails(t *testing.T) {
 		t.Error(err)
 	}
 	m = newMachine(t, 255)
-	m.Settings = "/home/me/relay.yaml"
-	if _, err := m.install(t); err == nil || !strings.Contains(err.Error(), "so it cannot read /home/me/relay.yaml: put the settings into /etc/detour") {
+	m.Files = []string{"/home/me/relay.yaml"}
+	if _, err := m.install(t); err == nil || !strings.Contains(err.Error(), "so it cannot read /home/me/relay.yaml: put it into /etc/detour") {
 		t.Error(err)
 	}
 	t.Setenv("PATH", t.TempDir())
@@ -170,12 +170,15 @@ func TestInstallFails(t *testing.T) {
 }
 
 func TestFit(t *testing.T) {
-	got := Fit("[Service]\nType=notify-reload\nExecStart=/usr/local/bin/detour relay --config /etc/detour/relay.yaml\nUser=detour\n", "/opt/detour/bin/detour", "/etc/100% ours/relay.yaml", 0)
+	got := Fit("[Service]\nType=notify-reload\nExecStart=/usr/local/bin/detour relay --config /etc/detour/relay.yaml\nUser=detour\n", "/opt/detour/bin/detour", []string{"relay", "--config", "/etc/100% ours/relay.yaml"}, 0)
 	if want := "[Service]\nType=notify-reload\nExecStart=/opt/detour/bin/detour relay --config \"/etc/100%% ours/relay.yaml\"\nUser=detour\n"; got != want {
 		t.Errorf("%s", got)
 	}
-	if Fit(dist.Unit, Program, "/etc/detour/relay.yaml", notifyReload) != dist.Unit {
+	if Fit(dist.Unit, Program, []string{"relay", "--config", "/etc/detour/relay.yaml"}, notifyReload) != dist.Unit {
 		t.Error("the unit is not the one for what it names")
+	}
+	if got := Fit("ExecStart=x\n", Program, []string{"up", "--socks=", "", "a\nb", "$x", `c"d`}, 0); got != `ExecStart=/usr/local/bin/detour up --socks= "" "a\nb" $$x "c\"d"`+"\n" {
+		t.Errorf("%s", got)
 	}
 }
 
@@ -185,11 +188,11 @@ func TestHasCredential(t *testing.T) {
 	if m.HasCredential("relay.key") {
 		t.Error("there is no unit")
 	}
-	m.file(t, "root"+File, dist.Unit, 0o644)
+	m.file(t, "root"+FileOf(Relay), dist.Unit, 0o644)
 	if m.HasCredential("relay.key") {
 		t.Error("it is commented out")
 	}
-	m.file(t, "root"+File+".d/override.conf", "[Service]\nLoadCredential=relay.key:/etc/ssl/a.key\nLoadCredential=token\n", 0o644)
+	m.file(t, "root"+FileOf(Relay)+".d/override.conf", "[Service]\nLoadCredential=relay.key:/etc/ssl/a.key\nLoadCredential=token\n", 0o644)
 	if !m.HasCredential("relay.key") || !m.HasCredential("token") || m.HasCredential("relay") || m.HasCredential("relay.crt") {
 		t.Error("it has relay.key and token")
 	}
@@ -235,7 +238,7 @@ func TestReads(t *testing.T) {
 			got = err.Error()
 		}
 		if hidden(dir) {
-			want = "the unit keeps the relay out"
+			want = "the unit keeps the service out"
 		}
 		if !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %q, want %q", path, got, want)
@@ -256,7 +259,39 @@ func TestReads(t *testing.T) {
 	check(secret, "may not read it")
 	m.file(t, "root/etc/passwd", "detour:x:"+strconv.Itoa(os.Getuid())+":1::/:/bin/false\n", 0o644)
 	check(secret, "")
-	if err := m.Reads("/home/me/relay.key"); err == nil || !strings.Contains(err.Error(), "the unit keeps the relay out of home directories") {
+	if err := m.Reads("/home/me/relay.key"); err == nil || !strings.Contains(err.Error(), "the unit keeps the service out of home directories") {
 		t.Error(err)
+	}
+}
+
+// A service ends for good, and what it has kept stays.
+func TestUninstall(t *testing.T) {
+	m := newMachine(t, 252)
+	m.Name, m.Unit, m.Args = Member, dist.MemberUnit, []string{"up", "--state", StateDir + "/members/member-home.json"}
+	state := m.file(t, "root"+StateDir+"/members/member-home.json", "{}", 0o600)
+	if _, err := m.install(t); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Give(StateDir + "/members"); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(m.Root + FileOf(Member)); err != nil || strings.Contains(string(text), "RestartSteps") || !strings.Contains(string(text), "\nRestartSec=1\n") {
+		t.Errorf("a unit for an older systemd: %v\n%s", err, text)
+	}
+	if m.asked(t); !m.Runs(t.Context()) {
+		t.Error("it does not run")
+	}
+	steps, err := Uninstall(t.Context(), m.Config)
+	if want := []Step{{"the service has ended, and does not start with the machine any more", true}, {"/etc/systemd/system/detour-up.service is gone", true}}; err != nil || !reflect.DeepEqual(steps, want) {
+		t.Errorf("%v, %+v", err, steps)
+	}
+	if got := strings.Join(m.asked(t), ", "); got != "systemctl is-active --quiet detour-up, systemctl disable --now detour-up, systemctl daemon-reload" {
+		t.Error(got)
+	}
+	if _, err := os.Stat(state); err != nil {
+		t.Error(err)
+	}
+	if steps, err := Uninstall(t.Context(), m.Config); err != nil || len(steps) != 1 || steps[0].Done {
+		t.Errorf("again: %v, %+v", err, steps)
 	}
 }

@@ -169,5 +169,8 @@ func checkSiblings(c config.Config) error {
 // unit is what the service is made of.
 func (s *session) unit() unit.Config {
 	program, _ := os.Executable()
-	return unit.Config{Root: s.root, Unit: unitText, Program: program, Settings: s.file, Replace: s.force}
+	return unit.Config{
+		Root: s.root, Name: unit.Relay, Unit: unitText, Program: program, Args: []string{"relay", "--config", s.file},
+		Files: []string{s.file}, Replace: s.force,
+	}
 }

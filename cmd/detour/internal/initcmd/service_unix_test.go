@@ -43,7 +43,7 @@ func TestService(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
-	for _, path := range []string{"/etc/detour/relay.yaml", unit.File, unit.Program, unit.StateDir + "/mesh.key", unit.StateDir + "/self-relay.example.com.pem"} {
+	for _, path := range []string{"/etc/detour/relay.yaml", unit.FileOf(unit.Relay), unit.Program, unit.StateDir + "/mesh.key", unit.StateDir + "/self-relay.example.com.pem"} {
 		if _, err := os.Stat(root + path); err != nil {
 			t.Error(err)
 		}
@@ -58,7 +58,7 @@ func TestService(t *testing.T) {
 	// Where the user of the service cannot read a key, it is not begun.
 	const secret = "/home/me/keys"
 	said, err = r.init(nil, append(args, "--access-keys", secret)...)
-	if err != errWrong || !strings.Contains(strings.Join(strings.Fields(said), " "), "error access.keys: "+secret+": the unit keeps the relay out of home directories and /tmp") {
+	if err != errWrong || !strings.Contains(strings.Join(strings.Fields(said), " "), "error access.keys: "+secret+": the unit keeps the service out of home directories and /tmp") {
 		t.Errorf("%v\n%s", err, said)
 	}
 	said, err = r.init(nil, append(args, "--access-keys", "credential:keys")...)

@@ -82,9 +82,14 @@ func (f *upFlags) pairPath(invite string, token bool) (string, error) {
 		return f.state, nil
 	}
 	dir, err := memberDir()
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", err
+	}
+	return f.pairPathIn(dir, invite, token)
+}
+
+func (f *upFlags) pairPathIn(dir, invite string, token bool) (string, error) {
+	switch {
 	case token:
 		t, err := pairing.ParseToken(invite)
 		if err != nil {
@@ -161,6 +166,29 @@ func (t *tunnel) beginPair(ctx context.Context, invite bool) error {
 		return err
 	}
 	t.p.token(m)
+	return nil
+}
+
+// tryPair waits until two machines are paired that were to be, or until that fails.
+func (t *tunnel) tryPair(ctx context.Context) error {
+	p := t.agent.Pair()
+	if p == nil {
+		return nil
+	}
+	if err := t.awaitRelay(ctx, p.Relays()); err != nil {
+		return err
+	}
+	look := time.NewTicker(findLook)
+	defer look.Stop()
+	for p.Waits() {
+		select {
+		case <-look.C:
+		case err := <-t.failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	return nil
 }
 

@@ -20,8 +20,10 @@ type upFlags struct {
 	joinFlags
 	netFlags
 	pairFlags
+	serviceFlags
 	logFormat string
 	logLevel  string
+	trial     bool // end as soon as all is there
 }
 
 // NewUp makes "detour up".
@@ -49,6 +51,9 @@ these to ports of this machine by --expose.
 
 "detour status" shows the other members, and how they are reached.
 
+--install has systemd run it, with the flags that are given beside it: as a user of its
+own, with no right but that to make the interface. --uninstall takes that back.
+
 Exit status: 0 ended by a signal or "detour down", 1 there can be no interface, the invite
 or token does not count any more, the relay refuses this machine, or this member was
 removed, 2 wrong usage, 3 no coordinator can be reached to join, no relay, or the other
@@ -58,14 +63,27 @@ machine does not answer.`,
   detour up --relay 203.0.113.7=sha256-raw:... --invite
   detour up detourpair1...
   detour up --userspace --socks 1080 --expose 22
-  detour up --userspace --forward 2222:ben:22`,
+  detour up --userspace --forward 2222:ben:22
+  sudo detour up detour1... --install`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, args []string) error { return up(cmd, &f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case f.install:
+				return install(cmd, &f, args)
+			case f.uninstall:
+				return uninstall(cmd, &f)
+			}
+			if err := f.check(); err != nil {
+				return err
+			}
+			return up(cmd, &f, args)
+		},
 	}
 	f.joinFlags.add(cmd)
 	f.netFlags.add(cmd)
 	f.pairFlags.add(cmd)
+	f.serviceFlags.add(cmd)
 	cmd.Flags().StringVar(&f.logFormat, "log-format", "auto", "`form` of the log: auto, text or json")
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "warn", "least `level` of what is logged: debug, info, warn or error")
 	cli.Complete(cmd, "log-format", "auto", "text", "json")
@@ -73,10 +91,9 @@ machine does not answer.`,
 	return cmd
 }
 
+func (f *upFlags) check() error { return errors.Join(f.netFlags.check(), f.pairFlags.check()) }
+
 func up(cmd *cobra.Command, f *upFlags, args []string) error {
-	if err := errors.Join(f.netFlags.check(), f.pairFlags.check()); err != nil {
-		return err
-	}
 	log, err := cli.NewLogger(cmd.ErrOrStderr(), f.logFormat, f.logLevel)
 	if err != nil {
 		return cli.Usagef("%w", err)
@@ -147,6 +164,7 @@ type tunnel struct {
 	stateFile string
 	caFile    string
 	invite    bool          // make a token
+	trial     bool          // end as soon as all is there
 	removed   chan struct{} // this is no member any more
 	ordered   chan struct{} // somebody has asked for the end
 	failed    chan error    // it is not paired, and will not be
@@ -158,7 +176,7 @@ type tunnel struct {
 
 func newTunnel(cmd *cobra.Command, f *upFlags) *tunnel {
 	return &tunnel{
-		cmd: cmd, p: newPrinter(cmd.OutOrStdout(), f.asJSON), caFile: f.ca, invite: f.pairFlags.invite,
+		cmd: cmd, p: newPrinter(cmd.OutOrStdout(), f.asJSON), caFile: f.ca, invite: f.pairFlags.invite, trial: f.trial,
 		removed: make(chan struct{}, 1), ordered: make(chan struct{}, 1), failed: make(chan error, 1),
 	}
 }
@@ -211,6 +229,10 @@ func (t *tunnel) run(network *network, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
+	if t.trial {
+		t.begin(more)
+		return t.tryPair(t.cmd.Context())
+	}
 	t.begin(more + "  who is there, and how: detour status --state " + t.stateFile + "\n")
 	notify.Ready(log)
 	defer notify.Stopping(log)
