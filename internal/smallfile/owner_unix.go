@@ -43,3 +43,12 @@ func statOf(path string) (*syscall.Stat_t, bool) {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return s, ok
 }
+
+// OtherOwner names the user to whom a file belongs, if that is another than who asks.
+func OtherOwner(path string) string {
+	s, known := statOf(path)
+	if !known || int(s.Uid) == os.Geteuid() {
+		return ""
+	}
+	return account("/etc/passwd", int(s.Uid))
+}

@@ -37,6 +37,9 @@ func TestRootLeavesFilesToTheirOwner(t *testing.T) {
 		if s, ok := statOf(p); !ok || int(s.Uid) != owner {
 			t.Errorf("%s belongs to %d, want %d", p, s.Uid, owner)
 		}
+		if other := OtherOwner(p); (other != "") != (owner != os.Geteuid()) {
+			t.Errorf("%s: %q", p, other)
+		}
 	}
 	// A file in somebody else's directory is that of who writes it.
 	if err := os.Chown(dir, os.Geteuid(), -1); err != nil {

@@ -94,17 +94,23 @@ func NewDown() *cobra.Command {
 		Use:   "down",
 		Short: `End the "detour up" that runs`,
 		Long: `End the "detour up" that runs, and wait until its interface is gone. The machine stays a
-member: "detour up" begins again.
+member: "detour up" begins again, and the service (--install) with the machine.
 
 Exit status: 0 it has ended, 2 wrong usage, 3 none runs, or it could not be asked.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			stateFile, err := runningState(f.state)
+			ctx := cmd.Context()
+			stateFile, err := runningState(ctx, f.state)
 			if err != nil {
 				return err
 			}
-			return down(cmd.Context(), stateFile)
+			service := ofService(ctx, stateFile)
+			if err := down(ctx, stateFile); err != nil || !service {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "It was the service, which starts again with the machine: detour up --uninstall ends that, systemctl start detour-up starts it now.")
+			return err
 		},
 	}
 	f.addState(cmd)

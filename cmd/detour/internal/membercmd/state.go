@@ -52,15 +52,6 @@ const (
 	pairFiles   = "pair*.json"    // ownPair, and one for each inviter
 )
 
-// stateOfAny is the only state file that there is.
-func stateOfAny() (string, error) {
-	dir, err := memberDir()
-	if err != nil {
-		return "", err
-	}
-	return onlyOne(dir, memberFiles, pairFiles)
-}
-
 // onlyOne is the only state file that is called so.
 func onlyOne(dir string, patterns ...string) (string, error) {
 	var found []string

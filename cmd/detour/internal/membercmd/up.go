@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -257,24 +256,4 @@ func (t *tunnel) run(network *network, log *slog.Logger) error {
 	case <-t.agent.Gone():
 		return &failure{agent.ErrDeviceGone, "start this again"}
 	}
-}
-
-// runningState finds the state file of who runs, for commands that ask it.
-func runningState(given string) (string, error) {
-	path, err := given, error(nil)
-	if given == "" {
-		path, err = stateOfAny()
-	}
-	if choice, several := errors.AsType[*cli.Choice](err); several {
-		var alive []string
-		for _, way := range choice.Ways {
-			if file := strings.TrimPrefix(way, "--state "); isServed(context.Background(), file) {
-				alive = append(alive, file)
-			}
-		}
-		if len(alive) == 1 {
-			return alive[0], nil
-		}
-	}
-	return path, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/detour-relay/detour/internal/agent"
 	"github.com/detour-relay/detour/internal/agent/pair"
 	"github.com/detour-relay/detour/internal/control"
+	"github.com/detour-relay/detour/internal/smallfile"
 	"github.com/detour-relay/detour/tailnet"
 )
 
@@ -26,9 +27,10 @@ func NewStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: `Show the members that a "detour up" reaches, and how`,
-		Long: `Show the members that the "detour up" of this machine reaches: names, addresses, the way
-that packets to them take, how long that is there and back, when keys were last agreed on,
-and how many bytes have passed.
+		Long: `Show the members that a "detour up" of this machine reaches: names, addresses, the way that
+packets to them take, how long that is there and back, when keys were last agreed on, and
+how many bytes have passed. It is that of this user, of the service, or of the user who
+asks as root by sudo.
 
 A path is "relay 901 one", "direct 198.51.100.4:41641", or both while the direct one is not
 sure. The round trip is that of the direct path, or else of the last handshake that this
@@ -38,7 +40,7 @@ Exit status: 0 it could be asked, 2 wrong usage, 3 none runs, or it could not be
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			stateFile, err := runningState(f.state)
+			stateFile, err := runningState(cmd.Context(), f.state)
 			if err != nil {
 				return err
 			}
@@ -65,7 +67,7 @@ func (f *askFlags) show(ctx context.Context, w io.Writer, stateFile string) erro
 		if f.asJSON {
 			err = cli.WriteJSON(w, text)
 		} else {
-			err = f.print(w, s)
+			err = f.print(w, s, stateFile)
 		}
 		if err != nil || !f.watch {
 			return err
@@ -81,10 +83,13 @@ func (f *askFlags) show(ctx context.Context, w io.Writer, stateFile string) erro
 // anew begins a page of a terminal again.
 const anew = "\x1b[H\x1b[2J"
 
-func (f *askFlags) print(w io.Writer, s agent.Status) error {
+func (f *askFlags) print(w io.Writer, s agent.Status, stateFile string) error {
 	var b strings.Builder
 	if f.watch && cli.IsTerminal(w) {
 		b.WriteString(anew)
+	}
+	if user := smallfile.OtherOwner(socketOf(stateFile)); user != "" {
+		fmt.Fprintf(&b, "runs     as user %s, with %s\n", user, stateFile)
 	}
 	writeStatus(&b, s, time.Now())
 	_, err := io.WriteString(w, b.String())
