@@ -40,6 +40,7 @@ interop: ## test against Tailscale's own code both ways, real nodes included (Li
 	go build -o bin/ ./cmd/detour && ln -sf detour bin/derper
 	cd test/interop && DERPER_PROGRAM=$(CURDIR)/bin/derper $(REFERENCE) go test -count=1 .
 	cd test/interop/tailnet && $(REFERENCE) go test -count=1 -v -timeout 10m .
+	cd test/interop/tailcat && $(REFERENCE) go test -count=1 -v -timeout 30m .
 
 proxies: ## run the configurations of dist/proxies with real proxies and a browser, six minutes (root on Linux; see test/proxies)
 	cd test/proxies && go test -count=1 -v -parallel 64 -timeout 20m .
@@ -59,7 +60,7 @@ lint: ## check format, vet, staticcheck and the import rules
 	go vet ./...
 	$(STATICCHECK) ./...
 	go test ./internal/archtest
-	@for module in test/interop test/interop/programs test/interop/tailnet test/proxies test/laptops; do \
+	@for module in test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops; do \
 		echo "vet and staticcheck $$module"; \
 		(cd $$module && $(REFERENCE) go vet ./... && $(REFERENCE) $(STATICCHECK) ./...) || exit 1; \
 	done

@@ -1,4 +1,4 @@
-package tailnet
+package programs
 
 import (
 	"errors"
@@ -13,9 +13,9 @@ import (
 
 const howToRun = "run `sudo make interop` on a Linux machine with iproute2 (Debian: apt-get install iproute2)"
 
-// enterNamespace runs this binary with its own arguments in a new network namespace and waits for it. Who may not make one
-// is tried with a user namespace around it, in which he is root.
-func enterNamespace(env []string) (status int, err error) {
+// EnterNamespace runs this binary with its own arguments, and env besides what this process has, in a new network namespace,
+// and waits for it. Who may not make one is tried with a user namespace around it, in which he is root.
+func EnterNamespace(env []string) (status int, err error) {
 	if _, err := exec.LookPath("ip"); err != nil {
 		return 0, fmt.Errorf("the `ip` tool is missing; %s", howToRun)
 	}
@@ -46,9 +46,9 @@ func startInNamespace(env []string, attributes *syscall.SysProcAttr) (*exec.Cmd,
 	return cmd, cmd.Start()
 }
 
-// prepareNetwork gives the new namespace a loopback interface and a veth pair with a default route into it. Both ends stay
+// PrepareNetwork gives the new namespace a loopback interface and a veth pair with a default route into it. Both ends stay
 // inside the namespace, so what is sent there goes nowhere. 192.0.2.0/24 is reserved for examples (RFC 5737).
-func prepareNetwork() error {
+func PrepareNetwork() error {
 	for _, line := range []string{
 		"link set lo up",
 		"link add detour0 type veth peer name detour1",

@@ -1,14 +1,16 @@
 //go:build !linux
 
-package tailnet
+package programs
 
 import (
 	"fmt"
 	"runtime"
 )
 
-func enterNamespace([]string) (int, error) {
+// EnterNamespace says that there is none.
+func EnterNamespace([]string) (int, error) {
 	return 0, fmt.Errorf("network namespaces exist on Linux only, this is %s; run `sudo make interop` on Linux", runtime.GOOS)
 }
 
-func prepareNetwork() error { return nil }
+// PrepareNetwork has nothing to prepare.
+func PrepareNetwork() error { return nil }

@@ -37,7 +37,7 @@ var scratch string
 
 // runInside readies the namespace and runs the tests.
 func runInside(m *testing.M) int {
-	if err := prepareNetwork(); err != nil {
+	if err := programs.PrepareNetwork(); err != nil {
 		fmt.Fprintf(os.Stderr, "tailnet: cannot run here: %v\n", err)
 		return 1
 	}
@@ -61,7 +61,7 @@ func runOutside() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return enterNamespace([]string{
+	return programs.EnterNamespace([]string{
 		insideEnv + "=1",
 		programs.DetourEnv + "=" + detour,
 		programs.DerperEnv + "=" + derper,
