@@ -25,13 +25,7 @@ type upFlags struct {
 	trial     bool // end as soon as all is there
 }
 
-// NewUp makes "detour up".
-func NewUp() *cobra.Command {
-	var f upFlags
-	cmd := &cobra.Command{
-		Use:   "up [INVITE | TOKEN]",
-		Short: "Connect this machine to a tailnet by WireGuard, in the foreground",
-		Long: `Connect this machine to a tailnet until SIGINT, SIGTERM or "detour down": a network
+const upHelp = `Connect this machine to a tailnet until SIGINT, SIGTERM or "detour down": a network
 interface with the addresses of this member, a route to each other member, and WireGuard
 in between. Its packets take the way through relays, and go directly by UDP as soon as a
 path between the two machines is found.
@@ -56,7 +50,15 @@ own, with no right but that to make the interface. --uninstall takes that back.
 Exit status: 0 ended by a signal or "detour down", 1 there can be no interface, the invite
 or token does not count any more, the relay refuses this machine, or this member was
 removed, 2 wrong usage, 3 no coordinator can be reached to join, no relay, or the other
-machine does not answer.`,
+machine does not answer.`
+
+// NewUp makes "detour up".
+func NewUp() *cobra.Command {
+	var f upFlags
+	cmd := &cobra.Command{
+		Use:   "up [INVITE | TOKEN]",
+		Short: "Connect this machine to a tailnet by WireGuard, in the foreground",
+		Long:  upHelp,
 		Example: `  detour up detour1...
   detour up
   detour up --relay 203.0.113.7=sha256-raw:... --invite
