@@ -64,6 +64,20 @@ func TestTwoLaptops(t *testing.T) {
 	}
 }
 
+func TestPairedLaptops(t *testing.T) {
+	out := script(t, "paired-laptops.sh")
+	for _, want := range []string{"\ncoord    none: paired\n", "\n== both are as they were\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing:\n%s", want, out)
+		}
+	}
+	for _, twice := range []string{"3 packets transmitted, 3 received", "\nhello from ben\n"} {
+		if strings.Count(out, twice) != 2 {
+			t.Errorf("%q is not there twice:\n%s", twice, out)
+		}
+	}
+}
+
 func TestDirectPath(t *testing.T) {
 	if out := script(t, "direct-path.sh"); !strings.Contains(out, "\n== so it goes on\n") {
 		t.Error(out)

@@ -72,3 +72,34 @@ start_coord() {
 	"$detour" net create home --admin-socket coord/admin.sock >/dev/null
 	invite=$("$detour" net invite home --admin-socket coord/admin.sock --uses 2 2>/dev/null)
 }
+
+# address NAME: that of a machine that is up, with a state file of that name.
+address() { "$detour" status --state "$1.json" | sed -n 's/^member .* (\([0-9.]*\), .*/\1/p'; }
+
+# use_tunnel: ping, and TCP to a service of ben.
+use_tunnel() {
+	echo "== anna: ping ben"
+	on "$anna" ping -c 3 -i 0.2 -W 10 "$(address ben)"
+	echo "== ben: nc -l 22; anna: nc ben 22"
+	on "$ben" sh -c 'echo "hello from ben" | nc -N -l 22' >heard.log &
+	local listener=$! said
+	await "ben listens" sh -c "ip netns exec $ben ss -Hltn 'sport = :22' | grep -q ."
+	said=$(echo "hello from anna" | on "$anna" nc -N -w 30 "$(address ben)" 22)
+	wait "$listener"
+	[ "$said" = "hello from ben" ] && [ "$(cat heard.log)" = "hello from anna" ]
+	echo "$said"
+}
+
+# end_tunnels: the end leaves nothing, neither by order nor by force. The variable
+# ben_process is the process of ben.
+end_tunnels() {
+	echo "== anna: detour down; ben: killed"
+	"$detour" down --state anna.json
+	kill -KILL "$ben_process"
+	wait "$ben_process" 2>/dev/null || true
+	for space in "$anna" "$ben"; do
+		await "$space has no interface of the tunnel" sh -c "! ip netns exec $space ip link show detour0"
+		[ -z "$(on "$space" ip route show | grep -v 203.0.113 | grep -v '^default')" ]
+	done
+	echo "== both are as they were"
+}
