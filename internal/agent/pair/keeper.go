@@ -254,6 +254,7 @@ func (p *Pair) knockedLocked(l letter) (events []tailnet.Event) {
 	before := p.peers[guest.Key]
 	if before == nil || before.preshared != guest.Preshared {
 		event := p.metLocked(*guest)
+		p.peers[guest.Key].reached = true // it is the guest who begins, and not both at once
 		if err := p.saveLocked(); err != nil {
 			p.peers[guest.Key] = before
 			if before == nil {

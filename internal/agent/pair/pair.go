@@ -38,7 +38,7 @@ type Config struct {
 	Disco     key.Public      // by which we look for direct paths in this run; zero: we do not
 
 	OnEvent   func(tailnet.Event) // peers that are added or change, and what is not saved; as in tailnet.Config
-	OnReached func(key.Public)    // a peer answers, for the first time in this run
+	OnReached func(key.Public)    // a peer answers, for the first time in this run; of a guest that has come in it, that one hears
 	OnRefused func(error)         // no more is to be hoped of the token: pairing.ErrUsed and the like, or ErrNoAnswer
 
 	Logger *slog.Logger // nil discards

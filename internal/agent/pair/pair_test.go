@@ -74,6 +74,9 @@ func TestBothAreRestarted(t *testing.T) {
 		anna := w.start(t, Config{StateFile: file("anna"), Relays: threeRelays}, 901)
 		ben := w.start(t, Config{StateFile: file("ben"), Token: anna.token(t)}, 902)
 		pass(time.Second)
+		if len(anna.reached) != 0 || !slices.Equal(ben.reached, []key.Public{anna.key.Public()}) {
+			t.Errorf("reached are %v and %v: want the inviter alone", anna.reached, ben.reached)
+		}
 		psk := anna.Preshared(ben.key.Public())
 		for _, m := range []*machine{anna, ben} {
 			if err := m.Close(); err != nil {
