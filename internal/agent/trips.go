@@ -24,8 +24,9 @@ const (
 
 // Of two handshakes that cross, each device takes the other's for a newer one and drops
 // the answer to its own, so that there is no session before one of them tries again after
-// 5 s. So of two that begin within crossTime, that of the lesser key counts, and the other
-// is not shown to the device. Later, or if ours is not heard, theirs counts as ever.
+// 5 s. So of two that begin within crossTime that of the lesser key counts, and the other
+// is not shown to the device; and who has heard of one lets it come to an end for againTime
+// before his own is sent. If it comes to none, what is sent again counts as ever.
 const crossTime = time.Second
 
 // trips is the Bind, and looks after handshakes: it sends again what is not answered, and
@@ -45,6 +46,7 @@ type trip struct {
 	to     conn.Endpoint
 	index  uint32
 	sent   time.Time // zero: it is answered
+	heard  time.Time // when the device was shown one of the peer
 	again  *time.Timer
 	times  int // that it was sent again
 	took   time.Duration
@@ -54,12 +56,12 @@ func newTrips(b *wgbind.Bind, own key.Public) *trips {
 	return &trips{Bind: b, own: own, peers: make(map[key.Public]*trip)}
 }
 
-// Send notes when a handshake begins.
+// Send notes when a handshake begins, and keeps it back for a moment if one of the peer
+// has.
 func (t *trips) Send(bufs [][]byte, ep conn.Endpoint) error {
-	for _, b := range bufs {
-		if len(b) == device.MessageInitiationSize && b[0] == device.MessageInitiationType {
-			t.begins(ep, b)
-		}
+	// The device sends an initiation alone.
+	if b := bufs[0]; len(b) == device.MessageInitiationSize && b[0] == device.MessageInitiationType && !t.begins(ep, b) {
+		return nil
 	}
 	return t.Bind.Send(bufs, ep)
 }
@@ -75,7 +77,7 @@ func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 				case len(b) == device.MessageResponseSize && b[0] == device.MessageResponseType:
 					t.answered(eps[j], binary.LittleEndian.Uint32(b[8:]))
 				case len(b) == device.MessageInitiationSize && b[0] == device.MessageInitiationType:
-					if t.crosses(eps[j].(*wgbind.Endpoint).Key(), time.Now()) {
+					if !t.hears(eps[j].(*wgbind.Endpoint).Key(), time.Now()) {
 						sizes[j] = 0 // the device skips it
 					}
 				}
@@ -86,30 +88,41 @@ func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	return receive, port, err
 }
 
-// crosses reports whether a handshake of a peer is to be kept back, since ours counts.
-func (t *trips) crosses(k key.Public, now time.Time) bool {
+// hears reports whether the device is to be shown a handshake of a peer.
+func (t *trips) hears(k key.Public, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.peers[k]
-	return p != nil && !p.sent.IsZero() && now.Sub(p.sent) < crossTime && t.own.Compare(k) < 0
+	p := t.tripLocked(k)
+	if !p.sent.IsZero() && now.Sub(p.sent) < crossTime && t.own.Compare(k) < 0 {
+		return false
+	}
+	p.heard = now
+	return true
 }
 
-func (t *trips) begins(ep conn.Endpoint, packet []byte) {
-	k := ep.(*wgbind.Endpoint).Key()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return
-	}
+func (t *trips) tripLocked(k key.Public) *trip {
 	p := t.peers[k]
 	if p == nil {
 		p = new(trip)
 		t.peers[k] = p
 	}
+	return p
+}
+
+// begins reports whether a handshake of ours is to be sent now.
+func (t *trips) begins(ep conn.Endpoint, packet []byte) bool {
+	k, now := ep.(*wgbind.Endpoint).Key(), time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	p := t.tripLocked(k)
 	p.stop()
 	p.packet, p.to, p.times = bytes.Clone(packet), ep, 0
-	p.index, p.sent = binary.LittleEndian.Uint32(packet[4:]), time.Now()
+	p.index, p.sent = binary.LittleEndian.Uint32(packet[4:]), now
 	p.again = time.AfterFunc(againTime, func() { t.sendAgain(p) })
+	return now.Sub(p.heard) >= againTime
 }
 
 func (t *trips) sendAgain(p *trip) {

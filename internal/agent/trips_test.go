@@ -2,9 +2,13 @@ package agent
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"golang.zx2c4.com/wireguard/device"
+
 	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/wgbind"
 )
 
 // Of two handshakes that cross one counts, the same at both ends.
@@ -17,21 +21,35 @@ func TestHandshakesThatCross(t *testing.T) {
 	for _, c := range []struct {
 		what      string
 		own, peer key.Public
-		ours      *trip
+		ours      trip
 		want      bool
 	}{
-		{"ours counts", one, other, &trip{sent: now}, true},
-		{"theirs counts", other, one, &trip{sent: now}, false},
-		{"there is none of ours", one, other, nil, false},
-		{"ours is answered", one, other, &trip{}, false},
-		{"ours was not heard", one, other, &trip{sent: now.Add(-crossTime)}, false},
+		{"ours counts", one, other, trip{sent: now}, false},
+		{"theirs counts", other, one, trip{sent: now}, true},
+		{"there is none of ours", one, other, trip{}, true},
+		{"ours was not heard", one, other, trip{sent: now.Add(-crossTime)}, true},
 	} {
 		handshakes := newTrips(nil, c.own)
-		if c.ours != nil {
-			handshakes.peers[c.peer] = c.ours
-		}
-		if got := handshakes.crosses(c.peer, now); got != c.want {
-			t.Errorf("%s: theirs is kept back: %v", c.what, got)
+		handshakes.peers[c.peer] = &c.ours
+		if got := handshakes.hears(c.peer, now); got != c.want {
+			t.Errorf("%s: the device is shown theirs: %v", c.what, got)
 		}
 	}
+}
+
+// One that the device has been shown but may not have taken yet is crossed by none.
+func TestAHandshakeThatWasHeardIsLetComeToAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peer := new(wgbind.Endpoint)
+		for heard, want := range map[time.Duration]bool{againTime: true, againTime - 1: false} {
+			handshakes := newTrips(nil, key.NewPrivate().Public())
+			handshakes.hears(peer.Key(), time.Now().Add(-heard))
+			if got := handshakes.begins(peer, make([]byte, device.MessageInitiationSize)); got != want {
+				t.Errorf("heard of one %v ago: ours is sent: %v", heard, got)
+			}
+			if p := handshakes.peers[peer.Key()]; p.sent.IsZero() || !p.again.Stop() {
+				t.Error("ours is not sent again later")
+			}
+		}
+	})
 }
