@@ -257,11 +257,14 @@ func TestWhoHasNobodyToAskAsksAgainSoon(t *testing.T) {
 	connect(t, a, b)
 	asked := make(chan struct{}, 1000)
 	a.asks(func(context.Context) []netip.AddrPort { asked <- struct{}{}; return nil })
-	await(t, "nobody was there", func() bool { now := a.knows(); return !now.asking })
-	if now := a.knows(); now.every() != blindEvery || now.fresh() != blindFresh {
-		t.Errorf("asks again after %v, want %v", now.every(), blindEvery)
+	await(t, "nobody was there", func() bool { now := a.knows(); return now.blind > 0 })
+	if now := a.knows(); now.every() >= selfFresh || now.fresh() > now.every() {
+		t.Errorf("asks again after %v, though what is known is good for %v", now.every(), now.fresh())
 	}
 	await(t, "it asks again", func() bool { return len(asked) > 2 })
+	if often, ever := (&self{blind: 1}).every(), (&self{blind: 1000}).every(); often >= ever || ever != selfEvery {
+		t.Errorf("it asks every %v for ever", ever)
+	}
 }
 
 // One that does not answer keeps nobody waiting for what is known already.

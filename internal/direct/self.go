@@ -13,8 +13,7 @@ const (
 	selfFresh = 20 * time.Second // for so long what is known of us is good enough
 	selfEvery = 25 * time.Second // while paths are used
 
-	blindFresh = 800 * time.Millisecond // likewise, when there was nobody to ask
-	blindEvery = time.Second
+	blindEvery = 100 * time.Millisecond // when there is nobody to ask, and then ever more rarely
 
 	selfUse = 45 * time.Second
 
@@ -27,7 +26,7 @@ type self struct {
 	own    []netip.AddrPort
 	nobody []netip.Addr // broadcast addresses of our networks, which lead to all in them
 	more   bool         // is to come: who was asked has not answered yet
-	blind  bool         // there was nobody to ask: the map is not there yet, say
+	blind  int          // so often there was nobody to ask: the map is not there yet, say
 
 	asked  time.Duration
 	asking bool
@@ -38,17 +37,14 @@ func newSelf() self { return self{asked: never} }
 // fresh is for how long it is good enough, and every how often we look while paths are
 // used.
 func (s *self) fresh() time.Duration {
-	if s.blind {
-		return blindFresh
-	}
-	return selfFresh
+	return min(s.every(), selfFresh)
 }
 
 func (s *self) every() time.Duration {
-	if s.blind {
-		return blindEvery
+	if s.blind == 0 {
+		return selfEvery
 	}
-	return selfEvery
+	return min(blindEvery<<min(s.blind, 10), selfEvery)
 }
 
 // askSelf finds out where we are, unless that is known or being found out. What is found
@@ -58,6 +54,7 @@ func (c *Conn) askSelf() {
 		return
 	}
 	c.self.asking, c.self.asked = true, c.now()
+	blind := c.self.blind
 	c.running.Go(func() {
 		local, nobody := c.local()
 		found := self{own: local, nobody: nobody, more: true}
@@ -72,7 +69,9 @@ func (c *Conn) askSelf() {
 			found.own = slices.Concat(local, seen)
 			c.tell(found)
 		})
-		found.more, found.blind = false, asked == 0 && c.cfg.Servers != nil
+		if found.more = false; asked == 0 && c.cfg.Servers != nil {
+			found.blind = blind + 1
+		}
 		c.tell(found)
 	})
 }
@@ -96,7 +95,10 @@ func (c *Conn) learnt(now self) {
 	lost := slices.ContainsFunc(c.self.own, func(a netip.AddrPort) bool {
 		return a.Port() == c.port && !slices.Contains(now.own, a)
 	})
-	c.self.own, c.self.nobody, c.self.asking, c.self.blind = now.own, now.nobody, now.more, now.blind
+	c.self.own, c.self.nobody, c.self.asking = now.own, now.nobody, now.more
+	if !now.more {
+		c.self.blind = now.blind
+	}
 	for _, p := range c.byDisco {
 		p.peer.Own(c.now(), now.own)
 		c.settle(p)
