@@ -9,6 +9,7 @@ import (
 // Limits of what others can make us do.
 var (
 	askedLimit    = rate.Limit{PerSecond: 1. / 300, Burst: 6} // pings of a candidate that has not answered
+	backLimit     = rate.Limit{PerSecond: 1. / 10, Burst: 3}  // likewise, when a ping has come from there
 	unprovenLimit = rate.Limit{PerSecond: 1. / 10, Burst: 24} // the same, of all of a peer
 	allLimit      = rate.Limit{PerSecond: 8, Burst: 256}      // the same, of all peers
 	pingLimit     = rate.Limit{PerSecond: 8, Burst: 64}       // pings to a peer, of any kind

@@ -29,6 +29,7 @@ type candidate struct {
 	heard time.Duration // when it was last named, or a ping came from there
 
 	asked  rate.Bucket // while it is not proven
+	back   rate.Bucket // likewise: because a ping came from there
 	proved time.Duration
 	full   time.Duration // when a ping of full size was sent that it has answered
 

@@ -175,6 +175,8 @@ func (p *Peer) look(now time.Duration) {
 	for p.search.isDue(now) {
 		if p.search.isFirst() {
 			p.introduce(now)
+		} else if p.pinged < p.search.began {
+			p.call(now) // nothing shows that the peer has got the last one
 		}
 		p.pingAll(now)
 		p.search.step()
@@ -251,6 +253,14 @@ func (p *Peer) ping(now time.Duration, c *candidate) {
 		return
 	}
 	if c.asked.Take(askedLimit, 1, now) && p.unproven.Take(unprovenLimit, 1, now) && p.cfg.Budget.take(now) {
+		p.send(now, c, c.narrow)
+	}
+}
+
+// pingBack pings from where a ping came, though what is left for the candidate may be
+// used up: by pings that nobody let through.
+func (p *Peer) pingBack(now time.Duration, c *candidate) {
+	if c.back.Take(backLimit, 1, now) && p.unproven.Take(unprovenLimit, 1, now) && p.cfg.Budget.take(now) {
 		p.send(now, c, c.narrow)
 	}
 }

@@ -13,8 +13,9 @@
 //   - candidate: an address where the peer may be: it has named it, or a ping of it
 //     came from there.
 //   - search: it is called over the relay to ping us (CallMeMaybe), and its candidates are
-//     pinged, three times within 1.2 s. One without success is repeated after 5 s, and
-//     then ever more rarely, up to 5 min.
+//     pinged, three times within 1.2 s. As long as no ping of it has come, it is called
+//     anew with each of these: it may not know yet by which key we call. One without
+//     success is repeated after 5 s, and then ever more rarely, up to 5 min.
 //   - proven: a candidate that has answered. What has answered a ping of the size of a
 //     full packet is trusted for 6.5 s: packets go there and nowhere else.
 //   - doubt: something says that a trusted path may be gone: it does not answer in the
@@ -32,8 +33,9 @@
 //
 // Whoever is a peer can name addresses that are not its own. Those that cannot be a
 // peer's are left out ([Plausible]); one that does not answer gets 6 pings of 124 bytes
-// and then one in 5 min, all of one peer together 24 and then one in 10 s, and those of
-// all peers have a common [Budget]. Names are remembered for 10 min, 32 of them, so that
+// and then one in 5 min, where a ping has come from there 3 more and then one in 10 s, all
+// of one peer together 24 and then one in 10 s, and those of all peers have a common
+// [Budget]. Names are remembered for 10 min, 32 of them, so that
 // naming them again changes nothing. Calls and pings beyond a rate are ignored, so are
 // pings that come again, and pongs that do not answer a ping of ours to where they come
 // from.

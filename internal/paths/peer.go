@@ -103,6 +103,7 @@ type Peer struct {
 
 	sent, called time.Duration // last packet to the peer, and its last call
 	calling      time.Duration // our last call
+	pinged       time.Duration // the peer's last ping
 	wondered     time.Duration // when the path was last pinged because nothing came
 	wonderRest   time.Duration // until that is done again
 	inUse        bool          // at the last decision
@@ -135,7 +136,7 @@ func New(cfg Config) *Peer {
 	if cfg.Budget == nil {
 		cfg.Budget = new(Budget)
 	}
-	return &Peer{cfg: cfg, sent: long, called: long, calling: long, wondered: long, doubt: Never, asked: Never, next: Never, search: newSearch()}
+	return &Peer{cfg: cfg, sent: long, called: long, calling: long, pinged: long, wondered: long, doubt: Never, asked: Never, next: Never, search: newSearch()}
 }
 
 // State is that at the last event.
@@ -232,10 +233,11 @@ func (p *Peer) Ping(now time.Duration, from netip.AddrPort, tx disco.TxID) bool 
 		p.counts.Flooded++
 		return false
 	}
+	p.pinged = now
 	p.actions = append(p.actions, Action{Kind: SendPong, Addr: from, TxID: tx})
 	c, isNew := p.all.add(now, from, false)
 	if c != nil && p.isWanted(now) && p.trusted == nil && !c.isProven(now) {
-		p.ping(now, c) // what has kept ours away is open now
+		p.pingBack(now, c) // what has kept ours away is open now
 	}
 	if isNew {
 		p.suspect(now) // the peer may be somewhere else now
@@ -285,14 +287,14 @@ func (p *Peer) Call(now time.Duration, named []netip.AddrPort) {
 	p.decide(now)
 }
 
-// named takes the addresses that are plausible for candidates.
+// named takes the addresses that are plausible for candidates, and returns the new ones.
 func (p *Peer) named(now time.Duration, named []netip.AddrPort) (taken candidates) {
 	for _, a := range named {
 		if !p.isAllowed(a, Plausible) {
 			p.counts.Implausible++
 			continue
 		}
-		if c, _ := p.all.add(now, a, true); c != nil && len(taken) < mostNamed {
+		if c, isNew := p.all.add(now, a, true); c != nil && isNew && len(taken) < mostNamed {
 			taken = append(taken, c)
 		}
 	}

@@ -137,6 +137,24 @@ func TestAllPeersShareABudget(t *testing.T) {
 	}
 }
 
+// Who learns only later where it is has pinged the other in vain, as often as may be: the
+// other did not know whom to open its NAT for. When it is pinged from there it tries again.
+func TestWhoLearnsLateWhereItIs(t *testing.T) {
+	w := newWorld(1)
+	a, b := between(portCone, portCone)(w)
+	a.start(b, Config{})
+	b.blind = 22 * time.Second
+	b.start(a, Config{})
+	w.after(b.blind, b.askSelf)
+	w.run(100 * ms)
+	a.speak(every)
+	b.speak(every)
+	w.run(time.Minute)
+	if a.peer.State() != Direct || b.peer.State() != Direct {
+		t.Errorf("%v and %v", a.states, b.states)
+	}
+}
+
 // firstPing has a peer be called, and returns the ping that follows.
 func firstPing(t *testing.T, p *Peer, now time.Duration, to netip.AddrPort) Action {
 	t.Helper()
@@ -328,7 +346,7 @@ func TestSymmetricToSymmetricForLong(t *testing.T) {
 		if h.peer.Counts().Changes != 0 || h.twice != 0 {
 			t.Errorf("%+v, %d sent twice: %v", h.peer.Counts(), h.twice, h.states)
 		}
-		if h.pings > 60 || h.calls > 16 {
+		if h.pings > 60 || h.calls > 24 {
 			t.Errorf("%d pings and %d calls", h.pings, h.calls)
 		}
 	}
@@ -365,7 +383,7 @@ func TestTheBetterFamily(t *testing.T) {
 				if got := h.peer.Route(); got.Relay || c.slack == 0 && got.Direct.Addr().Is6() != c.six {
 					t.Errorf("%+v", got)
 				}
-				if h.peer.Counts().Changes > 3 {
+				if h.peer.Counts().Changes > 5 {
 					t.Errorf("%d changes in 10 min: %v", h.peer.Counts().Changes, h.states)
 				}
 			}

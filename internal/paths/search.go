@@ -26,9 +26,9 @@ func (s *search) isOn() bool { return s.round < len(rounds) }
 
 func (s *search) isFirst() bool { return s.round == 0 }
 
-// begin begins one, and reports false if one has just begun.
+// begin begins one, and reports false if one is on.
 func (s *search) begin(now time.Duration, answers bool) bool {
-	if s.isOn() && s.round <= 1 {
+	if s.isOn() {
 		return false
 	}
 	s.began, s.round, s.answers = now, 0, answers

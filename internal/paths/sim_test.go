@@ -239,6 +239,8 @@ type host struct {
 	mtu   int              // of what it can send, UDP payload
 	deaf  bool             // no UDP comes in
 	late  [2]time.Duration // of what it sends by IPv4 and IPv6
+	blind time.Duration    // until then it knows nobody to ask where it is
+	alien time.Duration    // until then it does not know by which key the other calls
 
 	other *host
 	peer  *Peer
@@ -363,6 +365,9 @@ func (h *host) tellOwn() {
 
 // askSelf asks the STUN server.
 func (h *host) askSelf() {
+	if h.w.now < h.blind {
+		return
+	}
 	h.udp(stunServer, 60, func(server *host, p packet) {
 		h.w.send(nil, packet{stunServer, p.src, 60, func(*host, packet) {
 			if mapped := []netip.AddrPort{p.src}; !slices.Equal(mapped, h.mapped) {
@@ -417,8 +422,10 @@ func (h *host) act(a Action) {
 		h.calls++
 		named, o := append(slices.Clone(h.addrs), h.mapped...), h.other
 		h.w.after(25*ms, func() {
-			o.peer.Call(o.w.now, named)
-			o.after()
+			if o.w.now >= o.alien {
+				o.peer.Call(o.w.now, named)
+				o.after()
+			}
 		})
 	case AskSelf:
 		h.askSelf()

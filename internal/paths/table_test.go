@@ -60,6 +60,11 @@ var labCases = []labCase{
 		a.mtu, b.mtu = 1200, 1200
 		return a, b
 	}},
+	{name: "first call not understood", want: Direct, build: func(w *world) (a, b *host) {
+		a, b = between(symmetric, addrCone)(w)
+		a.alien = 126 * ms
+		return a, b
+	}},
 	{name: "NAT that forgets", want: Direct, build: between(portCone, portCone), lost: 70, then: func(w *world, a, _ *host) {
 		a.lan.out.forget()
 	}},
