@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/detour-relay/detour/internal/smallfile"
 )
@@ -117,10 +118,17 @@ func (s *Socket) settle() (err error) {
 	return err
 }
 
+// startTime is longer than a process takes to make a socket. A younger one may be that of
+// another process that starts just now, beside the same directory.
+const startTime = time.Minute
+
 // sweepAside removes what processes have left that were killed while they started.
 func sweepAside(dir string) {
 	left, _ := filepath.Glob(filepath.Join(dir, asidePrefix+"????"))
 	for _, aside := range left {
+		if info, err := os.Lstat(aside); err != nil || time.Since(info.ModTime()) < startTime {
+			continue
+		}
 		if stale, err := free(filepath.Join(aside, asideName)); err == nil && stale {
 			os.RemoveAll(aside)
 		}

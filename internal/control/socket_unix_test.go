@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/detour-relay/detour/internal/smallfile"
 )
@@ -103,7 +104,22 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	}
 	left.SetUnlinkOnClose(false)
 	left.Close()
-	aside := filepath.Join(dir, asidePrefix+"ABCD") // of one that was killed while it started
+	aside := halfMade(t, dir)
+	long := time.Now().Add(-2 * startTime)
+	if err := os.Chtimes(aside, long, long); err != nil {
+		t.Fatal(err)
+	}
+	s := listen(t, path, false)
+	if !answers(t, path, s) {
+		t.Error("nobody answers")
+	}
+	only(t, dir, SocketName)
+}
+
+// halfMade is what a process has made that was killed while it started, or that starts.
+func halfMade(t *testing.T, dir string) (aside string) {
+	t.Helper()
+	aside = filepath.Join(dir, asidePrefix+"ABCD")
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -113,11 +129,15 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	}
 	half.SetUnlinkOnClose(false)
 	half.Close()
-	s := listen(t, path, false)
-	if !answers(t, path, s) {
-		t.Error("nobody answers")
-	}
-	only(t, dir, SocketName)
+	return aside
+}
+
+// Two members whose state files stand in one directory start at the same time.
+func TestSocketOfAnotherThatStartsStays(t *testing.T) {
+	dir := short(t)
+	aside := halfMade(t, dir)
+	listen(t, filepath.Join(dir, SocketName), false)
+	only(t, dir, SocketName, filepath.Base(aside))
 }
 
 func TestSocketOfAnotherStays(t *testing.T) {
