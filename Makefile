@@ -11,7 +11,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops lint build cross pgo ci
+.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab lint build cross pgo ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -54,13 +54,16 @@ proxies-envoy: ## compare Envoy's configuration with Envoy's own definitions, wh
 laptops: ## two network namespaces as two laptops, from nothing to ping and TCP (root on Linux; see test/laptops)
 	cd test/laptops && go test -count=1 -v .
 
+natlab: ## direct paths between two laptops behind NATs of all kinds, expected and found (root on Linux; see test/natlab)
+	cd test/natlab && go run . $(NATLAB)
+
 lint: ## check format, vet, staticcheck and the import rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	$(STATICCHECK) ./...
 	go test ./internal/archtest
-	@for module in test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops; do \
+	@for module in test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab; do \
 		echo "vet and staticcheck $$module"; \
 		(cd $$module && $(REFERENCE) go vet ./... && $(REFERENCE) $(STATICCHECK) ./...) || exit 1; \
 	done
