@@ -106,6 +106,8 @@ func (a *Agent) problemOf(m tailnet.State, h client.HostState) string {
 		return "another machine is this member, too, with a copy of the state file"
 	case m.Err != nil:
 		return m.Err.Error()
+	case m.SaveErr != nil:
+		return "after a restart this machine knows less: " + m.SaveErr.Error()
 	case h.Connected:
 		return ""
 	}

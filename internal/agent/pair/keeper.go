@@ -247,6 +247,7 @@ func (p *Pair) knockedLocked(l letter) (events []tailnet.Event) {
 	answer, guest := p.door.Take(l.from, l.packet, p.aboutLocked(), time.Now())
 	if guest == nil {
 		if answer != nil {
+			p.log.Info("a machine says hello with a token that does not count any more", "peer", l.from.Short())
 			p.sendLocked(l.from, answer)
 		}
 		return nil

@@ -53,6 +53,8 @@ var (
 	ErrOtherRelays = errors.New("the token is for other relays than those of the state file, by which other machines are reached")
 	ErrName        = tailnet.ErrName
 	ErrNoAnswer    = errors.New("the other machine has not answered")
+
+	errWaiting = errors.New("the other machine has not answered the token yet")
 )
 
 // sender is what a Pair needs of its Host.
@@ -140,7 +142,11 @@ func (p *Pair) Preshared(k key.Public) [32]byte {
 func (p *Pair) State() tailnet.State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return tailnet.State{Phase: Paired, Since: p.born, Home: p.home, SaveErr: p.saving.err}
+	s := tailnet.State{Phase: Paired, Since: p.born, Home: p.home, SaveErr: p.saving.err}
+	if p.hello != nil {
+		s.Err = errWaiting
+	}
+	return s
 }
 
 // Peers returns the others, in the order of their names.

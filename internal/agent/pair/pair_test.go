@@ -18,7 +18,7 @@ func TestTwoMeet(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world, file func(string) string) {
 		anna := w.start(t, Config{StateFile: file("anna"), Name: "anna", Relays: threeRelays, Disco: key.Public{1}}, 902)
 		ben := w.start(t, Config{StateFile: file("ben"), Name: "anna", Token: anna.token(t), Disco: key.Public{2}}, 903)
-		if !ben.Waits() {
+		if !ben.Waits() || !errors.Is(ben.State().Err, errWaiting) {
 			t.Error("the guest does not wait")
 		}
 		pass(time.Second)
@@ -28,7 +28,7 @@ func TestTwoMeet(t *testing.T) {
 			t.Errorf("a peer of our own name is called %+v", anna.Peers())
 		}
 		for _, m := range []*machine{anna, ben} {
-			if types, refused := m.told(); !slices.Equal(types, []tailnet.EventType{tailnet.PeerAdded}) || refused != nil || m.Waits() {
+			if types, refused := m.told(); !slices.Equal(types, []tailnet.EventType{tailnet.PeerAdded}) || refused != nil || m.Waits() || m.State().Err != nil {
 				t.Errorf("%v %v", types, refused)
 			}
 		}

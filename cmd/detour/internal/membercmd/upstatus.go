@@ -121,7 +121,7 @@ func writeStatus(w io.Writer, s agent.Status, now time.Time) {
 	fmt.Fprintln(w)
 	if len(s.Peers) == 0 {
 		fmt.Fprintln(w, "There is no other member.")
-		if s.Phase == pair.Paired {
+		if s.Phase == pair.Paired && s.Problem == "" {
 			fmt.Fprintln(w, "\"detour up --invite\" prints a token for one.")
 		}
 		return
