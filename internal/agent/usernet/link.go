@@ -1,14 +1,11 @@
 package usernet
 
 import (
-	"context"
 	"os"
 	"sync"
 
 	"golang.zx2c4.com/wireguard/tun"
 	"gvisor.dev/gvisor/pkg/buffer"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -17,73 +14,76 @@ const batch = 128
 
 // link is the stack as a WireGuard device sees it.
 type link struct {
-	endpoint *channel.Endpoint
+	endpoint *endpoint
 	stack    *stack.Stack
 	mtu      int
 	events   chan tun.Event
-	ctx      context.Context // ends with Close
-	cancel   context.CancelFunc
+	ended    chan struct{} // closed by Close
 	closing  sync.Once
+
+	rest segments // owned by Read: of the packet that is being cut
 }
 
 var _ tun.Device = (*link)(nil)
 
-func newLink(e *channel.Endpoint, s *stack.Stack, mtu int) *link {
-	l := &link{endpoint: e, stack: s, mtu: mtu, events: make(chan tun.Event, 1)}
-	l.ctx, l.cancel = context.WithCancel(context.Background())
+func newLink(e *endpoint, s *stack.Stack, mtu int, ended chan struct{}) *link {
+	l := &link{endpoint: e, stack: s, mtu: mtu, events: make(chan tun.Event, 1), ended: ended}
 	l.events <- tun.EventUp
 	return l
 }
 
 // Read takes packets that the stack sends. Each begins at offset.
 func (l *link) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
-	packet := l.endpoint.ReadContext(l.ctx)
-	if packet == nil {
-		return 0, os.ErrClosed
+	if !l.rest.left() {
+		select {
+		case p := <-l.endpoint.out:
+			l.take(p)
+		case <-l.ended:
+			return 0, os.ErrClosed
+		}
 	}
 	for {
-		sizes[n] = copyOut(bufs[n][offset:], packet)
-		packet.DecRef()
-		if n++; n == len(bufs) {
+		for l.rest.left() && n < len(bufs) {
+			sizes[n] = l.rest.next(bufs[n][offset:])
+			n++
+		}
+		if n == len(bufs) {
 			return n, nil
 		}
-		if packet = l.endpoint.Read(); packet == nil {
+		select {
+		case p := <-l.endpoint.out:
+			l.take(p)
+		default:
 			return n, nil
 		}
 	}
 }
 
-func copyOut(to []byte, packet *stack.PacketBuffer) (n int) {
-	for _, part := range packet.AsSlices() {
-		n += copy(to[n:], part)
-	}
-	return n
+func (l *link) take(p *stack.PacketBuffer) {
+	l.rest.take(p)
+	p.DecRef()
 }
 
 // Write hands packets to the stack, which keeps a copy. What is no packet of IP is left
 // out: a peer has sent it.
 func (l *link) Write(bufs [][]byte, offset int) (int, error) {
 	for _, b := range bufs {
-		if len(b) <= offset {
+		protocol, b := whole(b[min(offset, len(b)):])
+		if b == nil {
 			continue
 		}
-		b = b[offset:]
-		packet := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(b)})
-		switch b[0] >> 4 {
-		case 4:
-			l.endpoint.InjectInbound(header.IPv4ProtocolNumber, packet)
-		case 6:
-			l.endpoint.InjectInbound(header.IPv6ProtocolNumber, packet)
-		}
-		packet.DecRef()
+		p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(b)})
+		l.endpoint.deliver(protocol, p)
+		p.DecRef()
 	}
+	l.endpoint.flush(len(bufs))
 	return len(bufs), nil
 }
 
 // Close ends the stack with all its connections.
 func (l *link) Close() error {
 	l.closing.Do(func() {
-		l.cancel()
+		close(l.ended)
 		l.stack.RemoveNIC(nic)
 		l.stack.Destroy()
 		l.endpoint.Close()

@@ -13,7 +13,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -22,13 +21,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 )
 
-const (
-	// nic is the number of the only interface that the stack has.
-	nic = 1
-
-	// queued is how many packets wait for the device; the stack drops those beyond.
-	queued = 1024
-)
+// nic is the number of the only interface that the stack has.
+const nic = 1
 
 // A Network is a stack, and the device that its packets pass.
 type Network struct {
@@ -41,7 +35,8 @@ type Network struct {
 
 // New makes a Network. Its packets have so many bytes at most.
 func New(mtu int) (*Network, error) {
-	endpoint := channel.New(queued, uint32(mtu), "")
+	ended := make(chan struct{})
+	endpoint := newEndpoint(mtu, ended)
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
@@ -62,7 +57,7 @@ func New(mtu int) (*Network, error) {
 		{Destination: header.IPv4EmptySubnet, NIC: nic},
 		{Destination: header.IPv6EmptySubnet, NIC: nic},
 	})
-	return &Network{stack: s, link: newLink(endpoint, s, mtu)}, nil
+	return &Network{stack: s, link: newLink(endpoint, s, mtu, ended)}, nil
 }
 
 // Device is what the packets pass. Closing it ends the stack.
