@@ -59,6 +59,45 @@ func TestHostSendsAndReadsBatches(t *testing.T) {
 	})
 }
 
+// Who waits for room waits until packets are worth nothing, and not again before some
+// have been taken.
+func TestAwaitRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 10)
+		a := w.host(func(cfg *HostConfig) { cfg.MaxAge = 200 * time.Millisecond })
+		w.awaitHomes(a)
+		b := key.NewPrivate().Public()
+		waits := func(want time.Duration) {
+			t.Helper()
+			before := time.Now()
+			if a.AwaitRoom(b); time.Since(before) != want {
+				t.Errorf("it waits for %v, want %v", time.Since(before), want)
+			}
+		}
+		waits(0)
+		w.of(900)[0].kill()
+		synctest.Wait()
+		for range 2 { // the writer has the first ones
+			if err := a.SendBatch(packetsOf(b, 3, derp.MaxPacket)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		time.Sleep(50 * time.Millisecond)
+		waits(150 * time.Millisecond)
+		waits(0)
+		a.Close()
+		waits(0)
+	})
+}
+
+func packetsOf(to key.Public, n, size int) (packets []Packet) {
+	for range n {
+		packets = append(packets, Packet{to, make([]byte, size)})
+	}
+	return packets
+}
+
 func TestBatchesRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 10)

@@ -19,14 +19,18 @@ const (
 )
 
 // Send has the packets that wait to be sent. When it is full, what waited longest
-// is dropped, so nobody who pushes waits. It has a taker while there is something
-// to take, and holds no memory without one.
+// is dropped, so nobody who pushes waits; who would rather wait asks [Send.Crowded].
+// It has a taker while there is something to take, and holds no memory without one.
 type Send struct {
 	mu      sync.Mutex
 	waiting Batch // guarded by mu
 	opened  bool  // there may be a taker; guarded by mu
 	taken   bool  // there is one; guarded by mu
 	closed  bool  // guarded by mu
+
+	isCrowded    atomic.Bool   // it is more than half full; written under mu
+	crowdedSince time.Duration // guarded by mu
+	room         chan struct{} // guarded by mu: closed when it is no more; nil: nobody waits
 
 	// Set once.
 	begin   func()
@@ -130,8 +134,39 @@ func (q *Send) Push(peer key.Public, packet []byte, now time.Duration) bool {
 	w.data = append(w.data, packet...)
 	w.packets = append(w.packets, queued{peer, start, len(w.data), now})
 	w.bytes += len(packet)
+	if (w.bytes > maxBytes/2 || len(w.packets)-w.first > MaxPackets/2) && !q.isCrowded.Load() {
+		q.isCrowded.Store(true)
+		q.crowdedSince = now
+	}
 	q.wakeLocked()
 	return true
+}
+
+// Crowded is for who would rather wait than have packets dropped. While the queue is
+// more than half full it returns what is closed when it is no more, and for how long to
+// wait at most: after maxAge nothing is worth waiting for. Otherwise it returns nil.
+func (q *Send) Crowded(now time.Duration) (room <-chan struct{}, atMost time.Duration) {
+	if !q.isCrowded.Load() {
+		return nil, 0
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if atMost = q.crowdedSince + q.maxAge - now; !q.isCrowded.Load() || atMost <= 0 {
+		return nil, 0
+	}
+	if q.room == nil {
+		q.room = make(chan struct{})
+	}
+	return q.room, atMost
+}
+
+// emptiedLocked is when nothing waits any more.
+func (q *Send) emptiedLocked() {
+	q.isCrowded.Store(false)
+	if q.room != nil {
+		close(q.room)
+		q.room = nil
+	}
 }
 
 // wakeLocked tells the taker, or starts one.
@@ -166,6 +201,7 @@ func (q *Send) Take(now time.Duration) *Batch {
 	defer q.mu.Unlock()
 	q.spare.clear()
 	q.waiting, q.spare = q.spare, q.waiting
+	q.emptiedLocked()
 	q.DropOld(&q.spare, now)
 	return &q.spare
 }
@@ -189,4 +225,5 @@ func (q *Send) Close() {
 	q.closed, q.opened = true, false
 	q.dropped.Add(uint64(len(q.waiting.packets) - q.waiting.first))
 	q.waiting = Batch{}
+	q.emptiedLocked()
 }
