@@ -25,6 +25,10 @@ const (
 	// usualSize has room for what networks of ordinary MTU carry, in bytes.
 	usualSize = 2048
 
+	// piece is about how many bytes are handed to the Host at a time; its queues hold
+	// four times as many.
+	piece = 64 << 10
+
 	// maxAge is how long a packet of a tunnel is worth sending.
 	maxAge = 200 * time.Millisecond
 )
@@ -137,7 +141,9 @@ func (b *Bind) receiveAll() {
 			return
 		}
 		b.received.Add(uint64(n))
-		b.deliver(in, b.withoutOthers(in, n))
+		n = b.withoutOthers(in, n)
+		b.inbox.awaitRoom(maxAge)
+		b.deliver(in, n)
 	}
 }
 
@@ -240,7 +246,8 @@ func (b *Bind) SetMark(mark uint32) error {
 }
 
 // Send hands packets to the socket of UDP, or the Host, or both, as the path of the peer
-// is. It never waits. The error is that of [client.Host.SendBatch].
+// is. It waits while the Host's queue for the peer is more than half full, for MaxAge at
+// the most. The error is that of [client.Host.SendBatch].
 func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	to, ok := ep.(*Endpoint)
 	if !ok {
@@ -249,15 +256,27 @@ func (b *Bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if p := to.path.Load(); p != nil && !p.Send(bufs) {
 		return nil
 	}
+	return b.relay(bufs, to.key)
+}
+
+// relay hands packets to the Host, in pieces for which its queue has room, so that none
+// has to be dropped.
+func (b *Bind) relay(bufs [][]byte, to key.Public) (failed error) {
 	packets := b.outgoing.Get().(*[]client.Packet)
-	for _, data := range bufs {
-		*packets = append(*packets, client.Packet{Peer: to.key, Data: data})
+	for i, size := 0, 0; i < len(bufs); i++ {
+		*packets = append(*packets, client.Packet{Peer: to, Data: bufs[i]})
+		if size += len(bufs[i]); size < piece && i < len(bufs)-1 {
+			continue
+		}
+		b.host.AwaitRoom(to)
+		if err := b.host.SendBatch(*packets); failed == nil {
+			failed = err
+		}
+		clear(*packets)
+		*packets, size = (*packets)[:0], 0
 	}
-	err := b.host.SendBatch(*packets)
-	clear(*packets)
-	*packets = (*packets)[:0]
 	b.outgoing.Put(packets)
-	return err
+	return failed
 }
 
 // ParseEndpoint takes nodekey:... and 64 hex digits. The key is no stranger from now on.

@@ -24,10 +24,13 @@
 //
 // # Which way packets go
 //
-// Send hands a batch to the Host and never waits. A goroutine takes what comes in
-// from the Host, whether the device is up or not, and keeps up to [MostWaiting]
-// packets for it: beyond that the oldest are dropped and counted, since the device's
-// own pools have no bounds. While the device is down, everything is dropped.
+// Send hands a batch to the Host, and waits while more than half of what its queue holds
+// waits there; 200 ms (MaxAge) at the most, after which the oldest are dropped. A goroutine takes
+// what comes in from the Host, whether the device is up or not, and keeps up to
+// [MostWaiting] packets for it. When there is no room it stops reading, so that the relay
+// is slowed down, but not for longer than 200 ms without one being taken: then the oldest
+// are dropped and counted, since the device's own pools have no bounds. While the device
+// is down, everything is dropped.
 //
 // With [Config.Direct], peers whose disco key is known are looked for by UDP as soon as
 // something is sent to them, as Tailscale's nodes do it. Packets go over the relay until

@@ -3,6 +3,7 @@ package wgbind
 import (
 	"net"
 	"sync"
+	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
 )
@@ -18,6 +19,8 @@ const (
 type inbox struct {
 	mu      sync.Mutex
 	arrived sync.Cond // packets, or the end of an opening
+
+	left chan struct{} // tells that packets were taken, or are forgotten
 
 	opening uint64 // odd: the device listens; each Open and Close counts
 	ended   bool   // nothing comes in any more
@@ -40,7 +43,7 @@ type parcel struct {
 }
 
 func newInbox(size int) *inbox {
-	in := &inbox{size: size}
+	in := &inbox{size: size, left: make(chan struct{}, 1)}
 	in.arrived.L = &in.mu
 	return in
 }
@@ -75,6 +78,7 @@ func (in *inbox) close() {
 	}
 	in.free = nil
 	in.arrived.Broadcast()
+	in.tellLeft()
 }
 
 // end is for when nothing comes in any more.
@@ -83,6 +87,30 @@ func (in *inbox) end() {
 	in.ended = true
 	in.mu.Unlock()
 	in.close()
+}
+
+// awaitRoom waits until there is room for a batch, or until nobody has taken anything for
+// so long. One goroutine at a time may call it.
+func (in *inbox) awaitRoom(atMost time.Duration) {
+	if in.hasRoom() {
+		return
+	}
+	late := time.NewTimer(atMost)
+	defer late.Stop()
+	for !in.hasRoom() {
+		select {
+		case <-in.left:
+			late.Reset(atMost)
+		case <-late.C:
+			return
+		}
+	}
+}
+
+func (in *inbox) hasRoom() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return !in.isOpenLocked() || in.n <= MostWaiting-batch && in.bytes < mostBytes/2
 }
 
 // put takes packets with their buffers, and reports false if nobody listens.
@@ -141,7 +169,15 @@ func (in *inbox) take(opening uint64, parcels []parcel) (n int, err error) {
 	if in.n > 0 {
 		in.arrived.Signal() // for whoever else waits
 	}
+	in.tellLeft()
 	return n, nil
+}
+
+func (in *inbox) tellLeft() {
+	select {
+	case in.left <- struct{}{}:
+	default:
+	}
 }
 
 // giveBack has the buffers of what was taken used again, of which the device has taken

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.zx2c4.com/wireguard/conn"
 )
@@ -47,6 +49,38 @@ func TestTheOldestAreDropped(t *testing.T) {
 	if in.delivered != MostWaiting-1 || in.large != 1 || in.bytes != 0 || len(in.free) != MostWaiting+99 {
 		t.Errorf("%d delivered, %d too large, %d bytes, %d free", in.delivered, in.large, in.bytes, len(in.free))
 	}
+}
+
+// Who reads from the relay waits while the device takes packets, so that none is dropped,
+// and not for long if it takes none.
+func TestReaderWaitsForTheDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, opening := openInbox(t)
+		waits := func(want time.Duration) {
+			t.Helper()
+			before := time.Now()
+			if in.awaitRoom(time.Second); time.Since(before) != want {
+				t.Errorf("it waits for %v, want %v", time.Since(before), want)
+			}
+		}
+		in.put(numbered(0, MostWaiting-batch, 8))
+		waits(0)
+		in.put(numbered(0, batch, 8))
+		waits(time.Second)
+		go func() {
+			for range batch {
+				time.Sleep(900 * time.Millisecond)
+				in.take(opening, make([]parcel, 1))
+			}
+		}()
+		waits(batch * 900 * time.Millisecond)
+		in.put(numbered(0, batch, 8))
+		time.AfterFunc(time.Millisecond, in.close)
+		waits(time.Millisecond)
+		if in.full != 0 {
+			t.Errorf("%d are dropped", in.full)
+		}
+	})
 }
 
 func TestLargePacketsHaveABound(t *testing.T) {
