@@ -127,7 +127,8 @@ func (a *Agent) open(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	a.trips = newTrips(a.bind, a.member.Self().Key)
-	a.device = device.NewDevice(a.network.Device(), a.trips, a.deviceLog())
+	out, in := newWindow(), newWindow()
+	a.device = device.NewDevice(gate{a.network.Device(), out, in}, gatedBind{a.trips, out, in}, a.deviceLog())
 	close(a.begun)
 	secret := strings.TrimPrefix(a.member.PrivateKey().Text(), "privkey:")
 	if err := a.device.IpcSet("private_key=" + secret + "\n"); err != nil {
