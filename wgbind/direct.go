@@ -111,6 +111,7 @@ func (b *Bind) arrived(from []key.Public, packets [][]byte) {
 		in.sizes[i], in.from[i] = copy(in.bufs[i], packet), from[i]
 	}
 	b.byUDP.Add(uint64(len(packets)))
+	b.inbox.awaitRoom(maxAge)
 	b.deliver(in, len(packets))
 }
 

@@ -90,13 +90,14 @@ func (in *inbox) end() {
 }
 
 // awaitRoom waits until there is room for a batch, or until nobody has taken anything for
-// so long. One goroutine at a time may call it.
+// so long.
 func (in *inbox) awaitRoom(atMost time.Duration) {
 	if in.hasRoom() {
 		return
 	}
 	late := time.NewTimer(atMost)
 	defer late.Stop()
+	defer in.tellLeft() // to who else waits
 	for !in.hasRoom() {
 		select {
 		case <-in.left:
