@@ -11,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/internal/reach"
 	"github.com/detour-relay/detour/internal/readbuf"
 	"github.com/detour-relay/detour/internal/socket"
@@ -37,8 +38,8 @@ type Conn struct {
 	sendMu  sync.Mutex
 	sendBuf []byte
 
-	admitted atomic.Bool            // ServerInfo has arrived
-	limit    atomic.Pointer[bucket] // what it asked for; nil: nothing; its content is guarded by sendMu
+	admitted atomic.Bool                // ServerInfo has arrived
+	limit    atomic.Pointer[rate.Meter] // what it asked for; nil: nothing; its content is guarded by sendMu
 	stats    counters
 
 	control controls

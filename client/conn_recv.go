@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/reach"
@@ -173,7 +172,7 @@ func (c *Conn) serverInfo(msg *Message, payload []byte) (taken bool, err error) 
 	if err != nil {
 		return false, c.fail(fmt.Errorf("%w: %w", ErrProtocol, err))
 	}
-	c.limit.Store(newBucket(info, time.Now()))
+	c.limit.Store(newLimit(info))
 	c.admitted.Store(true)
 	msg.Kind, msg.ServerInfo = MessageServerInfo, info
 	return true, nil

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -137,16 +138,16 @@ func (c *Conn) releaseLocked() error {
 
 // filledLimit returns the limit to obey, with what came in since it was used last,
 // or nil.
-func (c *Conn) filledLimit() *bucket {
+func (c *Conn) filledLimit() *rate.Meter {
 	limit := c.limit.Load()
 	if limit != nil {
-		limit.fill(time.Now())
+		limit.Fill(time.Now())
 	}
 	return limit
 }
 
-func (c *Conn) allow(limit *bucket, packetLen int) bool {
-	if limit.take(packetFrameLen + packetLen) {
+func (c *Conn) allow(limit *rate.Meter, packetLen int) bool {
+	if limit.Take(packetFrameLen + packetLen) {
 		return true
 	}
 	c.stats.limited.Add(1)

@@ -3,7 +3,6 @@ package client
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/key"
@@ -33,26 +32,14 @@ func (h *Host) SendBatch(packets []Packet) error {
 }
 
 // AwaitRoom waits while the queue of the region that packets to a peer go to is more than
-// half full, so that who has more to send can be slowed down instead of losing packets. It
-// waits for HostConfig.MaxAge at the most, and not at all if that region has taken nothing
-// for so long.
+// half full: for who can be slowed down, instead of losing packets. It takes MaxAge at the
+// most, and no time if that region has taken nothing for so long.
 func (h *Host) AwaitRoom(peer key.Public) {
 	h.mu.RLock()
 	r, _ := h.wayLocked(peer)
 	h.mu.RUnlock()
-	if r == nil {
-		return
-	}
-	room, atMost := r.sendQueue.Crowded(h.now())
-	if room == nil {
-		return
-	}
-	late := time.NewTimer(atMost)
-	defer late.Stop()
-	select {
-	case <-room:
-	case <-late.C:
-	case <-h.ctx.Done():
+	if r != nil {
+		r.sendQueue.AwaitRoom(h.now(), h.ctx.Done())
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 )
 
 // Send has the packets that wait to be sent. When it is full, what waited longest
-// is dropped, so nobody who pushes waits; who would rather wait asks [Send.Crowded].
+// is dropped, so nobody who pushes waits; who would rather wait calls [Send.AwaitRoom].
 // It has a taker while there is something to take, and holds no memory without one.
 type Send struct {
 	mu      sync.Mutex
@@ -142,10 +142,25 @@ func (q *Send) Push(peer key.Public, packet []byte, now time.Duration) bool {
 	return true
 }
 
-// Crowded is for who would rather wait than have packets dropped. While the queue is
-// more than half full it returns what is closed when it is no more, and for how long to
-// wait at most: after maxAge nothing is worth waiting for. Otherwise it returns nil.
-func (q *Send) Crowded(now time.Duration) (room <-chan struct{}, atMost time.Duration) {
+// AwaitRoom waits while the queue is more than half full, until done is closed, and for
+// maxAge at the most: a queue that nothing has been taken from for so long is not worth
+// waiting for.
+func (q *Send) AwaitRoom(now time.Duration, done <-chan struct{}) {
+	room, atMost := q.crowded(now)
+	if room == nil {
+		return
+	}
+	late := time.NewTimer(atMost)
+	defer late.Stop()
+	select {
+	case <-room:
+	case <-late.C:
+	case <-done:
+	}
+}
+
+// crowded returns what to wait for, and how long; nil: nothing.
+func (q *Send) crowded(now time.Duration) (room <-chan struct{}, atMost time.Duration) {
 	if !q.isCrowded.Load() {
 		return nil, 0
 	}

@@ -10,11 +10,11 @@ import (
 
 // Who asks waits from half of what fits until the rest is taken, and no longer than
 // packets are of use.
-func TestCrowded(t *testing.T) {
+func TestWhoWaitsForRoom(t *testing.T) {
 	q := NewSend(func() {}, time.Second, new(atomic.Uint64))
 	crowded := func(now time.Duration, want time.Duration) <-chan struct{} {
 		t.Helper()
-		room, atMost := q.Crowded(now)
+		room, atMost := q.crowded(now)
 		if atMost != want || (room != nil) != (want > 0) {
 			t.Errorf("at %v: wait %v, want %v", now, atMost, want)
 		}
