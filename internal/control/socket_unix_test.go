@@ -137,7 +137,7 @@ func TestSocketOfAnotherThatStartsStays(t *testing.T) {
 	dir := short(t)
 	aside := halfMade(t, dir)
 	listen(t, filepath.Join(dir, SocketName), false)
-	only(t, dir, SocketName, filepath.Base(aside))
+	only(t, dir, filepath.Base(aside), SocketName)
 }
 
 func TestSocketOfAnotherStays(t *testing.T) {
