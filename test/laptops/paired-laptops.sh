@@ -33,4 +33,9 @@ wait "$ben_process" 2>/dev/null || true
 up_ben
 await "ben is up" "$detour" status --state ben.json
 use_tunnel
+
+echo "== the internet leads from one to the other: a direct path"
+on "$internet" sysctl -qw net.ipv4.ip_forward=1
+on "$anna" ping -c 1 -W 10 "$(address ben)" >/dev/null
+await "packets go directly" sh -c "'$detour' status --state anna.json --json | grep -q '\"path\":\"direct 203.0.113.10:'"
 end_tunnels
