@@ -124,10 +124,11 @@ type Config struct {
 
 	Log Log `json:"log" yaml:"log"`
 
-	// Admin and Pprof are loopback addresses for operators of the same machine:
-	// health and status, and profiles. Empty: none.
-	Admin string `json:"admin" yaml:"admin"`
-	Pprof string `json:"pprof" yaml:"pprof"`
+	// Admin, Metrics and Pprof are loopback addresses for operators of the same machine:
+	// health and status, numbers for Prometheus, and profiles. Empty: none.
+	Admin   string `json:"admin" yaml:"admin"`
+	Metrics string `json:"metrics" yaml:"metrics"`
+	Pprof   string `json:"pprof" yaml:"pprof"`
 
 	// AdminSocket is the unix socket by which the commands of this machine change the
 	// running relay, or "off". Empty: admin.sock in the state directory; Dev has none.

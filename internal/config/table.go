@@ -126,6 +126,7 @@ var rows = []Setting{
 	{Path: "log.format", Group: "Operation", Help: "`format` of the log on standard error: auto, text or json", Choices: []string{"auto", "text", "json"}},
 	{Path: "log.level", Group: "Operation", Help: "least `level` to log: debug, info, warn or error", Choices: []string{"debug", "info", "warn", "error"}},
 	{Path: "admin", Group: "Operation", Help: "answer /healthz, /readyz, /status and /check on this loopback `address`", Example: "127.0.0.1:9340"},
+	{Path: "metrics", Group: "Operation", Help: "answer /metrics for Prometheus on this loopback `address`", Example: "127.0.0.1:9342"},
 	{Path: "pprof", Group: "Operation", Help: "serve profiles of the running program on this loopback `address`", Example: "127.0.0.1:6060"},
 	{Path: "admin-socket", Group: "Operation", Help: "unix `socket` by which the commands of this machine change the running relay, or off",
 		Follows: "admin.sock in the state directory; none with {dev}", Choices: []string{AdminSocketOff}, Example: "/run/detour/admin.sock"},

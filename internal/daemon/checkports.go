@@ -37,6 +37,7 @@ func (c *checker) addresses(cfg config.Config, running string, one func(setting 
 		{"http", cfg.HTTP, bindTCP},
 		{"stun", stunToCheck(cfg), bindSTUN},
 		{"admin", cfg.Admin, bindTCP},
+		{"metrics", cfg.Metrics, bindTCP},
 		{"pprof", cfg.Pprof, bindTCP},
 		{"admin-https", cfg.AdminHTTPS, bindTCP},
 	} {

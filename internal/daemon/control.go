@@ -27,6 +27,12 @@ func (d *Daemon) openOps(cfg config.Config) (err error) {
 	if d.status, err = front.NewOps(d.options.Takeover, "admin", cfg.Admin, d.log); err != nil {
 		return err
 	}
+	if cfg.Metrics != "" && d.options.Metrics == nil {
+		return &config.Error{Setting: "metrics", What: "this program has no metrics", Remedy: "leave it out: /status of {admin} has the same numbers"}
+	}
+	if d.metrics, err = front.NewOps(d.options.Takeover, "metrics", cfg.Metrics, d.log); err != nil {
+		return err
+	}
 	d.profiles, err = front.NewOps(d.options.Takeover, "pprof", cfg.Pprof, d.log)
 	return err
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/client"
+	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/logtest"
@@ -286,18 +288,30 @@ func TestReloadMovesTheCertificate(t *testing.T) {
 	}
 }
 
+func TestAProgramWithoutMetricsHasNone(t *testing.T) {
+	c := plain()
+	c.Metrics = "127.0.0.1:0"
+	_, err := Open(c, Options{Logger: slog.New(slog.DiscardHandler)})
+	if got := config.Text(err, func(s string) string { return s }); !strings.Contains(got, "metrics this program has no metrics: leave it out") {
+		t.Error(got)
+	}
+}
+
 // A page in a browser of this machine can lead its own name here.
 func TestOpsAnswerToAddressesOnly(t *testing.T) {
 	c := plain()
-	c.Admin, c.Pprof = "127.0.0.1:0", "localhost:0"
-	d := open(t, c, Options{})
+	c.Admin, c.Metrics, c.Pprof = "127.0.0.1:0", "127.0.0.1:0", "localhost:0"
+	metrics := func(status func() admin.Status, _ *slog.Logger) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, status().PID) })
+	}
+	d := open(t, c, Options{Metrics: metrics})
 	run(t, d)
 	now := d.State()
 	for host, want := range map[string]int{
 		"": 200, "127.0.0.1": 200, "127.0.0.1:9340": 200, "[::1]:9340": 200, "[::1]": 200, "localhost": 200, "localhost:1": 200, "192.0.2.1": 200,
 		"evil.example": 403, "evil.example:9340": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403, "LOCALHOST": 200,
 	} {
-		for _, url := range []string{"http://" + now.Admin + "/status", "http://" + now.Pprof + "/debug/pprof/cmdline"} {
+		for _, url := range []string{"http://" + now.Admin + "/status", "http://" + now.Metrics + "/metrics", "http://" + now.Pprof + "/debug/pprof/cmdline"} {
 			if got, _ := ask(t, http.MethodGet, url, host); got != want {
 				t.Errorf("%s with Host %q: %d, want %d", url, host, got, want)
 			}

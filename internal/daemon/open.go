@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -57,6 +58,9 @@ type Options struct {
 	// has none.
 	Issue front.Issue
 
+	// Metrics makes what answers at Config.Metrics. Nil: this program has no metrics.
+	Metrics func(status func() admin.Status, log *slog.Logger) http.Handler
+
 	// Version is shown to operators.
 	Version string
 
@@ -85,7 +89,8 @@ type Daemon struct {
 	twin     *twin.Link
 	mesh     *mesh.Mesh
 	health   *health.Health
-	status   *front.Ops // nil unless asked for, as profiles
+	status   *front.Ops // nil unless asked for, as the next two
+	metrics  *front.Ops
 	profiles *front.Ops
 	control  *front.Commands
 	handler  *control.Handler // of control
@@ -287,6 +292,9 @@ func (d *Daemon) serveOps() {
 		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.asked,
 	})
 	d.status.Handle(d.operators)
+	if d.options.Metrics != nil {
+		d.metrics.Handle(d.options.Metrics(d.operators.Status, d.log))
+	}
 	d.profiles.Handle(newProfiles())
 }
 

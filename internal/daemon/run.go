@@ -58,6 +58,7 @@ func (d *Daemon) start() <-chan error {
 	d.running.Go(func() { d.budget.quota.Run(d.beside) })
 	d.running.Go(func() { d.names.Run(d.beside) })
 	d.running.Go(func() { d.status.Serve() })
+	d.running.Go(func() { d.metrics.Serve() })
 	d.running.Go(func() { d.profiles.Serve() })
 	d.control.Serve(&d.running)
 	d.links.Go(func() { d.mesh.Run(d.linked) })
@@ -159,7 +160,7 @@ func (d *Daemon) stop() error {
 
 // closeOps closes what listens beside the relay.
 func (d *Daemon) closeOps() error {
-	return errors.Join(d.http.Close(), d.status.Close(), d.profiles.Close(), d.control.Close())
+	return errors.Join(d.http.Close(), d.status.Close(), d.metrics.Close(), d.profiles.Close(), d.control.Close())
 }
 
 func (d *Daemon) connections() int { return d.edge.Conns() + d.edge.Snapshot().Pending }

@@ -22,6 +22,7 @@ type State struct {
 	STUN      string          `json:"stun"`         // the address that it got; empty: off
 	HTTP      string          `json:"http"`         // as STUN
 	Admin     string          `json:"admin"`        // as STUN
+	Metrics   string          `json:"metrics"`      // as STUN
 	Pprof     string          `json:"pprof"`        // as STUN
 	Socket    string          `json:"admin_socket"` // path; empty: none
 	Remote    string          `json:"admin_https"`  // as STUN
@@ -44,7 +45,7 @@ func (d *Daemon) State() State {
 	cfg := d.Config()
 	s := State{
 		PublicKey: d.relay.PublicKey().String(), Listen: d.listening(), URL: d.url(cfg),
-		HTTP: d.http.Addr(), Admin: d.status.Addr(), Pprof: d.profiles.Addr(),
+		HTTP: d.http.Addr(), Admin: d.status.Addr(), Metrics: d.metrics.Addr(), Pprof: d.profiles.Addr(),
 		Health: d.health.Snapshot(), Siblings: d.mesh.Siblings(), Conns: d.edge.Conns(), Access: d.accessState(), Reload: d.lastReload(), Descriptors: descriptors(),
 	}
 	s.Socket, s.Remote = d.control.Addrs()

@@ -51,6 +51,9 @@ func banner(file string, c config.Config, now daemon.State) string {
 	if now.Admin != "" {
 		line("status", "http://%s/status", now.Admin)
 	}
+	if now.Metrics != "" {
+		line("metrics", "http://%s/metrics", now.Metrics)
+	}
 	if now.Socket != "" {
 		line("commands", "%s", now.Socket)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/internal/acme"
 	"github.com/detour-relay/detour/internal/daemon"
+	"github.com/detour-relay/detour/internal/metrics"
 	"github.com/detour-relay/detour/internal/takeover"
 	"github.com/detour-relay/detour/internal/trim"
 )
@@ -46,7 +47,7 @@ func (s *source) run(ctx context.Context, handover *takeover.Takeover, stdout, s
 	signal.Notify(hangup, syscall.SIGHUP) // from before anybody is told that we are ready
 	defer signal.Stop(hangup)
 	d, err := daemon.Open(c, daemon.Options{
-		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: s.spell, Load: s.load, Format: format, Issue: acme.FromSettings,
+		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: s.spell, Load: s.load, Format: format, Issue: acme.FromSettings, Metrics: metrics.NewHandler,
 	})
 	if err != nil {
 		return err

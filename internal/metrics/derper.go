@@ -1,0 +1,114 @@
+package metrics
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/admin"
+	"github.com/detour-relay/detour/relay"
+)
+
+// derpers are the numbers of derper that a relay of ours has, too, by the names, types and
+// labels of derper 1.104. Where they differ, the help says it. What is missing is of
+// something that our relay does not do or does not count: several forwarders of one key,
+// sizes of mesh updates, frames of a flush, time in queues, the round trip of TCP.
+var derpers = []row{
+	count("derp_accepts", "streams that peers and siblings opened", func(s *admin.Status) uint64 { return s.Relay.Accepts }),
+	level("derp_current_connections", "connections that have logged in", func(s *admin.Status) int64 { return s.Relay.Conns }),
+	level("derp_current_home_connections", "connections that call this relay their home", func(s *admin.Status) int64 { return s.Relay.Homes }),
+	level("derp_current_notideal_connections", "connections that would rather be at another relay", func(s *admin.Status) int64 { return s.Relay.NotIdeal }),
+	level("derp_clients_local", "keys that are connected here", func(s *admin.Status) int64 { return s.Relay.Peers }),
+	level("derp_clients_remote", "keys that only siblings have", func(s *admin.Status) int64 { return s.Relay.RemotePeers }),
+	level("derp_clients_total", "keys known here or through the mesh", func(s *admin.Status) int64 { return s.Relay.Peers + s.Relay.RemotePeers }),
+	level("derp_watchers", "siblings that watch who is connected", func(s *admin.Status) int64 { return s.Relay.Watchers }),
+	level("derp_current_dup_client_keys", "keys with several connections", func(s *admin.Status) int64 { return s.Relay.DupKeys }),
+	level("derp_current_dup_client_conns", "their connections", func(s *admin.Status) int64 { return s.Relay.DupConns }),
+	count("derp_total_dup_client_conns", "connections that met another of their key", func(s *admin.Status) uint64 { return s.Relay.DupConnsTotal }),
+	count("derp_home_moves_in", "connections that made this relay their home later on", func(s *admin.Status) uint64 { return s.Relay.HomeMovesIn }),
+	count("derp_home_moves_out", "connections that gave this relay up as their home", func(s *admin.Status) uint64 { return s.Relay.HomeMovesOut }),
+
+	count("derp_packets_received", "packets of peers, without those from siblings", func(s *admin.Status) uint64 { return sum(s.Relay.Received).Packets - s.Relay.ForwardedIn }),
+	count("derp_bytes_received", "payload of packets of peers; here those from siblings are in it", func(s *admin.Status) uint64 { return sum(s.Relay.Received).Bytes }),
+	{
+		desc: desc("derp_packets_received_kind", "packets by kind; here those from siblings are in it", "kind"), kind: prometheus.CounterValue,
+		values: func(s *admin.Status, say sayer) {
+			say(float64(s.Relay.Received.Disco.Packets), "disco")
+			say(float64(s.Relay.Received.Other.Packets), "other")
+		},
+	},
+	count("derp_packets_sent", "packets to peers and siblings", func(s *admin.Status) uint64 { return sum(s.Relay.Sent).Packets }),
+	count("derp_bytes_sent", "payload of packets to peers and siblings", func(s *admin.Status) uint64 { return sum(s.Relay.Sent).Bytes }),
+	count("derp_packets_forwarded_out", "packets to siblings", func(s *admin.Status) uint64 { return s.Relay.ForwardedOut }),
+	count("derp_packets_forwarded_in", "packets from siblings", func(s *admin.Status) uint64 { return s.Relay.ForwardedIn }),
+	dropped("derp_packets_dropped", "packets given up, by reason and kind", func(t relay.Traffic) uint64 { return t.Packets }),
+	dropped("derp_bytes_dropped", "payload of packets given up, by reason and kind", func(t relay.Traffic) uint64 { return t.Bytes }),
+
+	count("derp_got_ping", "pings of peers", func(s *admin.Status) uint64 { return s.Relay.Pings }),
+	count("derp_sent_pong", "pings of peers, each of which is answered", func(s *admin.Status) uint64 { return s.Relay.Pings }),
+	count("derp_peer_gone_disconnected_frames", "news that a peer has left", func(s *admin.Status) uint64 { return s.Relay.PeerGone[derp.ReasonDisconnected.String()] }),
+	count("derp_peer_gone_not_here_frames", "news that a peer is not here", func(s *admin.Status) uint64 { return s.Relay.PeerGone[derp.ReasonNotHere.String()] }),
+	count("derp_unknown_frames", "frames of an unknown type; always 0 in derper", func(s *admin.Status) uint64 { return s.Relay.UnknownFrames }),
+	count("derp_sclient_write_timeouts", "connections that ended because the peer took no bytes", func(s *admin.Status) uint64 { return s.Relay.Ended["write_timeout"] }),
+
+	count("derp_websocket_accepts", "connections that came by WebSocket", func(s *admin.Status) uint64 { return s.Edge.WebSocket }),
+	count("tls_listener_accepted_connections", "connections taken from the listener", func(s *admin.Status) uint64 { return s.Edge.Accepted - s.Edge.Rejected - s.Edge.Full }),
+	count("tls_listener_rejected_connections", "connections closed at once: over the limit, or no room", func(s *admin.Status) uint64 { return s.Edge.Rejected + s.Edge.Full }),
+	{
+		desc: desc("stun_requests", "datagrams, by what became of them", "disposition"), kind: prometheus.CounterValue,
+		values: ofSTUN(func(s *admin.Status, say sayer) {
+			say(float64(s.STUN.AnsweredIPv4+s.STUN.AnsweredIPv6), "success")
+			say(float64(s.STUN.Received-s.STUN.Requests), "not_stun")
+			say(float64(s.STUN.ReceiveErrors), "read_error")
+			say(float64(s.STUN.SendErrors), "write_error")
+		}),
+	},
+	{
+		desc: desc("stun_addrfamily", "answers, by the family of the address", "family"), kind: prometheus.CounterValue,
+		values: ofSTUN(func(s *admin.Status, say sayer) {
+			say(float64(s.STUN.AnsweredIPv4), "ipv4")
+			say(float64(s.STUN.AnsweredIPv6), "ipv6")
+		}),
+	},
+
+	{
+		desc: desc("process_start_unix_time", "when the process began, in seconds since 1970"), kind: prometheus.GaugeValue,
+		values: func(s *admin.Status, say sayer) { say(float64(s.Started.Unix())) },
+	},
+	{
+		desc: desc("uptime_sec", "for how many seconds it runs"), kind: prometheus.CounterValue,
+		values: func(s *admin.Status, say sayer) { say(time.Since(s.Started).Truncate(time.Second).Seconds()) },
+	},
+	level("goroutines", "goroutines of the process", func(*admin.Status) int64 { return int64(runtime.NumGoroutine()) }),
+}
+
+func count(name, help string, value func(*admin.Status) uint64) row {
+	return row{desc(name, help), prometheus.CounterValue, func(s *admin.Status, say sayer) { say(float64(value(s))) }}
+}
+
+func level(name, help string, value func(*admin.Status) int64) row {
+	return row{desc(name, help), prometheus.GaugeValue, func(s *admin.Status, say sayer) { say(float64(value(s))) }}
+}
+
+func dropped(name, help string, value func(relay.Traffic) uint64) row {
+	return row{desc(name, help, "reason", "kind"), prometheus.CounterValue, func(s *admin.Status, say sayer) {
+		for reason, k := range s.Relay.Dropped {
+			say(float64(value(k.Disco)), reason, "disco")
+			say(float64(value(k.Other)), reason, "other")
+		}
+	}}
+}
+
+func ofSTUN(values func(*admin.Status, sayer)) func(*admin.Status, sayer) {
+	return func(s *admin.Status, say sayer) {
+		if s.STUN != nil {
+			values(s, say)
+		}
+	}
+}
+
+func sum(k relay.ByKind) relay.Traffic {
+	return relay.Traffic{Packets: k.Disco.Packets + k.Other.Packets, Bytes: k.Disco.Bytes + k.Other.Bytes}
+}
