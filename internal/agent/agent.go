@@ -17,6 +17,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/agent/pair"
+	"github.com/detour-relay/detour/internal/netwatch"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/tailnet"
 	"github.com/detour-relay/detour/wgbind"
@@ -101,6 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Agent, error) {
 		return nil, errors.Join(err, a.Close())
 	}
 	a.running.Go(a.keepLooking)
+	a.running.Go(func() { netwatch.Watch(a.ctx, a.isTunnel, a.networkChanged) })
 	return a, nil
 }
 
@@ -207,6 +209,19 @@ func (a *Agent) keepLooking() {
 		}
 		a.reconcile()
 	}
+}
+
+// networkChanged has everybody find new ways: this machine is connected to another network.
+func (a *Agent) networkChanged() {
+	a.log.Info("this machine is connected to another network")
+	a.member.NetworkChanged()
+	a.bind.NetworkChanged()
+}
+
+// isTunnel reports whether an interface is ours.
+func (a *Agent) isTunnel(name string) bool {
+	own, err := a.network.Device().Name()
+	return err == nil && name == own
 }
 
 // reconcile sets what is wanted and not found. What is wrong is logged when it changes:

@@ -27,6 +27,7 @@ type Source interface {
 
 	Map() *derpmap.Map
 	Host(client.HostConfig) (*client.Host, error)
+	NetworkChanged() // this machine is connected to another one
 	Close() error
 }
 

@@ -88,8 +88,9 @@ var table = []row{
 	},
 	{name: "internal/sockmark", own: []string{"client"}, outside: []string{"golang.org/x/sys"}, beneath: []string{module + "relay"}},
 	{name: "wgbind", own: []string{"key", "derp", "derpmap", "client", "internal/direct", "internal/paths", "internal/sockmark"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
+	{name: "internal/netwatch", own: none, outside: []string{"golang.org/x/sys"}, beneath: []string{"net/http"}},
 	{
-		name: "internal/agent", own: []string{"key", "client", "derpmap", "internal/agent/pair", "tailnet", "wgbind"},
+		name: "internal/agent", own: []string{"key", "client", "derpmap", "internal/agent/pair", "internal/netwatch", "tailnet", "wgbind"},
 		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},
 	},
 	{

@@ -188,6 +188,9 @@ func (p *Pair) Ask(context.Context, key.Public) (tailnet.Peer, error) {
 // Map has the relays.
 func (p *Pair) Map() *derpmap.Map { return p.regions }
 
+// NetworkChanged does nothing: a Pair has no connection besides the Host's.
+func (p *Pair) NetworkChanged() {}
+
 // Host makes the Host, as tailnet.Member.Host does. There is one in the life of a Pair.
 func (p *Pair) Host(cfg client.HostConfig) (*client.Host, error) {
 	cfg.Key, cfg.Map, cfg.ReportHome = p.key, p.regions, func(_ context.Context, home client.Home) error {
