@@ -103,6 +103,27 @@ func TestBothAreRestarted(t *testing.T) {
 	})
 }
 
+// Relays that have moved are named anew, on each machine, and stay so.
+func TestOtherRelays(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world, file func(string) string) {
+		anna := w.start(t, Config{StateFile: file("anna"), Relays: threeRelays[:1]}, 901)
+		ben := w.start(t, Config{StateFile: file("ben"), Token: anna.token(t)}, 901)
+		pass(time.Second)
+		for _, relays := range [][]pairing.Relay{threeRelays[1:], nil} {
+			anna.Close()
+			ben.Close()
+			anna = w.start(t, Config{StateFile: file("anna"), Relays: relays}, 902)
+			ben = w.start(t, Config{StateFile: file("ben"), Relays: relays}, 902)
+			pass(10 * time.Second)
+			anna.knows(t, ben, 902)
+			ben.knows(t, anna, 902)
+			if m := ben.Map(); len(m.Regions) != 2 || m.Regions[902].Nodes[0].HostName != "c.example" || !slices.Equal(anna.Relays(), threeRelays[1:]) {
+				t.Errorf("the relays are %v", anna.Relays())
+			}
+		}
+	})
+}
+
 // An inviter may be the middle of a star, and is so after a restart, with tokens that are
 // outstanding.
 func TestMoreThanTwo(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/internal/agent/hostnet"
 	"github.com/detour-relay/detour/internal/agent/pair"
 	"github.com/detour-relay/detour/internal/explain"
 	"github.com/detour-relay/detour/internal/front"
@@ -128,6 +129,7 @@ func explainPair(err error) error {
 		{pair.ErrOtherRelays, true, "name another state file with --state"},
 		{pair.ErrName, true, "see --name"},
 		{pair.ErrInUse, false, "see --state"},
+		{hostnet.ErrCollides, false, "take --userspace, or pair anew with another state file: another key has another address"},
 		{pairing.ErrUsed, false, another},
 		{pairing.ErrExpired, false, another},
 		{pairing.ErrUnknown, false, another},

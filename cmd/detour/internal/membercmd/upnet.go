@@ -153,8 +153,11 @@ func (f *netFlags) open() (*network, error) {
 	return &network{n, nil, f}, nil
 }
 
-// explainUp says what to do where there can be no tunnel.
+// explainUp says what to do where there can be no tunnel, unless that is said already.
 func explainUp(err error) error {
+	if _, said := errors.AsType[*failure](err); said {
+		return err
+	}
 	for _, e := range []struct {
 		is     error
 		remedy string
