@@ -1,0 +1,82 @@
+package interop
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/detour-relay/detour/test/interop/programs"
+)
+
+// notOurs are numbers of derper's that our relay does not have, as docs/operations.md says.
+var notOurs = []string{
+	"derp_multiforwarder_", "derp_packet_forwarder_", "derp_mesh_update_", "derp_buffered_write_frames", "derp_average_queue_duration_ms", "derp_tcp_rtt",
+	"derp_memstats_sys0", "derp_current_file_descriptors", "derp_rate_limit_",
+}
+
+// Our relay has derper's numbers under their names, with their types.
+func TestDerpersMetrics(t *testing.T) {
+	derper := programs.StartDerper(t)
+	address := programs.FreeAddr(t).String()
+	programs.StartDetour(t, "--metrics", address)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyConnection: derper.VerifyPin}, DisableKeepAlives: true}}
+	theirs := typesOf(t, client, "https://"+derper.Addr.String()+"/debug/varz")
+	ours := typesOf(t, http.DefaultClient, "http://"+address+"/metrics")
+	for name, kind := range theirs {
+		if !strings.HasPrefix(name, "derp_") || isNotOurs(name) {
+			continue
+		}
+		if got, known := ours[name]; !known || got != kind {
+			t.Errorf("%s is a %s, and ours a %q", name, kind, got)
+		}
+	}
+	n := 0
+	for name := range ours {
+		if strings.HasPrefix(name, "derp_") {
+			n++
+			if _, known := theirs[name]; !known || isNotOurs(name) {
+				t.Errorf("%s: derper has no such number, or the list of what is missing has it", name)
+			}
+		}
+	}
+	if n < 25 {
+		t.Errorf("only %d of derper's numbers", n)
+	}
+}
+
+func isNotOurs(name string) bool {
+	for _, begin := range notOurs {
+		if strings.HasPrefix(name, begin) {
+			return true
+		}
+	}
+	return false
+}
+
+// typesOf are the names of a page in the text format, and their types.
+func typesOf(t *testing.T, client *http.Client, url string) map[string]string {
+	t.Helper()
+	answer, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(answer.Body)
+		t.Fatalf("%s: %s: %s", url, answer.Status, text)
+	}
+	types := make(map[string]string)
+	lines := bufio.NewScanner(answer.Body)
+	for lines.Scan() {
+		if fields := strings.Fields(lines.Text()); len(fields) == 4 && fields[0] == "#" && fields[1] == "TYPE" {
+			types[fields[2]] = fields[3]
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return types
+}
