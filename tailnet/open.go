@@ -97,8 +97,13 @@ func (m *Member) open(ctx context.Context) error {
 		return err
 	}
 	s.Boot++ // before the first report with it
-	if err := s.write(m.cfg.StateFile); err != nil {
+	switch err := s.write(m.cfg.StateFile); {
+	case err != nil && s.Tailnet == "":
 		return err
+	case err != nil: // who has a tailnet goes on, also on a full disk
+		s.Boot = max(s.Boot, uint64(m.cfg.wall().Unix())) // the next start does not know of this one
+		m.save.dirty = true
+		wake(m.dirty)
 	}
 	if s.Tailnet == "" {
 		if err := m.joinAnywhere(ctx, s); err != nil {

@@ -81,6 +81,7 @@ func lockState(path string) (release func(), err error) {
 
 func (p *Pair) open(token *pairing.Token) error {
 	s, err := readState(p.cfg.StateFile)
+	known := err == nil && token == nil
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && token == nil && len(p.cfg.Relays) == 0:
 		return fmt.Errorf("%w: %w", smallfile.Explain(p.cfg.StateFile, err), ErrNotPaired)
@@ -103,7 +104,11 @@ func (p *Pair) open(token *pairing.Token) error {
 			return err
 		}
 	}
-	return p.saveLocked() // before anybody hears of the key; nobody else is here yet
+	err = p.saveLocked() // before anybody hears of the key; nobody else is here yet
+	if known {
+		return nil // also on a full disk; it is tried again
+	}
+	return err
 }
 
 // newKey is one whose address is not that of the inviter.
