@@ -73,6 +73,7 @@ type Agent struct {
 	device  *device.Device
 	network Network
 	log     *slog.Logger
+	last    time.Time     // when the state file was written last, before this
 	begun   chan struct{} // closed when all of these are set
 	ctx     context.Context
 	cancel  context.CancelFunc

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"golang.zx2c4.com/wireguard/device"
 
@@ -38,6 +39,14 @@ var (
 
 // openSource becomes a member, or opens the pair.
 func (a *Agent) openSource(ctx context.Context, cfg Config) error {
+	file := cfg.Member.StateFile
+	if cfg.Pair != nil {
+		file = cfg.Pair.StateFile
+	}
+	a.last = lastRun(file)
+	if why := clockProblem(a.last, time.Now()); why != "" {
+		a.log.Warn("the clock is wrong", "reason", why)
+	}
 	if cfg.Pair == nil {
 		cfg.Member.OnEvent = a.looking(cfg.Member.OnEvent)
 		m, err := tailnet.Open(ctx, cfg.Member)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/tailnet"
@@ -93,30 +92,6 @@ func pathText(path wgbind.Path, home int, regions *derpmap.Map) string {
 		ways = append(ways, strings.TrimSpace(fmt.Sprintf("relay %d %s", home, codeOf(regions, home))))
 	}
 	return strings.Join(ways, " and ")
-}
-
-// problemOf is what a person should hear of first.
-func (a *Agent) problemOf(m tailnet.State, h client.HostState) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch {
-	case a.problem != "":
-		return a.problem
-	case m.Conflict:
-		return "another machine is this member, too, with a copy of the state file"
-	case m.Err != nil:
-		return m.Err.Error()
-	case m.SaveErr != nil:
-		return "after a restart this machine knows less: " + m.SaveErr.Error()
-	case h.Connected:
-		return ""
-	}
-	for _, r := range h.Regions {
-		if r.Err != nil {
-			return fmt.Sprintf("relay of region %d: %v", r.ID, r.Err)
-		}
-	}
-	return ""
 }
 
 func dropped(s wgbind.Stats) uint64 { return s.Full + s.Down + s.Large + s.Strangers }
