@@ -47,6 +47,10 @@ func Open(cfg Config) (*Network, error) {
 // Device is what the packets pass.
 func (n *Network) Device() tun.Device { return n.device }
 
+// HasIPv6 reports whether the interface can have addresses of IPv6, as far as anybody
+// knows here.
+func (n *Network) HasIPv6() bool { return true }
+
 // SetAddresses gives the interface these addresses. It remembers what it has set, and does
 // not look.
 func (n *Network) SetAddresses(own []netip.Addr) error {

@@ -23,6 +23,8 @@ var (
 	ErrTaken = errors.New("an interface of that name is there already")
 	// ErrCollides: an address of the tunnel is one of this machine already.
 	ErrCollides = errors.New("the address is one of this machine already")
+	// ErrAstray: the system sends packets to a member elsewhere.
+	ErrAstray = errors.New("packets to it do not go into the tunnel")
 )
 
 // Config says how the interface is to be.

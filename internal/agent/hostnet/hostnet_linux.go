@@ -17,6 +17,8 @@ import (
 // anyName has the kernel choose the number.
 const anyName = "detour%d"
 
+const tunFile = "/dev/net/tun"
+
 // A Network is an interface of this machine.
 type Network struct {
 	device tun.Device
@@ -54,12 +56,14 @@ func (n *Network) up() error {
 
 func explain(name string, err error) error {
 	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+	case errors.Is(err, unix.EACCES): // which the file says, while the capability is EPERM's
+		return fmt.Errorf("%w: %s is not for this user (chmod 666 makes it one for all, and CAP_NET_ADMIN is needed besides): %w", ErrNoRight, tunFile, err)
+	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: %w", ErrNoRight, err)
 	case isThere(name):
 		return fmt.Errorf("%s: %w: %w", name, ErrTaken, err)
 	}
-	if _, missing := os.Stat("/dev/net/tun"); missing != nil || errors.Is(err, unix.ENODEV) {
+	if _, missing := os.Stat(tunFile); missing != nil || errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("%w: %w", ErrNoTUN, err)
 	}
 	return fmt.Errorf("make the interface: %w", err)
@@ -73,10 +77,15 @@ func isThere(name string) bool {
 // Device is what the packets pass.
 func (n *Network) Device() tun.Device { return n.device }
 
+// HasIPv6 reports whether the interface can have addresses of IPv6.
+func (n *Network) HasIPv6() bool {
+	text, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv6/conf", n.link.Attrs().Name, "disable_ipv6"))
+	return err == nil && strings.TrimSpace(string(text)) == "0"
+}
+
 // possible leaves out the addresses of IPv6, if this machine is without.
 func (n *Network) possible(all []netip.Addr) map[netip.Addr]bool {
-	text, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv6/conf", n.link.Attrs().Name, "disable_ipv6"))
-	hasIPv6 := err == nil && strings.TrimSpace(string(text)) == "0"
+	hasIPv6 := n.HasIPv6()
 	some := make(map[netip.Addr]bool, len(all))
 	for _, a := range all {
 		if a.Is4() || hasIPv6 {
@@ -112,8 +121,34 @@ func (n *Network) SetAddresses(own []netip.Addr) error {
 	return err
 }
 
-// SetRoutes gives the interface a route to each of these, and takes back the others.
+// SetRoutes gives the interface a route to each of these, and takes back the others. Then
+// it looks which way packets to them take: rules of others may count more.
 func (n *Network) SetRoutes(others []netip.Addr) error {
+	return errors.Join(n.setRoutes(others), n.checkRoutes(others))
+}
+
+// mostAstray is of how many addresses it is said that packets to them go astray.
+const mostAstray = 3
+
+// checkRoutes names addresses to which packets do not take this interface.
+func (n *Network) checkRoutes(others []netip.Addr) (err error) {
+	astray := 0
+	for a := range n.possible(others) {
+		ways, failure := netlink.RouteGet(a.AsSlice())
+		if failure != nil || len(ways) == 0 || ways[0].LinkIndex == n.link.Attrs().Index {
+			continue // what has no way was told by setRoutes
+		}
+		if astray++; astray <= mostAstray {
+			err = errors.Join(err, fmt.Errorf("%v: %w (interface %s): ip route get %v shows how", a, ErrAstray, nameOf(ways[0].LinkIndex), a))
+		}
+	}
+	if astray > mostAstray {
+		err = errors.Join(err, fmt.Errorf("and so of %d more", astray-mostAstray))
+	}
+	return err
+}
+
+func (n *Network) setRoutes(others []netip.Addr) error {
 	there, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{LinkIndex: n.link.Attrs().Index}, netlink.RT_FILTER_OIF)
 	if err != nil {
 		return fmt.Errorf("routes of this machine: %w", err)

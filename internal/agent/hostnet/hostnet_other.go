@@ -17,6 +17,10 @@ func Open(Config) (*Network, error) { return nil, ErrNoTUN }
 // Device is what the packets pass.
 func (n *Network) Device() tun.Device { return nil }
 
+// HasIPv6 reports whether the interface can have addresses of IPv6, as far as anybody
+// knows here.
+func (n *Network) HasIPv6() bool { return true }
+
 // SetAddresses gives the interface these addresses.
 func (n *Network) SetAddresses([]netip.Addr) error { return nil }
 

@@ -135,6 +135,7 @@ func parseForward(text string) (f usernet.Forward, err error) {
 type network struct {
 	agent.Network
 	within *usernet.Network // nil: an interface
+	host   *hostnet.Network // nil: none
 	flags  *netFlags
 }
 
@@ -144,13 +145,13 @@ func (f *netFlags) open() (*network, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &network{n, n, f}, nil
+		return &network{n, n, nil, f}, nil
 	}
 	n, err := hostnet.Open(hostnet.Config{Name: f.iface, MTU: f.mtu})
 	if err != nil {
 		return nil, explainUp(err)
 	}
-	return &network{n, nil, f}, nil
+	return &network{n, nil, n, f}, nil
 }
 
 // explainUp says what to do where there can be no tunnel, unless that is said already.
@@ -178,7 +179,11 @@ func explainUp(err error) error {
 func (n *network) ports(a *agent.Agent, log *slog.Logger) (said string, stop func(), err error) {
 	if n.within == nil {
 		name, err := n.Device().Name()
-		return fmt.Sprintf("tunnel   %s, MTU %d\n", name, n.flags.mtu), func() {}, err
+		said = fmt.Sprintf("tunnel   %s, MTU %d\n", name, n.flags.mtu)
+		if !n.host.HasIPv6() {
+			said += "         without IPv6, which this machine has turned off (sysctl net.ipv6.conf.*.disable_ipv6)\n"
+		}
+		return said, func() {}, err
 	}
 	p, err := n.within.Open(usernet.PortsConfig{SOCKS: n.flags.socks, Forwards: n.flags.forwards, Expose: n.flags.ports, Resolve: a.Resolve, Logger: log})
 	if err != nil {
