@@ -34,7 +34,7 @@ func newPrinter(w io.Writer, asJSON bool) *printer {
 // line is one for programs. Its JSON form is stable.
 type line struct {
 	Time   time.Time `json:"time"`
-	Event  string    `json:"event"` // self, peer (known from the start), home, token, waiting, and those of package tailnet
+	Event  string    `json:"event"` // self, peer (known from the start), home, no-relay, token, waiting, and those of package tailnet
 	Self   *self     `json:"self,omitempty"`
 	Peer   *peer     `json:"peer,omitempty"`
 	Home   int       `json:"home,omitempty"` // region

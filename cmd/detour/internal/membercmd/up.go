@@ -238,10 +238,11 @@ func (t *tunnel) run(network *network, log *slog.Logger) error {
 	notify.Ready(log)
 	defer notify.Stopping(log)
 	ctx, cancel := context.WithCancel(t.cmd.Context())
-	var pairing sync.WaitGroup
-	defer pairing.Wait()
+	var telling sync.WaitGroup
+	defer telling.Wait()
 	defer cancel()
-	pairing.Go(func() {
+	telling.Go(func() { t.tellRelay(ctx) })
+	telling.Go(func() {
 		if err := t.beginPair(ctx, t.invite); err != nil {
 			t.fail(err)
 		}
