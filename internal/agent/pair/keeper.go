@@ -114,7 +114,7 @@ func (p *Pair) greetLocked(now time.Time, due *deadline) error {
 	h := p.hello
 	if !now.Before(h.until) {
 		p.hello, p.futile = nil, true
-		return fmt.Errorf("%w for %v", ErrNoAnswer, pairing.Lifetime)
+		return fmt.Errorf("%w within %.0f minutes", ErrNoAnswer, pairing.Lifetime.Minutes())
 	}
 	due.sooner(h.until)
 	if p.home != 0 {
