@@ -44,11 +44,12 @@
 //
 // # The state file
 //
-// It holds the private key, so only its owner may read it. Each write puts a whole file in
-// place of the one before. What was told is there 5 s later, and 1 s more for each 1,000
-// peers; the cursor alone 5 min later, and all of it after Close. A file that is damaged, or
-// of a newer version, is an error of Open and stays as it is. A lock, on the file of the same
-// name with ".lock", keeps a second process out, except on Solaris, illumos and AIX.
+// It holds the private key, unless Config.Key was given, so only its owner may read it.
+// Each write puts a whole file in place of the one before. What was told is there 5 s
+// later, and 1 s more for each 1,000 peers; the cursor alone 5 min later, and all of it
+// after Close. A file that is damaged, or of a newer version, is an error of Open and
+// stays as it is. A lock, on the file of the same name with ".lock", keeps a second
+// process out, except on Solaris, illumos and AIX.
 //
 // # Limits
 //

@@ -16,6 +16,7 @@ var (
 	ErrInUse         = smallfile.ErrLocked // another process is this member
 	ErrDamaged       = errors.New("the state file of a member is damaged")
 	ErrNewer         = errors.New("the state file of a member was written by a newer version")
+	ErrOtherKey      = errors.New("the state file is of a member with another key")
 	ErrOtherTailnet  = errors.New("the invite is for another tailnet than the state file")
 	ErrInviteDamaged = coordapi.ErrInvite
 	ErrInviteUnknown = errors.New("the coordinator does not know the invite")

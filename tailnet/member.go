@@ -40,6 +40,11 @@ type Config struct {
 	// does not have the member any more.
 	Invite string
 
+	// Key is who the member is, where somebody else keeps the key, such as a WireGuard
+	// device: a state file that is made then does not hold it. Zero: the key of the state
+	// file, or a new one.
+	Key key.Private
+
 	Name    string     // to join with: a label of DNS; empty: the one it had, or else the host's. A number is added to one that is taken
 	Version string     // of the program, told to operators; at most 64 bytes
 	Disco   key.Public // told to peers; zero: none

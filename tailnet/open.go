@@ -86,11 +86,14 @@ func (m *Member) open(ctx context.Context) error {
 	case fresh && m.invite == nil:
 		return notJoined(m.cfg.StateFile, err)
 	case fresh:
-		s = &saved{private: key.NewPrivate()}
+		s = newState(m.cfg.Key)
 	case err != nil:
 		return err
 	case s.Tailnet == "" && m.invite == nil:
 		return fmt.Errorf("%s: %w", m.cfg.StateFile, ErrNotJoined)
+	}
+	if err := s.use(m.cfg.Key); err != nil {
+		return fmt.Errorf("%s: %w", m.cfg.StateFile, err)
 	}
 	m.key = s.private
 	if err := m.useInvite(s); err != nil {

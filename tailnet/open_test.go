@@ -273,12 +273,51 @@ func TestTheStateFileIsWrittenSparsely(t *testing.T) {
 	})
 }
 
+// A key that somebody else keeps is not in the state file, which is of nobody else.
+func TestAKeyThatSomebodyElseKeeps(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, f *fake) {
+		own := key.NewPrivate()
+		m, cfg := joined(t, f, func(cfg *Config) { cfg.Key = own })
+		if m.Self().Key != own.Public() || !m.PrivateKey().Equal(own) {
+			t.Errorf("it is %v, want %v", m.Self().Key, own.Public())
+		}
+		m.Close()
+		if text, err := os.ReadFile(cfg.StateFile); err != nil || bytes.Contains(text, []byte("privkey")) {
+			t.Errorf("the state file has a private key (%v):\n%s", err, text)
+		}
+		m = open(t, cfg)
+		settle(t, m, Connected)
+		m.Close()
+		for name, k := range map[string]key.Private{"another": key.NewPrivate(), "none": {}} {
+			cfg.Key = k
+			if _, err := Open(t.Context(), cfg); !errors.Is(err, ErrOtherKey) || !strings.Contains(err.Error(), own.Public().String()) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// Who had its key in the state file keeps it there, also if it is given.
+func TestAKeyThatIsInTheStateFile(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, f *fake) {
+		m, cfg := joined(t, f)
+		own := m.PrivateKey()
+		m.Close()
+		cfg.Key = own
+		open(t, cfg).Close()
+		cfg.Key = key.Private{}
+		if m := open(t, cfg); !m.PrivateKey().Equal(own) {
+			t.Error("it has another key")
+		}
+	})
+}
+
 func FuzzParseState(f *testing.F) {
 	f.Add([]byte(`{"detour_member":1,"key":"","coordinators":[{"url":"https://a","pin":"sha256-raw:00"}]}`))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := parseState(text)
-		if err == nil && (s.private.IsZero() || len(s.contacts) == 0) {
+		if err == nil && (s.Node.IsZero() || s.private.IsZero() != s.foreign || len(s.contacts) == 0) {
 			t.Errorf("%q is taken without key or coordinators", text)
 		}
 	})

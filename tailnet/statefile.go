@@ -23,7 +23,7 @@ const (
 // saved is the state file: all that a member needs while no coordinator answers.
 type saved struct {
 	Format       int             `json:"detour_member"`
-	Key          string          `json:"key"`
+	Key          string          `json:"key,omitempty"`     // empty: somebody else keeps it
 	Node         key.Public      `json:"node"`              // of Key: whether that is whole
 	Tailnet      string          `json:"tailnet,omitempty"` // empty: it has not joined yet
 	TailnetName  string          `json:"tailnet_name,omitempty"`
@@ -38,7 +38,8 @@ type saved struct {
 	Peers        []savedPeer     `json:"peers,omitempty"`
 	Map          json.RawMessage `json:"map,omitempty"`
 
-	private  key.Private
+	private  key.Private // zero until use, where somebody else keeps it
+	foreign  bool        // somebody else does
 	contacts []coordapi.Contact
 }
 
@@ -78,17 +79,46 @@ func parseState(text []byte) (*saved, error) {
 		return nil, fmt.Errorf("%w (%d, this one knows %d)", ErrNewer, s.Format, stateFormat)
 	}
 	var err error
-	switch s.private, err = key.ParsePrivate(s.Key); {
+	if s.foreign = s.Key == ""; !s.foreign {
+		s.private, err = key.ParsePrivate(s.Key)
+	}
+	switch {
 	case s.Format != stateFormat:
 		return nil, damaged("it is no state file of a member")
-	case err != nil:
+	case err != nil || s.foreign && s.Node.IsZero():
 		return nil, damaged("its key is none")
-	case s.private.Public() != s.Node:
+	case !s.foreign && s.private.Public() != s.Node:
 		return nil, damaged("its key is not that of the member")
 	case len(s.Coordinators) == 0:
 		return nil, damaged("it names no coordinator")
 	}
 	return s, s.parseContacts()
+}
+
+// newState is that of who is no member yet; k is the key that somebody else keeps, zero:
+// there is a new one.
+func newState(k key.Private) *saved {
+	s := &saved{private: k, foreign: !k.IsZero()}
+	if !s.foreign {
+		s.private = key.NewPrivate()
+	}
+	s.Node = s.private.Public()
+	return s
+}
+
+// use takes the key that somebody else keeps; zero: nobody does. It fails if the file is
+// not of who has it.
+func (s *saved) use(k key.Private) error {
+	switch {
+	case k.IsZero() && s.foreign:
+		return fmt.Errorf("%w: that of %s is kept elsewhere: name another state file", ErrOtherKey, s.Node)
+	case k.IsZero():
+		return nil
+	case k.Public() != s.Node:
+		return fmt.Errorf("%w: it is of %s, and this is %s: name another state file, and join with an invite", ErrOtherKey, s.Node, k.Public())
+	}
+	s.private = k
+	return nil
 }
 
 func damaged(what string) error {
@@ -124,7 +154,10 @@ func (s *saved) setContacts(all []coordapi.Contact) {
 
 // write puts the state file in place of the one before.
 func (s *saved) write(path string) error {
-	s.Format, s.Key, s.Node = stateFormat, s.private.Text(), s.private.Public()
+	s.Format, s.Node = stateFormat, s.private.Public()
+	if !s.foreign {
+		s.Key = s.private.Text()
+	}
 	text, err := json.MarshalIndent(s, "", " ")
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

@@ -29,6 +29,7 @@ func explainOpen(command string, err error) error {
 		{tailnet.ErrName, true, "see --name"},
 		{tailnet.ErrNotJoined, true, "give one (" + command + " INVITE)"},
 		{tailnet.ErrOtherTailnet, true, "see --state"},
+		{tailnet.ErrOtherKey, true, "see --state"},
 		{tailnet.ErrInUse, false, "see --state"},
 	} {
 		switch {
