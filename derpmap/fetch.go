@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -26,6 +27,9 @@ type FetchConfig struct {
 	Client  *http.Client   // nil: one that follows the environment's proxies
 	RootCAs *x509.CertPool // who may sign the certificate of an https URL; nil: the system's. Not with Client
 	Timeout time.Duration  // of one fetch, all of it; 0: 10 s
+
+	// DialContext makes the connections; nil: net.Dialer. Not with Client.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Interval is how long Watch waits from one fetch to the next, on average: each
 	// wait is 0.75 to 1.25 of it, so that many watchers do not come at once. 0: 5
@@ -59,11 +63,11 @@ func NewFetcher(cfg FetchConfig) (*Fetcher, error) {
 		return nil, fmt.Errorf("URL of the DERP map: %q is no http or https URL", text.RedactURL(cfg.URL))
 	case cfg.Timeout < 0 || cfg.Interval < 0:
 		return nil, errors.New("fetching the DERP map: Timeout and Interval must not be negative")
-	case cfg.Client != nil && cfg.RootCAs != nil:
-		return nil, errors.New("fetching the DERP map: RootCAs have no effect on a Client of one's own")
+	case cfg.Client != nil && (cfg.RootCAs != nil || cfg.DialContext != nil):
+		return nil, errors.New("fetching the DERP map: RootCAs and DialContext have no effect on a Client of one's own")
 	}
 	if cfg.Client == nil {
-		cfg.Client = clientFor(cfg.RootCAs)
+		cfg.Client = clientFor(cfg)
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
@@ -74,14 +78,17 @@ func NewFetcher(cfg FetchConfig) (*Fetcher, error) {
 	return &Fetcher{cfg: cfg}, nil
 }
 
-// clientFor trusts who signs the certificate of the URL.
-func clientFor(roots *x509.CertPool) *http.Client {
+// clientFor trusts who signs the certificate of the URL, and connects as it is told.
+func clientFor(cfg FetchConfig) *http.Client {
 	usual, ok := http.DefaultTransport.(*http.Transport)
-	if roots == nil || !ok {
+	if cfg.RootCAs == nil && cfg.DialContext == nil || !ok {
 		return http.DefaultClient
 	}
 	transport := usual.Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	transport.TLSClientConfig = &tls.Config{RootCAs: cfg.RootCAs}
+	if cfg.DialContext != nil {
+		transport.DialContext = cfg.DialContext
+	}
 	transport.DisableKeepAlives = true // nobody closes what is idle
 	return &http.Client{Transport: transport}
 }

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"path"
@@ -58,6 +59,9 @@ type SourceConfig struct {
 	Form    derpmap.Form   // empty: that in which the name ends or, failing that, that of the text
 	Stdin   io.Reader      // nil: the process's own
 	RootCAs *x509.CertPool // who may sign the certificate of an https URL; nil: the system's
+
+	// DialContext connects to where a URL leads; nil: net.Dialer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // A Source reads a map as often as it is asked.
@@ -82,7 +86,7 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 			return nil, err
 		}
 		s.name, s.ends = u.Redacted(), path.Base(u.Path)
-		if s.fetcher, err = derpmap.NewFetcher(derpmap.FetchConfig{URL: cfg.Name, RootCAs: cfg.RootCAs, Timeout: fetchTimeout}); err != nil {
+		if s.fetcher, err = derpmap.NewFetcher(derpmap.FetchConfig{URL: cfg.Name, RootCAs: cfg.RootCAs, Timeout: fetchTimeout, DialContext: cfg.DialContext}); err != nil {
 			return nil, err
 		}
 	}
