@@ -90,6 +90,10 @@ var table = []row{
 	{name: "wgbind", own: []string{"key", "derp", "derpmap", "client", "internal/direct", "internal/paths", "internal/sockmark"}, outside: []string{"golang.org/x/sys", "golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"}},
 	{name: "internal/netwatch", own: none, outside: []string{"golang.org/x/sys"}, beneath: []string{"net/http"}},
 	{
+		name: "internal/wgproxy", own: []string{"key", "derp", "client", "internal/retry", "internal/smallfile"},
+		outside: []string{"golang.org/x/net", "golang.org/x/sys", "golang.zx2c4.com/wireguard/wgctrl"}, beneath: []string{module + "relay"},
+	},
+	{
 		name: "internal/agent", own: []string{"key", "client", "derpmap", "internal/agent/pair", "internal/netwatch", "tailnet", "wgbind"},
 		outside: []string{"golang.zx2c4.com/wireguard"}, beneath: []string{module + "relay"},
 	},
