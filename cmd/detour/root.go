@@ -18,6 +18,7 @@ import (
 	"github.com/detour-relay/detour/cmd/detour/internal/membercmd"
 	"github.com/detour-relay/detour/cmd/detour/internal/operate"
 	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
+	"github.com/detour-relay/detour/cmd/detour/internal/wgcmd"
 	"github.com/detour-relay/detour/internal/text"
 )
 
@@ -66,6 +67,7 @@ func newRootCommand() *cobra.Command {
 		membercmd.NewUp(),
 		membercmd.NewDown(),
 		membercmd.NewStatus(),
+		wgcmd.New(),
 		membercmd.NewJoin(),
 		newPingCommand(),
 		newNetcheckCommand(),
