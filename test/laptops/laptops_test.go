@@ -17,7 +17,8 @@ import (
 // patience bounds a script, which takes seconds. It is told to end then, and tidies up.
 const patience = 5 * time.Minute
 
-var program string // ours
+// program is ours, and wireGuard the one of WireGuard's own authors.
+var program, wireGuard string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "detour-laptops-")
@@ -25,13 +26,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	program = filepath.Join(dir, "detour")
-	build := exec.Command("go", "build", "-o", program, "./cmd/detour")
-	build.Dir = filepath.Join("..", "..")
+	program, wireGuard = filepath.Join(dir, "detour"), filepath.Join(dir, "wireguard-go")
 	status := 1
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v: %v\n%s", build, err, out)
-	} else {
+	if build(program, "./cmd/detour") && build(wireGuard, "golang.zx2c4.com/wireguard") {
 		os.Chmod(dir, 0o755) // the scripts run it as nobody, too
 		status = m.Run()
 	}
@@ -39,12 +36,23 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
+// build makes a program of what our module has.
+func build(to, what string) bool {
+	cmd := exec.Command("go", "build", "-o", to, what)
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%v: %v\n%s", cmd, err, out)
+	}
+	return err == nil
+}
+
 // script runs one, which has to end well, and returns what it said.
 func script(t *testing.T, name string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", name, program)
+	cmd := exec.CommandContext(ctx, "bash", name, program, wireGuard)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
@@ -81,6 +89,15 @@ func TestPairedLaptops(t *testing.T) {
 func TestDirectPath(t *testing.T) {
 	if out := script(t, "direct-path.sh"); !strings.Contains(out, "\n== so it goes on\n") {
 		t.Error(out)
+	}
+}
+
+func TestOwnWireGuard(t *testing.T) {
+	out := script(t, "own-wireguard.sh")
+	for _, want := range []string{"3 packets transmitted, 3 received", "bytes on the wire", "\n== each has its WireGuard\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing:\n%s", want, out)
+		}
 	}
 }
 

@@ -52,9 +52,10 @@ wire "$ben" 2
 on "$internet" ip addr add 203.0.113.129/32 dev lo
 cd "$work"
 
-# start_relay: a relay, and map.yaml, where it is region 901.
+# start_relay: a relay, whose process is relay_process, and map.yaml, where it is region 901.
 start_relay() {
 	ip netns exec "$internet" "$detour" relay --listen 203.0.113.129:443 --tls self --hostname 203.0.113.129 --stun 203.0.113.129:3478 --state-dir relay --access-everyone >relay.log 2>&1 &
+	relay_process=$!
 	await "the relay has a certificate" sh -c "grep -o 'sha256-raw:[0-9a-f]*' relay.log"
 	local pin
 	pin=$(grep -o 'sha256-raw:[0-9a-f]*' relay.log | head -n 1)
