@@ -85,6 +85,8 @@ func newFakeRelays(k key.Private) *fakeRelays {
 	return &fakeRelays{who: k, queue: make(chan client.Packet, 1000), closed: make(chan struct{})}
 }
 
+func (r *fakeRelays) AwaitRoom(key.Public) {}
+
 func (r *fakeRelays) SendBatch(packets []client.Packet) error {
 	for _, p := range packets {
 		r.queue <- client.Packet{Peer: p.Peer, Data: slices.Clone(p.Data)}

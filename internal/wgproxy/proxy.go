@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -41,9 +42,10 @@ var ErrInUse = smallfile.ErrLocked
 
 // Relays is the way to the peers, as client.Host is one.
 type Relays interface {
+	io.Closer
+	AwaitRoom(key.Public)
 	SendBatch([]client.Packet) error
 	ReadPackets(bufs [][]byte, sizes []int, from []key.Public) (n int, err error)
-	Close() error
 }
 
 // Config says what a Proxy stands before. Device, Note and SetMark are required.

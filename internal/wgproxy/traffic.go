@@ -12,6 +12,10 @@ import (
 const (
 	inBatch   = 128  // packets that are taken from the Relays at once
 	usualSize = 2048 // bytes that usual packets fit into
+
+	// piece is how many bytes are handed to the Relays at once, for which there is room
+	// when they have any.
+	piece = 64 << 10
 )
 
 // A link is the Relays while the device has one key.
@@ -41,20 +45,25 @@ func (p *Proxy) disconnect() {
 
 var outgoing = sync.Pool{New: func() any { return new([]client.Packet) }}
 
-// outward takes what the device sends to a peer. What the Relays do not take, they count.
+// outward takes what the device sends to a peer, in pieces for which the Relays have room:
+// meanwhile the rest waits in the buffer of the stand-in. What they do not take, they count.
 func (p *Proxy) outward(peer key.Public, packets [][]byte) {
 	l := p.link.Load()
 	if l == nil {
 		return
 	}
 	all := outgoing.Get().(*[]client.Packet)
-	for _, data := range packets {
-		*all = append(*all, client.Packet{Peer: peer, Data: data})
+	for i, size := 0, 0; i < len(packets); i++ {
+		*all = append(*all, client.Packet{Peer: peer, Data: packets[i]})
+		if size += len(packets[i]); size < piece && i < len(packets)-1 {
+			continue
+		}
+		l.relays.AwaitRoom(peer)
+		l.relays.SendBatch(*all)
+		clear(*all)
+		*all, size = (*all)[:0], 0
 	}
 	p.stats.out.Add(uint64(len(packets)))
-	l.relays.SendBatch(*all)
-	clear(*all)
-	*all = (*all)[:0]
 	outgoing.Put(all)
 }
 

@@ -79,17 +79,22 @@ coordinator can be reached to join, or the map cannot be read.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0], args[1:]) },
 	}
+	f.add(cmd)
+	return cmd
+}
+
+func (f *flags) add(cmd *cobra.Command) {
 	f.Add(cmd)
-	cmd.Flags().Lookup("state").Usage = "`file` with the state of this member (default: one for each interface, in the user's state directory)"
-	cmd.Flags().Lookup("ca").Usage = "trust the certificates of this PEM `file` instead of the system's, for coordinators without a pin, or for a --map from an https URL"
-	cmd.Flags().StringArrayVar(&f.homes, "home", nil, "`KEY=REGION`: where a peer is, without a coordinator; repeatable")
-	cmd.Flags().StringVar(&f.mapName, "map", "", "with --home: the relays, as a `map` in a file or at an http or https URL")
-	cmd.Flags().StringVar(&f.logFormat, "log-format", "auto", "`form` of the log: auto, text or json")
-	cmd.Flags().StringVar(&f.logLevel, "log-level", "warn", "least `level` of what is logged: debug, info, warn or error")
+	flags := cmd.Flags()
+	flags.Lookup("state").Usage = "`file` with the state of this member (default: one for each interface, in the user's state directory)"
+	flags.Lookup("ca").Usage = "trust the certificates of this PEM `file` instead of the system's, for coordinators without a pin, or for a --map from an https URL"
+	flags.StringArrayVar(&f.homes, "home", nil, "`KEY=REGION`: where a peer is, without a coordinator; repeatable")
+	flags.StringVar(&f.mapName, "map", "", "with --home: the relays, as a `map` in a file or at an http or https URL")
+	flags.StringVar(&f.logFormat, "log-format", "auto", "`form` of the log: auto, text or json")
+	flags.StringVar(&f.logLevel, "log-level", "warn", "least `level` of what is logged: debug, info, warn or error")
 	cli.Complete(cmd, "home")
 	cli.Complete(cmd, "log-format", "auto", "text", "json")
 	cli.Complete(cmd, "log-level", "debug", "info", "warn", "error")
-	return cmd
 }
 
 // check reads what was given, before anything is touched.
