@@ -23,6 +23,11 @@ const (
 	stunAnswering = "STUN"
 	nodesIdling   = "nodes"
 	netchecking   = "netcheck"
+	tunnelCarries = "tunnels"
+	tunnelStarts  = "tunnels: starts"
+	tunnelLaptops = "tunnels: interfaces"
+	tunnelMemory  = "tunnels: memory"
+	tunnelStalls  = "tunnels: stalls"
 )
 
 // others are all of them, in the order in which they are made. What they find they put into r.
@@ -38,7 +43,7 @@ func (s *stage) others(r *results) []other {
 		{stunAnswering, into(&r.STUN, s.stunAnswers)},
 		{netchecking, into(&r.Netcheck, s.netchecks)},
 		{nodesIdling, into(&r.Nodes, s.nodes)},
-	}, s.frontDoors(r), s.coordinations(r))
+	}, s.frontDoors(r), s.coordinations(r), s.tunnelMeasurements(r))
 }
 
 // into makes a measurement that puts what it finds into a place of the results.

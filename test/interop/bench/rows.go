@@ -99,7 +99,7 @@ func allRows(o options) []row {
 		shareRow(),
 		loadRow("fanin", "goodput, 10 senders to one receiver, as fast as it goes", "Mbit/s", mark{none: true}, "fanin", goodput),
 	)
-	return slices.Concat(rows, meshRows(), stunRows(), []row{netcheckRow(), nodeMemoryRow()}, frontDoorRows(o.before != ""), coordRows(o))
+	return slices.Concat(rows, meshRows(), stunRows(), []row{netcheckRow(), nodeMemoryRow()}, frontDoorRows(o.before != ""), coordRows(o), tunnelRows())
 }
 
 // The figures of one report; NaN where it has none.

@@ -82,6 +82,8 @@ type results struct {
 
 	FrontDoor    *frontDoor       `json:"front_door,omitempty"`
 	Coordination *coordination    `json:"coordination,omitempty"`
+	Tunnels      *tunnels         `json:"tunnels,omitempty"`
+	TunnelLives  *tunnelLives     `json:"tunnel_lives,omitempty"`
 	Missing      map[string]error `json:"-"` // by the name of what could not be measured
 }
 

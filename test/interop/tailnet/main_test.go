@@ -20,6 +20,7 @@ import (
 const insideEnv = "DETOUR_TAILNET_INSIDE"
 
 func TestMain(m *testing.M) {
+	playRole()
 	if os.Getenv(insideEnv) != "" {
 		os.Exit(runInside(m))
 	}
