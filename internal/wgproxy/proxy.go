@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"sync/atomic"
@@ -58,8 +57,6 @@ type Config struct {
 
 	// OnEvent is told what changes, one call at a time; nil: nobody is told.
 	OnEvent func(Event)
-
-	Logger *slog.Logger // nil discards
 }
 
 // EventType says what an Event is.
@@ -92,17 +89,16 @@ type Event struct {
 
 // Stats counts packets.
 type Stats struct {
-	Out       uint64 // that the device has sent to peers
-	In        uint64 // that the device was given
-	Strangers uint64 // dropped: from keys that the device has no peer for
-	Undone    uint64 // dropped: the device does not listen, or they are too large for UDP
+	Out       uint64 `json:"out"`       // that the device has sent to peers
+	In        uint64 `json:"in"`        // that the device was given
+	Strangers uint64 `json:"strangers"` // dropped: from keys that the device has no peer for
+	Undone    uint64 `json:"undone"`    // dropped: the device does not listen, or they are too large for UDP
 }
 
 // A Proxy stands before one device.
 type Proxy struct {
 	// Set once, by Open.
 	cfg     Config
-	log     *slog.Logger
 	release func()
 
 	// Owned by Run.
@@ -124,10 +120,7 @@ type Proxy struct {
 // Open takes the device for this process, reads it, and sets back the endpoints that a run
 // before has left.
 func Open(cfg Config) (*Proxy, error) {
-	p := &Proxy{cfg: cfg, log: cfg.Logger, met: make(map[key.Public]bool)}
-	if p.log == nil {
-		p.log = slog.New(slog.DiscardHandler)
-	}
+	p := &Proxy{cfg: cfg, met: make(map[key.Public]bool)}
 	if p.cfg.OnEvent == nil {
 		p.cfg.OnEvent = func(Event) {}
 	}

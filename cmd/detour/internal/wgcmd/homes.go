@@ -195,4 +195,6 @@ func atHome(m *derpmap.Map, region int) *derpmap.Map {
 	return m
 }
 
+func (w *fixed) networkChanged() {}
+
 func (w *fixed) about(k key.Public) peer { return peer{Home: w.homes[k]} }

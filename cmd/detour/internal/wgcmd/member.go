@@ -63,6 +63,8 @@ func (w told) host(k key.Private, cfg client.HostConfig) (*client.Host, error) {
 	return w.member.Host(cfg)
 }
 
+func (w told) networkChanged() { w.member.NetworkChanged() }
+
 func (w told) about(k key.Public) peer {
 	p, known := w.member.Peer(k)
 	return peer{Name: p.Name, Home: p.Home, Member: known}

@@ -44,8 +44,14 @@ type line struct {
 	Socket    netip.AddrPort `json:"socket,omitzero"`   // that it has now
 	Home      int            `json:"home,omitempty"`
 	Count     int            `json:"count,omitempty"`
-	Packets   *wgproxy.Stats `json:"packets,omitempty"`
+	Packets   *counts        `json:"packets,omitempty"`
 	Reason    string         `json:"reason,omitempty"`
+}
+
+// counts are of packets.
+type counts struct {
+	wgproxy.Stats
+	Unsent uint64 `json:"unsent"` // dropped: no relay had room for them
 }
 
 // self is which member the interface is.
@@ -292,10 +298,12 @@ func relayText(err error) string {
 }
 
 // end prints what has passed.
-func (p *printer) end(s wgproxy.Stats) {
+func (p *printer) end(s wgproxy.Stats, unsent uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sayLocked(line{Event: "end", Packets: &s}, fmt.Sprintf("end: %d packets to peers, %d from them; dropped: %d from keys that are no peers, %d that WireGuard did not take", s.Out, s.In, s.Strangers, s.Undone))
+	p.sayLocked(line{Event: "end", Packets: &counts{s, unsent}}, fmt.Sprintf(
+		"end: packets %d to peers, %d from them; dropped: %d that no relay had room for, %d from keys that are no peers, %d that WireGuard did not take",
+		s.Out, s.In, unsent, s.Strangers, s.Undone))
 }
 
 // sayLocked prints a line with its time.

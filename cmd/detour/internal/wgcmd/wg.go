@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/membercmd"
 	"github.com/detour-relay/detour/internal/front"
+	"github.com/detour-relay/detour/internal/netwatch"
 	"github.com/detour-relay/detour/internal/notify"
 	"github.com/detour-relay/detour/internal/sockmark"
 	"github.com/detour-relay/detour/internal/wgproxy"
@@ -134,7 +137,7 @@ func (f *flags) run(cmd *cobra.Command, name string, invite []string) error {
 	}
 	s := &session{name: name, cmd: cmd, flags: f, log: log, dir: dir, p: newPrinter(cmd.OutOrStdout(), name, f.JSON())}
 	s.proxy, err = wgproxy.Open(wgproxy.Config{
-		Device: device, Note: filepath.Join(dir, "endpoints-"+place(name)+".json"), SetMark: s.marker.Set, OnEvent: s.p.proxy, Logger: log,
+		Device: device, Note: filepath.Join(dir, "endpoints-"+place(name)+".json"), SetMark: s.marker.Set, OnEvent: s.p.proxy,
 	})
 	if err != nil {
 		return explained(name, err)
@@ -169,7 +172,8 @@ type session struct {
 	p      *printer
 	marker sockmark.Marker
 	proxy  *wgproxy.Proxy
-	ready  bool
+	host   atomic.Pointer[client.Host] // nil: there was none yet
+	unsent uint64                      // packets that Hosts before it have not sent
 }
 
 // A way finds the peers.
@@ -179,12 +183,16 @@ type way interface {
 
 	// about tells what is known of a peer.
 	about(key.Public) peer
+
+	// networkChanged is told when this machine is connected to another network.
+	networkChanged()
 }
 
 // run carries packets until ctx ends; is says which member the interface is.
 func (s *session) run(ctx context.Context, w way, is *self) error {
 	s.p.begin(s.proxy.First(), w.about, is)
-	defer func() { s.p.end(s.proxy.Stats()) }()
+	defer func() { s.p.end(s.proxy.Stats(), s.unsent+unsent(s.host.Load())) }()
+	defer s.watchNetwork(ctx, w)()
 	defer notify.Stopping(s.log)
 	err := s.proxy.Run(ctx, func(k key.Private) (wgproxy.Relays, error) {
 		cfg := client.HostConfig{MaxAge: maxAge, OnState: s.p.host, Logger: s.log}
@@ -193,7 +201,12 @@ func (s *session) run(ctx context.Context, w way, is *self) error {
 		if err != nil {
 			return nil, err
 		}
+		before := s.host.Swap(h)
+		s.unsent += unsent(before)
 		s.awaitHome(ctx, h)
+		if before == nil {
+			notify.Ready(s.log)
+		}
 		return h, nil
 	})
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
@@ -208,8 +221,29 @@ func (s *session) awaitHome(ctx context.Context, h *client.Host) {
 	ctx, cancel := context.WithTimeout(ctx, homeTime)
 	defer cancel()
 	h.AwaitHome(ctx)
-	if !s.ready {
-		s.ready = true
-		notify.Ready(s.log)
+}
+
+// unsent is how many packets a Host, if there is one, had no room or no region for.
+func unsent(h *client.Host) uint64 {
+	if h == nil {
+		return 0
 	}
+	s := h.Stats()
+	return s.Dropped + s.NoRegion
+}
+
+// watchNetwork has relays and coordinators measured and connected anew when this machine is
+// connected to another network, until stop is called.
+func (s *session) watchNetwork(ctx context.Context, w way) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		netwatch.Watch(ctx, func(name string) bool { return name == s.name }, func() {
+			if h := s.host.Load(); h != nil {
+				h.NetworkChanged()
+			}
+			w.networkChanged()
+		})
+	})
+	return func() { cancel(); running.Wait() }
 }

@@ -108,11 +108,11 @@ func TestBeginAndEnd(t *testing.T) {
 	p := newPrinter(&b, "wg0", false)
 	secret := key.NewPrivate()
 	p.begin(wgproxy.State{Key: secret, Port: 51820, Everything: true}, known, &self{Name: "anna", Tailnet: "home", Addresses: []netip.Addr{netip.MustParseAddr("100.64.0.1")}, StateFile: "s.json"})
-	p.end(wgproxy.Stats{Out: 1, In: 2, Strangers: 3, Undone: 4})
+	p.end(wgproxy.Stats{Out: 1, In: 2, Strangers: 3, Undone: 4}, 5)
 	for _, want := range []string{
 		"wireguard  wg0, port 51820\nkey        " + wireGuard(secret.Public()) + "\nmember     anna of home (100.64.0.1)\nstate      s.json\n",
 		"wg0 has no mark: if a default route leads into it, connections to relays would, too: wg set wg0 fwmark 51820",
-		"end: 1 packets to peers, 2 from them; dropped: 3 from keys that are no peers, 4 that WireGuard did not take\n",
+		"end: packets 1 to peers, 2 from them; dropped: 5 that no relay had room for, 3 from keys that are no peers, 4 that WireGuard did not take\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, b.String())
