@@ -12,8 +12,9 @@ import (
 
 // Page is what a table is printed on.
 type Page struct {
-	Width int // in columns
-	UTF8  bool
+	Width  int // in columns
+	Height int // in lines; 0: without end
+	UTF8   bool
 }
 
 const usualWidth = 80
@@ -22,8 +23,8 @@ const usualWidth = 80
 func PageOf(w io.Writer) Page {
 	p := Page{Width: usualWidth, UTF8: speaksUTF8(os.Getenv)}
 	if file, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
-			p.Width = width
+		if width, height, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
+			p.Width, p.Height = width, height
 		}
 	}
 	return p

@@ -59,11 +59,11 @@ ben         100.64.0.1  relay 901 one  1.500 ms    1m30s ago  1024.0 KB  5 B
 nodekey:00              -              -           -          0 B        0 B
 `
 	var b bytes.Buffer
-	if writeStatus(&b, s, now); b.String() != want {
+	if writeStatus(&b, s, 0, now); b.String() != want {
 		t.Errorf("%s", b.String())
 	}
 	b.Reset()
-	if writeStatus(&b, agent.Status{Phase: tailnet.Connected, Coordinator: "https://c"}, now); !strings.Contains(b.String(), "home     none yet\ncoord    https://c\n\nThere is no other member.\n") {
+	if writeStatus(&b, agent.Status{Phase: tailnet.Connected, Coordinator: "https://c"}, 0, now); !strings.Contains(b.String(), "home     none yet\ncoord    https://c\n\nThere is no other member.\n") {
 		t.Errorf("%s", b.String())
 	}
 }

@@ -1,12 +1,15 @@
 package membercmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -85,38 +88,55 @@ const anew = "\x1b[H\x1b[2J"
 
 func (f *askFlags) print(w io.Writer, s agent.Status, stateFile string) error {
 	var b strings.Builder
-	if f.watch && cli.IsTerminal(w) {
-		b.WriteString(anew)
+	page, terminal := cli.Page{}, cli.IsTerminal(w)
+	if terminal {
+		page = cli.PageOf(w)
 	}
 	if user := smallfile.OtherOwner(socketOf(stateFile)); user != "" {
 		fmt.Fprintf(&b, "runs     as user %s, with %s\n", user, stateFile)
 	}
-	writeStatus(&b, s, time.Now())
-	_, err := io.WriteString(w, b.String())
+	writeStatus(&b, s, page.Width, time.Now())
+	text := b.String()
+	if f.watch && terminal {
+		text = anew + cutLines(text, page.Height)
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 
-func writeStatus(w io.Writer, s agent.Status, now time.Time) {
-	fmt.Fprintf(w, "member   %s (%s)\n", memberText(s.Name, s.Tailnet), addresses(s.Addresses))
-	fmt.Fprintf(w, "tunnel   %s, MTU %d\n", s.Interface, s.MTU)
+// cutLines leaves out what would scroll a page away; 0: it has no end.
+func cutLines(text string, height int) string {
+	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
+	if height < 3 || len(lines) < height {
+		return text
+	}
+	kept := height - 2
+	return strings.Join(lines[:kept], "") + fmt.Sprintf("... and %d more lines, for which this terminal is too small\n", len(lines)-kept)
+}
+
+// writeStatus writes what there is to see at a glance. Texts that others have a say in are
+// made fit for terminals. A width of 0 has no end.
+func writeStatus(w io.Writer, s agent.Status, width int, now time.Time) {
+	fmt.Fprintf(w, "member   %s (%s)\n", memberText(word(s.Name), word(s.Tailnet)), addresses(s.Addresses))
+	fmt.Fprintf(w, "tunnel   %s, MTU %d\n", word(s.Interface), s.MTU)
+	home := strings.TrimSpace(fmt.Sprintf("relay %d %s", s.Home, word(s.HomeCode)))
 	switch {
 	case s.Home == 0:
-		fmt.Fprintln(w, "home     none yet")
-	case s.Connected:
-		fmt.Fprintf(w, "home     relay %d %s\n", s.Home, s.HomeCode)
-	default:
-		fmt.Fprintf(w, "home     relay %d %s, not connected\n", s.Home, s.HomeCode)
+		home = "none yet"
+	case !s.Connected:
+		home += ", not connected"
 	}
+	fmt.Fprintf(w, "home     %s\n", home)
 	switch s.Phase {
 	case tailnet.Connected:
-		fmt.Fprintf(w, "coord    %s\n", s.Coordinator)
+		fmt.Fprintf(w, "coord    %s\n", word(s.Coordinator))
 	case pair.Paired:
 		fmt.Fprintln(w, "coord    none: paired")
 	default:
-		fmt.Fprintf(w, "coord    %s: what was known last counts\n", s.Phase)
+		fmt.Fprintf(w, "coord    %s: what was known last counts\n", word(string(s.Phase)))
 	}
 	if s.Problem != "" {
-		fmt.Fprintf(w, "problem  %s\n", cli.Clean(s.Problem, mostReason))
+		io.WriteString(w, cli.Fold("problem  "+cli.Clean(s.Problem, mostReason), cmp.Or(width, mostReason+9), 9))
 	}
 	fmt.Fprintln(w)
 	if len(s.Peers) == 0 {
@@ -126,17 +146,36 @@ func writeStatus(w io.Writer, s agent.Status, now time.Time) {
 		}
 		return
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	writePeers(w, s.Peers, width, now)
+}
+
+// mostWord is how long a name or the like is printed, in characters.
+const mostWord = 80
+
+func word(text string) string { return cli.Clean(text, mostWord) }
+
+// writePeers writes a line for each. Where that is too wide, one address has to do.
+func writePeers(w io.Writer, peers []agent.PeerStatus, width int, now time.Time) {
+	table := peerTable(peers, mostOfPeer, now)
+	if width > 0 && slices.ContainsFunc(strings.Split(table, "\n"), func(l string) bool { return utf8.RuneCountInString(l) > width }) {
+		table = peerTable(peers, 1, now)
+	}
+	io.WriteString(w, table)
+}
+
+// mostOfPeer is how many addresses of a peer are printed if there is room.
+const mostOfPeer = 4
+
+func peerTable(peers []agent.PeerStatus, most int, now time.Time) string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tADDRESSES\tPATH\tROUND TRIP\tHANDSHAKE\tRECEIVED\tSENT")
-	for _, p := range s.Peers {
-		name := p.Name
-		if name == "" {
-			name = p.Key
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, addresses(p.Addresses), orNone(p.Path), tripText(p.RoundTrip),
-			agoText(p.Handshake, now), cli.Bytes(int64(p.Received)), cli.Bytes(int64(p.Sent)))
+	for _, p := range peers {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", word(cmp.Or(p.Name, p.Key)), addresses(p.Addresses[:min(len(p.Addresses), most)]), orNone(word(p.Path)),
+			tripText(p.RoundTrip), agoText(p.Handshake, now), cli.Bytes(int64(p.Received)), cli.Bytes(int64(p.Sent)))
 	}
 	t.Flush()
+	return b.String()
 }
 
 func orNone(text string) string {
@@ -153,9 +192,16 @@ func tripText(ms float64) string {
 	return cli.Millis(ms * 1e3)
 }
 
+// agoText says how long ago something was, to the second within an hour.
 func agoText(at, now time.Time) string {
-	if at.IsZero() {
+	ago := max(now.Sub(at), 0).Truncate(time.Second)
+	switch {
+	case at.IsZero():
 		return "-"
+	case ago < time.Hour:
+		return ago.String() + " ago"
+	case ago < 48*time.Hour:
+		return fmt.Sprintf("%dh%dm ago", int(ago.Hours()), int(ago.Minutes())%60)
 	}
-	return now.Sub(at).Truncate(time.Second).String() + " ago"
+	return fmt.Sprintf("%d days ago", int(ago.Hours())/24)
 }
