@@ -277,6 +277,7 @@ const (
 // Fit is the unit for a command line and a version of systemd; 0: nobody knows it.
 func Fit(unit, program string, args []string, version int) string {
 	var b strings.Builder
+	even := version > 0 && version < restartSteps && strings.Contains(unit, "\nRestartSteps=") // all waits are the same
 	for line := range strings.Lines(unit) {
 		switch {
 		case strings.HasPrefix(line, "ExecStart="):
@@ -287,7 +288,9 @@ func Fit(unit, program string, args []string, version int) string {
 			line += "\n"
 		case strings.HasPrefix(line, "Type=notify-reload") && version > 0 && version < notifyReload:
 			line = "Type=notify\nExecReload=/bin/kill -HUP $MAINPID\n"
-		case version > 0 && version < restartSteps && (strings.HasPrefix(line, "RestartSteps=") || strings.HasPrefix(line, "RestartMaxDelaySec=")):
+		case even && strings.HasPrefix(line, "RestartSec="):
+			line = "RestartSec=5\n"
+		case even && (strings.HasPrefix(line, "RestartSteps=") || strings.HasPrefix(line, "RestartMaxDelaySec=")):
 			continue
 		}
 		b.WriteString(line)

@@ -275,7 +275,7 @@ func TestUninstall(t *testing.T) {
 	if err := m.Give(StateDir + "/members"); err != nil {
 		t.Error(err)
 	}
-	if text, err := os.ReadFile(m.Root + FileOf(Member)); err != nil || strings.Contains(string(text), "RestartSteps") || !strings.Contains(string(text), "\nRestartSec=1\n") {
+	if text, err := os.ReadFile(m.Root + FileOf(Member)); err != nil || strings.Contains(string(text), "RestartSteps") || !strings.Contains(string(text), "\nRestartSec=5\n") {
 		t.Errorf("a unit for an older systemd: %v\n%s", err, text)
 	}
 	if m.asked(t); !m.Runs(t.Context()) {
