@@ -2,7 +2,7 @@
 // network namespaces of this machine with NATs of nftables between them, and prints one
 // table of what was expected and what was found.
 //
-//	sudo go run . [-runs 5] [-only REGEXP] [-long]
+//	sudo go run . [-runs 3] [-only REGEXP] [-long]
 //
 // # The words
 //
@@ -56,8 +56,8 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.program, "detour", "", "the `program`; empty: it is built")
-	flag.IntVar(&o.runs, "runs", 5, "how `often` each scenario where a path is found is run")
-	flag.IntVar(&o.beside, "beside", 4, "how `many` scenarios run at a time")
+	flag.IntVar(&o.runs, "runs", 3, "how `often` each scenario where a path is found is run")
+	flag.IntVar(&o.beside, "beside", 5, "how `many` scenarios run at a time")
 	only := flag.String("only", "", "scenarios whose names match this `expression`")
 	flag.BoolVar(&o.long, "long", false, "watch for 10 min whether two that cannot find each other flap, instead of 1 min")
 	flag.StringVar(&o.logs, "logs", "", "keep what the programs say in this `directory`")
