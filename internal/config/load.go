@@ -108,7 +108,7 @@ const FileVariable = "DETOUR_CONFIG"
 
 // others are variables that begin as settings do and are none: the file, the mesh key,
 // and what the project's own tests are told by.
-var others = []string{FileVariable, "DETOUR_MESH_KEY", "DETOUR_GO", "DETOUR_PROGRAM", "DETOUR_BENCH_NODES", "DETOUR_DOWNLOAD_JSON", "DETOUR_TAILNET_INSIDE"}
+var others = []string{FileVariable, "DETOUR_MESH_KEY", "DETOUR_GO", "DETOUR_PROGRAM", "DETOUR_BENCH_NODES", "DETOUR_DOWNLOAD_JSON", "DETOUR_TUNNEL_JSON", "DETOUR_TAILNET_ROLE", "DETOUR_TAILNET_INSIDE"}
 
 // serviceLink are the variables that Kubernetes gives each container for a service
 // whose name begins with detour.
