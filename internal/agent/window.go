@@ -12,7 +12,7 @@ import (
 const (
 	// mostInside is about how many packets are within the device at a time, each way. The
 	// device has a buffer of 64 KiB for each, and no bound for them.
-	mostInside = 256
+	mostInside = 128
 
 	// insideTime is how long one may be: those that do not come out are dropped there, or
 	// wait for a handshake.
@@ -114,6 +114,9 @@ type gatedBind struct {
 	conn.Bind
 	out, in *window
 }
+
+// BatchSize leaves it to the network how many buffers the device has at hand.
+func (g gatedBind) BatchSize() int { return 1 }
 
 func (g gatedBind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	err := g.Bind.Send(bufs, ep)
