@@ -14,8 +14,8 @@ var (
 	allLimit      = rate.Limit{PerSecond: 8, Burst: 256}      // the same, of all peers
 	pingLimit     = rate.Limit{PerSecond: 8, Burst: 64}       // pings to a peer, of any kind
 	pongLimit     = rate.Limit{PerSecond: 8, Burst: 32}       // pings of a peer that are answered
-	calledLimit   = rate.Limit{PerSecond: 1. / 2, Burst: 4}   // calls of a peer that are heard
-	callLimit     = rate.Limit{PerSecond: 1. / 5, Burst: 3}   // calls to a peer
+	calledLimit   = rate.Limit{PerSecond: 1. / 2, Burst: 6}   // calls of a peer that are heard
+	callLimit     = rate.Limit{PerSecond: 1. / 5, Burst: 6}   // calls to a peer
 )
 
 // A Budget bounds the pings to addresses that have not answered, of all peers that share

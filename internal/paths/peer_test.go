@@ -346,7 +346,7 @@ func TestSymmetricToSymmetricForLong(t *testing.T) {
 		if h.peer.Counts().Changes != 0 || h.twice != 0 {
 			t.Errorf("%+v, %d sent twice: %v", h.peer.Counts(), h.twice, h.states)
 		}
-		if h.pings > 60 || h.calls > 24 {
+		if h.pings > 60 || h.calls > 36 {
 			t.Errorf("%d pings and %d calls", h.pings, h.calls)
 		}
 	}
