@@ -115,9 +115,6 @@ type gatedBind struct {
 	out, in *window
 }
 
-// BatchSize leaves it to the network how many buffers the device has at hand.
-func (g gatedBind) BatchSize() int { return 1 }
-
 func (g gatedBind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	err := g.Bind.Send(bufs, ep)
 	g.out.leave(countData(bufs))

@@ -9,9 +9,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// batch is how many packets go from hand to hand. The device keeps as many buffers of
-// 64 KiB at hand, each way.
-const batch = 64
+// batch is how many packets go from hand to hand.
+const batch = 128
 
 // link is the stack as a WireGuard device sees it.
 type link struct {
