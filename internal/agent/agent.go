@@ -123,6 +123,7 @@ func (a *Agent) open(ctx context.Context, cfg Config) (err error) {
 	if byUDP != nil {
 		byUDP.Node, byUDP.Map = a.member.Self().Key, a.member.Map
 	}
+	a.noteWithin(a.member.Self().Addresses, nil) // the Bind looks for addresses of this machine
 	a.bind, err = wgbind.New(client.HostConfig{Base: cfg.Base, Logger: cfg.Logger}, wgbind.Config{
 		Ask: a.ask, Aside: a.aside, NewHost: a.member.Host, PacketSize: max(usualPacket, mtu+overhead), Direct: byUDP,
 	})
@@ -203,6 +204,9 @@ func (a *Agent) keepLooking() {
 		select {
 		case <-a.look:
 		case <-tick.C:
+		case k := <-a.trips.foreign:
+			a.greet(k)
+			continue
 		case <-a.device.Wait():
 			return
 		case <-a.ctx.Done():

@@ -102,6 +102,20 @@ func TestTheRelayIsRestarted(t *testing.T) {
 	says(t, conn, "after")
 }
 
+// Who is restarted is reached at once by who has keys from before, and does not know of it.
+func TestAMemberIsRestarted(t *testing.T) {
+	c := startCoordinator(t, startRelay(t).derpMap())
+	dir := t.TempDir()
+	anna, ben := newTwo(t, dir, c)
+	says(t, anna.dial(t, ben.addr()), "before")
+	if err := ben.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := newMachine(t, dir, "ben", "")
+	again.echo(t)
+	says(t, anna.dial(t, again.addr()), "after")
+}
+
 // With a state file nobody needs a coordinator.
 func TestTheCoordinatorIsAway(t *testing.T) {
 	c := startCoordinator(t, startRelay(t).derpMap())

@@ -75,8 +75,8 @@ func (a *Agent) looking(tell func(tailnet.Event)) func(tailnet.Event) {
 	}
 }
 
-// greet has the device agree on keys with a peer of the pair. Where we were restarted, it
-// still has those from before, and would send by them in vain for 15 s.
+// greet has the device agree on keys with a peer. Where we were restarted, it still has
+// those from before, and would send by them in vain for 15 s.
 func (a *Agent) greet(k key.Public) {
 	select {
 	case <-a.begun:

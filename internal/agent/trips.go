@@ -33,7 +33,8 @@ const crossTime = time.Second
 // an answer tells how long the way there and back is, without a packet of its own.
 type trips struct {
 	*wgbind.Bind
-	own key.Public
+	own     key.Public
+	foreign chan key.Public // peers that send by keys of a run before this one
 
 	mu     sync.Mutex
 	peers  map[key.Public]*trip // guarded by mu
@@ -53,7 +54,7 @@ type trip struct {
 }
 
 func newTrips(b *wgbind.Bind, own key.Public) *trips {
-	return &trips{Bind: b, own: own, peers: make(map[key.Public]*trip)}
+	return &trips{Bind: b, own: own, foreign: make(chan key.Public, 16), peers: make(map[key.Public]*trip)}
 }
 
 // Send notes when a handshake begins, and keeps it back for a moment if one of the peer
@@ -72,6 +73,7 @@ func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	for i, next := range receive {
 		receive[i] = func(packets [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 			n, err := next(packets, sizes, eps)
+			var last conn.Endpoint
 			for j := range n {
 				switch b := packets[j][:sizes[j]]; {
 				case len(b) == device.MessageResponseSize && b[0] == device.MessageResponseType:
@@ -80,6 +82,9 @@ func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 					if !t.hears(eps[j].(*wgbind.Endpoint).Key(), time.Now()) {
 						sizes[j] = 0 // the device skips it
 					}
+				case isData(b) && eps[j] != last:
+					last = eps[j]
+					t.receives(last.(*wgbind.Endpoint).Key())
 				}
 			}
 			return n, err
@@ -98,6 +103,21 @@ func (t *trips) hears(k key.Public, now time.Time) bool {
 	}
 	p.heard = now
 	return true
+}
+
+// receives notes a packet of the tunnel. If this run has had no handshake with the peer, it is
+// told once: the peer sends by keys from before, and would do so in vain for 15 s.
+func (t *trips) receives(k key.Public) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.peers[k] != nil {
+		return
+	}
+	select {
+	case t.foreign <- k:
+		t.tripLocked(k)
+	default: // with the next packet
+	}
 }
 
 func (t *trips) tripLocked(k key.Public) *trip {

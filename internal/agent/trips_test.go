@@ -37,6 +37,23 @@ func TestHandshakesThatCross(t *testing.T) {
 	}
 }
 
+// Who sends by keys that this run has not agreed on is told of once.
+func TestPacketsOfARunBefore(t *testing.T) {
+	met, other := key.NewPrivate().Public(), key.NewPrivate().Public()
+	handshakes := newTrips(nil, key.NewPrivate().Public())
+	handshakes.hears(met, time.Now())
+	for range 3 {
+		handshakes.receives(met)
+		handshakes.receives(other)
+	}
+	if got := <-handshakes.foreign; got != other || len(handshakes.foreign) != 0 {
+		t.Errorf("told of %v, and of %d more", got, len(handshakes.foreign))
+	}
+	for range 2 * cap(handshakes.foreign) { // nobody waits where nobody listens
+		handshakes.receives(key.NewPrivate().Public())
+	}
+}
+
 // One that the device has been shown but may not have taken yet is crossed by none.
 func TestAHandshakeThatWasHeardIsLetComeToAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
