@@ -28,7 +28,7 @@ func Open(ctx context.Context, cfg Config) (*Member, error) {
 			return nil, notJoined(cfg.StateFile, err)
 		}
 	}
-	release, err := lockState(cfg.StateFile)
+	release, err := smallfile.LockBeside(cfg.StateFile)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"github.com/detour-relay/detour/internal/coordapi"
@@ -163,19 +162,6 @@ func (s *saved) write(path string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return smallfile.WriteOver(path, append(text, '\n'), smallfile.ModeSecret)
-}
-
-// lockState makes sure that this process alone is the member. The lock stands beside
-// the state file, which is replaced by each write.
-func lockState(path string) (release func(), err error) {
-	if err := smallfile.MakeDir(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	release, err = smallfile.Lock(path + ".lock")
-	if errors.Is(err, ErrInUse) {
-		return nil, fmt.Errorf("state file %s: %w: end that one, or name another state file", path, ErrInUse)
-	}
-	return release, err
 }
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

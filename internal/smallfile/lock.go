@@ -3,6 +3,7 @@ package smallfile
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 )
 
 // ErrLocked: another process, or another part of this one, holds the lock.
@@ -23,4 +24,17 @@ func Lock(path string) (release func(), err error) {
 		return nil, ExplainWrite(path, err)
 	}
 	return release, nil
+}
+
+// LockBeside makes the directory of a state file, if need be, and holds the lock beside it,
+// so that this process alone has the file.
+func LockBeside(path string) (release func(), err error) {
+	if err := MakeDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	release, err = Lock(path + ".lock")
+	if errors.Is(err, ErrLocked) {
+		return nil, fmt.Errorf("state file %s: %w: end that one, or name another state file", path, ErrLocked)
+	}
+	return release, err
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +31,7 @@ func Open(cfg Config) (*Pair, error) {
 			return nil, fmt.Errorf("%w: %w", smallfile.Explain(cfg.StateFile, err), ErrNotPaired)
 		}
 	}
-	release, err := lockState(cfg.StateFile)
+	release, err := smallfile.LockBeside(cfg.StateFile)
 	if err != nil {
 		return nil, err
 	}
@@ -65,18 +64,6 @@ func (cfg *Config) check() (*pairing.Token, error) {
 	}
 	t, err := pairing.ParseToken(cfg.Token)
 	return &t, err
-}
-
-// lockState makes sure that this process alone has the state file.
-func lockState(path string) (release func(), err error) {
-	if err := smallfile.MakeDir(filepath.Dir(path)); err != nil {
-		return nil, err
-	}
-	release, err = smallfile.Lock(path + ".lock")
-	if errors.Is(err, ErrInUse) {
-		return nil, fmt.Errorf("state file %s: %w: end that one, or name another state file", path, ErrInUse)
-	}
-	return release, err
 }
 
 func (p *Pair) open(token *pairing.Token) error {
