@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Two laptops that come to reach each other: packets leave the relay for the direct path
-# and none is lost; when that ends, they go back to the relay.
+# Two laptops that can reach each other: packets leave the relay for the direct path and
+# none is lost; when that ends, they go back to the relay.
 #
 #	sudo test/laptops/direct-path.sh [PROGRAM]
 #
 # It needs root on Linux, ip (iproute2) and ping (iputils-ping).
 source "$(dirname "$0")/world.sh"
+on "$internet" sysctl -qw net.ipv4.ip_forward=1 # it leads from one to the other
 start_relay
 start_coord
 ip netns exec "$anna" "$detour" up "$invite" --state anna.json --name anna >anna.log 2>&1 &
@@ -29,20 +30,14 @@ end_pings() {
 	grep 'packets transmitted' ping.log
 }
 
-echo "== there is no way but the relay"
-on "$anna" ping -c 1 -W 10 "$to" >/dev/null
-path "relay 901 one"
+echo "== from the first packet on: the relay, then the direct path, and no packet is lost"
 begin_pings
-sleep 2
-
-echo "== the internet leads from one to the other: a direct path, and no packet is lost"
-on "$internet" sysctl -qw net.ipv4.ip_forward=1
 path "direct 203.0.113.10:41641"
 end_pings
 grep -q ' 0% packet loss' ping.log
 "$detour" status --state anna.json
 
-echo "== it does so no longer: the relay again"
+echo "== the internet does not lead from one to the other any more: the relay"
 begin_pings
 on "$internet" sysctl -qw net.ipv4.ip_forward=0
 path "relay 901 one"
