@@ -19,7 +19,7 @@ var notOurs = []string{
 
 // Our relay has derper's numbers under their names, with their types.
 func TestDerpersMetrics(t *testing.T) {
-	derper := programs.StartDerper(t)
+	derper := programs.StartReference(t)
 	address := programs.FreeAddr(t).String()
 	programs.StartDetour(t, "--metrics", address)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyConnection: derper.VerifyPin}, DisableKeepAlives: true}}

@@ -106,6 +106,12 @@ func StartDerper(t testing.TB, args ...string) *Relay {
 	return startDerper(t, "derper", Derper, args)
 }
 
+// StartReference starts the real derper, also where DERPER_PROGRAM has another in its place.
+func StartReference(t testing.TB, args ...string) *Relay {
+	t.Helper()
+	return startDerper(t, "derper", Reference, args)
+}
+
 // StartPlace starts our program in its place, with the same command line.
 func StartPlace(t testing.TB, args ...string) *Relay {
 	t.Helper()
