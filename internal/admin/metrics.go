@@ -4,30 +4,18 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/detour-relay/detour/internal/numbers"
 	"github.com/detour-relay/detour/relay"
 )
 
-// A Kind is how a number moves.
-type Kind string
+// The table is made of package numbers.
+type (
+	// A Metric is one number of a relay, or one for each value of a label.
+	Metric = numbers.Metric[Status]
 
-// The kinds.
-const (
-	Counter Kind = "counter" // only grows, from the start of the process
-	Gauge   Kind = "gauge"   // now
+	// A Sum holds between numbers whenever nothing is under way.
+	Sum = numbers.Sum[Status]
 )
-
-// A Metric is one number of a relay, or one for each value of a label. Labels have
-// few values, known beforehand: never keys, addresses or groups.
-type Metric struct {
-	Name  string // without unit; stable
-	Kind  Kind
-	Unit  string // "bytes" or "seconds"; empty: a count of what the name says
-	Help  string
-	Label string // what the values are told apart by; empty: there is one
-
-	// Values says all values: with an empty label, if Label is empty.
-	Values func(s *Status, say func(label string, value float64))
-}
 
 // Metrics lists every number of a Status once. A part that a relay does not have,
 // such as STUN, has no values.
@@ -172,21 +160,16 @@ var controlMetrics = []Metric{
 func ofControl(m Metric) Metric { return when(func(s *Status) bool { return s.Control != nil }, m) }
 
 var processMetrics = []Metric{
+	{Name: "build_info", Kind: numbers.Gauge, Help: "the program that runs; always 1", Label: "version", Values: func(s *Status, say func(string, float64)) { say(s.Version, 1) }},
 	ofReload(gauge("reload_at", "seconds", "when settings were reloaded last, since 1970", func(s *Status) float64 { return float64(s.Reload.At.Unix()) })),
 	ofReload(gauge("reload_failed", "", "1 if the last reload could not take over everything", func(s *Status) float64 { return truth(s.Reload.Error != "") })),
 	ofReload(gauge("reload_waiting", "", "settings that wait for a restart", func(s *Status) float64 { return float64(len(s.Reload.Restart)) })),
 	gauge("descriptors", "", "files and sockets that the process may have open; 0: nobody knows", func(s *Status) float64 { return float64(s.Descriptors.Limit) }),
 }
 
-// A Sum holds between numbers whenever nothing is under way.
-type Sum struct {
-	Text  string
-	Holds func(*Status) bool
-}
-
 // Sums are the sums that hold.
 var Sums = []Sum{
-	{"received_packets = sent_packets + dropped_packets + dropped_disco_packets + queued", func(s *Status) bool {
+	{Text: "received_packets = sent_packets + dropped_packets + dropped_disco_packets + queued", Holds: func(s *Status) bool {
 		lost := uint64(0)
 		for _, k := range s.Relay.Dropped {
 			lost += k.Disco.Packets + k.Other.Packets
@@ -194,24 +177,24 @@ var Sums = []Sum{
 		in, out := s.Relay.Received, s.Relay.Sent
 		return in.Disco.Packets+in.Other.Packets == out.Disco.Packets+out.Other.Packets+lost+uint64(s.Relay.Queued)
 	}},
-	{"accepts = conns + ended, logins aside that are under way", func(s *Status) bool {
+	{Text: "accepts = conns + ended, logins aside that are under way", Holds: func(s *Status) bool {
 		return s.Relay.Accepts == uint64(s.Relay.Conns)+total(s.Relay.Ended)
 	}},
-	{"link_tries = links + links_ended, tries aside that are under way", func(s *Status) bool {
+	{Text: "link_tries = links + links_ended, tries aside that are under way", Holds: func(s *Status) bool {
 		return s.Relay.LinkTries == uint64(len(s.Relay.Links))+total(s.Relay.LinksEnded)
 	}},
-	{"selfchecks_failed <= selfchecks, and selfchecks_direct <= selfchecks", func(s *Status) bool {
+	{Text: "selfchecks_failed <= selfchecks, and selfchecks_direct <= selfchecks", Holds: func(s *Status) bool {
 		c := s.Health.SelfCheck
 		return c == nil || c.FailedTotal <= c.Checks && c.DirectTotal <= c.Checks
 	}},
-	{"stun_received = stun_requests + stun_ignored", func(s *Status) bool {
+	{Text: "stun_received = stun_requests + stun_ignored", Holds: func(s *Status) bool {
 		if s.STUN == nil {
 			return true
 		}
 		i := s.STUN.Ignored
 		return s.STUN.Received == s.STUN.Requests+i.TooLong+i.Header+i.NotRequest+i.Attributes+i.Software+i.FingerprintNotLast+i.FingerprintValue
 	}},
-	{"stun_requests = stun_answered + stun_unhealthy + stun_send_errors", func(s *Status) bool {
+	{Text: "stun_requests = stun_answered + stun_unhealthy + stun_send_errors", Holds: func(s *Status) bool {
 		return s.STUN == nil || s.STUN.Requests == s.STUN.AnsweredIPv4+s.STUN.AnsweredIPv6+s.STUN.Unhealthy+s.STUN.SendErrors
 	}},
 }
@@ -226,35 +209,30 @@ func total(byReason map[string]uint64) (n uint64) {
 // What follows writes rows of the table.
 
 func counter(name, help string, value func(*Status) uint64) Metric {
-	return Metric{Name: name, Kind: Counter, Help: help, Values: func(s *Status, say func(string, float64)) { say("", float64(value(s))) }}
+	return numbers.Grows(name, help, value)
 }
 
 func gauge(name, unit, help string, value func(*Status) float64) Metric {
-	return Metric{Name: name, Kind: Gauge, Unit: unit, Help: help, Values: func(s *Status, say func(string, float64)) { say("", value(s)) }}
+	return numbers.Now(name, unit, help, value)
+}
+
+func by(label, name, help string, values func(*Status) map[string]uint64) Metric {
+	return numbers.By(label, name, help, values)
 }
 
 func byReason(name, help string, values func(*Status) map[string]uint64) Metric {
 	return by("reason", name, help, values)
 }
 
-func by(label, name, help string, values func(*Status) map[string]uint64) Metric {
-	return Metric{Name: name, Kind: Counter, Help: help, Label: label, Values: func(s *Status, say func(string, float64)) {
-		all := values(s)
-		for _, value := range slices.Sorted(maps.Keys(all)) {
-			say(value, float64(all[value]))
-		}
-	}}
-}
-
 func packets(name, help string, value func(*Status) relay.ByKind) Metric {
-	return Metric{Name: name, Kind: Counter, Help: help, Label: "kind", Values: func(s *Status, say func(string, float64)) {
+	return Metric{Name: name, Kind: numbers.Counter, Help: help, Label: "kind", Values: func(s *Status, say func(string, float64)) {
 		say("disco", float64(value(s).Disco.Packets))
 		say("other", float64(value(s).Other.Packets))
 	}}
 }
 
 func bytes(name, help string, value func(*Status) relay.ByKind) Metric {
-	return Metric{Name: name, Kind: Counter, Unit: "bytes", Help: help, Label: "kind", Values: func(s *Status, say func(string, float64)) {
+	return Metric{Name: name, Kind: numbers.Counter, Unit: "bytes", Help: help, Label: "kind", Values: func(s *Status, say func(string, float64)) {
 		say("disco", float64(value(s).Disco.Bytes))
 		say("other", float64(value(s).Other.Bytes))
 	}}
@@ -262,7 +240,7 @@ func bytes(name, help string, value func(*Status) relay.ByKind) Metric {
 
 // limited has a value for each limit that can be used up: in, out, total.
 func limited(name, unit, help string, value func(relay.Limited) float64) Metric {
-	return Metric{Name: name, Kind: Counter, Unit: unit, Help: help, Label: "limit", Values: func(s *Status, say func(string, float64)) {
+	return Metric{Name: name, Kind: numbers.Counter, Unit: unit, Help: help, Label: "limit", Values: func(s *Status, say func(string, float64)) {
 		for _, limit := range slices.Sorted(maps.Keys(s.Relay.Limited)) {
 			say(limit, value(s.Relay.Limited[limit]))
 		}
@@ -286,16 +264,7 @@ func ofBytes(m Metric) Metric {
 	return m
 }
 
-// when leaves a metric without values unless the status has the part that it is of.
-func when(has func(*Status) bool, m Metric) Metric {
-	values := m.Values
-	m.Values = func(s *Status, say func(string, float64)) {
-		if has(s) {
-			values(s, say)
-		}
-	}
-	return m
-}
+func when(has func(*Status) bool, m Metric) Metric { return numbers.When(has, m) }
 
 func ofSelfCheck(m Metric) Metric {
 	return when(func(s *Status) bool { return s.Health.SelfCheck != nil }, m)
@@ -307,9 +276,4 @@ func ofAccess(m Metric) Metric { return when(func(s *Status) bool { return s.Acc
 
 func ofReload(m Metric) Metric { return when(func(s *Status) bool { return s.Reload != nil }, m) }
 
-func truth(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
-}
+func truth(b bool) float64 { return numbers.Truth(b) }

@@ -16,6 +16,7 @@ import (
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/numbers"
 	"github.com/detour-relay/detour/internal/quota"
 	"github.com/detour-relay/detour/internal/relaytest"
 	"github.com/detour-relay/detour/internal/stun"
@@ -46,7 +47,7 @@ func fullStatus() *Status {
 // Each number of a Status stands in the table exactly once: set alone, it is the only
 // one that shows, as itself.
 func TestEveryNumberIsOneMetric(t *testing.T) {
-	for _, path := range numbers(reflect.TypeFor[Status](), "") {
+	for _, path := range numbersOf(reflect.TypeFor[Status](), "") {
 		t.Run(path, func(t *testing.T) {
 			s := fullStatus()
 			setNumber(reflect.ValueOf(s).Elem(), strings.Split(path, "."))
@@ -77,19 +78,19 @@ func shown(s *Status) map[string]float64 {
 	return all
 }
 
-// numbers returns the paths of all numbers and truths beneath a type. Those of maps end
+// numbersOf returns the paths of all numbers and truths beneath a type. Those of maps end
 // in "*".
-func numbers(t reflect.Type, path string) (all []string) {
+func numbersOf(t reflect.Type, path string) (all []string) {
 	if _, not := notMetrics[path]; not {
 		return nil
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		return numbers(t.Elem(), path)
+		return numbersOf(t.Elem(), path)
 	case reflect.Slice:
-		return numbers(t.Elem(), path)
+		return numbersOf(t.Elem(), path)
 	case reflect.Map:
-		return numbers(t.Elem(), path+".*")
+		return numbersOf(t.Elem(), path+".*")
 	case reflect.Struct:
 		if t.PkgPath() == "time" || strings.HasSuffix(t.PkgPath(), "/certs") || strings.HasSuffix(t.PkgPath(), "/config") { // moments and texts
 			return nil
@@ -99,7 +100,7 @@ func numbers(t reflect.Type, path string) (all []string) {
 			if f.Anonymous { // as it is written
 				next = path
 			}
-			all = append(all, numbers(f.Type, next)...)
+			all = append(all, numbersOf(f.Type, next)...)
 		}
 		return all
 	case reflect.Bool, reflect.Int, reflect.Int64, reflect.Uint64, reflect.Float64:
@@ -137,7 +138,7 @@ func TestMetricsAreNamedAsTheyShould(t *testing.T) {
 	name := regexp.MustCompile(`^[a-z0-9]+(_[a-z0-9]+)*$`)
 	seen := map[string]bool{}
 	for _, m := range Metrics {
-		if !name.MatchString(m.Name) || m.Help == "" || seen[m.Name] || m.Kind != Counter && m.Kind != Gauge {
+		if !name.MatchString(m.Name) || m.Help == "" || seen[m.Name] || !slices.Contains([]numbers.Kind{numbers.Counter, numbers.Gauge, numbers.Histogram}, m.Kind) {
 			t.Errorf("%+v", m)
 		}
 		if !slices.Contains([]string{"", "bytes", "seconds"}, m.Unit) {

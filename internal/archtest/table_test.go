@@ -145,8 +145,9 @@ var table = []row{
 	{
 		name: "internal/control", own: []string{"key", "relay", "internal/admit", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,
 	},
-	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health", "internal/mesh", "internal/quota", "internal/stun"}, outside: none},
-	{name: "internal/metrics", own: []string{"derp", "relay", "internal/admin"}, outside: []string{"github.com/prometheus/client_golang"}},
+	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health", "internal/mesh", "internal/numbers", "internal/quota", "internal/stun"}, outside: none},
+	{name: "internal/numbers", own: none, outside: none},
+	{name: "internal/metrics", own: []string{"derp", "relay", "internal/admin", "internal/numbers"}, outside: []string{"github.com/prometheus/client_golang"}},
 	{name: "internal/takeover", own: none, outside: []string{"github.com/cloudflare/tableflip"}, beneath: []string{"net/http"}},
 	{name: "internal/twin", own: []string{"key", "relay", "internal/netio", "internal/takeover"}, outside: none},
 

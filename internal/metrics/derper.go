@@ -4,10 +4,9 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/admin"
+	"github.com/detour-relay/detour/internal/numbers"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -15,7 +14,7 @@ import (
 // labels of derper 1.104. Where they differ, the help says it. What is missing is of
 // something that our relay does not do or does not count: several forwarders of one key,
 // sizes of mesh updates, frames of a flush, time in queues, the round trip of TCP.
-var derpers = []row{
+var derpers = []row[admin.Status]{
 	count("derp_accepts", "streams that peers and siblings opened", func(s *admin.Status) uint64 { return s.Relay.Accepts }),
 	level("derp_current_connections", "connections that have logged in", func(s *admin.Status) int64 { return s.Relay.Conns }),
 	level("derp_current_home_connections", "connections that call this relay their home", func(s *admin.Status) int64 { return s.Relay.Homes }),
@@ -33,7 +32,7 @@ var derpers = []row{
 	count("derp_packets_received", "packets of peers, without those from siblings", func(s *admin.Status) uint64 { return sum(s.Relay.Received).Packets - s.Relay.ForwardedIn }),
 	count("derp_bytes_received", "payload of packets of peers; here those from siblings are in it", func(s *admin.Status) uint64 { return sum(s.Relay.Received).Bytes }),
 	{
-		desc: desc("derp_packets_received_kind", "packets by kind; here those from siblings are in it", "kind"), kind: prometheus.CounterValue,
+		name: "derp_packets_received_kind", help: "packets by kind; here those from siblings are in it", labels: []string{"kind"}, kind: numbers.Counter,
 		values: func(s *admin.Status, say sayer) {
 			say(float64(s.Relay.Received.Disco.Packets), "disco")
 			say(float64(s.Relay.Received.Other.Packets), "other")
@@ -57,7 +56,7 @@ var derpers = []row{
 	count("tls_listener_accepted_connections", "connections taken from the listener", func(s *admin.Status) uint64 { return s.Edge.Accepted - s.Edge.Rejected - s.Edge.Full }),
 	count("tls_listener_rejected_connections", "connections closed at once: over the limit, or no room", func(s *admin.Status) uint64 { return s.Edge.Rejected + s.Edge.Full }),
 	{
-		desc: desc("stun_requests", "datagrams, by what became of them", "disposition"), kind: prometheus.CounterValue,
+		name: "stun_requests", help: "datagrams, by what became of them", labels: []string{"disposition"}, kind: numbers.Counter,
 		values: ofSTUN(func(s *admin.Status, say sayer) {
 			say(float64(s.STUN.AnsweredIPv4+s.STUN.AnsweredIPv6), "success")
 			say(float64(s.STUN.Received-s.STUN.Requests), "not_stun")
@@ -66,7 +65,7 @@ var derpers = []row{
 		}),
 	},
 	{
-		desc: desc("stun_addrfamily", "answers, by the family of the address", "family"), kind: prometheus.CounterValue,
+		name: "stun_addrfamily", help: "answers, by the family of the address", labels: []string{"family"}, kind: numbers.Counter,
 		values: ofSTUN(func(s *admin.Status, say sayer) {
 			say(float64(s.STUN.AnsweredIPv4), "ipv4")
 			say(float64(s.STUN.AnsweredIPv6), "ipv6")
@@ -74,26 +73,26 @@ var derpers = []row{
 	},
 
 	{
-		desc: desc("process_start_unix_time", "when the process began, in seconds since 1970"), kind: prometheus.GaugeValue,
+		name: "process_start_unix_time", help: "when the process began, in seconds since 1970", kind: numbers.Gauge,
 		values: func(s *admin.Status, say sayer) { say(float64(s.Started.Unix())) },
 	},
 	{
-		desc: desc("uptime_sec", "for how many seconds it runs"), kind: prometheus.CounterValue,
+		name: "uptime_sec", help: "for how many seconds it runs", kind: numbers.Counter,
 		values: func(s *admin.Status, say sayer) { say(time.Since(s.Started).Truncate(time.Second).Seconds()) },
 	},
 	level("goroutines", "goroutines of the process", func(*admin.Status) int64 { return int64(runtime.NumGoroutine()) }),
 }
 
-func count(name, help string, value func(*admin.Status) uint64) row {
-	return row{desc(name, help), prometheus.CounterValue, func(s *admin.Status, say sayer) { say(float64(value(s))) }}
+func count(name, help string, value func(*admin.Status) uint64) row[admin.Status] {
+	return row[admin.Status]{name: name, help: help, kind: numbers.Counter, values: func(s *admin.Status, say sayer) { say(float64(value(s))) }}
 }
 
-func level(name, help string, value func(*admin.Status) int64) row {
-	return row{desc(name, help), prometheus.GaugeValue, func(s *admin.Status, say sayer) { say(float64(value(s))) }}
+func level(name, help string, value func(*admin.Status) int64) row[admin.Status] {
+	return row[admin.Status]{name: name, help: help, kind: numbers.Gauge, values: func(s *admin.Status, say sayer) { say(float64(value(s))) }}
 }
 
-func dropped(name, help string, value func(relay.Traffic) uint64) row {
-	return row{desc(name, help, "reason", "kind"), prometheus.CounterValue, func(s *admin.Status, say sayer) {
+func dropped(name, help string, value func(relay.Traffic) uint64) row[admin.Status] {
+	return row[admin.Status]{name: name, help: help, labels: []string{"reason", "kind"}, kind: numbers.Counter, values: func(s *admin.Status, say sayer) {
 		for reason, k := range s.Relay.Dropped {
 			say(float64(value(k.Disco)), reason, "disco")
 			say(float64(value(k.Other)), reason, "other")

@@ -3,7 +3,6 @@ package metrics
 import (
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,105 +11,126 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/detour-relay/detour/internal/admin"
+	"github.com/detour-relay/detour/internal/numbers"
 )
 
 const (
-	// mostAtOnce is how many may ask at a time: the numbers of thousands of connections
-	// are looked at for each.
+	// Path has our own numbers, and DerpersPath those of derper, where derper has them.
+	Path        = "/metrics"
+	DerpersPath = "/debug/varz"
+)
+
+const (
+	// mostAtOnce is how many may ask at a time for a page: the numbers of thousands of
+	// connections are looked at for each.
 	mostAtOnce = 4
 
 	// slowest is how long an answer may take.
 	slowest = 10 * time.Second
 )
 
-// NewHandler answers GET /metrics with these numbers in the text formats of Prometheus, and
-// 503 while as many ask as may. What goes wrong is logged.
+// NewHandler answers for a relay: its own numbers, and those of derper. Beyond some at a
+// time it says 503. What goes wrong is logged.
 func NewHandler(status func() admin.Status, log *slog.Logger) http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(status))
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: mostAtOnce, Timeout: slowest,
-	}))
+	mux.Handle("GET "+Path, Of(admin.Metrics, status, log))
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(newCollector(status, derpers))
+	mux.Handle("GET "+DerpersPath, page(registry, log))
 	return mux
 }
 
-// sayer says a value, with those of the labels.
+// Of answers with the numbers of a table, and with those of the Go runtime and the
+// process, in the text formats of Prometheus.
+func Of[S any](table []numbers.Metric[S], state func() S, log *slog.Logger) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(state, rowsOf(table)))
+	return page(registry, log)
+}
+
+func page(registry *prometheus.Registry, log *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError), MaxRequestsInFlight: mostAtOnce, Timeout: slowest,
+	})
+}
+
+// A sayer says a value, with those of the labels.
 type sayer func(value float64, labels ...string)
 
 // A row is a metric as Prometheus has it.
-type row struct {
-	desc   *prometheus.Desc
-	kind   prometheus.ValueType
-	values func(*admin.Status, sayer)
+type row[S any] struct {
+	name, help string
+	labels     []string
+	kind       numbers.Kind
+	values     func(*S, sayer)
+	ranges     func(*S) (numbers.Ranges, bool) // of histograms, instead of values
 }
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
+func rowsOf[S any](table []numbers.Metric[S]) (rows []row[S]) {
+	for _, m := range table {
+		r := row[S]{name: m.FullName(), help: m.Help, kind: m.Kind, ranges: m.Ranges}
+		r.values = func(s *S, say sayer) { m.Values(s, func(_ string, v float64) { say(v) }) }
+		if m.Label != "" {
+			r.labels = []string{m.Label}
+			r.values = func(s *S, say sayer) { m.Values(s, func(label string, v float64) { say(v, label) }) }
+		}
+		rows = append(rows, r)
+	}
+	return rows
 }
 
-// ours is the row of a metric under our own name.
-func ours(m admin.Metric) row {
-	r := row{kind: prometheus.CounterValue}
-	if m.Kind == admin.Gauge {
-		r.kind = prometheus.GaugeValue
-	}
-	if m.Label == "" {
-		r.desc = desc(nameOf(m), m.Help)
-		r.values = func(s *admin.Status, say sayer) { m.Values(s, func(_ string, v float64) { say(v) }) }
-		return r
-	}
-	r.desc = desc(nameOf(m), m.Help, m.Label)
-	r.values = func(s *admin.Status, say sayer) { m.Values(s, func(label string, v float64) { say(v, label) }) }
-	return r
+// collector takes all numbers from one state, so that they fit together.
+type collector[S any] struct {
+	state func() S
+	rows  []row[S]
+	descs []*prometheus.Desc // of rows
 }
 
-// nameOf is our own name of a metric.
-func nameOf(m admin.Metric) string {
-	name := "detour_" + m.Name
-	if m.Unit != "" && !strings.HasSuffix(name, "_"+m.Unit) {
-		name += "_" + m.Unit
+func newCollector[S any](state func() S, rows []row[S]) *collector[S] {
+	c := &collector[S]{state: state, rows: rows}
+	for _, r := range rows {
+		c.descs = append(c.descs, prometheus.NewDesc(r.name, r.help, r.labels, nil))
 	}
-	if m.Kind == admin.Counter {
-		name += "_total"
-	}
-	return name
-}
-
-// collector takes all numbers from one Status, so that they fit together.
-type collector struct {
-	status func() admin.Status
-	rows   []row
-}
-
-func newCollector(status func() admin.Status) *collector {
-	c := &collector{status: status, rows: slices.Clone(derpers)}
-	for _, m := range admin.Metrics {
-		c.rows = append(c.rows, ours(m))
-	}
-	c.rows = append(c.rows, row{
-		desc("detour_build_info", "the program that runs; always 1", "version"), prometheus.GaugeValue,
-		func(s *admin.Status, say sayer) { say(1, s.Version) },
-	})
 	return c
 }
 
 // Describe implements prometheus.Collector.
-func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, r := range c.rows {
-		out <- r.desc
+func (c *collector[S]) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		out <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (c *collector) Collect(out chan<- prometheus.Metric) {
-	s := c.status()
-	for _, r := range c.rows {
+func (c *collector[S]) Collect(out chan<- prometheus.Metric) {
+	s := c.state()
+	for i, r := range c.rows {
+		if r.ranges != nil {
+			if ranges, has := r.ranges(&s); has {
+				out <- histogram(c.descs[i], ranges)
+			}
+			continue
+		}
+		kind := prometheus.CounterValue
+		if r.kind == numbers.Gauge {
+			kind = prometheus.GaugeValue
+		}
 		r.values(&s, func(value float64, labels ...string) {
 			for i := range labels {
 				labels[i] = strings.ToValidUTF8(labels[i], "?")
 			}
-			out <- prometheus.MustNewConstMetric(r.desc, r.kind, value, labels...)
+			out <- prometheus.MustNewConstMetric(c.descs[i], kind, value, labels...)
 		})
 	}
+}
+
+// histogram adds the ranges up: Prometheus counts what is in a range or below.
+func histogram(d *prometheus.Desc, r numbers.Ranges) prometheus.Metric {
+	below := make(map[float64]uint64, len(r.Bounds))
+	n := uint64(0)
+	for i, bound := range r.Bounds {
+		n += r.Counts[i]
+		below[bound] = n
+	}
+	return prometheus.MustNewConstHistogram(d, r.Count(), r.Sum, below)
 }

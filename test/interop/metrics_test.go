@@ -24,7 +24,7 @@ func TestDerpersMetrics(t *testing.T) {
 	programs.StartDetour(t, "--metrics", address)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyConnection: derper.VerifyPin}, DisableKeepAlives: true}}
 	theirs := typesOf(t, client, "https://"+derper.Addr.String()+"/debug/varz")
-	ours := typesOf(t, http.DefaultClient, "http://"+address+"/metrics")
+	ours := typesOf(t, http.DefaultClient, "http://"+address+"/debug/varz")
 	for name, kind := range theirs {
 		if !strings.HasPrefix(name, "derp_") || isNotOurs(name) {
 			continue
