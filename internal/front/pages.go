@@ -16,6 +16,7 @@ type Pages []Page
 type Page struct {
 	Path  string
 	Serve func(http.ResponseWriter)
+	Ask   func(http.ResponseWriter, *http.Request) // instead of Serve, if it depends on the request
 }
 
 // ServeHTTP implements http.Handler.
@@ -30,12 +31,20 @@ func (p Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var paths []string
 	for _, page := range p {
 		if page.Path == r.URL.Path {
-			page.Serve(w)
+			page.answer(w, r)
 			return
 		}
 		paths = append(paths, page.Path)
 	}
 	Say(w, http.StatusNotFound, "there are only "+strings.Join(paths, ", "))
+}
+
+func (p Page) answer(w http.ResponseWriter, r *http.Request) {
+	if p.Ask != nil {
+		p.Ask(w, r)
+		return
+	}
+	p.Serve(w)
 }
 
 // Healthy is what /healthz says: the process runs.
@@ -47,9 +56,12 @@ func Say(w http.ResponseWriter, status int, text string) {
 	io.WriteString(w, text+"\n") // who has left misses nothing
 }
 
-// SayJSON answers with a value; indent is for people.
+// SayJSON answers with a value; indent is for people, and without it all is one line.
 func SayJSON(w http.ResponseWriter, value any, indent string) {
-	text, err := json.MarshalIndent(value, "", indent)
+	text, err := json.Marshal(value)
+	if indent != "" {
+		text, err = json.MarshalIndent(value, "", indent)
+	}
 	if err != nil {
 		Say(w, http.StatusInternalServerError, fmt.Sprintf("the status cannot be written: %v", err))
 		return
