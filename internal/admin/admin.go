@@ -7,6 +7,8 @@
 //	          say what is wrong with those who decide who may come in
 //	/status   all numbers as JSON, see [Status]
 //	/check    200 "ok", or 500 and one contradiction a line (relay.Server.Check)
+//	/history  minute figures of the last week as JSON, see history.Answer; from, to and
+//	          step as in [history.ParseQuery]
 package admin
 
 import (
@@ -21,6 +23,8 @@ import (
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/history"
+	"github.com/detour-relay/detour/internal/hitters"
 	"github.com/detour-relay/detour/internal/quota"
 	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/relay"
@@ -60,6 +64,14 @@ type Config struct {
 	// Control returns what commands have asked; nil, or the result nil: none can.
 	Control func() *control.Snapshot
 
+	// Hitters returns who uses most; nil, or the result nil: nobody knows.
+	Hitters func() *hitters.Snapshot
+
+	// History answers /history, and HistoryState tells how it is kept; nil, or the result
+	// nil: no history is kept.
+	History      func(history.Query) (*history.Answer, error)
+	HistoryState func() *history.State
+
 	// Mesh returns what /status shows of the siblings; nil: nothing.
 	Mesh func() any
 }
@@ -90,6 +102,9 @@ type Status struct {
 	Descriptors Descriptors        `json:"descriptors"`
 
 	Control *control.Snapshot `json:"control"` // null where no command can reach it
+
+	Hitters *hitters.Snapshot `json:"hitters"` // who uses most; null: nobody knows
+	History *history.State    `json:"history"` // how it is kept; null: it is not
 }
 
 // New returns a handler for a relay that is ready.
@@ -102,6 +117,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	front.Pages{
 		{Path: "/healthz", Serve: front.Healthy}, {Path: "/readyz", Serve: h.serveReady},
 		{Path: "/status", Serve: h.serveStatus}, {Path: "/check", Serve: h.serveCheck},
+		{Path: "/history", Ask: h.serveHistory},
 	}.ServeHTTP(w, r)
 }
 
@@ -169,6 +185,12 @@ func (h *Handler) Status() Status {
 	}
 	if h.config.Control != nil {
 		s.Control = h.config.Control()
+	}
+	if h.config.Hitters != nil {
+		s.Hitters = h.config.Hitters()
+	}
+	if h.config.HistoryState != nil {
+		s.History = h.config.HistoryState()
 	}
 	if h.config.Mesh != nil {
 		s.Mesh = h.config.Mesh()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/history"
 	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
@@ -61,7 +63,8 @@ func TestAnswers(t *testing.T) {
 		{"HEAD", "/healthz", false, 200, "ok\n"},
 		{"GET", "/readyz", false, 200, "ready\n"},
 		{"GET", "/check", false, 200, "ok\n"},
-		{"GET", "/", false, 404, "there are only /healthz, /readyz, /status, /check\n"},
+		{"GET", "/history", false, 404, "no history is kept\n"},
+		{"GET", "/", false, 404, "there are only /healthz, /readyz, /status, /check, /history\n"},
 		{"GET", "/debug/check", false, 404, "there are only "},
 		{"POST", "/readyz", false, 405, "use GET or HEAD\n"},
 		{"GET", "/healthz", true, 200, "ok\n"},
@@ -211,4 +214,41 @@ func askStatus(t *testing.T, h *Handler) (s Status, text string) {
 		t.Fatal(err)
 	}
 	return s, w.Body.String()
+}
+
+// What a page asks of the history is what the history is asked, and its mistakes are said.
+func TestHistory(t *testing.T) {
+	h := newHandler(t, health.Config{})
+	asked := []history.Query{}
+	h.config.History = func(q history.Query) (*history.Answer, error) {
+		asked = append(asked, q)
+		if q.Step == time.Second {
+			return nil, errors.New("steps are whole minutes")
+		}
+		return &history.Answer{StepS: 300, Seconds: []float64{300, 0}, Peers: history.Series{7, math.NaN()}}, nil
+	}
+	for _, c := range []struct {
+		path   string
+		status int
+		body   string
+	}{
+		{"/history?from=-24h&step=5m", 200, `"step_s":300,"seconds":[300,0],`},
+		{"/history", 200, `"peers":[7,null]`},
+		{"/history?step=1s", 400, "steps are whole minutes\n"},
+		{"/history?step=x", 400, "step: \"x\" is no duration such as 5m\n"},
+		{"/history?x=%1b[31m", 400, "there is no parameter \"x\": from, to, step\n"},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.body) {
+			t.Errorf("%s: %d %q, want %d %q", c.path, w.Code, w.Body, c.status, c.body)
+		}
+	}
+	if len(asked) != 3 || asked[0].Step != 5*time.Minute || time.Since(asked[0].From).Round(time.Hour) != 24*time.Hour {
+		t.Errorf("asked for %+v", asked)
+	}
+	h.config.HistoryState = func() *history.State { return &history.State{File: "history.db", Error: "no room", Errors: 3} }
+	if s, text := askStatus(t, h); !strings.Contains(text, `"error": "no room"`) || shown(&s)["history_errors "] != 3 {
+		t.Errorf("%s", text)
+	}
 }

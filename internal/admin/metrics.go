@@ -19,7 +19,7 @@ type (
 
 // Metrics lists every number of a Status once. A part that a relay does not have,
 // such as STUN, has no values.
-var Metrics = slices.Concat(healthMetrics, relayMetrics, accessMetrics, quotaMetrics, edgeMetrics, stunMetrics, certificateMetrics, controlMetrics, processMetrics)
+var Metrics = slices.Concat(healthMetrics, relayMetrics, accessMetrics, quotaMetrics, historyMetrics, edgeMetrics, stunMetrics, certificateMetrics, controlMetrics, processMetrics)
 
 var healthMetrics = []Metric{
 	gauge("healthy", "", "1 if the relay wants peers", func(s *Status) float64 { return truth(s.Health.Healthy) }),

@@ -16,6 +16,7 @@ import (
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/history"
 	"github.com/detour-relay/detour/internal/numbers"
 	"github.com/detour-relay/detour/internal/quota"
 	"github.com/detour-relay/detour/internal/relaytest"
@@ -37,11 +38,12 @@ var notMetrics = map[string]string{
 	"Access.Managed.Keys": "it is a part of that sum",
 	"Access.Sources":      "one each for a URL or a socket; how many are away is a metric",
 	"Access.GraceS":       "it is a setting",
+	"Hitters":             "they are of single peers",
 }
 
 // fullStatus is one without a nil part.
 func fullStatus() *Status {
-	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot), Control: new(control.Snapshot), Access: new(admit.Snapshot), Quota: new(quota.Snapshot)}
+	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot), Control: new(control.Snapshot), Access: new(admit.Snapshot), Quota: new(quota.Snapshot), History: new(history.State)}
 }
 
 // Each number of a Status stands in the table exactly once: set alone, it is the only
