@@ -62,6 +62,11 @@ type Config struct {
 	// siblings have 30 s, links 5 s.
 	WriteTimeout time.Duration
 
+	// Ended, if it is set, is called once for each conn that has been logged in, when
+	// it has left, with its last figures. It is called by who relays packets, under
+	// no lock, and must not block.
+	Ended func(PeerState)
+
 	// Logger receives one line per conn at debug level; nil discards them.
 	Logger *slog.Logger
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"math"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -22,9 +23,11 @@ type conn struct {
 	// Set once.
 	key     key.Public
 	addr    netip.AddrPort
-	since   int64 // when it was registered
-	sibling bool  // it has a mesh key, or is a twin
-	twin    bool  // it is the other process of a takeover, and a sibling
+	since   int64  // when it was registered
+	id      uint64 // how many were registered before, and this one
+	version int32  // of the protocol, as the peer has said
+	sibling bool   // it has a mesh key, or is a twin
+	twin    bool   // it is the other process of a takeover, and a sibling
 	prober  bool
 	meshKey *key.Mesh             // which one; nil: none
 	ideal   unique.Handle[string] // the node that the peer would rather be on; empty: this one
@@ -65,6 +68,7 @@ func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.
 		key:       peer,
 		addr:      from.Addr,
 		since:     s.now(),
+		version:   int32(min(max(info.Version, math.MinInt32), math.MaxInt32)),
 		prober:    info.IsProber,
 		ideal:     unique.Make(from.IdealNode),
 		appName:   unique.Make(info.AppName),
@@ -149,6 +153,9 @@ func (c *conn) leave(err error) error {
 	c.server.routes.audience.End(c)
 	if c.home.Load() {
 		c.server.count.homeChanged(false, false) // to leave is not to move
+	}
+	if f := c.server.cfg.Ended; f != nil {
+		f(c.state())
 	}
 	return *c.ended.Load()
 }

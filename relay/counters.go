@@ -2,7 +2,9 @@ package relay
 
 import (
 	"sync/atomic"
+	"time"
 
+	"github.com/detour-relay/detour/internal/histogram"
 	"github.com/detour-relay/detour/internal/limit"
 )
 
@@ -44,6 +46,22 @@ type counters struct {
 	rests       [limit.Reasons]atomic.Uint64 // limits.go
 	restedBytes [limit.Reasons]atomic.Uint64
 	rested      [limit.Reasons]atomic.Uint64 // nanoseconds
+
+	outboxTime    histogram.Histogram // nanoseconds, as all times
+	loginTime     histogram.Histogram
+	admissionTime histogram.Histogram
+	roundTrip     histogram.Histogram
+	burstPackets  histogram.Histogram
+}
+
+func (n *counters) init() {
+	const us, ms, s = int64(time.Microsecond), int64(time.Millisecond), int64(time.Second)
+	n.outboxTime.Init(histogram.OneTwoFive(10*us, s)...)
+	n.loginTime.Init(histogram.OneTwoFive(ms, 10*s)...)
+	n.admissionTime.Init(histogram.OneTwoFive(100*us, 5*s)...)
+	// With the bounds of derper among them, so that its names can have these numbers.
+	n.roundTrip.Init(ms, 2*ms, 5*ms, 10*ms, 20*ms, 50*ms, 100*ms, 150*ms, 250*ms, 500*ms, s)
+	n.burstPackets.Init(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 }
 
 func (n *counters) received(b *burst) {

@@ -9,6 +9,7 @@ import (
 
 // A PeerState is one conn of a peer as it is at one moment.
 type PeerState struct {
+	ID        uint64         `json:"id"` // number of the conn, in the order of logins; 1 is the first
 	Peer      key.Public     `json:"peer"`
 	Addr      netip.AddrPort `json:"addr"` // zero if unknown
 	Since     time.Time      `json:"since"`
@@ -21,12 +22,23 @@ type PeerState struct {
 	Sibling   bool           `json:"sibling"`    // it has a mesh key
 	Prober    bool           `json:"prober"`     // it is a monitoring program
 	Duplicate bool           `json:"duplicate"`  // its key has other conns
+	Active    bool           `json:"active"`     // packets for its key go to it
+	Version   int            `json:"version"`    // of the protocol, as the peer has said
+	Senders   int            `json:"senders"`    // estimate: peers here that have sent to it
 	Queued    int            `json:"queued"`     // packets that wait for it
-	Received  uint64         `json:"received"`   // bytes of packets from it
-	Sent      uint64         `json:"sent"`       // bytes of packets to it
-	Limits    Limits         `json:"limits"`     // that its key has
-	Resting   bool           `json:"resting"`    // it is not read now, for it has used too much
-	LimitedMS int64          `json:"limited_ms"` // how long conns of its key were not read for that
+
+	Received        uint64  `json:"received"` // bytes of packets from it
+	ReceivedPackets uint64  `json:"received_packets"`
+	Sent            uint64  `json:"sent"` // bytes of packets to it
+	SentPackets     uint64  `json:"sent_packets"`
+	Dropped         Traffic `json:"dropped"` // packets for it that were given up
+
+	RoundTrip time.Duration `json:"round_trip"` // of TCP, as the kernel has said last; 0: unknown
+	Waited    time.Duration `json:"waited"`     // by the packets sent to it, all together, for their turn or its stream
+
+	Limits    Limits `json:"limits"`     // that its key has
+	Resting   bool   `json:"resting"`    // it is not read now, for it has used too much
+	LimitedMS int64  `json:"limited_ms"` // how long conns of its key were not read for that
 }
 
 // Peers ranges over the conns, in no order. A key that has several appears as
@@ -62,6 +74,7 @@ func (c *conn) state() PeerState {
 	o.mu.Unlock()
 	limits, rested := c.limits.Key().State()
 	p := PeerState{
+		ID:        c.id,
 		Peer:      c.key,
 		Addr:      c.addr,
 		Since:     c.server.timeAt(c.since),
@@ -73,6 +86,9 @@ func (c *conn) state() PeerState {
 		Sibling:   c.sibling,
 		Prober:    c.prober,
 		Duplicate: c.duplicate.Load(),
+		Active:    c.route.active.Load() == &c.out,
+		Version:   int(c.version),
+		Senders:   c.heard.Len(),
 		Queued:    queued + int(o.inHand.Load()),
 		Received:  c.received.Load(),
 		Sent:      sent,

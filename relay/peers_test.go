@@ -41,9 +41,9 @@ func TestPeersAreTold(t *testing.T) {
 			got[p.Peer] = p
 		}
 		for _, want := range []relay.PeerState{
-			{Peer: alice.Public(), Addr: addr, IdealNode: "ideal", AppName: "example", Home: true, Received: 6},
-			{Peer: bob.Public(), Prober: true, Sent: 5},
-			{Peer: relaytest.Key("sibling").Public(), Sibling: true},
+			{ID: 1, Peer: alice.Public(), Addr: addr, IdealNode: "ideal", AppName: "example", Home: true, Active: true, Version: derp.ProtocolVersion, Received: 6},
+			{ID: 2, Peer: bob.Public(), Prober: true, Active: true, Version: derp.ProtocolVersion, Senders: 1, Sent: 5},
+			{ID: 3, Peer: relaytest.Key("sibling").Public(), Sibling: true, Active: true, Version: derp.ProtocolVersion},
 		} {
 			if got[want.Peer] != want {
 				t.Errorf("got %+v, want %+v", got[want.Peer], want)

@@ -10,6 +10,8 @@ import (
 // of it.
 func (r *routes) add(c *conn) {
 	r.update(func(n *notices) {
+		r.logins++
+		c.id = r.logins
 		rt := r.lookup(&c.key)
 		if rt == nil {
 			rt = &route{key: c.key}

@@ -138,6 +138,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.meshKeys.Store(&cfg.MeshKeys)
 	s.writeTimeout.Store(int64(cfg.WriteTimeout))
+	s.count.init()
 	s.routes.init(&s.count)
 	s.clock = wheel.NewClock(tick, s.everyTick)
 	s.wheel.init(s)

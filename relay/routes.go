@@ -59,6 +59,7 @@ type routes struct {
 	peers atomic.Int64 // written under mu: of these, keys with conns
 
 	mu       sync.Mutex
+	logins   uint64             // guarded by mu: conns that were ever registered
 	watchers map[*conn]struct{} // guarded by mu (presence.go)
 	links    map[*link]struct{} // guarded by mu (forwarders.go)
 	draining bool               // guarded by mu (drain.go)

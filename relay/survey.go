@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/histogram"
 	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/key"
 )
@@ -68,6 +69,19 @@ type Counters struct {
 	LinksEnded    map[string]uint64 `json:"links_ended"` // the same of links
 
 	Limited map[string]Limited `json:"limited"` // by what was used up: in, out, total
+
+	OutboxTime    Histogram `json:"outbox_time"`    // seconds that packets sent have waited in outboxes
+	LoginTime     Histogram `json:"login_time"`     // seconds from the greeting until the peer has proven its key
+	AdmissionTime Histogram `json:"admission_time"` // seconds that Config.Admit took, whatever it said
+	RoundTrip     Histogram `json:"round_trip"`     // seconds, of conns over TCP at their logins and KeepAlives
+	BurstPackets  Histogram `json:"burst_packets"`  // packets that were received at once
+}
+
+// A Histogram counts values by how large they are.
+type Histogram struct {
+	Bounds []float64 `json:"bounds"` // of the buckets, upwards, each of which its bucket still has
+	Counts []uint64  `json:"counts"` // values in each bucket, not cumulative; one more, for what is above the last bound
+	Sum    float64   `json:"sum"`    // of all values
 }
 
 // A Limited says how much was made to wait because somebody had used what he may.
@@ -138,6 +152,11 @@ func (s *Server) Counters() Counters {
 		Ended:         make(map[string]uint64, linkEndReasons),
 		LinksEnded:    make(map[string]uint64, endReasons),
 		Limited:       make(map[string]Limited, limit.Reasons),
+		OutboxTime:    seconds(&n.outboxTime),
+		LoginTime:     seconds(&n.loginTime),
+		AdmissionTime: seconds(&n.admissionTime),
+		RoundTrip:     seconds(&n.roundTrip),
+		BurstPackets:  Histogram(n.burstPackets.Snapshot(1)),
 	}
 	for r := range dropReasons {
 		c.Dropped[r.String()] = byKind(&n.dropped[r], &n.bytesLost[r])
@@ -198,6 +217,9 @@ func (s *Server) groupStates() []GroupState {
 	}
 	return states
 }
+
+// seconds returns a histogram of nanoseconds.
+func seconds(h *histogram.Histogram) Histogram { return Histogram(h.Snapshot(1e9)) }
 
 func byKind(packets, bytes *[packetKinds]atomic.Uint64) ByKind {
 	of := func(k packetKind) Traffic { return Traffic{packets[k].Load(), bytes[k].Load()} }

@@ -87,7 +87,7 @@ var edgeMetrics = []Metric{
 		return map[string]uint64{"1.2": s.Edge.TLS12, "1.3": s.Edge.TLS13}
 	}),
 	byReason("tls_failures", "TLS handshakes that came to nothing, by reason", func(s *Status) map[string]uint64 {
-		f := s.Edge.Handshakes
+		f := s.Edge.HandshakeFailures
 		return map[string]uint64{"timeout": f.Timeout, "left": f.Left, "not_tls": f.NotTLS, "alert": f.Alert, "mismatch": f.Mismatch, "cut": f.Cut}
 	}),
 	by("way", "upgrades", "connections that became those of a peer, by way", func(s *Status) map[string]uint64 {

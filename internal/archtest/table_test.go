@@ -29,6 +29,7 @@ var table = []row{
 	{name: "internal/wheel", own: none, outside: none, beneath: web},
 	{name: "internal/limit", own: none, outside: none, beneath: web},
 	{name: "internal/tally", own: none, outside: none, beneath: web},
+	{name: "internal/histogram", own: none, outside: none, beneath: web},
 	{name: "internal/retry", own: none, outside: none, beneath: web},
 	{name: "internal/text", own: none, outside: none, beneath: web},
 	{name: "internal/home", own: none, outside: none, beneath: web},
@@ -57,7 +58,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/firstframe", "internal/framequeue", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/firstframe", "internal/framequeue", "internal/histogram", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 
@@ -121,7 +122,7 @@ var table = []row{
 	{name: "internal/sni", own: []string{"internal/behind", "internal/hostname"}, outside: none, beneath: []string{module + "relay"}},
 	{
 		name:    "internal/edge",
-		own:     []string{"key", "derp", "relay", "internal/behind", "internal/decoy", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry", "internal/sni"},
+		own:     []string{"key", "derp", "relay", "internal/behind", "internal/decoy", "internal/histogram", "internal/hostname", "internal/netio", "internal/rate", "internal/reach", "internal/reach/errno", "internal/retry", "internal/sni"},
 		outside: []string{"github.com/coder/websocket", "golang.org/x/sys"},
 	},
 	{

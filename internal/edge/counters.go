@@ -3,9 +3,12 @@ package edge
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 
+	"github.com/detour-relay/detour/internal/histogram"
 	"github.com/detour-relay/detour/internal/netio"
 	"github.com/detour-relay/detour/internal/sni"
+	"github.com/detour-relay/detour/relay"
 )
 
 // counters are the numbers behind a Snapshot.
@@ -21,6 +24,8 @@ type counters struct {
 	tls12    atomic.Uint64
 	tls13    atomic.Uint64
 	failures [failures]atomic.Uint64
+
+	handshakes histogram.Histogram // nanoseconds
 
 	proxy [proxyRefusals]atomic.Uint64
 
@@ -41,7 +46,7 @@ type counters struct {
 //
 // On a TLS listener, once no handshake is under way:
 //
-//	Accepted = Rejected + Full + TLS12 + TLS13 + the sum of Handshakes + SNI.Passed + the sum of SNI.Refused
+//	Accepted = Rejected + Full + TLS12 + TLS13 + the sum of HandshakeFailures + SNI.Passed + the sum of SNI.Refused
 //
 // without what was refused for want of a PROXY header before a handshake began, and
 // with what Rejected counts of requests that proxies brought.
@@ -56,9 +61,10 @@ type Snapshot struct {
 	Greedy  uint64 `json:"greedy"`  // closed because pending ones had sent too much
 	Expired uint64 `json:"expired"` // closed because they were pending for too long
 
-	TLS12      uint64            `json:"tls12"` // handshakes completed, by version
-	TLS13      uint64            `json:"tls13"`
-	Handshakes HandshakeFailures `json:"handshake_failures"`
+	TLS12             uint64            `json:"tls12"` // handshakes completed, by version
+	TLS13             uint64            `json:"tls13"`
+	Handshakes        relay.Histogram   `json:"handshakes"` // seconds that those completed took
+	HandshakeFailures HandshakeFailures `json:"handshake_failures"`
 
 	Proxies ProxyRefusals `json:"proxies_refused"`
 
@@ -124,7 +130,8 @@ func (s *Server) Snapshot() Snapshot {
 		Expired:      c.expired.Load(),
 		TLS12:        c.tls12.Load(),
 		TLS13:        c.tls13.Load(),
-		Handshakes: HandshakeFailures{
+		Handshakes:   relay.Histogram(c.handshakes.Snapshot(float64(time.Second))),
+		HandshakeFailures: HandshakeFailures{
 			Timeout:  c.failures[failureTimeout].Load(),
 			Left:     c.failures[failureLeft].Load(),
 			NotTLS:   c.failures[failureNotTLS].Load(),

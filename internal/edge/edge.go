@@ -39,6 +39,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/histogram"
 	"github.com/detour-relay/detour/internal/netio"
 	"github.com/detour-relay/detour/internal/sni"
 	"github.com/detour-relay/detour/relay"
@@ -106,6 +107,7 @@ func newServer(config Config, listener net.Listener) *Server {
 		closed:   make(chan struct{}),
 		born:     time.Now(),
 	}
+	s.count.handshakes.Init(histogram.OneTwoFive(int64(time.Millisecond), int64(10*time.Second))...)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.useNow(config)
 	s.foreign.bound(config.MaxForeign)

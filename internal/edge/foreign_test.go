@@ -119,7 +119,7 @@ func TestForeignNamesArePassedOn(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	sum := got.Rejected + got.Full + got.TLS12 + got.TLS13 + got.SNI.Passed + got.SNI.Refused.Unknown
-	if f := got.Handshakes; got.Accepted != sum+f.Timeout+f.Left+f.NotTLS+f.Alert+f.Mismatch+f.Cut {
+	if f := got.HandshakeFailures; got.Accepted != sum+f.Timeout+f.Left+f.NotTLS+f.Alert+f.Mismatch+f.Cut {
 		t.Errorf("accepted %d is not the sum of all: %+v", got.Accepted, got)
 	}
 }
@@ -177,7 +177,7 @@ func TestWithoutAKnownName(t *testing.T) {
 		send(t, plain, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
 		wantBytes(t, plain, []byte(notTLSReply))
 		wantEnd(t, plain)
-		eventually(t, "nobody is pending", func() bool { return s.Snapshot().Handshakes.NotTLS == 1 })
+		eventually(t, "nobody is pending", func() bool { return s.Snapshot().HandshakeFailures.NotTLS == 1 })
 	}
 }
 
@@ -354,7 +354,7 @@ func TestHellosThatStall(t *testing.T) {
 		send(t, c, []byte(first))
 		wantEnd(t, c)
 	}
-	eventually(t, "three are counted", func() bool { return s.Snapshot().Handshakes.Timeout == 3 })
+	eventually(t, "three are counted", func() bool { return s.Snapshot().HandshakeFailures.Timeout == 3 })
 	if got := s.Snapshot(); got.Pending != 0 || s.Foreign() != 0 {
 		t.Errorf("%+v", got)
 	}

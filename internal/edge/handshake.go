@@ -20,7 +20,8 @@ const notTLSReply = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; chars
 // net/http, which finds the handshake done. It returns what became of a connection that
 // is not for the relay to answer.
 func (s *Server) secure(t *tls.Conn) *diverted {
-	t.SetDeadline(time.Now().Add(s.config.HandshakeTimeout))
+	begun := time.Now()
+	t.SetDeadline(begun.Add(s.config.HandshakeTimeout))
 	if err := t.Handshake(); err != nil {
 		if d, ok := errors.AsType[*diverted](err); ok {
 			return d
@@ -29,6 +30,7 @@ func (s *Server) secure(t *tls.Conn) *diverted {
 		return nil
 	}
 	t.SetDeadline(time.Time{})
+	s.count.handshakes.Add(int64(time.Since(begun)), 1)
 	if t.ConnectionState().Version == tls.VersionTLS12 {
 		s.count.tls12.Add(1)
 	} else {

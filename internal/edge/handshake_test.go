@@ -34,7 +34,7 @@ func TestHandshakeFailures(t *testing.T) {
 	reason := func(want func(HandshakeFailures) uint64, provoke func()) {
 		t.Helper()
 		provoke()
-		eventually(t, "one failure counted", func() bool { return want(s.Snapshot().Handshakes) == 1 })
+		eventually(t, "one failure counted", func() bool { return want(s.Snapshot().HandshakeFailures) == 1 })
 	}
 
 	reason(func(h HandshakeFailures) uint64 { return h.Alert }, func() {
@@ -56,8 +56,12 @@ func TestHandshakeFailures(t *testing.T) {
 
 	eventually(t, "the sum of the Snapshot", func() bool {
 		got := s.Snapshot()
-		h := got.Handshakes
-		return got.TLS12 == 1 && got.TLS13 == 1 && got.Accepted == 18 &&
+		h := got.HandshakeFailures
+		var timed uint64
+		for _, n := range got.Handshakes.Counts {
+			timed += n
+		}
+		return got.TLS12 == 1 && got.TLS13 == 1 && timed == 2 && got.Handshakes.Sum > 0 && got.Accepted == 18 &&
 			got.Accepted == got.TLS12+got.TLS13+h.Alert+h.Cut+h.Left+h.Mismatch+h.NotTLS+h.Timeout
 	})
 }

@@ -132,7 +132,7 @@ func TestTimeoutsOfHandshakeAndHead(t *testing.T) {
 	eventually(t, "everything forgotten", func() bool {
 		return secure.Snapshot().Pending == 0 && plain.Snapshot().Pending == 0
 	})
-	if n := secure.Snapshot().Handshakes.Timeout; n != 2 {
+	if n := secure.Snapshot().HandshakeFailures.Timeout; n != 2 {
 		t.Errorf("%d handshakes timed out, want 2", n)
 	}
 }
