@@ -14,13 +14,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-)
 
-var readmeShell = regexp.MustCompile("(?s)```sh\n(.*?)```")
+	"github.com/detour-relay/detour/internal/pages"
+)
 
 // What the README has one do to connect two machines does what it says.
 func TestReadmePair(t *testing.T) {
-	commands := forTest(t, readmeCommands(t, "Connect two machines", 1),
+	commands := forTest(t, readmeCommands(t, "connect-two-machines-2"),
 		"grep -q sha256-raw: relay.out", "grep -q detourpair1 anna.out", "detour status --state ben.json | grep -q '^anna .* ago '")
 	said := runShell(t, commands)
 	if !regexp.MustCompile(`(?m)^anna +100\.\S+, fd\S+ .* \d+s ago `).MatchString(said) {
@@ -37,7 +37,7 @@ func TestReadmeTailnet(t *testing.T) {
 	homes := func(tailnet, socket string) string {
 		return fmt.Sprintf(`test "$(detour net members %s --admin-socket %s/admin.sock 2>/dev/null | grep -c ' 90[01] ')" = 2`, tailnet, socket)
 	}
-	commands := forTest(t, readmeCommands(t, "Run a tailnet", 2),
+	commands := forTest(t, readmeCommands(t, "run-a-tailnet-1", "run-a-tailnet-2"),
 		ready("demo/coord"), homes("home", "demo/coord"), ready("coord1")+" && "+ready("coord2")+" && "+ready("coord3"), homes("office", "coord1"))
 	said := runShell(t, strings.Replace(commands, "detour demo ", "detour demo --port 0 ", 1))
 	if n := strings.Count(said, "3 packets sent, 3 came back, 0% lost"); n != 2 {
@@ -45,21 +45,19 @@ func TestReadmeTailnet(t *testing.T) {
 	}
 }
 
-// readmeCommands are those of the first blocks of a section.
-func readmeCommands(t *testing.T, section string, want int) (commands string) {
+// readmeCommands are those of blocks of the README.
+func readmeCommands(t *testing.T, names ...string) (commands string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	readme, err := pages.Read(filepath.Join("..", ".."), "README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "\n## "+section+"\n")
-	rest, _, _ = strings.Cut(rest, "\n## ")
-	blocks := readmeShell.FindAllStringSubmatch(rest, -1)
-	if len(blocks) != want {
-		t.Fatalf("section %q of the README has %d blocks of commands, want %d", section, len(blocks), want)
-	}
-	for _, b := range blocks {
-		commands += b[1]
+	for _, name := range names {
+		block, ok := readme.Block(name)
+		if !ok || block.Lang != "sh" {
+			t.Fatalf("the README has no commands %s", name)
+		}
+		commands += block.Text
 	}
 	return commands
 }

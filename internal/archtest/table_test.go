@@ -220,6 +220,7 @@ var table = []row{
 
 	// For tests, and the commands.
 	{name: "internal/logtest", own: none, outside: none},
+	{name: "internal/pages", own: none, outside: none, beneath: web},
 	{name: "internal/relaytest", own: []string{"key", "derp", "relay", "internal/netio"}, outside: none},
 	{name: "internal/archtest", own: none, outside: none},
 	{
