@@ -11,7 +11,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab lint build cross pgo ci
+.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab lint build cross pgo site ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,7 @@ demo: ## two regions of two relays each on this machine, with their DERP map
 
 test: ## run the tests and guards of the product (needs git, Go and make only)
 	go test ./...
+	cd tools/site && go test ./...
 
 race: ## run them under the race detector (needs a C compiler)
 	go test -race ./...
@@ -63,7 +64,7 @@ lint: ## check format, vet, staticcheck and the import rules
 	go vet ./...
 	$(STATICCHECK) ./...
 	go test ./internal/archtest
-	@for module in test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab; do \
+	@for module in tools/site test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab; do \
 		echo "vet and staticcheck $$module"; \
 		(cd $$module && $(REFERENCE) go vet ./... && $(REFERENCE) $(STATICCHECK) ./...) || exit 1; \
 	done
@@ -80,6 +81,9 @@ cross: ## compile everything, tests included, for the other systems
 
 pgo: ## profile the program anew into cmd/detour/default.pgo, about a minute
 	tools/pgo.sh
+
+site: ## make the pages of docs/ a static site, dist/out/site
+	cd tools/site && go run .
 
 ci: ## do all that CI does
 	.ci/run
