@@ -21,6 +21,7 @@ import (
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/port80"
+	"github.com/detour-relay/detour/internal/relaypage"
 	"github.com/detour-relay/detour/internal/takeover"
 	"github.com/detour-relay/detour/internal/twin"
 	"github.com/detour-relay/detour/key"
@@ -98,6 +99,7 @@ type Daemon struct {
 	names    *bootstrap.Names
 
 	operators *admin.Handler // what they are shown
+	page      *relaypage.Page
 
 	meshKeysFrom string // where the first mesh keys are from
 	meshKeyCount int
@@ -201,8 +203,7 @@ func (d *Daemon) open(cfg config.Config) error {
 	if d.stun, err = d.openSTUN(cfg); err != nil {
 		return err
 	}
-	d.serveOps()
-	return nil
+	return d.serveOps()
 }
 
 // openKeys loads or makes the certificate and the relay's own key.
@@ -286,16 +287,24 @@ func (d *Daemon) edgeConfig(cfg config.Config) edge.Config {
 }
 
 // serveOps gives operators what they ask for, now that all of it is there.
-func (d *Daemon) serveOps() {
+func (d *Daemon) serveOps() (err error) {
 	d.operators = admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
 		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.asked,
 	})
-	d.status.Handle(d.operators)
+	d.page, err = relaypage.New(relaypage.Config{
+		Status: d.operators.Status, Counters: d.relay.Counters, Explain: d.health.Explain, Peers: d.relay.Peers,
+		Name: func() string { return d.Config().Hostname }, Next: d.operators,
+	})
+	if err != nil {
+		return err
+	}
+	d.status.Handle(d.page)
 	if d.options.Metrics != nil {
 		d.metrics.Handle(d.options.Metrics(d.operators.Status, d.log))
 	}
 	d.profiles.Handle(newProfiles())
+	return nil
 }
 
 // certificate is what peers are shown; nil without TLS.

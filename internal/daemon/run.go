@@ -57,6 +57,9 @@ func (d *Daemon) start() <-chan error {
 	}
 	d.running.Go(func() { d.budget.quota.Run(d.beside) })
 	d.running.Go(func() { d.names.Run(d.beside) })
+	if d.status != nil { // else nobody sees what it watches
+		d.running.Go(func() { d.page.Run(d.beside) })
+	}
 	d.running.Go(func() { d.status.Serve() })
 	d.running.Go(func() { d.metrics.Serve() })
 	d.running.Go(func() { d.profiles.Serve() })

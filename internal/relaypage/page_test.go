@@ -1,0 +1,236 @@
+package relaypage
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/detour-relay/detour/internal/admin"
+	"github.com/detour-relay/detour/internal/admit"
+	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/mesh"
+	"github.com/detour-relay/detour/internal/quota"
+	"github.com/detour-relay/detour/internal/stun"
+	"github.com/detour-relay/detour/relay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A stand is a page whose relay is what the test says.
+type stand struct {
+	*Page
+	is      admin.Status
+	count   relay.Counters
+	explain string
+	peers   []relay.PeerState
+	asked   int // how often the status was made
+}
+
+func newStand(t *testing.T) *stand {
+	t.Helper()
+	s := &stand{is: admin.Status{Version: "v1.2.3", Started: time.Now().Add(-time.Hour), Health: health.Snapshot{Healthy: true}}}
+	p, err := New(Config{
+		Status:   func() admin.Status { s.asked++; return s.is },
+		Counters: func() relay.Counters { return s.count },
+		Explain:  func() string { return s.explain },
+		Peers:    func(yield func(relay.PeerState) bool) { slices.Values(s.peers)(yield) },
+		Name:     func() string { return "relay.example" },
+		Next:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "next", http.StatusTeapot) }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Page = p
+	return s
+}
+
+func (s *stand) get(t *testing.T, path string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+const hostile = "</i><script>alert(1)</script>\"'\u202egnp.exe\x1b[31m"
+
+// everything is a relay that has all there is, much of it from people who mean harm.
+func everything() admin.Status {
+	now := time.Now()
+	nextTry := now.Add(time.Minute)
+	return admin.Status{
+		Version: hostile, Started: now.Add(-50 * time.Hour), Health: health.Snapshot{Healthy: true, SelfCheck: &health.SelfCheck{Target: hostile, Error: hostile, Failures: 1, At: &now, TookMS: 3}},
+		Relay: relay.Survey{
+			Counters: relay.Counters{Dropped: map[string]relay.ByKind{"queue_head": {Other: relay.Traffic{Packets: 7, Bytes: 7000}}, "unknown_dest": {}}},
+			Links:    []relay.LinkState{{Name: "b" + hostile, Peers: 12, Restarting: true}},
+		},
+		STUN: &stun.Snapshot{Requests: 5},
+		Mesh: []mesh.State{{Name: "b" + hostile, Status: mesh.Linked, Since: now.Add(-time.Hour)}, {Name: "c" + hostile, Status: mesh.Waiting, LastError: hostile, NextTry: nextTry}, {Name: "d", Status: mesh.Self}},
+		Access: &admit.Snapshot{
+			Keys: []admit.FileState{{File: hostile, Keys: 3, Error: hostile}}, Managed: admit.ManagedState{Keys: 2, Bans: 1},
+			Sources: []admit.SourceState{{Source: "verify", Target: hostile, Away: true, Error: hostile}}, Refused: map[admit.Reason]uint64{admit.Banned: 4, admit.Unknown: 0},
+		},
+		Certificate: &certs.Description{
+			Source: hostile, Names: []string{hostile, "relay.example"}, From: now.Add(-80 * 24 * time.Hour), Until: now.Add(5 * 24 * time.Hour), Failed: hostile,
+			Issuance: &certs.Issuance{Issued: 1, Failed: 2, Next: &nextTry},
+		},
+		Quota:       &quota.Snapshot{State: quota.PastSoft, Used: 700, Soft: 500, Hard: 1000, ResetsAt: nextTry, Error: hostile},
+		Limits:      config.Limits{In: 1 << 20, Total: 1 << 30, Labels: map[string]config.Limit{hostile: {In: 5}}},
+		Reload:      &admin.Reload{At: now, Error: hostile, Restart: []string{"listen"}, Changed: []config.Change{{Setting: "drain", Old: hostile, New: hostile}}},
+		Descriptors: admin.Descriptors{Limit: 256, Few: true},
+	}
+}
+
+// All that a relay has is on the page, and what others call themselves is harmless there.
+func TestOverviewShowsEverything(t *testing.T) {
+	s := newStand(t)
+	s.is = everything()
+	body := s.get(t, "/")
+	for _, want := range []string{"relay.example", "queue_head", "waiting", "restarts", "the relay&#39;s own list", "cannot answer", "banned 4", "beyond the soft mark", "70 %", "all together", "self-check failed", "for 1 h 0 min", "2 d 2 h"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is not on the page", want)
+		}
+	}
+	for _, never := range []string{"<script>", "</i", "\u202e", "\x1b"} {
+		if strings.Contains(body, never) {
+			t.Errorf("%q is on the page: %s", never, body[strings.Index(body, never)-100:][:200])
+		}
+	}
+}
+
+// Who looks often, or with others, has the status made once a second.
+func TestManyLooksCostOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t)
+		for range 50 {
+			s.get(t, "/")
+		}
+		if s.asked != 1 {
+			t.Errorf("the status was made %d times", s.asked)
+		}
+		time.Sleep(freshFor)
+		if s.get(t, "/"); s.asked != 2 {
+			t.Errorf("the status is %d seconds old", s.asked)
+		}
+	})
+}
+
+func TestPathsAndMethods(t *testing.T) {
+	s := newStand(t)
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/", 200}, {"HEAD", "/", 200}, {"POST", "/", 405}, {"GET", "/clients", 200}, {"DELETE", "/clients", 405}, {"GET", "/page.css", 200},
+		{"GET", "/status", 418}, {"POST", "/status", 418}, {"GET", "//", 418}, {"GET", "/overview.html", 418},
+	} {
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil)); w.Code != c.status {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, w.Code, c.status)
+		}
+	}
+}
+
+// Each thing that can be wrong is told, with what to do, and the worst of them in a word.
+func TestVerdict(t *testing.T) {
+	now := time.Now()
+	well := admin.Status{Health: health.Snapshot{Healthy: true}}
+	for name, c := range map[string]struct {
+		change  func(*admin.Status)
+		lately  lately
+		explain string
+		class   string
+		word    string
+		what    string // of the first problem
+	}{
+		"nothing":    {class: good, word: "All is well"},
+		"draining":   {change: func(s *admin.Status) { s.Draining, s.Health = true, health.Snapshot{Reason: health.Draining} }, explain: "draining", class: odd, word: "Draining: peers are sent elsewhere", what: "The relay drains"},
+		"used up":    {change: func(s *admin.Status) { s.Health = health.Snapshot{Reason: health.QuotaUsedUp} }, explain: "quota used up: all of it", class: bad, word: "The relay wants no peers", what: "The month's quota is used up"},
+		"no cert":    {change: func(s *admin.Status) { s.Health = health.Snapshot{Reason: health.NoCertificate} }, explain: "no certificate: none", class: bad, word: "The relay wants no peers", what: "There is no certificate"},
+		"self-check": {change: func(s *admin.Status) { s.Health = health.Snapshot{Reason: health.SelfCheckFailed} }, explain: "self-check failed: refused", class: bad, word: "The relay wants no peers", what: "The self-check fails"},
+		"once":       {change: func(s *admin.Status) { s.Health.SelfCheck = &health.SelfCheck{Failures: 1} }, class: odd, word: "It works, and one thing wants a look", what: "The last self-check failed"},
+		"full":       {change: func(s *admin.Status) { s.Health.Full = true }, class: bad, word: "One thing is wrong", what: "The relay is full"},
+		"expired":    {change: func(s *admin.Status) { s.Certificate = &certs.Description{Until: now.Add(-time.Hour)} }, class: bad, word: "One thing is wrong", what: "The certificate has expired"},
+		"expires": {change: func(s *admin.Status) {
+			s.Certificate = &certs.Description{From: now.Add(-80 * 24 * time.Hour), Until: now.Add(9 * 24 * time.Hour)}
+		}, class: odd, word: "It works, and one thing wants a look", what: "The certificate ends soon"},
+		"short-lived": {change: func(s *admin.Status) {
+			s.Certificate = &certs.Description{From: now.Add(-72 * time.Hour), Until: now.Add(72 * time.Hour)}
+		}, class: good, word: "All is well"},
+		"hard mark": {change: func(s *admin.Status) { s.Quota = &quota.Snapshot{State: quota.PastHard} }, class: bad, word: "One thing is wrong", what: "The month's quota is used up"},
+		"away":      {change: func(s *admin.Status) { s.Access = &admit.Snapshot{Sources: []admit.SourceState{{Away: true}}} }, class: odd, word: "It works, and one thing wants a look", what: "Who decides about admission is out of reach"},
+		"sibling": {change: func(s *admin.Status) {
+			s.Mesh = []mesh.State{{Name: "b", Status: mesh.Waiting}, {Name: "c", Status: mesh.Linked}}
+		}, class: odd, word: "It works, and one thing wants a look", what: "No link to b"},
+		"reload":    {change: func(s *admin.Status) { s.Reload = &admin.Reload{Error: "x"} }, class: odd, word: "It works, and one thing wants a look", what: "The last reload was not taken over"},
+		"restart":   {change: func(s *admin.Status) { s.Reload = &admin.Reload{Restart: []string{"listen"}} }, class: odd, word: "It works, and one thing wants a look", what: "Settings wait for a restart"},
+		"drops":     {lately: lately{minute: time.Minute, of: relay.Traffic{Packets: 10_000}, lost: map[string]uint64{"queue_head": 300}}, class: odd, word: "It works, and one thing wants a look", what: "3.0 % of the packets are dropped"},
+		"few drops": {lately: lately{minute: time.Minute, of: relay.Traffic{Packets: 100}, lost: map[string]uint64{"queue_head": 30}}, class: good, word: "All is well"},
+		"strangers": {lately: lately{minute: time.Minute, of: relay.Traffic{Packets: 1000}, lost: map[string]uint64{"unknown_dest": 900}}, class: good, word: "All is well"},
+		"several": {change: func(s *admin.Status) {
+			s.Descriptors.Few, s.Health.Full, s.Certificate = true, true, &certs.Description{Until: now.Add(-1)}
+		}, class: bad, word: "2 things are wrong", what: "The relay is full"},
+	} {
+		s := well
+		if c.change != nil {
+			c.change(&s)
+		}
+		v := judge(s, c.lately, c.explain, now)
+		if v.Class != c.class || v.Word != c.word {
+			t.Errorf("%s: %s, %q, want %s, %q", name, v.Class, v.Word, c.class, c.word)
+		}
+		if c.what == "" && len(v.Problems) > 0 || c.what != "" && (len(v.Problems) == 0 || v.Problems[0].What != c.what) {
+			t.Errorf("%s: %+v, want %q first", name, v.Problems, c.what)
+		}
+		for _, p := range v.Problems {
+			if p.Do == "" {
+				t.Errorf("%s: %q says not what to do", name, p.What)
+			}
+		}
+	}
+}
+
+// The traffic of ten minutes is known two seconds after it came, and not for longer.
+func TestPulse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t)
+		s.count = relay.Counters{Dropped: map[string]relay.ByKind{"queue_head": {}}}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.Run(ctx) }()
+		synctest.Wait()
+		s.count.Received.Other = relay.Traffic{Packets: 10, Bytes: 2000}
+		s.count.Sent.Disco = relay.Traffic{Packets: 5, Bytes: 1000}
+		s.count.Dropped = map[string]relay.ByKind{"queue_head": {Other: relay.Traffic{Packets: 4}}}
+		time.Sleep(beat)
+		synctest.Wait()
+		l := s.pulse.lately()
+		if last(l.in) != 1000 || last(l.out) != 500 || last(l.dropped) != 2 || l.of.Packets != 10 || l.lost["queue_head"] != 4 || l.minute != beat {
+			t.Errorf("%v %v %v, %+v", last(l.in), last(l.out), last(l.dropped), l.lost)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if l = s.pulse.lately(); last(l.in) != 0 || l.of.Packets != 0 || l.lost["queue_head"] != 0 || l.minute != time.Minute || slices.Max(l.in[269:]) != 1000 {
+			t.Errorf("a minute later: %v, %+v, %v", last(l.in), l.of, l.minute)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if l = s.pulse.lately(); len(l.in) != beats-1 || slices.Max(l.in) != 0 {
+			t.Error("ten minutes later it is still there")
+		}
+		cancel(errors.New("the test is over"))
+		<-done
+	})
+}
