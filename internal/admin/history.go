@@ -15,17 +15,21 @@ var historyMetrics = []Metric{
 
 func ofHistory(m Metric) Metric { return when(func(s *Status) bool { return s.History != nil }, m) }
 
-func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) {
+// History returns a piece of the history; nil: none is kept.
+func (h *Handler) History(q history.Query) (*history.Answer, error) {
 	if h.config.History == nil {
-		front.Say(w, http.StatusNotFound, "no history is kept")
-		return
+		return nil, nil
 	}
+	return h.config.History(q)
+}
+
+func (h *Handler) serveHistory(w http.ResponseWriter, r *http.Request) {
 	query, err := history.ParseQuery(r.URL.Query(), time.Now())
 	if err != nil {
 		front.Say(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	answer, err := h.config.History(query)
+	answer, err := h.History(query)
 	switch {
 	case err != nil:
 		front.Say(w, http.StatusBadRequest, err.Error())

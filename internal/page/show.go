@@ -78,7 +78,7 @@ func scaled(n float64, unit string) string {
 	case prefix == "":
 		return strconv.FormatFloat(math.Round(n), 'f', 0, 64) + " " + unit
 	case n < 9.95:
-		return strconv.FormatFloat(n, 'f', 1, 64) + " " + prefix + unit
+		return Tenths(n) + " " + prefix + unit
 	}
 	return strconv.FormatFloat(n, 'f', 0, 64) + " " + prefix + unit
 }
@@ -92,6 +92,9 @@ func Count(n float64) string {
 	return digits
 }
 
+// Tenths is a small number, to one tenth.
+func Tenths(n float64) string { return strconv.FormatFloat(n, 'f', 1, 64) }
+
 // Percent is a part of a whole.
 func Percent(part, whole float64) string {
 	switch share := 100 * part / whole; {
@@ -100,7 +103,7 @@ func Percent(part, whole float64) string {
 	case share < 0.1:
 		return "< 0.1 %"
 	case share < 9.95:
-		return strconv.FormatFloat(share, 'f', 1, 64) + " %"
+		return Tenths(share) + " %"
 	default:
 		return strconv.FormatFloat(share, 'f', 0, 64) + " %"
 	}

@@ -32,6 +32,7 @@ type overviewBody struct {
 	Lost     uint64  // packets, in the last minute
 	Uptime   time.Duration
 	Charts   []page.Chart
+	Usage    usage
 	Drops    []drop
 	Siblings []sibling
 	Linked   int // of them
@@ -41,14 +42,18 @@ type overviewBody struct {
 	Refused  []counted
 }
 
-func (p *Page) overview(w http.ResponseWriter, _ *http.Request) {
+func (p *Page) overview(w http.ResponseWriter, r *http.Request) {
 	s, l, now := p.now(), p.pulse.lately(), time.Now()
 	b := overviewBody{Status: s, LatelyIn: l.of.Packets, In: last(l.in), Out: last(l.out), Uptime: now.Sub(s.Started)}
 	b.Verdict = judge(s, l, p.config.Explain(), now)
 	for _, n := range l.lost {
 		b.Lost += n
 	}
-	b.Charts = []page.Chart{trafficNow(l), crowdNow(l)}
+	b.Charts = append([]page.Chart{trafficNow(l)}, p.day()...)
+	if len(b.Charts) == 1 {
+		b.Charts = append(b.Charts, crowdNow(l))
+	}
+	b.Usage = usageOf(s, r.URL.Query())
 	b.Drops = dropsOf(s, l)
 	b.Siblings, b.Linked = siblingRows(s, now)
 	b.Quota, b.Limits = quotaOf(s), limitsOf(s)

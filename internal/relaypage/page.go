@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/admin"
+	"github.com/detour-relay/detour/internal/history"
 	"github.com/detour-relay/detour/internal/page"
 	"github.com/detour-relay/detour/relay"
 )
@@ -15,7 +16,7 @@ import (
 //go:embed *.html
 var templates embed.FS
 
-// Config is what a [Page] is made from. All of it is required but History.
+// Config is what a [Page] is made from. All of it is required.
 type Config struct {
 	Status   func() admin.Status
 	Counters func() relay.Counters // quick: it is asked every two seconds
@@ -23,6 +24,8 @@ type Config struct {
 	Peers    func(yield func(relay.PeerState) bool)
 	Name     func() string // of the relay; empty: it has none
 	Next     http.Handler  // answers what is no page
+
+	History func(history.Query) (*history.Answer, error) // as that of admin.Config
 }
 
 // A Page answers those who look. Its methods may be called by any goroutine.
@@ -31,6 +34,7 @@ type Page struct {
 	set    *page.Set
 	pulse  pulse
 	status fresh[admin.Status]
+	charts fresh[[]page.Chart] // of the last day
 }
 
 // New returns the page of a relay.
@@ -39,7 +43,9 @@ func New(config Config) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{config: config, set: set}, nil
+	p := &Page{config: config, set: set}
+	p.status.keep, p.charts.keep = time.Second, time.Minute/2
+	return p, nil
 }
 
 // Run watches the traffic until ctx is done.
@@ -62,10 +68,6 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/":
 		show = p.overview
-	case "/clients":
-		show = p.clients
-	case "/client":
-		show = p.client
 	default:
 		if !p.set.ServeAsset(w, r) {
 			p.config.Next.ServeHTTP(w, r)
@@ -86,7 +88,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // frame is what stands around each page.
 func (p *Page) frame(title, here string, body any) page.Frame {
 	f := page.Frame{Title: title, Who: "Detour relay", Name: p.config.Name(), Body: body}
-	for _, l := range []page.Link{{To: "./", Text: "Overview"}, {To: "clients", Text: "Clients"}} {
+	for _, l := range []page.Link{{To: "./", Text: "Overview"}} {
 		l.Here = l.To == here
 		f.Links = append(f.Links, l)
 	}
@@ -96,19 +98,19 @@ func (p *Page) frame(title, here string, body any) page.Frame {
 // now is the status, at most a second old: many who look cost no more than one.
 func (p *Page) now() admin.Status { return p.status.get(p.config.Status) }
 
-// fresh keeps a value for a second.
+// fresh keeps a value for a while.
 type fresh[T any] struct {
+	keep time.Duration // set once
+
 	mu    sync.Mutex
 	made  time.Time // guarded by mu, as value
 	value T
 }
 
-const freshFor = time.Second
-
 func (f *fresh[T]) get(make func() T) T {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.made.IsZero() || time.Since(f.made) >= freshFor {
+	if f.made.IsZero() || time.Since(f.made) >= f.keep {
 		f.value, f.made = make(), time.Now()
 	}
 	return f.value

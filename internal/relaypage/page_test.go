@@ -3,8 +3,10 @@ package relaypage
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +20,8 @@ import (
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/history"
+	"github.com/detour-relay/detour/internal/hitters"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/quota"
 	"github.com/detour-relay/detour/internal/stun"
@@ -33,6 +37,7 @@ type stand struct {
 	count   relay.Counters
 	explain string
 	peers   []relay.PeerState
+	kept    *history.Answer
 	asked   int // how often the status was made
 }
 
@@ -45,6 +50,7 @@ func newStand(t *testing.T) *stand {
 		Explain:  func() string { return s.explain },
 		Peers:    func(yield func(relay.PeerState) bool) { slices.Values(s.peers)(yield) },
 		Name:     func() string { return "relay.example" },
+		History:  func(history.Query) (*history.Answer, error) { return s.kept, nil },
 		Next:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "next", http.StatusTeapot) }),
 	})
 	if err != nil {
@@ -90,15 +96,24 @@ func everything() admin.Status {
 		Limits:      config.Limits{In: 1 << 20, Total: 1 << 30, Labels: map[string]config.Limit{hostile: {In: 5}}},
 		Reload:      &admin.Reload{At: now, Error: hostile, Restart: []string{"listen"}, Changed: []config.Change{{Setting: "drain", Old: hostile, New: hostile}}},
 		Descriptors: admin.Descriptors{Limit: 256, Few: true},
+		Hitters: &hitters.Snapshot{Windows: []hitters.Window{
+			{Name: "minute", Total: use(400), Keys: hitters.List{Top: []hitters.Hitter{{Name: "nodekey:12", Use: use(300)}}}},
+			{Name: "hour", Total: use(4000), Apps: hitters.List{Top: []hitters.Hitter{{Name: hostile, Use: use(3000)}, {Name: "", Use: use(500)}}}, Networks: hitters.List{Top: []hitters.Hitter{{Use: use(7)}}}},
+		}},
 	}
+}
+
+func use(bytes uint64) hitters.Use {
+	return hitters.Use{Received: relay.Traffic{Packets: 1, Bytes: bytes}}
 }
 
 // All that a relay has is on the page, and what others call themselves is harmless there.
 func TestOverviewShowsEverything(t *testing.T) {
 	s := newStand(t)
 	s.is = everything()
-	body := s.get(t, "/")
-	for _, want := range []string{"relay.example", "queue_head", "waiting", "restarts", "the relay&#39;s own list", "cannot answer", "banned 4", "beyond the soft mark", "70 %", "all together", "self-check failed", "for 1 h 0 min", "2 d 2 h"} {
+	s.kept = &history.Answer{Seconds: []float64{60, 0}, ReceivedBytes: history.Series{6000, math.NaN()}}
+	body := s.get(t, "/?by=apps&over=hour")
+	for _, want := range []string{"relay.example", "queue_head", "waiting", "restarts", "the relay&#39;s own list", "cannot answer", "banned 4", "beyond the soft mark", "70 %", "all together", "self-check failed", "for 1 h 0 min", "Traffic, last day", "100 B/s at most", "says nothing", `width="75"`, `href="clients?app=%3C%2Fi`, "2 d 2 h"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is not on the page", want)
 		}
@@ -107,6 +122,37 @@ func TestOverviewShowsEverything(t *testing.T) {
 		if strings.Contains(body, never) {
 			t.Errorf("%q is on the page: %s", never, body[strings.Index(body, never)-100:][:200])
 		}
+	}
+}
+
+// The lists of who uses most are picked in the page's address, and nobody is led astray by
+// one that there is not.
+func TestUsage(t *testing.T) {
+	s := everything()
+	for query, want := range map[string]string{
+		"": "key minute nodekey:12", "by=keys&over=minute": "key minute nodekey:12", "by=<x>&over=year": "key minute nodekey:12", "by=apps&over=hour": "app hour " + hostile,
+		"by=labels": "label minute", "by=networks&over=hour": "network hour unknown address", "over=day": "key day",
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := usageOf(s, values)
+		got := u.What
+		for _, c := range u.Spans {
+			if c.Here {
+				got += " " + c.Text
+			}
+		}
+		if len(u.Rows) > 0 {
+			got += " " + u.Rows[0].Name
+		}
+		if got != want {
+			t.Errorf("%q shows %q, want %q", query, got, want)
+		}
+	}
+	if u := usageOf(admin.Status{}, nil); u.Known {
+		t.Error("nobody counts, and somebody is known")
 	}
 }
 
@@ -120,7 +166,7 @@ func TestManyLooksCostOne(t *testing.T) {
 		if s.asked != 1 {
 			t.Errorf("the status was made %d times", s.asked)
 		}
-		time.Sleep(freshFor)
+		time.Sleep(time.Second)
 		if s.get(t, "/"); s.asked != 2 {
 			t.Errorf("the status is %d seconds old", s.asked)
 		}
@@ -133,7 +179,7 @@ func TestPathsAndMethods(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{"GET", "/", 200}, {"HEAD", "/", 200}, {"POST", "/", 405}, {"GET", "/clients", 200}, {"DELETE", "/clients", 405}, {"GET", "/page.css", 200},
+		{"GET", "/", 200}, {"HEAD", "/", 200}, {"POST", "/", 405}, {"GET", "/page.css", 200},
 		{"GET", "/status", 418}, {"POST", "/status", 418}, {"GET", "//", 418}, {"GET", "/overview.html", 418},
 	} {
 		w := httptest.NewRecorder()
