@@ -1,8 +1,10 @@
 package hitters
 
 import (
+	"net/netip"
 	"time"
 
+	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -58,3 +60,43 @@ func (u Use) Bytes() uint64 { return u.Received.Bytes + u.Sent.Bytes }
 
 // Packets returns all packets of a use.
 func (u Use) Packets() uint64 { return u.Received.Packets + u.Sent.Packets }
+
+// longestList is how many a list has at most.
+const longestList = 20
+
+// window puts together what a window consists of.
+func window(name string, pieces []*part, at time.Duration) Window {
+	var all tally
+	from := at
+	for _, p := range pieces {
+		all.merge(p)
+		from = min(from, p.from)
+	}
+	return Window{
+		Name: name, Seconds: (at - from).Seconds(), Total: all.total,
+		Keys:     list(&all.keys, key.Public.String),
+		Networks: list(&all.networks, networkName),
+		Apps:     list(&all.apps, func(name string) string { return name }),
+		Labels:   list(&all.labels, func(name string) string { return name }),
+	}
+}
+
+func networkName(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
+}
+
+func list[N comparable](s *summary[N], name func(N) string) List {
+	all := s.finish()
+	l := List{Top: []Hitter{}, Unlisted: all.floor}
+	for i, e := range all.entries {
+		if i < longestList {
+			l.Top = append(l.Top, Hitter{name(e.name), e.Use, e.missed})
+		} else {
+			l.Unlisted = max(l.Unlisted, e.most())
+		}
+	}
+	return l
+}
