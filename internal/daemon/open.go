@@ -19,6 +19,7 @@ import (
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/hitters"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/port80"
 	"github.com/detour-relay/detour/internal/relaypage"
@@ -81,6 +82,7 @@ type Daemon struct {
 	relay    *relay.Server
 	access   *admit.Chain // nil if Options.Admit decides
 	budget   budget
+	hitters  *hitters.Hitters
 	source   *sources
 	secure   *tls.Config // of source
 	edge     *edge.Server
@@ -234,6 +236,7 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 		return err
 	}
 	timeout, pending := d.admitLimits()
+	d.hitters = hitters.New()
 	d.relay, err = relay.New(relay.Config{
 		Key:          identity,
 		MeshKeys:     keys,
@@ -242,6 +245,7 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 		AdmitPending: pending,
 		KeepAlive:    orOff(cfg.KeepAlive),
 		WriteTimeout: orOff(cfg.TCP.WriteTimeout),
+		Ended:        d.hitters.Ended,
 		Logger:       d.log,
 	})
 	if err != nil {
@@ -290,7 +294,7 @@ func (d *Daemon) edgeConfig(cfg config.Config) edge.Config {
 func (d *Daemon) serveOps() (err error) {
 	d.operators = admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
-		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.asked,
+		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.asked, Hitters: d.hitters.Snapshot,
 	})
 	d.page, err = relaypage.New(relaypage.Config{
 		Status: d.operators.Status, Counters: d.relay.Counters, Explain: d.health.Explain, Peers: d.relay.Peers,

@@ -8,9 +8,10 @@ import (
 	"github.com/detour-relay/detour/relay"
 )
 
-// Hitters counts who uses a relay. Its methods may be called by any goroutine, Run by one.
+// Hitters counts who uses a relay. Its methods may be called by any goroutine.
 type Hitters struct {
-	begun time.Time // set once
+	begun   time.Time  // set once
+	looking sync.Mutex // held over a look
 
 	mu      sync.Mutex
 	levels  []*level         // guarded by mu, as all below
@@ -46,8 +47,10 @@ func (h *Hitters) Run(ctx context.Context, peers func(yield func(relay.PeerState
 	}
 }
 
-// Look counts what conns have used since the last look. Two must not be under way at once.
+// Look counts what conns have used since the last look.
 func (h *Hitters) Look(peers func(yield func(relay.PeerState) bool)) {
+	h.looking.Lock()
+	defer h.looking.Unlock()
 	h.mu.Lock()
 	h.look++
 	h.mu.Unlock()

@@ -290,10 +290,10 @@ func TestRunLooksUntilItIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd()
 		ctx, cancel := contextOf(t)
-		done := make(chan struct{})
-		go func() { defer close(done); c.h.Run(ctx, maps.Values(c.conns)) }()
 		id := c.join(relay.PeerState{AppName: "a"})
 		c.use(id, 1, 1)
+		done := make(chan struct{})
+		go func() { defer close(done); c.h.Run(ctx, maps.Values(c.conns)) }()
 		time.Sleep(lookEvery + time.Second)
 		if got := names(c.h.Snapshot().Windows[0].Apps); got != `"a" 2` {
 			t.Error(got)
