@@ -72,6 +72,9 @@ type Config struct {
 	History      func(history.Query) (*history.Answer, error)
 	HistoryState func() *history.State
 
+	// Scrapes returns how often metrics were asked for; nil, or the result nil: they cannot be.
+	Scrapes func() *front.Scrapes
+
 	// Mesh returns what /status shows of the siblings; nil: nothing.
 	Mesh func() any
 }
@@ -105,6 +108,7 @@ type Status struct {
 
 	Hitters *hitters.Snapshot `json:"hitters"` // who uses most; null: nobody knows
 	History *history.State    `json:"history"` // how it is kept; null: it is not
+	Scrapes *front.Scrapes    `json:"scrapes"` // null where there are no metrics
 }
 
 // New returns a handler for a relay that is ready.
@@ -191,6 +195,9 @@ func (h *Handler) Status() Status {
 	}
 	if h.config.HistoryState != nil {
 		s.History = h.config.HistoryState()
+	}
+	if h.config.Scrapes != nil {
+		s.Scrapes = h.config.Scrapes()
 	}
 	if h.config.Mesh != nil {
 		s.Mesh = h.config.Mesh()

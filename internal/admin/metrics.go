@@ -4,6 +4,9 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/control"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/numbers"
 	"github.com/detour-relay/detour/relay"
 )
@@ -19,7 +22,7 @@ type (
 
 // Metrics lists every number of a Status once. A part that a relay does not have,
 // such as STUN, has no values.
-var Metrics = slices.Concat(healthMetrics, relayMetrics, accessMetrics, quotaMetrics, historyMetrics, edgeMetrics, stunMetrics, certificateMetrics, controlMetrics, processMetrics)
+var Metrics = slices.Concat(healthMetrics, relayMetrics, histograms, accessMetrics, quotaMetrics, historyMetrics, edgeMetrics, stunMetrics, certificateMetrics, controlMetrics, scrapeMetrics, processMetrics)
 
 var healthMetrics = []Metric{
 	gauge("healthy", "", "1 if the relay wants peers", func(s *Status) float64 { return truth(s.Health.Healthy) }),
@@ -134,27 +137,14 @@ var stunMetrics = []Metric{
 	ofSTUN(counter("stun_receive_errors", "failed reads of the socket", func(s *Status) uint64 { return s.STUN.ReceiveErrors })),
 }
 
-var certificateMetrics = []Metric{
-	when(func(s *Status) bool { return s.Certificate != nil && !s.Certificate.Until.IsZero() },
-		gauge("certificate_expires", "seconds", "when the certificate in use ends, since 1970", func(s *Status) float64 { return float64(s.Certificate.Until.Unix()) })),
-	when(func(s *Status) bool { return s.Certificate != nil },
-		gauge("certificate_failed", "", "1 if the last reload or renewal was in vain", func(s *Status) float64 { return truth(s.Certificate.Failed != "") })),
-	when(func(s *Status) bool { return s.Certificate != nil },
-		gauge("certificate_missing", "", "1 while an authority has not issued what is wanted", func(s *Status) float64 { return truth(s.Certificate.Missing != "") })),
-	ofIssuance(counter("certificates_issued", "certificates that an authority has issued", func(s *Status) uint64 { return s.Certificate.Issuance.Issued })),
-	ofIssuance(counter("certificate_issues_failed", "tries to have a certificate issued that came to nothing", func(s *Status) uint64 { return s.Certificate.Issuance.Failed })),
-}
+var certificateMetrics = front.CertificateNumbers(func(s *Status) *certs.Description { return s.Certificate })
 
-func ofIssuance(m Metric) Metric {
-	return when(func(s *Status) bool { return s.Certificate != nil && s.Certificate.Issuance != nil }, m)
-}
+var scrapeMetrics = front.ScrapeNumbers(func(s *Status) *front.Scrapes { return s.Scrapes })
 
 var controlMetrics = []Metric{
 	ofControl(counter("control_requests", "requests of commands and others who may change the relay", func(s *Status) uint64 { return s.Control.Requests })),
 	ofControl(counter("control_failed", "of these, answered with why not", func(s *Status) uint64 { return s.Control.Failed })),
-	ofControl(byReason("control_refused", "requests over the network that were turned away, by reason", func(s *Status) map[string]uint64 {
-		return map[string]uint64{"wrong_token": s.Control.WrongTokens, "limited": s.Control.Limited, "strange": s.Control.Strange}
-	})),
+	front.ControlRefusals(func(s *Status) *control.Snapshot { return s.Control }),
 }
 
 func ofControl(m Metric) Metric { return when(func(s *Status) bool { return s.Control != nil }, m) }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/control"
+	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/history"
 	"github.com/detour-relay/detour/internal/numbers"
@@ -43,7 +44,7 @@ var notMetrics = map[string]string{
 
 // fullStatus is one without a nil part.
 func fullStatus() *Status {
-	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot), Control: new(control.Snapshot), Access: new(admit.Snapshot), Quota: new(quota.Snapshot), History: new(history.State)}
+	return &Status{Health: health.Snapshot{SelfCheck: new(health.SelfCheck)}, STUN: new(stun.Snapshot), Control: new(control.Snapshot), Access: new(admit.Snapshot), Quota: new(quota.Snapshot), History: new(history.State), Scrapes: new(front.Scrapes)}
 }
 
 // Each number of a Status stands in the table exactly once: set alone, it is the only
@@ -95,7 +96,7 @@ func numbersOf(t reflect.Type, path string) (all []string) {
 		return numbersOf(t.Elem(), path+".*")
 	case reflect.Struct:
 		if t == reflect.TypeFor[relay.Histogram]() { // many numbers, which only make sense together
-			return nil
+			return []string{path}
 		}
 		if t.PkgPath() == "time" || strings.HasSuffix(t.PkgPath(), "/certs") || strings.HasSuffix(t.PkgPath(), "/config") { // moments and texts
 			return nil
@@ -126,6 +127,8 @@ func setNumber(v reflect.Value, path []string) {
 		setNumber(element, path[1:])
 		v.Set(reflect.MakeMap(v.Type()))
 		v.SetMapIndex(reflect.ValueOf("reason").Convert(v.Type().Key()), element)
+	case v.Type() == reflect.TypeFor[relay.Histogram]():
+		v.Set(reflect.ValueOf(relay.Histogram{Bounds: []float64{1}, Counts: []uint64{0, 7}, Sum: 70}))
 	case len(path) > 0:
 		setNumber(v.FieldByName(path[0]), path[1:])
 	case v.Kind() == reflect.Bool:

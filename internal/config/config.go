@@ -124,11 +124,17 @@ type Config struct {
 
 	Log Log `json:"log" yaml:"log"`
 
-	// Admin, Metrics and Pprof are loopback addresses for operators of the same machine:
-	// health and status, numbers for Prometheus, and profiles. Empty: none.
-	Admin   string `json:"admin" yaml:"admin"`
-	Metrics string `json:"metrics" yaml:"metrics"`
-	Pprof   string `json:"pprof" yaml:"pprof"`
+	// Admin and Pprof are loopback addresses for operators of the same machine: health and
+	// status, and profiles. Empty: none.
+	Admin string `json:"admin" yaml:"admin"`
+	Pprof string `json:"pprof" yaml:"pprof"`
+
+	// Metrics is the address with numbers for Prometheus; empty: none. Beyond loopback it
+	// is TLS, for those who have the token of MetricsToken, a certificate of MetricsCA, or
+	// both if both are given.
+	Metrics      string `json:"metrics" yaml:"metrics"`
+	MetricsToken string `json:"metrics-token" yaml:"metrics-token"` // file with the bearer token
+	MetricsCA    string `json:"metrics-ca" yaml:"metrics-ca"`       // PEM file with authorities
 
 	// AdminSocket is the unix socket by which the commands of this machine change the
 	// running relay, or "off". Empty: admin.sock in the state directory; Dev has none.

@@ -24,6 +24,7 @@ var wrongTokens = rate.Limit{PerSecond: 0.2, Burst: 10}
 type Door struct {
 	next  http.Handler
 	named func(host string) bool
+	what  string // those with the token may do
 	log   *slog.Logger
 	began time.Time
 
@@ -37,9 +38,9 @@ type Door struct {
 }
 
 // NewDoor lets those with the token to the handler, who call it by an address or by a
-// name for which named returns true.
-func NewDoor(next http.Handler, token Token, named func(host string) bool, log *slog.Logger) *Door {
-	d := &Door{next: next, named: named, log: log, began: time.Now(), strangers: newSources(wrongTokens)}
+// name for which named returns true. What they may do there is for the log.
+func NewDoor(next http.Handler, token Token, named func(host string) bool, what string, log *slog.Logger) *Door {
+	d := &Door{next: next, named: named, what: what, log: log, began: time.Now(), strangers: newSources(wrongTokens)}
 	d.SetToken(token)
 	return d
 }
@@ -122,7 +123,7 @@ func (d *Door) tell(from netip.Addr, now time.Duration) {
 	}
 	d.mu.Unlock()
 	if due {
-		d.log.Warn("somebody asks to change this process without its token", "from", from.String(), "wrong_tokens", d.wrong.Load())
+		d.log.Warn("somebody asks without the token", "to", d.what, "from", from.String(), "wrong_tokens", d.wrong.Load())
 	}
 }
 

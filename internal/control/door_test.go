@@ -49,7 +49,7 @@ func TestDoorWantsTheToken(t *testing.T) {
 }
 
 func TestDoorRefusesWebPages(t *testing.T) {
-	door := NewDoor(New(Config{Peers: &crowd{}}), must(NewToken(secret)), func(host string) bool { return host == "relay.example" }, nil)
+	door := NewDoor(New(Config{Peers: &crowd{}}), must(NewToken(secret)), func(host string) bool { return host == "relay.example" }, "change this process", nil)
 	for _, test := range []struct {
 		host, header, value string
 		status              int

@@ -154,7 +154,7 @@ func secured(t *testing.T, h *Handler, secret, given string) (*Client, *Door, *h
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := NewDoor(h, token, func(host string) bool { return host == "relay.example" }, slog.New(slog.DiscardHandler))
+	door := NewDoor(h, token, func(host string) bool { return host == "relay.example" }, "change this process", slog.New(slog.DiscardHandler))
 	s := httptest.NewTLSServer(door)
 	t.Cleanup(s.Close)
 	base, _ := url.Parse(s.URL)

@@ -83,7 +83,7 @@ type checker struct {
 
 // files looks at those that the settings name.
 func (c *checker) files() {
-	for _, look := range []func(config.Config){c.certificate, c.authority, c.relayKey, c.meshKey, c.access, c.token, c.webhook} {
+	for _, look := range []func(config.Config){c.certificate, c.authority, c.relayKey, c.meshKey, c.access, c.token, c.readers, c.webhook} {
 		look(c.cfg)
 	}
 }
@@ -296,17 +296,36 @@ func (c *checker) server(ctx context.Context) {
 	c.say(level, "access.coordinator", "%s %s", urls, says)
 }
 
+// token looks at the secrets of those who may change the relay, and read its metrics.
 func (c *checker) token(cfg config.Config) {
-	if cfg.AdminHTTPS == "" || c.elsewhere("admin-token", cfg.AdminToken) {
+	if cfg.AdminHTTPS != "" {
+		c.tokenFile("admin-token", cfg.AdminToken)
+	}
+	c.tokenFile("metrics-token", cfg.MetricsToken)
+}
+
+func (c *checker) tokenFile(setting, path string) {
+	if path == "" || c.elsewhere(setting, path) {
 		return
 	}
-	if path := cfg.AdminToken; path != "" {
-		if _, err := control.ReadToken(path); err != nil {
-			c.wrong("admin-token", err)
-			return
-		}
-		c.say(Fine, "admin-token", "%s has a token", path)
+	if _, err := control.ReadToken(path); err != nil {
+		c.wrong(setting, err)
+		return
 	}
+	c.say(Fine, setting, "%s has a token", path)
+}
+
+// readers looks at the authorities of those who may read the metrics.
+func (c *checker) readers(cfg config.Config) {
+	path := cfg.MetricsCA
+	if path == "" || c.elsewhere("metrics-ca", path) {
+		return
+	}
+	if _, err := certs.ReadRoots(path); err != nil {
+		c.wrong("metrics-ca", err)
+		return
+	}
+	c.say(Fine, "metrics-ca", "%s has authorities", path)
 }
 
 func (c *checker) webhook(cfg config.Config) {

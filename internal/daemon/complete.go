@@ -107,7 +107,7 @@ func checkOperators(cfg config.Config) error {
 	if err := front.CheckLoopback("admin", cfg.Admin, "127.0.0.1:9340", "it shows the addresses of peers and siblings"); err != nil {
 		return err
 	}
-	if err := front.CheckLoopback("metrics", cfg.Metrics, "127.0.0.1:9342", "it says how much this relay does, and for how many"); err != nil {
+	if err := front.CheckMetrics(cfg, "relay"); err != nil {
 		return err
 	}
 	return front.CheckLoopback("pprof", cfg.Pprof, "127.0.0.1:6060", "profiles show what the program holds")

@@ -30,7 +30,7 @@ func (d *Daemon) openOps(cfg config.Config) (err error) {
 	if cfg.Metrics != "" && d.options.Metrics == nil {
 		return &config.Error{Setting: "metrics", What: "this program has no metrics", Remedy: "leave it out: /status of {admin} has the same numbers"}
 	}
-	if d.metrics, err = front.NewOps(d.options.Takeover, "metrics", cfg.Metrics, d.log); err != nil {
+	if d.metrics, err = front.OpenMetrics(front.MetricsConfig{Settings: cfg, Secure: d.secure, Takeover: d.options.Takeover, Logger: d.log}); err != nil {
 		return err
 	}
 	d.profiles, err = front.NewOps(d.options.Takeover, "pprof", cfg.Pprof, d.log)
@@ -81,6 +81,11 @@ func checkControl(cfg config.Config) error { return front.CheckCommands(cfg, "re
 // reloadControl has the token count that stands in the file now.
 func (d *Daemon) reloadControl(_, to config.Config) (apply func(), err error) {
 	return d.control.PrepareToken(to.AdminToken)
+}
+
+// reloadMetrics has those who may read the metrics count that the files name now.
+func (d *Daemon) reloadMetrics(_, to config.Config) (apply func(), err error) {
+	return d.metrics.Prepare(to)
 }
 
 // asked is what commands have asked; nil: nobody can.

@@ -93,7 +93,7 @@ type Daemon struct {
 	mesh     *mesh.Mesh
 	health   *health.Health
 	status   *front.Ops // nil unless asked for, as the next two
-	metrics  *front.Ops
+	metrics  *front.Metrics
 	profiles *front.Ops
 	control  *front.Commands
 	handler  *control.Handler // of control
@@ -295,6 +295,7 @@ func (d *Daemon) serveOps() (err error) {
 	d.operators = admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
 		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.asked, Hitters: d.hitters.Snapshot,
+		Scrapes: d.metrics.Scrapes,
 	})
 	d.page, err = relaypage.New(relaypage.Config{
 		Status: d.operators.Status, Counters: d.relay.Counters, Explain: d.health.Explain, Peers: d.relay.Peers,

@@ -23,6 +23,7 @@ type State struct {
 	HTTP      string          `json:"http"`         // as STUN
 	Admin     string          `json:"admin"`        // as STUN
 	Metrics   string          `json:"metrics"`      // as STUN
+	MetricsAt string          `json:"metrics_at"`   // the URL for Prometheus; empty: off
 	Pprof     string          `json:"pprof"`        // as STUN
 	Socket    string          `json:"admin_socket"` // path; empty: none
 	Remote    string          `json:"admin_https"`  // as STUN
@@ -45,7 +46,7 @@ func (d *Daemon) State() State {
 	cfg := d.Config()
 	s := State{
 		PublicKey: d.relay.PublicKey().String(), Listen: d.listening(), URL: d.url(cfg),
-		HTTP: d.http.Addr(), Admin: d.status.Addr(), Metrics: d.metrics.Addr(), Pprof: d.profiles.Addr(),
+		HTTP: d.http.Addr(), Admin: d.status.Addr(), Metrics: d.metrics.Addr(), MetricsAt: d.metrics.URL(), Pprof: d.profiles.Addr(),
 		Health: d.health.Snapshot(), Siblings: d.mesh.Siblings(), Conns: d.edge.Conns(), Access: d.accessState(), Reload: d.lastReload(), Descriptors: descriptors(),
 	}
 	s.Socket, s.Remote = d.control.Addrs()

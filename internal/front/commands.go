@@ -114,14 +114,14 @@ func CheckCommands(cfg config.Config, who string) error {
 	return nil
 }
 
-// ReadToken reads the token of a file, and warns if others can.
-func ReadToken(path string, log *slog.Logger) (control.Token, error) {
+// readToken reads the token of a setting's file, and warns if others can.
+func readToken(setting, path string, log *slog.Logger) (control.Token, error) {
 	secret, err := control.ReadToken(path)
 	if err != nil {
-		return control.Token{}, &config.Error{Setting: "admin-token", Err: err}
+		return control.Token{}, &config.Error{Setting: setting, Err: err}
 	}
 	if smallfile.OpenToOthers(path) {
-		log.Warn("every user of this machine can read the token of those who may change this process: chmod o= the file", "file", path)
+		log.Warn("every user of this machine can read the token: chmod o= the file", "setting", setting, "file", path)
 	}
 	return control.NewToken(secret)
 }
@@ -132,7 +132,7 @@ func (c *Commands) openRemote() error {
 	if cfg.AdminHTTPS == "" {
 		return nil
 	}
-	token, err := ReadToken(cfg.AdminToken, c.config.Logger)
+	token, err := readToken("admin-token", cfg.AdminToken, c.config.Logger)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (c *Commands) openRemote() error {
 	if err != nil {
 		return err
 	}
-	c.door = control.NewDoor(c.config.Handler, token, c.isNamed, c.config.Logger)
+	c.door = control.NewDoor(c.config.Handler, token, c.isNamed, "change this process", c.config.Logger)
 	c.remote = control.NewServer(listener, c.config.Secure, c.door, NetLog(c.config.Logger))
 	return nil
 }
@@ -161,7 +161,7 @@ func (c *Commands) PrepareToken(path string) (apply func(), err error) {
 	if c.door == nil {
 		return nil, nil
 	}
-	token, err := ReadToken(path, c.config.Logger)
+	token, err := readToken("admin-token", path, c.config.Logger)
 	if err != nil {
 		return nil, err
 	}

@@ -56,8 +56,7 @@ func CheckLoopback(setting, address, example, why string) error {
 	if err := hostname.CheckListen(address); err != nil {
 		return &config.Error{Setting: setting, What: err.Error()}
 	}
-	host, _, _ := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !isLoopback(address) {
 		return &config.Error{Setting: setting, What: fmt.Sprintf("%q", address),
 			Remedy: fmt.Sprintf("only loopback addresses, such as %s; %s", example, why)}
 	}

@@ -31,12 +31,17 @@ func NewOps(t *takeover.Takeover, setting, address string, log *slog.Logger) (*O
 	if err != nil {
 		return nil, err
 	}
+	return opsAt(listener, address, log), nil
+}
+
+// opsAt is what answers at a listener; the address is what was asked for.
+func opsAt(listener net.Listener, address string, log *slog.Logger) *Ops {
 	host, _, _ := net.SplitHostPort(address)
 	return &Ops{listener, &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          NetLog(log),
-	}, host, log}, nil
+	}, host, log}
 }
 
 // Handle says who answers, before anybody is served.

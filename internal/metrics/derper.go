@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"math"
 	"runtime"
 	"time"
 
@@ -11,9 +12,8 @@ import (
 )
 
 // derpers are the numbers of derper that a relay of ours has, too, by the names, types and
-// labels of derper 1.104. Where they differ, the help says it. What is missing is of
-// something that our relay does not do or does not count: several forwarders of one key,
-// sizes of mesh updates, frames of a flush, time in queues, the round trip of TCP.
+// labels of derper 1.104. Where they differ, the help says it. test/interop lists what is
+// missing, and why.
 var derpers = []row[admin.Status]{
 	count("derp_accepts", "streams that peers and siblings opened", func(s *admin.Status) uint64 { return s.Relay.Accepts }),
 	level("derp_current_connections", "connections that have logged in", func(s *admin.Status) int64 { return s.Relay.Conns }),
@@ -52,6 +52,18 @@ var derpers = []row[admin.Status]{
 	count("derp_unknown_frames", "frames of an unknown type; always 0 in derper", func(s *admin.Status) uint64 { return s.Relay.UnknownFrames }),
 	count("derp_sclient_write_timeouts", "connections that ended because the peer took no bytes", func(s *admin.Status) uint64 { return s.Relay.Ended["write_timeout"] }),
 
+	{
+		name: "derp_average_queue_duration_ms", help: "mean time that packets waited in outboxes, in milliseconds; here since the start, in derper of the last ones", kind: numbers.Gauge,
+		values: func(s *admin.Status, say sayer) {
+			waited := numbers.Ranges(s.Relay.OutboxTime)
+			say(1e3 * waited.Sum / max(1, float64(waited.Count())))
+		},
+	},
+	{
+		name: "derp_tcp_rtt", help: "round trips of TCP, by upper bound; they do not add up", labels: []string{"le"}, kind: numbers.Counter,
+		values: func(s *admin.Status, say sayer) { roundTrips(s.Relay.RoundTrip, say) },
+	},
+
 	count("derp_websocket_accepts", "connections that came by WebSocket", func(s *admin.Status) uint64 { return s.Edge.WebSocket }),
 	count("tls_listener_accepted_connections", "connections taken from the listener", func(s *admin.Status) uint64 { return s.Edge.Accepted - s.Edge.Rejected - s.Edge.Full }),
 	count("tls_listener_rejected_connections", "connections closed at once: over the limit, or no room", func(s *admin.Status) uint64 { return s.Edge.Rejected + s.Edge.Full }),
@@ -81,6 +93,28 @@ var derpers = []row[admin.Status]{
 		values: func(s *admin.Status, say sayer) { say(time.Since(s.Started).Truncate(time.Second).Seconds()) },
 	},
 	level("goroutines", "goroutines of the process", func(*admin.Status) int64 { return int64(runtime.NumGoroutine()) }),
+}
+
+// rttBounds are derper's bounds of round trips, in seconds.
+var rttBounds = []struct {
+	most  float64
+	label string
+}{{0.01, "10ms"}, {0.02, "20ms"}, {0.05, "50ms"}, {0.1, "100ms"}, {0.15, "150ms"}, {0.25, "250ms"}, {0.5, "500ms"}, {math.Inf(1), "inf"}}
+
+// roundTrips says how many fell between two of derper's bounds: ours have those among
+// them.
+func roundTrips(h relay.Histogram, say sayer) {
+	i := 0
+	for _, bound := range rttBounds {
+		n := uint64(0)
+		for ; i < len(h.Counts) && (i == len(h.Bounds) || h.Bounds[i] <= bound.most); i++ {
+			if i == len(h.Bounds) && !math.IsInf(bound.most, 1) {
+				break
+			}
+			n += h.Counts[i]
+		}
+		say(float64(n), bound.label)
+	}
 }
 
 func count(name, help string, value func(*admin.Status) uint64) row[admin.Status] {

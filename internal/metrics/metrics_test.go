@@ -21,6 +21,7 @@ import (
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/numbers"
 	"github.com/detour-relay/detour/internal/quota"
 	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/relay"
@@ -41,7 +42,9 @@ func busy() admin.Status {
 		Relay: relay.Survey{Queued: 6, Counters: relay.Counters{
 			Accepts: 11, Conns: 12, Peers: 13, RemotePeers: 14, Received: kind(1000), ForwardedIn: 500, Sent: kind(2000), ForwardedOut: 7,
 			Dropped: map[string]relay.ByKind{"queue_head": kind(3)}, Ended: map[string]uint64{"write_timeout": 8, "eof": 1},
-			PeerGone: map[string]uint64{"disconnected": 21, "not here": 22},
+			PeerGone:   map[string]uint64{"disconnected": 21, "not here": 22},
+			OutboxTime: relay.Histogram{Bounds: []float64{0.1, 1}, Counts: []uint64{3, 0, 1}, Sum: 2},
+			RoundTrip:  relay.Histogram{Bounds: []float64{0.001, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1}, Counts: []uint64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512}},
 		}},
 	}
 }
@@ -75,6 +78,8 @@ func TestEachNumberIsShown(t *testing.T) {
 		`detour_build_info{version="1.2?"} 1`, "detour_accepts_total 11", "detour_queued 6", `detour_received_bytes_total{kind="other"} 20000`,
 		`detour_dropped_disco_packets_total{reason="queue_head"} 3`, `detour_ended_total{reason="eof"} 1`, "detour_sent_packets_total",
 		`detour_sni_bytes_total{direction="in"} 0`, "# TYPE detour_conns gauge", "# TYPE detour_accepts_total counter",
+		"# TYPE detour_outbox_time_seconds histogram", `detour_outbox_time_seconds_bucket{le="0.1"} 3`, `detour_outbox_time_seconds_bucket{le="1"} 3`,
+		`detour_outbox_time_seconds_bucket{le="+Inf"} 4`, "detour_outbox_time_seconds_sum 2", "detour_outbox_time_seconds_count 4",
 		"go_goroutines ", "process_start_time_seconds ",
 	} {
 		if !strings.Contains(text, "\n"+want) {
@@ -91,6 +96,9 @@ func TestEachNumberIsShown(t *testing.T) {
 	for _, m := range admin.Metrics {
 		has := false
 		m.Values(&s, func(string, float64) { has = true })
+		if m.Kind == numbers.Histogram {
+			shown[m.FullName()] = shown[m.FullName()+"_count"]
+		}
 		if has != shown[m.FullName()] {
 			t.Errorf("%s: shown %v, and there are values: %v", m.FullName(), shown[m.FullName()], has)
 		}
@@ -109,6 +117,7 @@ func TestDerpersNumbers(t *testing.T) {
 		"derp_websocket_accepts 5": "counter", "tls_listener_accepted_connections 95": "counter", "tls_listener_rejected_connections 5": "counter",
 		`stun_requests{disposition="success"} 6`: "counter", `stun_requests{disposition="not_stun"} 2`: "counter", `stun_requests{disposition="write_error"} 1`: "counter",
 		`stun_addrfamily{family="ipv4"} 4`: "counter", `stun_addrfamily{family="ipv6"} 2`: "counter", "process_start_unix_time 1.8e+09": "gauge",
+		"derp_average_queue_duration_ms 500": "gauge", `derp_tcp_rtt{le="10ms"} 3`: "counter", `derp_tcp_rtt{le="20ms"} 4`: "counter", `derp_tcp_rtt{le="500ms"} 128`: "counter", `derp_tcp_rtt{le="inf"} 768`: "counter",
 	} {
 		name := want[:strings.IndexAny(want, " {")]
 		if !strings.Contains(text, "\n"+want+"\n") || !strings.Contains(text, "# TYPE "+name+" "+kind+"\n") {

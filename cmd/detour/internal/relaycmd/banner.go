@@ -51,8 +51,8 @@ func banner(file string, c config.Config, now daemon.State) string {
 	if now.Admin != "" {
 		line("status", "http://%s/status", now.Admin)
 	}
-	if now.Metrics != "" {
-		line("metrics", "http://%s/metrics", now.Metrics)
+	if now.MetricsAt != "" {
+		line("metrics", "%s", now.MetricsAt)
 	}
 	if now.Socket != "" {
 		line("commands", "%s", now.Socket)
