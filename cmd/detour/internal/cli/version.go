@@ -1,11 +1,18 @@
 package cli
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
-// Version is what the Go tool recorded about this binary. The JSON names
+// stamp is VERSION,COMMIT,TIME, which "make release" has the linker write here, since what
+// the Go tool records depends on how the commit came to the machine; empty: what it has
+// recorded counts. Only a package's variable can be set that way.
+var stamp string
+
+// Version is what was recorded about this binary when it was built. The JSON names
 // are stable.
 type Version struct {
 	Version  string `json:"version"`
@@ -40,5 +47,33 @@ func ReadVersion() Version {
 			v.Modified = s.Value == "true"
 		}
 	}
+	v.take(stamp)
 	return v
+}
+
+// take has a stamp count.
+func (v *Version) take(stamp string) {
+	if f := strings.Split(stamp, ","); len(f) == 3 {
+		v.Version, v.Revision, v.Time = f[0], f[1], f[2]
+		v.Modified = strings.HasSuffix(v.Version, "+dirty")
+	}
+}
+
+// String is for a person: the version, the commit and its day where they are known, and
+// what it was built with.
+func (v Version) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (", v.Version)
+	if v.Revision != "" {
+		fmt.Fprintf(&b, "commit %.12s", v.Revision)
+		if day, _, _ := strings.Cut(v.Time, "T"); day != "" {
+			fmt.Fprintf(&b, " of %s", day)
+		}
+		if v.Modified {
+			b.WriteString(" with changes")
+		}
+		b.WriteString(", ")
+	}
+	fmt.Fprintf(&b, "%s, %s)", v.Go, v.Platform)
+	return b.String()
 }

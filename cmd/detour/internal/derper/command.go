@@ -61,8 +61,7 @@ func do(cmd *cobra.Command, args []string) error {
 	case err != nil:
 		return err
 	case l.version:
-		v := cli.ReadVersion()
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "detour %s (%s, %s) in place of derper 1.104\n", v.Version, v.Go, v.Platform)
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "detour %s in place of derper 1.104\n", cli.ReadVersion())
 		return err
 	}
 	as := &relaycmd.Line{Names: names, Settings: func() ([]config.Given, *config.Problem) {
