@@ -81,6 +81,9 @@ func newRootCommand() *cobra.Command {
 		newKeyCommand(),
 		newVersionCommand(),
 	)
+	if man := newManCommand(); man != nil {
+		root.AddCommand(man)
+	}
 	return root
 }
 
