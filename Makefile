@@ -11,7 +11,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab lint build cross pgo site ci
+.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab lint build cross release pgo site ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -62,9 +62,10 @@ lint: ## check format, vet, staticcheck and the import rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	go vet -tags man ./cmd/detour
 	$(STATICCHECK) ./...
 	go test ./internal/archtest
-	@for module in tools/site test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab; do \
+	@for module in tools/site tools/release test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab; do \
 		echo "vet and staticcheck $$module"; \
 		(cd $$module && $(REFERENCE) go vet ./... && $(REFERENCE) $(STATICCHECK) ./...) || exit 1; \
 	done
@@ -78,6 +79,9 @@ cross: ## compile everything, tests included, for the other systems
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./... || exit 1; \
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go build ./... || exit 1; \
 	done
+
+release: ## make all that is handed out into dist/out, some 20 minutes (RELEASE="--version v0.9.0"; see docs/install.md)
+	cd tools/release && go run . $(RELEASE)
 
 pgo: ## profile the program anew into cmd/detour/default.pgo, about a minute
 	tools/pgo.sh

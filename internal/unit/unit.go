@@ -274,6 +274,9 @@ const (
 	restartSteps = 254
 )
 
+// Oldest is a version whose unit every systemd understands that is in use.
+const Oldest = notifyReload - 1
+
 // Fit is the unit for a command line and a version of systemd; 0: nobody knows it.
 func Fit(unit, program string, args []string, version int) string {
 	var b strings.Builder
