@@ -18,6 +18,7 @@ import (
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/history"
+	"github.com/detour-relay/detour/internal/numbers/numberstest"
 	"github.com/detour-relay/detour/internal/stun"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
@@ -160,7 +161,7 @@ func TestStatusShowsTheCertificate(t *testing.T) {
 			t.Errorf("no %s in %s", want, text)
 		}
 	}
-	got := shown(&s)
+	got := numberstest.Shown(Metrics, &s)
 	if got["certificate_expires "] != float64(until.Unix()) || got["certificate_failed "] != 1 {
 		t.Errorf("%v", got)
 	}
@@ -170,7 +171,7 @@ func TestStatusShowsTheCertificate(t *testing.T) {
 func TestStatusShowsTheReload(t *testing.T) {
 	h := newHandler(t, health.Config{})
 	s, text := askStatus(t, h)
-	if _, said := shown(&s)["reload_failed "]; said || !strings.Contains(text, `"reload": null`) {
+	if _, said := numberstest.Shown(Metrics, &s)["reload_failed "]; said || !strings.Contains(text, `"reload": null`) {
 		t.Errorf("before there was one: %s", text)
 	}
 	at := time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -190,7 +191,7 @@ func TestStatusShowsTheReload(t *testing.T) {
 				t.Errorf("no %s in %s", want, text)
 			}
 		}
-		got := shown(&s)
+		got := numberstest.Shown(Metrics, &s)
 		if got["reload_at "] != float64(at.Unix()) || got["reload_failed "] != test.failed || got["reload_waiting "] != test.waiting {
 			t.Errorf("%+v: %v", test.reload, got)
 		}
@@ -201,7 +202,7 @@ func TestStatusShowsTheDescriptorLimit(t *testing.T) {
 	h := newHandler(t, health.Config{})
 	h.config.Descriptors = func() Descriptors { return Descriptors{Limit: 1024, Few: true} }
 	s, text := askStatus(t, h)
-	if !strings.Contains(text, `"limit": 1024`) || !strings.Contains(text, `"few": true`) || shown(&s)["descriptors "] != 1024 {
+	if !strings.Contains(text, `"limit": 1024`) || !strings.Contains(text, `"few": true`) || numberstest.Shown(Metrics, &s)["descriptors "] != 1024 {
 		t.Errorf("%s", text)
 	}
 }
@@ -248,7 +249,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("asked for %+v", asked)
 	}
 	h.config.HistoryState = func() *history.State { return &history.State{File: "history.db", Error: "no room", Errors: 3} }
-	if s, text := askStatus(t, h); !strings.Contains(text, `"error": "no room"`) || shown(&s)["history_errors "] != 3 {
+	if s, text := askStatus(t, h); !strings.Contains(text, `"error": "no room"`) || numberstest.Shown(Metrics, &s)["history_errors "] != 3 {
 		t.Errorf("%s", text)
 	}
 }

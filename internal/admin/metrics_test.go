@@ -6,7 +6,6 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/history"
 	"github.com/detour-relay/detour/internal/numbers"
+	"github.com/detour-relay/detour/internal/numbers/numberstest"
 	"github.com/detour-relay/detour/internal/quota"
 	"github.com/detour-relay/detour/internal/relaytest"
 	"github.com/detour-relay/detour/internal/stun"
@@ -50,96 +50,7 @@ func fullStatus() *Status {
 // Each number of a Status stands in the table exactly once: set alone, it is the only
 // one that shows, as itself.
 func TestEveryNumberIsOneMetric(t *testing.T) {
-	for _, path := range numbersOf(reflect.TypeFor[Status](), "") {
-		t.Run(path, func(t *testing.T) {
-			s := fullStatus()
-			setNumber(reflect.ValueOf(s).Elem(), strings.Split(path, "."))
-			base := shown(fullStatus())
-			var by []string
-			for name, value := range shown(s) {
-				if value != base[name] {
-					by = append(by, name)
-				}
-			}
-			if len(by) != 1 {
-				t.Errorf("%s shows in %q, want one metric: add a row to the table, or say in notMetrics why not", path, by)
-			}
-		})
-	}
-}
-
-// shown returns all values that are not zero, by metric and label.
-func shown(s *Status) map[string]float64 {
-	all := map[string]float64{}
-	for _, m := range Metrics {
-		m.Values(s, func(label string, value float64) {
-			if value != 0 {
-				all[m.Name+" "+label] = value
-			}
-		})
-	}
-	return all
-}
-
-// numbersOf returns the paths of all numbers and truths beneath a type. Those of maps end
-// in "*".
-func numbersOf(t reflect.Type, path string) (all []string) {
-	if _, not := notMetrics[path]; not {
-		return nil
-	}
-	switch t.Kind() {
-	case reflect.Pointer:
-		return numbersOf(t.Elem(), path)
-	case reflect.Slice:
-		return numbersOf(t.Elem(), path)
-	case reflect.Map:
-		return numbersOf(t.Elem(), path+".*")
-	case reflect.Struct:
-		if t == reflect.TypeFor[relay.Histogram]() { // many numbers, which only make sense together
-			return []string{path}
-		}
-		if t.PkgPath() == "time" || strings.HasSuffix(t.PkgPath(), "/certs") || strings.HasSuffix(t.PkgPath(), "/config") { // moments and texts
-			return nil
-		}
-		for f := range t.Fields() {
-			next := strings.TrimPrefix(path+"."+f.Name, ".")
-			if f.Anonymous { // as it is written
-				next = path
-			}
-			all = append(all, numbersOf(f.Type, next)...)
-		}
-		return all
-	case reflect.Bool, reflect.Int, reflect.Int64, reflect.Uint64, reflect.Float64:
-		return []string{path}
-	case reflect.String, reflect.Interface:
-		return nil
-	}
-	panic("a kind of field that this test does not know: " + path + " " + t.String())
-}
-
-func setNumber(v reflect.Value, path []string) {
-	if v.Kind() == reflect.Pointer {
-		v = v.Elem()
-	}
-	switch {
-	case v.Kind() == reflect.Map:
-		element := reflect.New(v.Type().Elem()).Elem()
-		setNumber(element, path[1:])
-		v.Set(reflect.MakeMap(v.Type()))
-		v.SetMapIndex(reflect.ValueOf("reason").Convert(v.Type().Key()), element)
-	case v.Type() == reflect.TypeFor[relay.Histogram]():
-		v.Set(reflect.ValueOf(relay.Histogram{Bounds: []float64{1}, Counts: []uint64{0, 7}, Sum: 70}))
-	case len(path) > 0:
-		setNumber(v.FieldByName(path[0]), path[1:])
-	case v.Kind() == reflect.Bool:
-		v.SetBool(true)
-	case v.CanInt():
-		v.SetInt(7)
-	case v.CanUint():
-		v.SetUint(7)
-	default:
-		v.SetFloat(7)
-	}
+	numberstest.EachOnce(t, Metrics, fullStatus, notMetrics)
 }
 
 func TestMetricsAreNamedAsTheyShould(t *testing.T) {

@@ -150,6 +150,7 @@ var table = []row{
 	},
 	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health", "internal/history", "internal/hitters", "internal/mesh", "internal/numbers", "internal/quota", "internal/stun"}, outside: none},
 	{name: "internal/numbers", own: none, outside: none},
+	{name: "internal/numbers/numberstest", own: []string{"internal/numbers"}, outside: none},
 	{name: "internal/metrics", own: []string{"derp", "relay", "internal/admin", "internal/numbers"}, outside: []string{"github.com/prometheus/client_golang"}},
 	{name: "internal/page", own: none, outside: none, beneath: []string{module + "relay"}},
 	{
@@ -210,7 +211,7 @@ var table = []row{
 	{
 		name: "internal/coordserver",
 		own: []string{"derpmap", "internal/certs", "internal/config", "internal/control", "internal/coord", "internal/coordapi", "internal/coordnats", "internal/coordstore",
-			"internal/front", "internal/hostname", "internal/mapfeed", "internal/notify", "internal/pin", "internal/retry", "internal/smallfile", "internal/takeover", "internal/text",
+			"internal/front", "internal/hostname", "internal/mapfeed", "internal/notify", "internal/numbers", "internal/pin", "internal/retry", "internal/smallfile", "internal/takeover", "internal/text",
 			"internal/trim"},
 		outside: none,
 	},

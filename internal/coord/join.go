@@ -45,6 +45,9 @@ func (s *Service) login(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err == nil {
 		err = s.firstUse(l.Challenge)
 	}
+	if err == nil {
+		s.counts.logins.Add(1)
+	}
 	return ses, err
 }
 
@@ -100,6 +103,9 @@ func (s *Service) join(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, refuse(coordapi.CodeNotMember, "this member is disabled: an operator can enable it again")
 	}
 	ses, err := s.newSession(tailnet, j.Key)
+	if err == nil {
+		s.counts.joins.Add(1)
+	}
 	return coordapi.Joined{Tailnet: tailnet, TailnetName: s.state.TailnetName(tailnet), Name: m.Name, Addresses: m.Addresses, Session: ses}, err
 }
 

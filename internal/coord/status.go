@@ -10,6 +10,8 @@ import (
 
 // counts are of this process.
 type counts struct {
+	joins   atomic.Uint64
+	logins  atomic.Uint64
 	batches atomic.Uint64
 	writes  atomic.Uint64
 	failed  atomic.Uint64
@@ -54,6 +56,8 @@ type Snapshot struct {
 	Sent         uint64            `json:"sent"`           // times that a stream was told something
 	Snapshots    uint64            `json:"snapshots"`      // streams that had to begin anew
 	Resumes      uint64            `json:"resumes"`        // streams that went on
+	Joins        uint64            `json:"joins"`          // that made a member, or found that it was one
+	Logins       uint64            `json:"logins"`         // proofs of a key that earned a session
 	Writes       uint64            `json:"writes"`         // to the store
 	FailedWrites uint64            `json:"failed_writes"`  // conflicts, too
 	Refused      map[string]uint64 `json:"refused"`        // calls, by code
@@ -73,6 +77,7 @@ func (s *Service) Snapshot() Snapshot {
 		Name: s.cfg.Name, Started: s.started, Draining: s.draining.Load(), Coordinators: s.state.Coordinators(),
 		Tailnets: t.Tailnets, Members: t.Members, Relays: t.Relays, Streams: s.streams.count(), MemberStream: t.Streams,
 		Changes: t.Changes, Sent: s.counts.batches.Load(), Snapshots: t.Snapshots, Resumes: t.Resumes,
+		Joins: s.counts.joins.Load(), Logins: s.counts.logins.Load(),
 		Writes: s.counts.writes.Load(), FailedWrites: s.counts.failed.Load(), Refused: s.counts.refusals(),
 		Store: s.store.State(), Unheard: s.state.Unheard(), MapVersion: m.Version, MapError: s.maps.problem(),
 		BadRecords: t.BadRecords, Unclaimed: t.Orphans, HardRevision: t.HardRevision,

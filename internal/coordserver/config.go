@@ -24,7 +24,7 @@ const DevListen = "127.0.0.1:3350"
 // A Config is what a coordinator is made from. It begins as [Defaults].
 type Config struct {
 	// Front has the settings that a relay has, too: Dev, Listen, Hostname, TLS, StateDir,
-	// MaxConns, Drain, Log, Admin, AdminSocket, AdminHTTPS and AdminToken. For Dev the
+	// MaxConns, Drain, Log, Admin, AdminSocket, AdminHTTPS and AdminToken, and those of metrics. For Dev the
 	// state is in memory, and there is an admin socket all the same. The others mean nothing here.
 	Front config.Config
 
@@ -133,6 +133,9 @@ func (c *Config) checkFront() (err error) {
 		return &config.Error{Setting: "acme.challenge", What: "http is for relays: a coordinator does not answer at port 80", Remedy: "choose tls-alpn or dns"}
 	}
 	if err := front.CheckCommands(c.Front, "coordinator"); err != nil {
+		return err
+	}
+	if err := front.CheckMetrics(c.Front, "coordinator"); err != nil {
 		return err
 	}
 	return front.CheckLoopback("admin", c.Front.Admin, "127.0.0.1:9341", "it shows what is going on")

@@ -77,7 +77,7 @@ func (s *Server) Stop() error {
 func (s *Server) stop() error {
 	s.life.Enter(front.Stopped)
 	s.endBeside(errStopped)
-	errs := []error{s.status.Close(), s.commands.Close(), s.closeServer(), s.opened().close()}
+	errs := []error{s.status.Close(), s.metrics.Close(), s.commands.Close(), s.closeServer(), s.opened().close()}
 	return errors.Join(errs...)
 }
 

@@ -44,6 +44,9 @@ type Options struct {
 	// has none.
 	Issue front.Issue
 
+	// Metrics makes what answers at Config.Front.Metrics. Nil: this program has no metrics.
+	Metrics func(state func() State, log *slog.Logger) http.Handler
+
 	// Version is shown to operators.
 	Version string
 
@@ -65,7 +68,8 @@ type Server struct {
 	shaking  atomic.Pointer[handshakes] // nil: not yet, or without TLS
 	listener *limited
 	server   *http.Server
-	status   *front.Ops // nil unless asked for
+	status   *front.Ops // nil unless asked for, as the next one
+	metrics  *front.Metrics
 	commands *front.Commands
 	feed     *mapfeed.Feed // nil: operators set the map
 	maps     *mapfeed.Handler
@@ -138,6 +142,9 @@ func (s *Server) open() (err error) {
 		return err
 	}
 	s.status.Handle(front.Pages{{Path: "/healthz", Serve: front.Healthy}, {Path: "/readyz", Serve: s.serveReady}, {Path: "/status", Serve: s.serveStatus}})
+	if err := s.openMetrics(); err != nil {
+		return err
+	}
 	if err := s.openCommands(); err != nil {
 		return err
 	}
@@ -154,6 +161,21 @@ func (s *Server) open() (err error) {
 func (s *Server) checkFiles() error {
 	_, err := s.config.engineConfig()
 	return err
+}
+
+// openMetrics binds the address for Prometheus, or takes it over.
+func (s *Server) openMetrics() (err error) {
+	cfg := s.config.Front
+	if cfg.Metrics != "" && s.options.Metrics == nil {
+		return &config.Error{Setting: "metrics", What: "this program has no metrics", Remedy: "leave it out: /status of {admin} has the same numbers"}
+	}
+	if s.metrics, err = front.OpenMetrics(front.MetricsConfig{Settings: cfg, Secure: s.secure, Takeover: s.options.Takeover, Logger: s.log}); err != nil {
+		return err
+	}
+	if s.options.Metrics != nil {
+		s.metrics.Handle(s.options.Metrics(s.State, s.log))
+	}
+	return nil
 }
 
 func (s *Server) openCommands() (err error) {

@@ -40,5 +40,9 @@ func (s *Server) prepare(ctx context.Context) (apply []func(), err error) {
 	if token != nil {
 		apply = append(apply, token)
 	}
-	return apply, errors.Join(err, wrong)
+	readers, unread := s.metrics.Prepare(s.config.Front)
+	if readers != nil {
+		apply = append(apply, readers)
+	}
+	return apply, errors.Join(err, wrong, unread)
 }

@@ -62,6 +62,7 @@ func (s *Server) Run(ctx context.Context, started func() error) error {
 // start begins everything there is.
 func (s *Server) start(ctx context.Context) error {
 	s.running.Go(s.status.Serve)
+	s.running.Go(s.metrics.Serve)
 	if s.options.Service { // otherwise the memory is not ours alone
 		s.running.Go(func() { (&trim.Trimmer{Conns: s.size, Packets: s.work, Later: engineKeeps}).Run(s.beside) })
 	}
@@ -185,6 +186,7 @@ func (s *Server) serveUntil(ctx context.Context) error {
 		s.taken = true
 		s.mu.Unlock()
 		s.status.Close() // they are the other process's now; errors do not matter any more
+		s.metrics.Close()
 		s.commands.Close()
 		s.log.Info("another process has taken over")
 		s.Drain(ctx)

@@ -36,6 +36,8 @@ type State struct {
 	Descriptors uint64             `json:"descriptors"` // that the process may have; 0: nobody knows
 	Asked       uint64             `json:"asked"`       // by operators
 	Control     control.Snapshot   `json:"control"`     // whom the door has turned away
+	Metrics     string             `json:"metrics"`     // the URL for Prometheus; empty: off
+	Scrapes     *front.Scrapes     `json:"scrapes"`     // null where there are no metrics
 
 	Engine  *coordstore.State `json:"engine"`  // null: it is not open yet
 	Service any               `json:"service"` // as Engine
@@ -61,7 +63,7 @@ func (s *Server) State() State {
 		Listen: s.listener.Addr().String(), URL: s.url(), Pin: s.pin().String(), Contacts: shown(s.contacts()), Name: s.config.Name,
 		Admin: s.status.Addr(), Certificate: s.certificate(), Map: s.config.Map,
 		Conns:       Conns{s.listener.conns.Load(), s.listener.most, s.listener.turnedAway.Load()},
-		Descriptors: front.DescriptorLimit(), Asked: s.asked.Load(),
+		Descriptors: front.DescriptorLimit(), Asked: s.asked.Load(), Metrics: s.metrics.URL(), Scrapes: s.metrics.Scrapes(),
 	}
 	if why := s.whyNotReady(); why != nil {
 		now.NotReady = why.Error()
@@ -75,7 +77,8 @@ func (s *Server) State() State {
 	now.MapError = text.RedactURLs(s.mapProblem(e))
 	if e != nil {
 		engine := e.store.State()
-		now.Engine, now.Service = &engine, e.service.Snapshot()
+		service := e.service.Snapshot()
+		now.Engine, now.Service = &engine, &service
 	}
 	return now
 }

@@ -33,16 +33,23 @@ const (
 // time it says 503. What goes wrong is logged.
 func NewHandler(status func() admin.Status, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET "+Path, Of(admin.Metrics, status, log))
+	mux.Handle("GET "+Path, ofTable(admin.Metrics, status, log))
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newCollector(status, derpers))
 	mux.Handle("GET "+DerpersPath, page(registry, log))
 	return mux
 }
 
-// Of answers with the numbers of a table, and with those of the Go runtime and the
+// NewTable answers for any server, with the numbers of its table.
+func NewTable[S any](table []numbers.Metric[S], state func() S, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET "+Path, ofTable(table, state, log))
+	return mux
+}
+
+// ofTable answers with the numbers of a table, and with those of the Go runtime and the
 // process, in the text formats of Prometheus.
-func Of[S any](table []numbers.Metric[S], state func() S, log *slog.Logger) http.Handler {
+func ofTable[S any](table []numbers.Metric[S], state func() S, log *slog.Logger) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(state, rowsOf(table)))
 	return page(registry, log)

@@ -36,6 +36,9 @@ func banner(c coordserver.Config, now coordserver.State) string {
 	if now.Admin != "" {
 		line("status", "http://%s/status", now.Admin)
 	}
+	if now.Metrics != "" {
+		line("metrics", "%s", now.Metrics)
+	}
 	if now.Socket != "" {
 		line("commands", "%s", now.Socket)
 	}

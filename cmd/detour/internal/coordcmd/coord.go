@@ -3,6 +3,8 @@ package coordcmd
 import (
 	"context"
 	"io"
+	"log/slog"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/detour-relay/detour/internal/acme"
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/coordserver"
+	"github.com/detour-relay/detour/internal/metrics"
 	"github.com/detour-relay/detour/internal/takeover"
 	"github.com/detour-relay/detour/internal/trim"
 )
@@ -75,6 +78,9 @@ func runCoordinator(ctx context.Context, cfg coordserver.Config, stdout, stderr 
 	trim.SetGCPercent()
 	s, err := coordserver.Open(cfg, coordserver.Options{
 		Logger: log, Takeover: handover, Version: cli.ReadVersion().Version, Service: true, Spell: relaycmd.FlagName, Issue: acme.FromSettings,
+		Metrics: func(state func() coordserver.State, log *slog.Logger) http.Handler {
+			return metrics.NewTable(coordserver.Metrics, state, log)
+		},
 	})
 	if err != nil {
 		return err
@@ -121,7 +127,7 @@ var sharedOperation = []struct{ path, help string }{
 	{"admin", "answer /healthz, /readyz and /status on this loopback `address`"},
 	{"admin-socket", "unix `socket` by which \"detour net\" reaches the coordinator of this machine, or off (default: admin.sock in the state directory)"},
 	{"admin-https", "`address` at which the same is answered over the network, to those who have the token of --admin-token"},
-	{"admin-token", ""},
+	{"admin-token", ""}, {"metrics", ""}, {"metrics-token", ""}, {"metrics-ca", ""},
 }
 
 func (f *flags) define(cmd *cobra.Command) {
