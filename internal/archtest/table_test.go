@@ -145,10 +145,11 @@ var table = []row{
 	{name: "internal/hitters", own: []string{"key", "relay"}, outside: none, beneath: web},
 	{name: "internal/history", own: []string{"relay", "internal/smallfile"}, outside: none, beneath: web},
 	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
+	{name: "internal/clients", own: []string{"key", "relay"}, outside: none},
 	{
-		name: "internal/control", own: []string{"key", "relay", "internal/admit", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,
+		name: "internal/control", own: []string{"key", "relay", "internal/admit", "internal/clients", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,
 	},
-	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health", "internal/history", "internal/hitters", "internal/mesh", "internal/numbers", "internal/quota", "internal/stun"}, outside: none},
+	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/clients", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health", "internal/history", "internal/hitters", "internal/mesh", "internal/numbers", "internal/quota", "internal/stun"}, outside: none},
 	{name: "internal/numbers", own: none, outside: none},
 	{name: "internal/numbers/numberstest", own: []string{"internal/numbers"}, outside: none},
 	{name: "internal/metrics", own: []string{"derp", "relay", "internal/admin", "internal/numbers"}, outside: []string{"github.com/prometheus/client_golang"}},

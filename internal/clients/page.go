@@ -1,0 +1,98 @@
+package clients
+
+import (
+	"cmp"
+	"container/heap"
+	"iter"
+	"slices"
+
+	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
+)
+
+// A Page is what a query picks. Its counts are about all that the filter takes, wherever
+// the page begins.
+type Page struct {
+	Peers     []relay.PeerState
+	Conns     int
+	Keys      int
+	Remaining int // behind this page
+}
+
+// Page walks over all connections once and keeps those that belong on the page.
+func (q *Query) Page(all iter.Seq[relay.PeerState]) Page {
+	h := nearest{query: q}
+	var found Page
+	several := make(map[key.Public]struct{}) // keys that have more than one connection
+	past := 0
+	for p := range all {
+		if !q.Picks(&p) {
+			continue
+		}
+		found.Conns++
+		if p.Duplicate {
+			several[p.Peer] = struct{}{}
+		} else {
+			found.Keys++
+		}
+		if q.isPast(&p) {
+			past++
+			h.offer(&p)
+		}
+	}
+	found.Keys += len(several)
+	slices.SortFunc(h.kept, func(a, b relay.PeerState) int { return q.compare(&a, &b) })
+	found.Peers, found.Remaining = h.kept, past-len(h.kept)
+	return found
+}
+
+// compare is the order of the walk, in which no two connections are equal.
+func (q *Query) compare(a, b *relay.PeerState) int {
+	c := cmp.Or(q.column.compare(a, b), cmp.Compare(a.ID, b.ID))
+	if q.Desc {
+		return -c
+	}
+	return c
+}
+
+// isPast reports whether a connection comes behind the cursor. One without a number is
+// behind all that have its value.
+func (q *Query) isPast(p *relay.PeerState) bool {
+	if q.after == nil {
+		return true
+	}
+	c := q.column.compare(p, &q.after.mark)
+	if c == 0 && !q.after.numbered {
+		return false
+	}
+	if c = cmp.Or(c, cmp.Compare(p.ID, q.after.mark.ID)); q.Desc {
+		c = -c
+	}
+	return c > 0
+}
+
+// nearest keeps the first of a walk, as many as the query wants, as a heap with the last
+// of them on top once there are so many.
+type nearest struct {
+	query *Query
+	kept  []relay.PeerState
+}
+
+func (n *nearest) offer(p *relay.PeerState) {
+	switch most := n.query.Limit; {
+	case most == 0 || len(n.kept) < most-1:
+		n.kept = append(n.kept, *p)
+	case len(n.kept) < most:
+		n.kept = append(n.kept, *p)
+		heap.Init(n)
+	case n.query.compare(p, &n.kept[0]) < 0:
+		n.kept[0] = *p
+		heap.Fix(n, 0)
+	}
+}
+
+func (n *nearest) Len() int           { return len(n.kept) }
+func (n *nearest) Less(i, j int) bool { return n.query.compare(&n.kept[i], &n.kept[j]) > 0 }
+func (n *nearest) Swap(i, j int)      { n.kept[i], n.kept[j] = n.kept[j], n.kept[i] }
+func (n *nearest) Push(any)           { panic("clients: only its top is replaced") }
+func (n *nearest) Pop() any           { panic("clients: only its top is replaced") }
