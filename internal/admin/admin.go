@@ -9,6 +9,9 @@
 //	/check    200 "ok", or 500 and one contradiction a line (relay.Server.Check)
 //	/history  minute figures of the last week as JSON, see history.Answer; from, to and
 //	          step as in [history.ParseQuery]
+//	/clients  who uses it, a page of it as JSON, see [control.Clients]
+//
+// and at /debug/clients/ the same as derper shows it.
 package admin
 
 import (
@@ -19,6 +22,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/clients"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/front"
@@ -122,6 +126,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		{Path: "/healthz", Serve: front.Healthy}, {Path: "/readyz", Serve: h.serveReady},
 		{Path: "/status", Serve: h.serveStatus}, {Path: "/check", Serve: h.serveCheck},
 		{Path: "/history", Ask: h.serveHistory},
+		{Path: control.PathAdminClients, Ask: h.serveClients}, {Path: clients.PathDebug, Ask: h.debugClients().ServeHTTP},
 	}.ServeHTTP(w, r)
 }
 
@@ -152,6 +157,17 @@ func (h *Handler) serveCheck(w http.ResponseWriter) {
 		return
 	}
 	front.Say(w, http.StatusOK, "ok")
+}
+
+func (h *Handler) serveClients(w http.ResponseWriter, r *http.Request) {
+	control.ServeClients(w, r, h.config.Relay.Peers)
+}
+
+func (h *Handler) debugClients() clients.Debug {
+	return clients.Debug{Peers: h.config.Relay.Peers, Counts: func() (conns, keys int64) {
+		c := h.config.Relay.Counters()
+		return c.Conns, c.Peers
+	}}
 }
 
 func (h *Handler) serveStatus(w http.ResponseWriter) { front.SayJSON(w, h.Status(), "  ") }

@@ -65,7 +65,7 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/readyz", false, 200, "ready\n"},
 		{"GET", "/check", false, 200, "ok\n"},
 		{"GET", "/history", false, 404, "no history is kept\n"},
-		{"GET", "/", false, 404, "there are only /healthz, /readyz, /status, /check, /history\n"},
+		{"GET", "/", false, 404, "there are only /healthz, /readyz, /status, /check, /history, /clients, /debug/clients/\n"},
 		{"GET", "/debug/check", false, 404, "there are only "},
 		{"POST", "/readyz", false, 405, "use GET or HEAD\n"},
 		{"GET", "/healthz", true, 200, "ok\n"},
@@ -82,6 +82,29 @@ func TestAnswers(t *testing.T) {
 		}
 		if got := w.Header().Get("Content-Type"); got != "text/plain; charset=utf-8" {
 			t.Errorf("%s %s: Content-Type %q", c.method, c.path, got)
+		}
+	}
+}
+
+// Both lists of who uses the relay are there, and take what is asked.
+func TestClientsAreListed(t *testing.T) {
+	h := newHandler(t, health.Config{})
+	for path, body := range map[string]string{
+		"/clients?sort=-rx":                  `"conns":0,"keys":0,"remaining":0,"clients":[]`,
+		"/debug/clients/?format=json":        `{"conns":0,"keys":0}`,
+		"/debug/clients/?format=json&app=x1": `"query": "all clients with app x1"`,
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" || !strings.Contains(w.Body.String(), body) {
+			t.Errorf("%s: %d %q %s", path, w.Code, w.Header(), w.Body)
+		}
+	}
+	for _, path := range []string{"/clients?sort=x", "/debug/clients/?all&limit=0"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
 }

@@ -18,6 +18,7 @@ const (
 	pathAccess   = "/v1/access" // its orders are below it
 	pathImport   = "/v1/access/import"
 	pathPeers    = "/v1/peers"
+	pathClients  = "/v1/clients"
 	pathClose    = "/v1/peers/close"
 )
 
@@ -141,8 +142,19 @@ type Came struct {
 	Name  string     `json:"name,omitempty"`
 }
 
+// Clients is a page of connections. Its counts are about all that the query takes.
+type Clients struct {
+	At        time.Time `json:"at"` // by the relay's clock
+	Conns     int       `json:"conns"`
+	Keys      int       `json:"keys"`
+	Remaining int       `json:"remaining"`      // behind this page
+	Next      string    `json:"next,omitempty"` // the query of the page behind this one; empty: it is the last
+	Clients   []Peer    `json:"clients"`
+}
+
 // A Peer is one connection.
 type Peer struct {
+	ID        uint64     `json:"id"` // its number, in the order of logins
 	Key       key.Public `json:"key"`
 	Addr      string     `json:"addr,omitempty"`
 	Since     time.Time  `json:"since"`
@@ -155,9 +167,18 @@ type Peer struct {
 	Sibling   bool       `json:"sibling"`
 	Prober    bool       `json:"prober"`
 	Duplicate bool       `json:"duplicate"`
+	Active    bool       `json:"active"`   // packets for its key go to it
+	Version   int        `json:"version"`  // of the protocol, as the peer says
 	Queued    int        `json:"queued"`   // packets that wait for it
 	Received  uint64     `json:"received"` // bytes from it
 	Sent      uint64     `json:"sent"`     // bytes to it
+
+	ReceivedPackets uint64        `json:"received_packets"`
+	SentPackets     uint64        `json:"sent_packets"`
+	Dropped         relay.Traffic `json:"dropped"`       // for it, and given up
+	RoundTrip       time.Duration `json:"round_trip_ns"` // of TCP; 0: unknown
+	Waited          time.Duration `json:"waited_ns"`     // how long all that was sent to it has waited before, added up
+	Senders         int           `json:"senders"`       // about so many peers have sent to it
 
 	Limits    relay.Limits `json:"limits"`     // bytes a second, and at once, that its key may use; 0: no limit
 	Resting   bool         `json:"resting"`    // it is not read now, for its key has used too much

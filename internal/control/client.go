@@ -248,6 +248,15 @@ func (c *Client) Peers(ctx context.Context, each func(Peer) error) error {
 	return getRows(ctx, c, pathPeers, nil, each)
 }
 
+// Clients asks for a page of the connections, see clients.Parse for the query.
+func (c *Client) Clients(ctx context.Context, q url.Values) (page Clients, err error) {
+	answer, err := c.Ask(ctx, http.MethodGet, pathClients, q, nil)
+	if err != nil {
+		return page, err
+	}
+	return page, readValue(answer, &page)
+}
+
 func getRows[T any](ctx context.Context, c *Client, path string, q url.Values, each func(T) error) error {
 	answer, err := c.Ask(ctx, http.MethodGet, path, q, nil)
 	if err != nil {

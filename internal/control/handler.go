@@ -94,6 +94,7 @@ func New(c Config) *Handler {
 		"POST " + pathAccess + "/" + Unban:  h.order(Unban),
 		"POST " + pathImport:                h.imports,
 		"GET " + pathPeers:                  h.peers,
+		"GET " + pathClients:                h.clients,
 		"POST " + pathClose:                 h.closePeers,
 		"/":                                 h.unknown,
 	} {

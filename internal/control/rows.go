@@ -136,7 +136,7 @@ func (h *Handler) peers(w http.ResponseWriter, _ *http.Request) error {
 	defer end()
 	out := newRows(w)
 	for p := range h.config.Peers.Peers {
-		if err := out.to.Encode(peerOf(p)); err != nil {
+		if err := out.to.Encode(PeerOf(&p)); err != nil {
 			return err
 		}
 	}
