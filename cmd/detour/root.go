@@ -73,6 +73,7 @@ func newRootCommand() *cobra.Command {
 		newNetcheckCommand(),
 		newBenchCommand(),
 		newCheckCommand(),
+		operate.NewClients(),
 		operate.NewPeers(),
 		operate.NewPrune(),
 		operate.NewReload(),

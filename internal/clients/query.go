@@ -120,7 +120,7 @@ func (f *Filter) ParseFilter(keys, networks, labels, apps []string) error {
 	for _, text := range keys {
 		k, err := ParseKeyPrefix(text)
 		if err != nil {
-			return fmt.Errorf("key %s: %w", quoted(text), err)
+			return wrongKey(text, err)
 		}
 		f.Keys = append(f.Keys, k)
 	}
@@ -133,6 +133,14 @@ func (f *Filter) ParseFilter(keys, networks, labels, apps []string) error {
 	}
 	f.Labels, f.Apps = labels, apps
 	return nil
+}
+
+// wrongKey repeats nothing that may be a secret.
+func wrongKey(text string, err error) error {
+	if !strings.HasPrefix(text, keyType) {
+		return fmt.Errorf("key: %w", err)
+	}
+	return fmt.Errorf("key %s: %w", quoted(text), err)
 }
 
 // paging reads order, size and beginning.
@@ -194,4 +202,39 @@ func (q *Query) Following(last *relay.PeerState) url.Values {
 		v.Set("afterconn", conn)
 	}
 	return v
+}
+
+// Follow has the next page begin behind a connection.
+func (q *Query) Follow(last *relay.PeerState) { q.after = &cursor{mark: *last, numbered: true} }
+
+// AsDerper are the values by which derper is asked the same, in JSON; ok is false if it
+// cannot be.
+func (q *Query) AsDerper() (v url.Values, ok bool) {
+	_, sorts := column(theirs, q.column.Name)
+	if !sorts || len(q.Labels) > 0 || len(q.Keys)+len(q.Networks) > 1 {
+		return nil, false
+	}
+	v = q.Values()
+	v.Del("network")
+	v.Set("format", "json")
+	switch {
+	case len(q.Keys) == 1:
+		k, whole := q.Keys[0].Whole()
+		v.Set("key", k.String())
+		return v, whole
+	case len(q.Networks) == 1:
+		v.Set("cidr", q.Networks[0].String())
+	default:
+		v.Set("all", "1")
+	}
+	return v, true
+}
+
+// derperShows are columns that derper has, and does not sort by.
+var derperShows = []string{"app", "version", "senders"}
+
+// DerperShows reports whether a column is one of derper's.
+func DerperShows(name string) bool {
+	_, sorts := column(theirs, name)
+	return sorts || slices.Contains(derperShows, name)
 }

@@ -34,6 +34,9 @@ const (
 // ErrUnanswered: nobody has answered, or not as this package does.
 var ErrUnanswered = errors.New("no answer")
 
+// ErrElse is an ErrUnanswered: somebody else has.
+var ErrElse = errors.New("what answers there is something else")
+
 // A Client asks a relay.
 type Client struct {
 	http  http.Client
@@ -53,13 +56,13 @@ func OverSocket(path string) *Client {
 	}, "http://relay", "")
 }
 
-// OverNetwork returns a client of the relay at https://host:port.
+// OverNetwork returns a client of the relay at a URL, of which scheme, host and port count.
 func OverNetwork(base *url.URL, trust *tls.Config, proxy func(*http.Request) (*url.URL, error), secret string) *Client {
 	return newClient(&http.Transport{
 		TLSClientConfig: trust, Proxy: proxy,
 		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout: dialTimeout,
-	}, "https://"+base.Host, secret)
+	}, base.Scheme+"://"+base.Host, secret)
 }
 
 func newClient(t *http.Transport, base, secret string) *Client {
@@ -123,7 +126,7 @@ func failureOf(answer *http.Response) error {
 	}
 	var f Failure
 	if json.Unmarshal(text, &f) != nil || f.Error == "" {
-		return fmt.Errorf("%w: what answers there is something else (HTTP status %s): is this the admin address of it?", ErrUnanswered, answer.Status)
+		return fmt.Errorf("%w: %w (HTTP status %s): is this the admin address of it?", ErrUnanswered, ErrElse, answer.Status)
 	}
 	return &answered{&Error{answer.StatusCode, f.Error}, text}
 }
@@ -250,11 +253,16 @@ func (c *Client) Peers(ctx context.Context, each func(Peer) error) error {
 
 // Clients asks for a page of the connections, see clients.Parse for the query.
 func (c *Client) Clients(ctx context.Context, q url.Values) (page Clients, err error) {
-	answer, err := c.Ask(ctx, http.MethodGet, pathClients, q, nil)
+	return page, c.Get(ctx, pathClients, q, &page)
+}
+
+// Get asks for one value at a path, also of an admin address.
+func (c *Client) Get(ctx context.Context, path string, q url.Values, into any) error {
+	answer, err := c.Ask(ctx, http.MethodGet, path, q, nil)
 	if err != nil {
-		return page, err
+		return err
 	}
-	return page, readValue(answer, &page)
+	return readValue(answer, into)
 }
 
 func getRows[T any](ctx context.Context, c *Client, path string, q url.Values, each func(T) error) error {

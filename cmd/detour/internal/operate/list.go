@@ -27,7 +27,7 @@ func newList() *cobra.Command {
 		Short: "List the keys that may come in, and those that are banned",
 		Long: `List the keys that may come in, by files and by the relay's own list, and those
 that are banned; all of them, or those that are given. Whom other sources let
-in (--access-verify, --access-tailscaled) is not among them: "detour peers list"
+in (--access-verify, --access-tailscaled) is not among them: "detour clients"
 shows all who are connected.
 
 What --json prints, "detour access import" reads.

@@ -34,13 +34,13 @@ func newPeersList() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use:   "list [URL...]",
-		Short: "List the peers that are connected to relays",
-		Long: `List the peers that are connected to relays.
+		Short: "List the peers of relays that one has the mesh key of",
+		Long: `List the peers of relays that one has the mesh key of, wherever they are: those
+of one region, as a sibling of theirs sees them. A relay whose certificate is
+pinned is written as URL=sha256-raw:<hex>.
 
-Without a URL it asks the relay of this machine at its admin socket, which
-knows all of each connection. With URLs it asks relays anywhere, those of one
-region, for which it needs the mesh key, as a sibling does. A relay whose
-certificate is pinned is written as URL=sha256-raw:<hex>.
+Without a URL it is "detour clients --limit 0", which shows the relay of this
+machine, and can filter and sort.
 
 Siblings are among the peers (mesh), and those that would rather be on another
 node of the region (not-ideal).
@@ -56,7 +56,7 @@ Exit status: 0 listed, 2 wrong usage, 3 a relay could not be asked.`,
 			if err := f.local(cmd, "watch"); err != nil {
 				return err
 			}
-			return printPeers(cmd, &f)
+			return listHere(cmd, &f)
 		},
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "with a URL: go on showing who comes and goes, until interrupted")
