@@ -21,6 +21,7 @@ type Page struct {
 	Headings []Heading
 	Blocks   []Block
 	Links    []Link
+	Codes    []Code
 }
 
 // Heading is a heading, and the anchor by which links find it.
@@ -45,6 +46,35 @@ type Link struct {
 	Text string
 	To   string
 	Line int
+}
+
+// Code is what stands between backticks in the text.
+type Code struct {
+	Text string
+	Line int
+}
+
+// Command is what a block of a console has one type, and what it answers.
+type Command struct{ Text, Output string }
+
+// Commands are those of a block of a console: lines behind "$ ", and what is below each. A
+// command whose line ends with a backslash goes on in the next.
+func (b Block) Commands() (commands []Command) {
+	more := false
+	for line := range strings.Lines(b.Text) {
+		last := len(commands) - 1
+		switch text, begins := strings.CutPrefix(line, "$ "); {
+		case begins:
+			commands = append(commands, Command{Text: text})
+			last++
+		case more:
+			commands[last].Text += line
+		case last >= 0:
+			commands[last].Output += line
+		}
+		more = last >= 0 && commands[last].Output == "" && strings.HasSuffix(line, "\\\n")
+	}
+	return commands
 }
 
 // Title is the first heading's text.
@@ -129,6 +159,9 @@ func Parse(name, text string) *Page {
 			plain := strings.ReplaceAll(m[2], "`", "")
 			section, inSection = anchors.Of(plain), 0
 			p.Headings = append(p.Headings, Heading{Level: len(m[1]), Text: plain, Anchor: section, Line: i + 1})
+		}
+		for _, m := range code.FindAllString(lines[i], -1) {
+			p.Codes = append(p.Codes, Code{Text: strings.Trim(m, "`"), Line: i + 1})
 		}
 		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(lines[i], ""), -1) {
 			p.Links = append(p.Links, Link{Text: m[1], To: m[2], Line: i + 1})

@@ -77,7 +77,7 @@ func TestEachPageStandsInTheIndex(t *testing.T) {
 // A block without a language is one that nobody has thought about: what is run, loaded
 // or only shown follows from it.
 func TestEachBlockSaysWhatItIs(t *testing.T) {
-	known := []string{"sh", "console", "yaml", "go", "json", "text", "ini"}
+	known := []string{"sh", "console", "yaml", "go", "json", "text", "ini", "cron"}
 	for name, page := range all(t) {
 		for _, b := range page.Blocks {
 			if !slices.Contains(known, b.Lang) {
@@ -108,7 +108,18 @@ func TestParse(t *testing.T) {
 	if want := []Block{{"two-1", "sh", "one\n  two\n", 10}, {"two-2", "text", "# no heading\n", 14}}; !slices.Equal(page.Blocks, want) {
 		t.Errorf("blocks %v", page.Blocks)
 	}
+	if want := []Code{{"b", 1}, {"[no](link)", 3}}; !slices.Equal(page.Codes, want) {
+		t.Errorf("codes %v", page.Codes)
+	}
 	if want := []Link{{"d", "e.md#f", 3}}; !slices.Equal(page.Links, want) {
 		t.Errorf("links %v", page.Links)
+	}
+}
+
+func TestCommands(t *testing.T) {
+	b := Block{Text: "$ one \\\n  more\nsaid\n$ two\n$ three\nsaid \\\n too\n"}
+	want := []Command{{"one \\\n  more\n", "said\n"}, {"two\n", ""}, {"three\n", "said \\\n too\n"}}
+	if got := b.Commands(); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
