@@ -25,8 +25,9 @@ const (
 	User     = "detour"
 	StateDir = "/var/lib/detour"
 
-	units  = "/etc/systemd/system/"
-	booted = "/run/systemd/system" // is there where systemd runs
+	units   = "/etc/systemd/system/"
+	shipped = "/usr/lib/systemd/system/" // where a package has its units
+	booted  = "/run/systemd/system"      // is there where systemd runs
 )
 
 // The names of services.
@@ -244,6 +245,9 @@ func (i *Installer) write(ctx context.Context) error {
 	path := i.Root + i.file()
 	there, err := smallfile.Read(path, 1<<20)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && i.shipped(unit):
+		i.kept("the unit is that of the package")
+		return nil
 	case err == nil && string(there) == unit:
 		i.kept("%s is as it should be", i.file())
 		return nil
@@ -273,6 +277,13 @@ const (
 	notifyReload = 253
 	restartSteps = 254
 )
+
+// shipped reports whether a package has brought the unit, as it should be: a file beside it
+// would hide what the next version brings.
+func (i *Installer) shipped(unit string) bool {
+	there, err := smallfile.Read(i.Root+shipped+i.Name+".service", 1<<20)
+	return err == nil && (string(there) == unit || string(there) == Fit(i.Unit, i.Program, i.Args, Oldest))
+}
 
 // Oldest is a version whose unit every systemd understands that is in use.
 const Oldest = notifyReload - 1

@@ -5,9 +5,11 @@ package unit
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -141,6 +143,22 @@ func TestInstall(t *testing.T) {
 	}
 	if text, _ := os.ReadFile(m.Root + Program); string(text) != "a program" {
 		t.Errorf("%s", text)
+	}
+}
+
+// The unit of a package is used as it is, and hidden by another only if that is another.
+func TestInstallOverAPackage(t *testing.T) {
+	m := newMachine(t, 255)
+	m.file(t, "root/usr/lib/systemd/system/detour.service", Fit(dist.Unit, Program, m.Args, Oldest), 0o644)
+	if done, err := m.install(t); err != nil || slices.Contains(done, "/etc/systemd/system/detour.service is written") || !slices.Contains(done, "the service runs now") {
+		t.Errorf("%v, %q", err, done)
+	}
+	if _, err := os.Stat(m.Root + FileOf(Relay)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a second unit (%v)", err)
+	}
+	m.Args = []string{"relay", "--config", "/etc/detour/other.yaml"}
+	if done, err := m.install(t); err != nil || !slices.Contains(done, "/etc/systemd/system/detour.service is written") {
+		t.Errorf("another command line: %v, %q", err, done)
 	}
 }
 
