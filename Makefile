@@ -11,7 +11,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab lint build cross release pgo site ci
+.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab packages lint build cross release pgo site ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,10 @@ laptops: ## two network namespaces as two laptops, from nothing to ping and TCP 
 natlab: ## direct paths between two laptops behind NATs of all kinds, expected and found (root on Linux; see test/natlab)
 	cd test/natlab && go run . $(NATLAB)
 
+packages: ## install, upgrade and remove the packages of a release in a small Debian (root on Debian; see test/packages)
+	cd tools/release && go test .
+	cd test/packages && go test -count=1 -v .
+
 lint: ## check format, vet, staticcheck and the import rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
@@ -65,7 +69,7 @@ lint: ## check format, vet, staticcheck and the import rules
 	go vet -tags man ./cmd/detour
 	$(STATICCHECK) ./...
 	go test ./internal/archtest
-	@for module in tools/site tools/release test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab; do \
+	@for module in tools/site tools/release test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab test/packages; do \
 		echo "vet and staticcheck $$module"; \
 		(cd $$module && $(REFERENCE) go vet ./... && $(REFERENCE) $(STATICCHECK) ./...) || exit 1; \
 	done

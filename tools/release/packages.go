@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/goreleaser/nfpm/v2"
@@ -86,7 +87,10 @@ func (r *release) contents(kind string, program []byte, stage string) (files.Con
 		return nil, err
 	}
 	all = append(all, entry{"/usr/bin/detour", 0o755, program})
-	contents := files.Contents{{Destination: "/etc/detour", Type: files.TypeDir, FileInfo: &files.ContentFileInfo{Mode: fs.ModeDir | 0o755}}}
+	var contents files.Contents
+	for _, dir := range directories(all) {
+		contents = append(contents, &files.Content{Destination: dir, Type: files.TypeDir, FileInfo: &files.ContentFileInfo{Mode: fs.ModeDir | 0o755}})
+	}
 	for _, e := range all {
 		file := filepath.Join(stage, filepath.FromSlash(e.path))
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -98,6 +102,18 @@ func (r *release) contents(kind string, program []byte, stage string) (files.Con
 		contents = append(contents, &files.Content{Source: file, Destination: e.path, FileInfo: &files.ContentFileInfo{Mode: fs.FileMode(e.mode), MTime: r.time}})
 	}
 	return contents, nil
+}
+
+// directories are those that are the package's own. rpm takes away only what it was told of.
+func directories(all []entry) []string {
+	own := []string{"/etc/detour"}
+	for _, e := range all {
+		for dir := path.Dir(e.path); strings.Contains(dir, "/detour"); dir = path.Dir(dir) {
+			own = append(own, dir)
+		}
+	}
+	slices.Sort(own)
+	return slices.Compact(own)
 }
 
 const docs = "/usr/share/doc/detour/"
