@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/detour-relay/detour/internal/netio"
@@ -73,6 +74,8 @@ type webSocketConn struct {
 }
 
 func (c webSocketConn) Close() error { return c.transport.Close() }
+
+func (c webSocketConn) RoundTrip() time.Duration { return netio.RoundTrip(c.transport) }
 
 // taker remembers the connection that websocket.Accept takes over, and has it
 // read through a watched one.

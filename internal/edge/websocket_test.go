@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,13 @@ func TestWebSocket(t *testing.T) {
 				send(t, c, []byte{b})
 			}
 			p.wantServed(t, c)
+			eventually(t, "the round trip of its TCP", func() bool {
+				known := false
+				for p := range s.config.Relay.Peers {
+					known = known || p.RoundTrip > 0
+				}
+				return known == (runtime.GOOS == "linux")
+			})
 
 			// The largest packet, with others around it in one message.
 			big := make([]byte, derp.MaxPacket)

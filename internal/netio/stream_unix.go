@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 // TCP returns a stream over a plain TCP conn, which the stream owns from now
@@ -59,6 +60,8 @@ func (s *tcpStream) ReadBursts(handle func([]byte) (int, error)) error {
 func (s *tcpStream) take(in *readBuf) error { return in.deliver(s.handle) }
 
 func (s *tcpStream) LimitBursts(bytes int) { s.sock.most = uint32(bytes) }
+
+func (s *tcpStream) RoundTrip() time.Duration { return roundTrip(s.sock.raw) }
 
 func (s *tcpStream) Write(p []byte) (int, error) { return s.sock.out.Write(p) }
 
@@ -128,6 +131,8 @@ func (s *tlsStream) open() error {
 }
 
 func (s *tlsStream) LimitBursts(bytes int) { s.sock.most = uint32(bytes) }
+
+func (s *tlsStream) RoundTrip() time.Duration { return roundTrip(s.sock.raw) }
 
 func (s *tlsStream) Write(p []byte) (int, error) { return s.conn.Write(p) }
 
