@@ -40,7 +40,9 @@ func (l *login) admit(ctx context.Context, a Applicant) (Admission, error) {
 	if s.asking.Add(1) > int64(s.cfg.AdmitPending) {
 		return Admission{}, ErrAdmitBusy
 	}
+	begun := time.Now()
 	admission, err := s.cfg.Admit(ctx, a)
+	s.count.admissionTime.Add(int64(time.Since(begun)), 1)
 	if err != nil {
 		return Admission{}, fmt.Errorf("%w: %w", cmp.Or(timeoutOf(ctx), ErrNotAdmitted), err)
 	}

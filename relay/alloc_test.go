@@ -80,8 +80,8 @@ func TestPacketsAllocateNothing(t *testing.T) {
 	}
 }
 
-// A conn has the size class that it had before it could be limited, and a route a
-// cache line of its own: each idle peer has one of both.
+// A conn has 64 bytes more than before it had an account, to the next size class, and a
+// route a cache line of its own: each idle peer has one of both.
 func TestPeersStaySmall(t *testing.T) {
 	if size := unsafe.Sizeof(conn{}); size > 640 {
 		t.Errorf("a conn has %d bytes", size)

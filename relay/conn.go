@@ -48,12 +48,13 @@ type conn struct {
 	flows   *flows        // forward.go: of a sibling that forwards; nil: none yet
 
 	// Written by the reader.
-	usedAt   atomic.Int64  // when packets came last
-	received atomic.Uint64 // bytes of packets that came
-	begunAt  atomic.Uint32 // the tick at which the frame was begun that is not complete; 0: all are
-	home     atomic.Bool   // the peer said that this relay is its home
-	swept    atomic.Bool   // the sweeper looks after the frame that was begun
-	resting  atomic.Bool   // limits.go: it is not read, for it has used too much
+	usedAt  atomic.Int64  // when packets came last
+	packets atomic.Uint64 // that came
+	bytes   atomic.Uint64 // of them
+	begunAt atomic.Uint32 // the tick at which the frame was begun that is not complete; 0: all are
+	home    atomic.Bool   // the peer said that this relay is its home
+	swept   atomic.Bool   // the sweeper looks after the frame that was begun
+	resting atomic.Bool   // limits.go: it is not read, for it has used too much
 
 	duplicate atomic.Bool // its key has other conns; set under routes.mu
 	route     *route      // of its own key; set once, at registration
@@ -122,11 +123,19 @@ func (c *conn) begin(answer []byte) {
 	}
 	switch {
 	case err != nil:
-		c.close(asWriteError(err))
+		c.out.giveUp(new(batch), asWriteError(err))
 	case done:
 		c.out.write()
 	default:
 		c.out.startWriter()
+	}
+	c.noteRoundTrip()
+}
+
+// noteRoundTrip asks for the round trip and counts it.
+func (c *conn) noteRoundTrip() {
+	if d := c.askRoundTrip(); d > 0 {
+		c.server.count.roundTrip.Add(int64(d), 1)
 	}
 }
 
@@ -149,15 +158,23 @@ func (c *conn) leave(err error) error {
 	c.server.routes.remove(c)
 	c.server.limits.Leave(&c.limits, c.server.now())
 	c.server.groups.Leave(c.group)
-	c.out.close()
+	idle := c.out.close()
 	c.server.routes.audience.End(c)
 	if c.home.Load() {
 		c.server.count.homeChanged(false, false) // to leave is not to move
 	}
-	if f := c.server.cfg.Ended; f != nil {
-		f(c.state())
+	if idle {
+		c.report()
 	}
 	return *c.ended.Load()
+}
+
+// report tells that the conn has left. Whoever writes what was taken for it comes
+// later, and reports then.
+func (c *conn) report() {
+	if c != nil && c.server.cfg.Ended != nil {
+		c.server.cfg.Ended(c.state())
+	}
 }
 
 // setHome notes whether this relay is the peer's home.

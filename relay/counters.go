@@ -5,13 +5,11 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/histogram"
+	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/internal/limit"
 )
 
 // counters are added to once per burst or batch, not per packet.
-//
-// At rest this sum holds, for each kind and for bytes as well as packets:
-// received = sent + dropped + queued.
 type counters struct {
 	accepts       atomic.Uint64
 	conns         atomic.Int64
@@ -26,14 +24,7 @@ type counters struct {
 	homeMovesIn   atomic.Uint64
 	homeMovesOut  atomic.Uint64
 
-	packetsIn    [packetKinds]atomic.Uint64
-	bytesIn      [packetKinds]atomic.Uint64
-	forwardedIn  atomic.Uint64
-	packetsOut   [packetKinds]atomic.Uint64
-	forwardedOut atomic.Uint64
-	bytesOut     [packetKinds]atomic.Uint64
-	dropped      [dropReasons][packetKinds]atomic.Uint64
-	bytesLost    [dropReasons][packetKinds]atomic.Uint64
+	book ledger.Book // of packets
 
 	pings, pongs  atomic.Uint64
 	keepAlives    atomic.Uint64
@@ -47,55 +38,18 @@ type counters struct {
 	restedBytes [limit.Reasons]atomic.Uint64
 	rested      [limit.Reasons]atomic.Uint64 // nanoseconds
 
-	outboxTime    histogram.Histogram // nanoseconds, as all times
-	loginTime     histogram.Histogram
+	loginTime     histogram.Histogram // nanoseconds
 	admissionTime histogram.Histogram
 	roundTrip     histogram.Histogram
-	burstPackets  histogram.Histogram
 }
 
 func (n *counters) init() {
 	const us, ms, s = int64(time.Microsecond), int64(time.Millisecond), int64(time.Second)
-	n.outboxTime.Init(histogram.OneTwoFive(10*us, s)...)
+	n.book.Init()
 	n.loginTime.Init(histogram.OneTwoFive(ms, 10*s)...)
 	n.admissionTime.Init(histogram.OneTwoFive(100*us, 5*s)...)
 	// With the bounds of derper among them, so that its names can have these numbers.
 	n.roundTrip.Init(ms, 2*ms, 5*ms, 10*ms, 20*ms, 50*ms, 100*ms, 150*ms, 250*ms, 500*ms, s)
-	n.burstPackets.Init(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-}
-
-func (n *counters) received(b *burst) {
-	for k, packets := range b.packets {
-		if packets > 0 {
-			n.packetsIn[k].Add(uint64(packets))
-			n.bytesIn[k].Add(uint64(b.bytes[k]))
-		}
-	}
-	if b.forwarded > 0 {
-		n.forwardedIn.Add(uint64(b.forwarded))
-	}
-}
-
-// written counts a batch as sent, or as dropped if writing failed.
-func (n *counters) written(b *batch, forward bool, err error) {
-	for k, packets := range b.Packets {
-		switch {
-		case packets == 0:
-		case err != nil:
-			n.drop(dropWriteError, packetKind(k), packets, b.Bytes[k])
-		default:
-			n.packetsOut[k].Add(uint64(packets))
-			if forward {
-				n.forwardedOut.Add(uint64(packets))
-			}
-			n.bytesOut[k].Add(uint64(b.Bytes[k]))
-		}
-	}
-}
-
-func (n *counters) drop(r dropReason, k packetKind, packets, bytes int) {
-	n.dropped[r][k].Add(uint64(packets))
-	n.bytesLost[r][k].Add(uint64(bytes))
 }
 
 // registered counts a conn in (by +1) or out (by -1).

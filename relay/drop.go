@@ -1,5 +1,7 @@
 package relay
 
+import "github.com/detour-relay/detour/internal/ledger"
+
 // Packets are dropped in these places and nowhere else:
 //
 //	conn.unknownDest          nobody has the key               ingress.go
@@ -9,42 +11,16 @@ package relay
 //	outbox.dropStaleLocked    it waited too long: on push, on  outbox.go
 //	                          take, and by the sweeper
 //	outbox.close              the conn has ended               outbox.go
-//	counters.written          the transport failed             counters.go
+//	outbox.giveUp             the transport failed             egress.go
+//
+// The first two know no conn that the packet is for; all others count it in the conn's
+// account, too, as long as the conn is there.
 
-// A dropReason says why a packet was given up.
-type dropReason uint8
-
-// The reasons, with the names that operators of DERP servers know, and
-// dropQueueAge besides.
-const (
-	dropUnknownDest      dropReason = iota // nobody has the destination key
-	dropUnknownDestOnFwd                   // the same, for a packet that a sibling forwarded
-	dropGoneDisconnected                   // the destination left while the packet waited
-	dropQueueHead                          // it waited longest in a full outbox
-	dropQueueTail                          // it alone is larger than the outbox
-	dropQueueAge                           // it waited too long
-	dropWriteError                         // the conn broke while it was written
-	dropDupClient                          // the key has conns, but none of them is active
-
-	dropReasons
-)
-
-var dropNames = [dropReasons]string{
-	"unknown_dest", "unknown_dest_on_fwd", "gone_disconnected",
-	"queue_head", "queue_tail", "queue_age", "write_error", "dup_client",
+// dropLocked counts packets that were given up, whose frames have so many bytes.
+func (o *outbox) dropLocked(r ledger.Reason, k ledger.Kind, packets, frameBytes int) {
+	bytes := frameBytes - packets*o.overhead()
+	o.page.Lost(r, k, packets, bytes)
+	if !o.closed {
+		o.account.Lose(packets, bytes)
+	}
 }
-
-func (r dropReason) String() string { return dropNames[r] }
-
-// A packetKind tells the packets of NAT traversal from all others.
-type packetKind uint8
-
-// The kinds.
-const (
-	kindDisco packetKind = iota
-	kindData
-
-	packetKinds
-)
-
-func (k packetKind) String() string { return [packetKinds]string{"disco", "other"}[k] }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -151,7 +152,7 @@ func TestNoConnIsActive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := s.count.dropped[dropDupClient][kindDisco].Load(); n != 2 {
+	if n := s.count.book.Totals().Lost[ledger.DupClient][ledger.Disco].Packets; n != 2 {
 		t.Errorf("%d packets counted as dropped, want 2", n)
 	}
 	if answers.bytes > 0 || fromSibling.bytes > 0 || delivered.bytes > before {

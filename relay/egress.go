@@ -1,5 +1,7 @@
 package relay
 
+import "github.com/detour-relay/detour/internal/ledger"
+
 // Egress writes what outboxes hold.
 //
 //  1. The reader that filled an outbox calls flush at the end of its burst. The
@@ -33,7 +35,6 @@ func (o *outbox) write() {
 		more, done, err := o.writeBatch(false)
 		switch {
 		case err != nil:
-			o.owner.close(err)
 			return
 		case !done:
 			o.startWriter()
@@ -47,23 +48,55 @@ func (o *outbox) write() {
 
 // writeBatch takes one batch and hands it to the stream. more is false if there
 // was none, and then the write side is released. done is false if the stream is
-// full.
+// full. After an error there is nothing to be done any more.
 func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 	var b batch
 	o.mu.Lock()
-	if !o.takeLocked(&b, o.owner.server.now()) {
+	if o.emptyLocked() || !o.takeLocked(&b, o.owner.server.now()) { // to ask for the time costs more than to look
 		o.writing = false
 		o.blockedAt.Store(0)
+		last := o.closed
 		o.mu.Unlock()
+		if last {
+			o.conn.report()
+		}
 		return false, true, nil
 	}
-	o.inHand.Store(int64(b.Packets[kindDisco] + b.Packets[kindData]))
+	o.inHand.Store(int64(b.Packets[ledger.Disco] + b.Packets[ledger.Data]))
 	o.mu.Unlock()
 	done, err = o.send(&b, wait)
-	o.count.written(&b, o.forward, err)
-	o.inHand.Store(0)
+	if err == nil {
+		o.sent(&b)
+	} else {
+		o.giveUp(&b, err)
+	}
 	b.Release()
 	return true, done, err
+}
+
+// sent counts a batch that the stream has taken.
+func (o *outbox) sent(b *batch) {
+	o.page.Sent(b, o.forward)
+	if b.Controls > 0 && o.conn != nil && o.conn.sibling {
+		o.page.News(b.ControlFrames())
+	}
+	o.inHand.Store(0)
+}
+
+// giveUp ends the conn because its stream has failed, with b in hand. The write side
+// stays taken, so that nobody tries again.
+func (o *outbox) giveUp(b *batch, err error) {
+	o.page.Failed(b)
+	o.mu.Lock()
+	o.account.Fail(b)
+	o.broken = true
+	o.inHand.Store(0)
+	last := o.closed
+	o.mu.Unlock()
+	o.owner.close(err)
+	if last {
+		o.conn.report()
+	}
 }
 
 func (o *outbox) send(b *batch, wait bool) (done bool, err error) {
@@ -98,10 +131,11 @@ func (o *outbox) writeWhenReady() {
 		if done {
 			more, done, err = o.writeBatch(true)
 		} else {
-			done, err = o.owner.stream.Flush(true)
+			if done, err = o.owner.stream.Flush(true); err != nil {
+				o.giveUp(new(batch), asWriteError(err))
+			}
 		}
 		if err != nil {
-			o.owner.close(asWriteError(err))
 			return
 		}
 		if more {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -82,7 +83,7 @@ func (c *conn) lookupFlow(src, dst *key.Public, packet []byte, b *burst) *outbox
 	routes := &c.server.routes
 	route := routes.lookup(dst)
 	if route == nil {
-		c.unknownDest(*dst, packet, dropUnknownDestOnFwd, b)
+		c.unknownDest(*dst, packet, ledger.UnknownDestOnFwd, b)
 		return nil
 	}
 	generation := route.generation.Load()
@@ -91,12 +92,12 @@ func (c *conn) lookupFlow(src, dst *key.Public, packet []byte, b *burst) *outbox
 		// What siblings forwarded before they heard that the peer has moved is for the
 		// conn that it still has here.
 		if out = route.local.Load(); out == nil {
-			c.unknownDest(*dst, packet, dropUnknownDestOnFwd, b)
+			c.unknownDest(*dst, packet, ledger.UnknownDestOnFwd, b)
 			return nil
 		}
 	}
 	if out == nil {
-		c.server.count.drop(dropDupClient, kindOf(packet), 1, len(packet))
+		c.out.page.Lost(ledger.DupClient, kindOf(packet), 1, len(packet))
 		return nil
 	}
 	if from := routes.lookup(src); from != nil {

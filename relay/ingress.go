@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/key"
@@ -44,13 +45,17 @@ func (c *conn) ingest(p []byte) (used int, err error) {
 
 // count adds up what the burst brought.
 func (c *conn) count(b *burst) {
-	c.server.count.received(b)
-	bytes := b.bytes[kindDisco] + b.bytes[kindData]
-	c.received.Store(c.received.Load() + uint64(bytes))
-	if b.packets[kindData] > 0 {
+	packets, bytes := b.packets[ledger.Disco]+b.packets[ledger.Data], b.bytes[ledger.Disco]+b.bytes[ledger.Data]
+	if packets == 0 {
+		return
+	}
+	c.out.page.Received(&b.packets, &b.bytes, b.forwarded)
+	c.packets.Store(c.packets.Load() + uint64(packets))
+	c.bytes.Store(c.bytes.Load() + uint64(bytes))
+	if b.packets[ledger.Data] > 0 {
 		c.usedAt.Store(b.now)
 	}
-	c.group.Received(b.packets[kindDisco]+b.packets[kindData], bytes)
+	c.group.Received(packets, bytes)
 }
 
 // longestPause bounds the time that the reader of an overflowing conn rests.
@@ -60,7 +65,7 @@ const longestPause = 4 * time.Millisecond
 // only to drop them costs what others could use, and TCP tells the peer to send
 // less. Siblings are not slowed down: they carry the packets of many peers.
 func (c *conn) pace(b *burst) {
-	if 2*b.overflow <= b.packets[kindDisco]+b.packets[kindData] || c.sibling {
+	if 2*b.overflow <= b.packets[ledger.Disco]+b.packets[ledger.Data] || c.sibling {
 		c.pause = 0
 		return
 	}
@@ -103,7 +108,7 @@ func frameLen(p []byte) int {
 // A burst is what one readiness of a conn's stream brings, and has done.
 type burst struct {
 	now            int64
-	packets, bytes [packetKinds]int
+	packets, bytes [ledger.Kinds]int
 	forwarded      int // of packets, those that a sibling forwarded
 	overflow       int // packets that were dropped because an outbox was full
 
@@ -184,11 +189,11 @@ func (c *conn) sendPacket(dst *key.Public, packet []byte, b *burst) {
 	b.touch(out, recvOverhead+len(packet))
 }
 
-func kindOf(packet []byte) packetKind {
+func kindOf(packet []byte) ledger.Kind {
 	if derp.IsDisco(packet) {
-		return kindDisco
+		return ledger.Disco
 	}
-	return kindData
+	return ledger.Data
 }
 
 // destinations is how many destinations a conn remembers: at first, and with
@@ -249,13 +254,13 @@ func noDestinations(n int) []destination {
 func (c *conn) lookup(dst *key.Public, packet []byte, b *burst) *outbox {
 	route := c.server.routes.lookup(dst)
 	if route == nil {
-		c.unknownDest(*dst, packet, dropUnknownDest, b)
+		c.unknownDest(*dst, packet, ledger.UnknownDest, b)
 		return nil
 	}
 	generation := route.generation.Load()
 	out := route.active.Load()
 	if out == nil {
-		c.server.count.drop(dropDupClient, kindOf(packet), 1, len(packet))
+		c.out.page.Lost(ledger.DupClient, kindOf(packet), 1, len(packet))
 		return nil
 	}
 	if out.conn != nil {
@@ -267,10 +272,10 @@ func (c *conn) lookup(dst *key.Public, packet []byte, b *burst) *outbox {
 
 // unknownDest drops a packet for a key that nobody has and, if it is a disco
 // packet, says so within limits (spec 5.6).
-func (c *conn) unknownDest(dst key.Public, packet []byte, reason dropReason, b *burst) {
+func (c *conn) unknownDest(dst key.Public, packet []byte, reason ledger.Reason, b *burst) {
 	k := kindOf(packet)
-	c.server.count.drop(reason, k, 1, len(packet))
-	if k != kindDisco || !c.mayAnswer(b.now) {
+	c.out.page.Lost(reason, k, 1, len(packet))
+	if k != ledger.Disco || !c.mayAnswer(b.now) {
 		return
 	}
 	if c.out.pushControl(derp.AppendPeerGone(nil, dst, derp.ReasonNotHere), c.controlLimit()) {

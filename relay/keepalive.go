@@ -24,8 +24,8 @@ func (s *Server) everyTick() {
 	s.limits.Forget(s.now())
 }
 
-// The keep-alive wheel sends each conn its KeepAlive and closes those whose
-// admission has ended.
+// The keep-alive wheel sends each conn its KeepAlive, asks for its round trip and closes
+// those whose admission has ended.
 type keepAliveWheel struct {
 	// Set once.
 	*wheel.Wheel[conn]
@@ -65,6 +65,7 @@ func (s *Server) Retime(keepAlive, writeTimeout time.Duration) error {
 func (w *keepAliveWheel) sendDue() {
 	w.Turn()
 	for c := w.Due(); c != nil; c = w.Due() {
+		c.noteRoundTrip()
 		switch {
 		case c.expired():
 			c.close(ErrExpired)

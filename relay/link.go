@@ -154,6 +154,7 @@ func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
 	}
 	l.initOutbox(s.cfg.LinkOutboxBytes)
 	l.out.forward = true
+	l.out.page = s.count.book.Page(uint64(l.since))
 	return l
 }
 
@@ -213,6 +214,7 @@ func (l *link) pingLoop(quit chan struct{}) {
 		if l.heard.Swap(false) {
 			misses = 0
 		}
+		l.askRoundTrip()
 		n[0]++
 		if l.out.pushControl(derp.AppendPing(nil, n), linkControlLimit) {
 			l.out.flush()

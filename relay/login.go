@@ -67,10 +67,12 @@ func (s *Server) accept(ctx context.Context, stream Stream, from *Origin) (*conn
 }
 
 func (l *login) run(ctx context.Context) (*conn, error) {
+	begun := time.Now()
 	c, box, info, err := l.identify()
 	if err != nil {
 		return nil, err
 	}
+	l.server.count.loginTime.Add(int64(time.Since(begun)), 1)
 	if l.from.LoggedIn != nil {
 		l.from.LoggedIn()
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/framequeue"
+	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -19,12 +20,12 @@ import (
 type outbox struct {
 	// Set once.
 	owner   *transport
-	conn    *conn // the conn it leads to; nil: it leads to a sibling
-	forward bool  // packets are queued as ForwardPacket frames, for a sibling
-	limit   int   // bytes of frames in each of disco and other
-	age     int64 // nanoseconds a packet may wait; 0: no limit
-	count   *counters
-	writer  func() // egress.go: writeWhenReady, made once
+	conn    *conn        // the conn it leads to; nil: it leads to a sibling
+	forward bool         // packets are queued as ForwardPacket frames, for a sibling
+	limit   int          // bytes of frames in each of disco and other
+	age     int64        // nanoseconds a packet may wait; 0: no limit
+	page    *ledger.Page // set at registration
+	writer  func()       // egress.go: writeWhenReady, made once
 
 	mu       sync.Mutex
 	control  framequeue.Queue // guarded by mu, as all below
@@ -33,8 +34,9 @@ type outbox struct {
 	pongIn   *framequeue.Segment // the segment of control with a Pong; nil if none waits
 	writing  bool                // somebody holds the write side
 	pushedAt int64               // when a packet was pushed last
-	taken    uint64              // bytes of packets that were taken, to be written
-	closed   bool
+	account  ledger.Account      // of what was taken, and given up
+	closed   bool                // nothing is queued any more
+	broken   bool                // the stream has failed; the write side is nobody's any more
 
 	inHand    atomic.Int64 // packets taken and not yet counted as sent or dropped
 	blockedAt atomic.Int64 // when the stream last took nothing; 0: it is not full
@@ -58,26 +60,26 @@ func (o *outbox) overhead() int {
 // frame for a sibling, dropping what has waited longest to make room. It returns
 // how many packets were dropped for that. The packet is the caller's again on
 // return.
-func (o *outbox) push(src, dst *key.Public, packet []byte, k packetKind, now int64) (dropped int) {
+func (o *outbox) push(src, dst *key.Public, packet []byte, k ledger.Kind, now int64) (dropped int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := &o.other
-	if k == kindDisco {
+	if k == ledger.Disco {
 		q = &o.disco
 	}
 	overhead := o.overhead()
 	size := overhead + len(packet)
 	if o.closed {
-		o.count.drop(dropGoneDisconnected, k, 1, len(packet))
+		o.dropLocked(ledger.GoneDisconnected, k, 1, size)
 		return 0
 	}
 	o.dropStaleLocked(q, k, now)
 	if size > o.limit {
-		o.count.drop(dropQueueTail, k, 1, len(packet))
+		o.dropLocked(ledger.QueueTail, k, 1, size)
 		return 1
 	}
 	for q.Bytes+size > o.limit {
-		o.count.drop(dropQueueHead, k, 1, q.DropOldest()-overhead)
+		o.dropLocked(ledger.QueueHead, k, 1, q.DropOldest())
 		dropped++
 	}
 	o.pushedAt = now
@@ -133,27 +135,32 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 		if s == o.pongIn {
 			o.pongIn = nil
 		}
-		b.Add(s)
+		b.AddControls(s)
 	}
-	o.dropStaleLocked(&o.disco, kindDisco, now)
-	o.dropStaleLocked(&o.other, kindData, now)
+	o.dropStaleLocked(&o.disco, ledger.Disco, now)
+	o.dropStaleLocked(&o.other, ledger.Data, now)
 	if o.disco.Head != nil {
-		b.AddPackets(o.disco.Take(), int(kindDisco), o.overhead())
+		b.AddPackets(o.disco.Take(), int(ledger.Disco), o.overhead(), now)
 	}
 	for turn := 0; o.other.Head != nil && b.N < framequeue.BatchSegments && (turn == 0 || b.Size < framequeue.BatchBytes); turn++ {
-		b.AddPackets(o.other.Take(), int(kindData), o.overhead())
+		b.AddPackets(o.other.Take(), int(ledger.Data), o.overhead(), now)
 	}
-	o.taken += uint64(b.Bytes[kindDisco] + b.Bytes[kindData])
+	o.account.Send(b)
 	return b.N > 0
+}
+
+// emptyLocked reports whether nothing waits.
+func (o *outbox) emptyLocked() bool {
+	return o.control.Head == nil && o.disco.Head == nil && o.other.Head == nil
 }
 
 // dropStaleLocked drops the segments whose newest packet is too old. As a segment
 // spans a quarter of the age at most, no packet waits longer than 5/4 of it. What
 // waits for no stream that is full waits for our own turn, and is sent.
-func (o *outbox) dropStaleLocked(q *framequeue.Queue, k packetKind, now int64) {
+func (o *outbox) dropStaleLocked(q *framequeue.Queue, k ledger.Kind, now int64) {
 	for o.age > 0 && q.Head != nil && q.Head.Newest < now-o.age && o.blockedAt.Load() != 0 {
 		s := q.Take()
-		o.count.drop(dropQueueAge, k, s.Frames, s.Size()-s.Frames*o.overhead())
+		o.dropLocked(ledger.QueueAge, k, s.Frames, s.Size())
 		s.Release()
 	}
 }
@@ -162,29 +169,38 @@ func (o *outbox) dropStaleLocked(q *framequeue.Queue, k packetKind, now int64) {
 func (o *outbox) dropStale(now int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.dropStaleLocked(&o.disco, kindDisco, now)
-	o.dropStaleLocked(&o.other, kindData, now)
+	o.dropStaleLocked(&o.disco, ledger.Disco, now)
+	o.dropStaleLocked(&o.other, ledger.Data, now)
 }
 
-// close drops every queued packet; nothing is queued afterwards.
-func (o *outbox) close() {
+// close drops every queued packet; nothing is queued afterwards. It reports whether
+// nobody is writing what was taken before. Otherwise the writer finds the outbox closed
+// when it has done so.
+func (o *outbox) close() (idle bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.closed = true
 	for s := o.control.Take(); s != nil; s = o.control.Take() {
 		s.Release()
 	}
-	for k, q := range [packetKinds]*framequeue.Queue{kindDisco: &o.disco, kindData: &o.other} {
+	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &o.disco, ledger.Data: &o.other} {
 		for s := q.Take(); s != nil; s = q.Take() {
-			o.count.drop(dropGoneDisconnected, packetKind(k), s.Frames, s.Size()-s.Frames*o.overhead())
+			o.dropLocked(ledger.GoneDisconnected, ledger.Kind(k), s.Frames, s.Size())
 			s.Release()
 		}
 	}
+	o.closed = true
+	return !o.writing || o.broken
 }
 
-// queued returns how many packets wait, here or in the hands of the writer.
-func (o *outbox) queued() int {
+// state returns how many packets wait, here or in the hands of the writer, and what has
+// become of the others.
+func (o *outbox) state() (queued int, account ledger.Account) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.disco.Frames + o.other.Frames + int(o.inHand.Load())
+	return o.disco.Frames + o.other.Frames + int(o.inHand.Load()), o.account
+}
+
+func (o *outbox) queued() int {
+	queued, _ := o.state()
+	return queued
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/framequeue"
+	"github.com/detour-relay/detour/internal/ledger"
 )
 
 // waiting is a packet in the model of an outbox: a plain list per kind.
@@ -23,18 +24,24 @@ func (w waiting) frame() int { return recvOverhead + w.size }
 type outboxModel struct {
 	t       *testing.T
 	out     *outbox
-	count   counters
+	book    ledger.Book
 	now     int64
 	nextID  int
 	limit   int
-	packets [packetKinds][]waiting
+	packets [ledger.Kinds][]waiting
 	control [][]byte
-	dropped [dropReasons][packetKinds]int
+	dropped [ledger.Reasons][ledger.Kinds]int
+	lost    int // of dropped, before it was closed
+
+	sent     ledger.Amount
+	waited   int64 // by those sent
+	mistaken int64 // how far the outbox may be off with it
 }
 
 func newOutboxModel(t *testing.T, limit int, age time.Duration) *outboxModel {
 	m := &outboxModel{t: t, limit: limit, now: 1}
-	m.out = &outbox{limit: limit, age: int64(age), count: &m.count}
+	m.book.Init()
+	m.out = &outbox{limit: limit, age: int64(age), page: m.book.Page(0)}
 	m.out.blockedAt.Store(m.now)
 	return m
 }
@@ -44,30 +51,37 @@ func payloadOf(id, size int) []byte {
 	return bytes.Repeat([]byte{byte(id), byte(id >> 8), 0x5a}, size/3+1)[:size]
 }
 
-func (m *outboxModel) bytes(k packetKind) (n int) {
+func (m *outboxModel) bytes(k ledger.Kind) (n int) {
 	for _, w := range m.packets[k] {
 		n += w.frame()
 	}
 	return n
 }
 
-func (m *outboxModel) drop(k packetKind, r dropReason) {
+func (m *outboxModel) drop(k ledger.Kind, r ledger.Reason) {
 	m.packets[k] = m.packets[k][1:]
 	m.dropped[r][k]++
+	m.lost++
 }
 
-func (m *outboxModel) push(k packetKind, size int) {
+// counted is how many packets of a kind the outbox has dropped for a reason.
+func (m *outboxModel) counted(r ledger.Reason, k ledger.Kind) int {
+	return int(m.book.Totals().Lost[r][k].Packets)
+}
+
+func (m *outboxModel) push(k ledger.Kind, size int) {
 	m.nextID++
 	w := waiting{id: m.nextID, size: size, at: m.now}
 	src := numbered(w.id)
 	m.out.push(&src, nil, payloadOf(w.id, size), k, m.now)
 	m.age(k)
 	if w.frame() > m.limit {
-		m.dropped[dropQueueTail][k]++
+		m.dropped[ledger.QueueTail][k]++
+		m.lost++
 		return
 	}
 	for m.bytes(k)+w.frame() > m.limit {
-		m.drop(k, dropQueueHead)
+		m.drop(k, ledger.QueueHead)
 	}
 	m.packets[k] = append(m.packets[k], w)
 }
@@ -88,13 +102,13 @@ func (m *outboxModel) pushControl(frame []byte, limit int) {
 
 // age drops what the outbox dropped for its age, which it does by segments: only
 // old packets, and all those that are a quarter older still.
-func (m *outboxModel) age(k packetKind) {
-	dropped := int(m.count.dropped[dropQueueAge][k].Load()) - m.dropped[dropQueueAge][k]
+func (m *outboxModel) age(k ledger.Kind) {
+	dropped := m.counted(ledger.QueueAge, k) - m.dropped[ledger.QueueAge][k]
 	for range dropped {
 		if m.packets[k][0].at >= m.now-m.out.age {
 			m.t.Fatalf("dropped %+v as too old at %d", m.packets[k][0], m.now)
 		}
-		m.drop(k, dropQueueAge)
+		m.drop(k, ledger.QueueAge)
 	}
 	if p := m.packets[k]; len(p) > 0 && m.out.age > 0 && p[0].at < m.now-m.out.age*5/4 {
 		m.t.Fatalf("%+v is still there at %d", p[0], m.now)
@@ -105,18 +119,23 @@ func (m *outboxModel) age(k packetKind) {
 func (m *outboxModel) take() {
 	var b batch
 	some := m.out.takeLocked(&b, m.now)
-	m.age(kindDisco)
-	m.age(kindData)
-	left := len(m.control) + len(m.packets[kindDisco]) + len(m.packets[kindData])
+	m.age(ledger.Disco)
+	m.age(ledger.Data)
+	left := len(m.control) + len(m.packets[ledger.Disco]) + len(m.packets[ledger.Data])
 	if some != (left > 0) {
 		m.t.Fatalf("took something: %v, with %d frames", some, left)
 	}
-	hadOther := len(m.packets[kindData]) > 0
+	hadOther := len(m.packets[ledger.Data]) > 0
 	var frames [3]int // by class: control, disco, other
 	for i, s := range b.Segments[:b.N] {
 		m.segment(i, s.Contents(), &frames)
+		off := s.Newest - s.Middle()
+		if off > m.out.age/8+1 && m.out.age > 0 {
+			m.t.Fatalf("a segment's packets may be %d from its middle", off)
+		}
+		m.mistaken += int64(s.Frames) * off
 	}
-	if got := [packetKinds]int{kindDisco: frames[1], kindData: frames[2]}; got != b.Packets {
+	if got := [ledger.Kinds]int{ledger.Disco: frames[1], ledger.Data: frames[2]}; got != b.Packets {
 		m.t.Fatalf("batch counts %v packets, holds %v", b.Packets, got)
 	}
 	if hadOther && frames[2] == 0 {
@@ -167,6 +186,9 @@ func (m *outboxModel) frame(t derp.FrameType, frame []byte) (class int) {
 			m.t.Fatalf("packet %d has another content", list[0].id)
 		}
 		m.packets[k] = list[1:]
+		m.sent.Packets++
+		m.sent.Bytes += uint64(list[0].size)
+		m.waited += m.now - list[0].at
 		return 1 + k
 	}
 	m.t.Fatalf("packet of %d bytes is not the first of any list", len(packet))
@@ -175,11 +197,13 @@ func (m *outboxModel) frame(t derp.FrameType, frame []byte) (class int) {
 
 // check compares what is held and what was counted.
 func (m *outboxModel) check() {
-	if got, want := m.out.queued(), len(m.packets[kindDisco])+len(m.packets[kindData]); got != want {
+	if got, want := m.out.queued(), len(m.packets[ledger.Disco])+len(m.packets[ledger.Data]); got != want {
 		m.t.Fatalf("%d packets queued, want %d", got, want)
 	}
-	for k, q := range [packetKinds]*framequeue.Queue{kindDisco: &m.out.disco, kindData: &m.out.other} {
-		k := packetKind(k)
+	m.checkAccount()
+	lost := m.book.Totals().Lost
+	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &m.out.disco, ledger.Data: &m.out.other} {
+		k := ledger.Kind(k)
 		if q.Bytes != m.bytes(k) || q.Bytes > m.limit {
 			m.t.Fatalf("%d bytes of %v packets queued, want %d", q.Bytes, k, m.bytes(k))
 		}
@@ -194,11 +218,22 @@ func (m *outboxModel) check() {
 		if frames != q.Frames || (q.Head == nil) != (q.Tail == nil) {
 			m.t.Fatalf("%d frames in segments, %d counted", frames, q.Frames)
 		}
-		for r := range dropReasons {
-			if got := int(m.count.dropped[r][k].Load()); got != m.dropped[r][k] {
+		for r := range ledger.Reasons {
+			if got := int(lost[r][k].Packets); got != m.dropped[r][k] {
 				m.t.Fatalf("%d %v packets dropped by %v, want %d", got, k, r, m.dropped[r][k])
 			}
 		}
+	}
+}
+
+// checkAccount compares what the outbox says of itself alone.
+func (m *outboxModel) checkAccount() {
+	a := m.out.account
+	if a.Sent != m.sent || a.Lost.Packets != uint64(m.lost) {
+		m.t.Fatalf("account %+v, want %+v sent and %d packets lost", a, m.sent, m.lost)
+	}
+	if off := a.Waited - m.waited; off > m.mistaken || -off > m.mistaken {
+		m.t.Fatalf("packets have waited %d, want %d, or %d less or more", a.Waited, m.waited, m.mistaken)
 	}
 }
 
@@ -220,9 +255,9 @@ func (m *outboxModel) step(r *rand.Rand) {
 	m.now += int64(r.IntN(3)) * int64(10*time.Millisecond)
 	switch n := r.IntN(100); {
 	case n < 50:
-		m.push(kindData, randomSize(r))
+		m.push(ledger.Data, randomSize(r))
 	case n < 75:
-		m.push(kindDisco, randomSize(r))
+		m.push(ledger.Disco, randomSize(r))
 	case n < 85:
 		m.pushControl(derp.AppendHealth(nil, string(payloadOf(n, r.IntN(400)))), 64<<10)
 	default:
@@ -249,7 +284,7 @@ func TestOutboxAgainstModel(t *testing.T) {
 				for m.out.control.Head != nil || m.out.queued() > 0 {
 					m.take()
 				}
-				for k := range packetKinds {
+				for k := range ledger.Kinds {
 					m.push(k, 0)
 				}
 				m.close()
@@ -260,13 +295,13 @@ func TestOutboxAgainstModel(t *testing.T) {
 
 func (m *outboxModel) close() {
 	m.out.close()
-	for k := range packetKinds {
+	for k := range ledger.Kinds {
 		for len(m.packets[k]) > 0 {
-			m.drop(k, dropGoneDisconnected)
+			m.drop(k, ledger.GoneDisconnected)
 		}
 		src := numbered(0)
 		m.out.push(&src, nil, nil, k, m.now)
-		m.dropped[dropGoneDisconnected][k]++
+		m.dropped[ledger.GoneDisconnected][k]++
 	}
 	if m.out.pushControl([]byte{6, 0, 0, 0, 0}, 1000) || m.out.pushPong([8]byte{}) {
 		m.t.Fatal("a closed outbox takes control frames")
@@ -313,16 +348,16 @@ func TestOutboxHoldsOnePongBehindMuch(t *testing.T) {
 func TestOutboxLetsDataThrough(t *testing.T) {
 	m := newOutboxModel(t, 8<<20, 0)
 	for range 20 {
-		m.push(kindDisco, derp.MaxPacket)
+		m.push(ledger.Disco, derp.MaxPacket)
 		m.pushControl(derp.AppendHealth(nil, string(make([]byte, 12_000))), 1<<20)
 	}
 	for range 10 {
-		m.push(kindData, 16_000)
+		m.push(ledger.Data, 16_000)
 	}
 	for range 10 {
 		m.take()
 	}
-	if left := len(m.packets[kindData]); left != 0 {
+	if left := len(m.packets[ledger.Data]); left != 0 {
 		t.Errorf("%d data packets are left after as many batches", left)
 	}
 }
@@ -334,12 +369,12 @@ func TestAgeIsTheReceiversFault(t *testing.T) {
 	m.out.blockedAt.Store(0)
 	src := numbered(1)
 	for range 3 {
-		m.out.push(&src, nil, payloadOf(1, 100), kindData, m.now)
+		m.out.push(&src, nil, payloadOf(1, 100), ledger.Data, m.now)
 		m.now += int64(time.Second)
 	}
 	var b batch
-	if m.out.takeLocked(&b, m.now); b.Packets[kindData] != 3 || m.count.dropped[dropQueueAge][kindData].Load() != 0 {
-		t.Errorf("%d of 3 packets are written", b.Packets[kindData])
+	if m.out.takeLocked(&b, m.now); b.Packets[ledger.Data] != 3 || m.counted(ledger.QueueAge, ledger.Data) != 0 {
+		t.Errorf("%d of 3 packets are written", b.Packets[ledger.Data])
 	}
 	b.Release()
 }

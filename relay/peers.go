@@ -29,7 +29,7 @@ type PeerState struct {
 
 	Received        uint64  `json:"received"` // bytes of packets from it
 	ReceivedPackets uint64  `json:"received_packets"`
-	Sent            uint64  `json:"sent"` // bytes of packets to it
+	Sent            uint64  `json:"sent"` // bytes of packets to it, with those that are being written
 	SentPackets     uint64  `json:"sent_packets"`
 	Dropped         Traffic `json:"dropped"` // packets for it that were given up
 
@@ -70,7 +70,7 @@ func (s *Server) Close(match func(PeerState) bool, why error, atMost int) (close
 func (c *conn) state() PeerState {
 	o := &c.out
 	o.mu.Lock()
-	pushedAt, sent, queued := o.pushedAt, o.taken, o.disco.Frames+o.other.Frames
+	pushedAt, account, queued := o.pushedAt, o.account, o.disco.Frames+o.other.Frames
 	o.mu.Unlock()
 	limits, rested := c.limits.Key().State()
 	p := PeerState{
@@ -90,8 +90,15 @@ func (c *conn) state() PeerState {
 		Version:   int(c.version),
 		Senders:   c.heard.Len(),
 		Queued:    queued + int(o.inHand.Load()),
-		Received:  c.received.Load(),
-		Sent:      sent,
+
+		Received:        c.bytes.Load(),
+		ReceivedPackets: c.packets.Load(),
+		Sent:            account.Sent.Bytes,
+		SentPackets:     account.Sent.Packets,
+		Dropped:         Traffic(account.Lost),
+		RoundTrip:       c.lastRoundTrip(),
+		Waited:          time.Duration(account.Waited),
+
 		Limits:    Limits(limits),
 		Resting:   c.resting.Load(),
 		LimitedMS: rested.Milliseconds(),

@@ -41,8 +41,8 @@ func TestPeersAreTold(t *testing.T) {
 			got[p.Peer] = p
 		}
 		for _, want := range []relay.PeerState{
-			{ID: 1, Peer: alice.Public(), Addr: addr, IdealNode: "ideal", AppName: "example", Home: true, Active: true, Version: derp.ProtocolVersion, Received: 6},
-			{ID: 2, Peer: bob.Public(), Prober: true, Active: true, Version: derp.ProtocolVersion, Senders: 1, Sent: 5},
+			{ID: 1, Peer: alice.Public(), Addr: addr, IdealNode: "ideal", AppName: "example", Home: true, Active: true, Version: derp.ProtocolVersion, Received: 6, ReceivedPackets: 2},
+			{ID: 2, Peer: bob.Public(), Prober: true, Active: true, Version: derp.ProtocolVersion, Senders: 1, Sent: 5, SentPackets: 1},
 			{ID: 3, Peer: relaytest.Key("sibling").Public(), Sibling: true, Active: true, Version: derp.ProtocolVersion},
 		} {
 			if got[want.Peer] != want {

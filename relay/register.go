@@ -12,6 +12,7 @@ func (r *routes) add(c *conn) {
 	r.update(func(n *notices) {
 		r.logins++
 		c.id = r.logins
+		c.out.page = r.count.book.Page(c.id)
 		rt := r.lookup(&c.key)
 		if rt == nil {
 			rt = &route{key: c.key}

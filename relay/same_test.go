@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -87,11 +88,11 @@ func TestAlmostEqualKeysAreApart(t *testing.T) {
 	join(s, k)
 	packet := []byte("for k alone")
 	sendTo := func(dst key.Public) (dropped uint64) {
-		count := &s.count.dropped[dropUnknownDest][kindData]
-		before := count.Load()
+		count := func() uint64 { return s.count.book.Totals().Lost[ledger.UnknownDest][ledger.Data].Packets }
+		before := count()
 		var w burst
 		from.sendPacket(&dst, packet, &w)
-		return count.Load() - before
+		return count() - before
 	}
 	if sendTo(k) != 0 {
 		t.Fatal("a packet for the key itself is dropped")
@@ -158,12 +159,12 @@ func TestKindOfIsAPrefix(t *testing.T) {
 		for bit := range 8 {
 			packet := []byte(whole)
 			packet[i] ^= 1 << bit
-			if kindOf(packet) != kindData {
+			if kindOf(packet) != ledger.Data {
 				t.Errorf("a packet that differs from disco in bit %d of byte %d is taken for it", bit, i)
 			}
 		}
 	}
-	if kindOf([]byte(whole)) != kindDisco {
+	if kindOf([]byte(whole)) != ledger.Disco {
 		t.Error("a disco packet is not taken for one")
 	}
 }

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/histogram"
+	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/key"
 )
@@ -29,9 +29,14 @@ type ByKind struct {
 // Counters is what a relay has counted. When no packet is under way, for each
 // kind of packet:
 //
-//	Received = Sent + the sum of Dropped + Survey.Queued
+//	Received = Sent + the sum of Dropped + what waits (PeerState.Queued and LinkState.Queued)
 //
-// where Queued counts packets only. Gauges go down as well as up; everything
+// and over all conns that are here or have ended (Config.Ended), of any kind:
+//
+//	Received = the sum of PeerState.Received
+//	Sent = the sum of PeerState.Sent + what siblings were sent
+//	Dropped = the sum of PeerState.Dropped + what was dropped for siblings, and for nobody Gauges go down as well as up; everything
+//
 // else only grows.
 type Counters struct {
 	Accepts   uint64 `json:"accepts"`   // streams handed to Serve
@@ -75,6 +80,8 @@ type Counters struct {
 	AdmissionTime Histogram `json:"admission_time"` // seconds that Config.Admit took, whatever it said
 	RoundTrip     Histogram `json:"round_trip"`     // seconds, of conns over TCP at their logins and KeepAlives
 	BurstPackets  Histogram `json:"burst_packets"`  // packets that were received at once
+	FlushFrames   Histogram `json:"flush_frames"`   // frames that were written at once, packets and others
+	NewsFrames    Histogram `json:"news_frames"`    // of these, those to siblings that are no packets: nearly all say who has come or left
 }
 
 // A Histogram counts values by how large they are.
@@ -96,7 +103,7 @@ type Survey struct {
 	Counters
 
 	Draining bool         `json:"draining"`
-	Queued   int64        `json:"queued"` // packets waiting in outboxes
+	Queued   int64        `json:"queued"` // packets that wait in outboxes, as Counters have it; a burst more or less under traffic
 	Links    []LinkState  `json:"links"`  // that are up now
 	Groups   []GroupState `json:"groups"` // that have conns now
 }
@@ -117,12 +124,18 @@ type LinkState struct {
 	Peers      int            `json:"peers"`      // keys that the sibling has
 	Queued     int            `json:"queued"`     // packets that wait for it
 	Restarting bool           `json:"restarting"` // it has said so
+
+	Sent      Traffic       `json:"sent"`       // to it
+	Dropped   Traffic       `json:"dropped"`    // packets for it that were given up
+	Waited    time.Duration `json:"waited"`     // by the packets sent to it, all together
+	RoundTrip time.Duration `json:"round_trip"` // of TCP, as the kernel has said last; 0: unknown
 }
 
 // Counters returns the counters as they are now. It takes no lock and visits
 // nobody, so it may be asked as often as one likes.
 func (s *Server) Counters() Counters {
 	n, peers := &s.count, s.routes.peers.Load()
+	book := n.book.Totals()
 	c := Counters{
 		Accepts:       n.accepts.Load(),
 		Admitting:     s.asking.Load(),
@@ -139,11 +152,11 @@ func (s *Server) Counters() Counters {
 		DupConnsTotal: n.dupConnsTotal.Load(),
 		HomeMovesIn:   n.homeMovesIn.Load(),
 		HomeMovesOut:  n.homeMovesOut.Load(),
-		Received:      byKind(&n.packetsIn, &n.bytesIn),
-		ForwardedIn:   n.forwardedIn.Load(),
-		Sent:          byKind(&n.packetsOut, &n.bytesOut),
-		ForwardedOut:  n.forwardedOut.Load(),
-		Dropped:       make(map[string]ByKind, dropReasons),
+		Received:      byKind(book.In),
+		ForwardedIn:   book.Forwarded,
+		Sent:          byKind(book.Out),
+		ForwardedOut:  book.PassedOn,
+		Dropped:       make(map[string]ByKind, ledger.Reasons),
 		Pings:         n.pings.Load(),
 		Pongs:         n.pongs.Load(),
 		KeepAlives:    n.keepAlives.Load(),
@@ -152,14 +165,16 @@ func (s *Server) Counters() Counters {
 		Ended:         make(map[string]uint64, linkEndReasons),
 		LinksEnded:    make(map[string]uint64, endReasons),
 		Limited:       make(map[string]Limited, limit.Reasons),
-		OutboxTime:    seconds(&n.outboxTime),
+		OutboxTime:    Histogram(book.Waits),
 		LoginTime:     seconds(&n.loginTime),
 		AdmissionTime: seconds(&n.admissionTime),
 		RoundTrip:     seconds(&n.roundTrip),
-		BurstPackets:  Histogram(n.burstPackets.Snapshot(1)),
+		BurstPackets:  Histogram(book.Bursts),
+		FlushFrames:   Histogram(book.Flushes),
+		NewsFrames:    Histogram(book.News),
 	}
-	for r := range dropReasons {
-		c.Dropped[r.String()] = byKind(&n.dropped[r], &n.bytesLost[r])
+	for r := range ledger.Reasons {
+		c.Dropped[r.String()] = byKind(book.Lost[r])
 	}
 	for r := range n.peerGone {
 		c.PeerGone[derp.Reason(r).String()] = n.peerGone[r].Load()
@@ -176,16 +191,26 @@ func (s *Server) Counters() Counters {
 	return c
 }
 
-// Survey returns the counters, and what one learns by visiting every conn and
-// link. It is for people and scrapers, not for every second.
+// Survey returns the counters, and the states of links and groups. It visits no conn:
+// with very many it costs as little as with few.
 func (s *Server) Survey() Survey {
 	survey := Survey{Counters: s.Counters(), Groups: s.groupStates()}
-	survey.Queued = s.queued()
+	survey.Queued = survey.underWay()
 	survey.Links, survey.Draining = s.routes.linkStates(s.now())
 	return survey
 }
 
-// queued returns how many packets wait in outboxes.
+// underWay returns how many packets have come and are neither sent nor dropped.
+func (c *Counters) underWay() int64 {
+	sum := func(k ByKind) int64 { return int64(k.Disco.Packets + k.Other.Packets) }
+	left := sum(c.Received) - sum(c.Sent)
+	for _, of := range c.Dropped {
+		left -= sum(of)
+	}
+	return max(0, left) // what is sent in the middle of a burst has not been received yet
+}
+
+// queued returns how many packets wait in outboxes, by visiting each.
 func (s *Server) queued() (packets int64) {
 	for c := range s.routes.all {
 		packets += int64(c.out.queued())
@@ -200,13 +225,19 @@ func (r *routes) linkStates(now int64) (states []LinkState, draining bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for l := range r.links {
-		states = append(states, LinkState{
-			Name: l.to.Name, Addr: l.to.Addr, Key: l.key, Up: time.Duration(now - l.since),
-			Peers: len(l.announced), Queued: l.out.queued(), Restarting: l.restarting,
-		})
+		states = append(states, l.stateLocked(now))
 	}
 	slices.SortFunc(states, func(a, b LinkState) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(b.Up, a.Up)) })
 	return states, r.draining
+}
+
+func (l *link) stateLocked(now int64) LinkState {
+	queued, account := l.out.state()
+	return LinkState{
+		Name: l.to.Name, Addr: l.to.Addr, Key: l.key, Up: time.Duration(now - l.since),
+		Peers: len(l.announced), Queued: queued, Restarting: l.restarting,
+		Sent: Traffic(account.Sent), Dropped: Traffic(account.Lost), Waited: time.Duration(account.Waited), RoundTrip: l.lastRoundTrip(),
+	}
 }
 
 // groupStates returns the groups by name.
@@ -221,7 +252,6 @@ func (s *Server) groupStates() []GroupState {
 // seconds returns a histogram of nanoseconds.
 func seconds(h *histogram.Histogram) Histogram { return Histogram(h.Snapshot(1e9)) }
 
-func byKind(packets, bytes *[packetKinds]atomic.Uint64) ByKind {
-	of := func(k packetKind) Traffic { return Traffic{packets[k].Load(), bytes[k].Load()} }
-	return ByKind{Disco: of(kindDisco), Other: of(kindData)}
+func byKind(of [ledger.Kinds]ledger.Amount) ByKind {
+	return ByKind{Disco: Traffic(of[ledger.Disco]), Other: Traffic(of[ledger.Data])}
 }

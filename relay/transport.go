@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -15,7 +16,24 @@ type transport struct {
 	timeout time.Duration         // how long it may take no bytes; negative: for ever; 0: Config.WriteTimeout
 	ended   atomic.Pointer[error] // why it was closed, by whoever was first
 
+	roundTrip atomic.Uint32 // of TCP, in microseconds, when the kernel was asked last; 0: unknown
+
 	out outbox
+}
+
+// askRoundTrip asks the stream for its round trip, if it knows any. That is a system
+// call, so it is done seldom: when a conn comes and at each KeepAlive.
+func (t *transport) askRoundTrip() (d time.Duration) {
+	if s, ok := t.stream.(interface{ RoundTrip() time.Duration }); ok {
+		d = s.RoundTrip()
+		t.roundTrip.Store(uint32(min(d.Microseconds(), math.MaxUint32)))
+	}
+	return d
+}
+
+// lastRoundTrip is what the last answer was.
+func (t *transport) lastRoundTrip() time.Duration {
+	return time.Duration(t.roundTrip.Load()) * time.Microsecond
 }
 
 // close ends the transport for the reason given, and reports whether nobody did
@@ -31,6 +49,6 @@ func (t *transport) close(err error) bool {
 // initOutbox makes the outbox, which holds limit bytes of each kind.
 func (t *transport) initOutbox(limit int) {
 	s := t.server
-	t.out = outbox{owner: t, limit: limit, age: max(0, int64(s.cfg.OutboxAge)), count: &s.count}
+	t.out = outbox{owner: t, limit: limit, age: max(0, int64(s.cfg.OutboxAge))}
 	t.out.writer = t.out.writeWhenReady
 }

@@ -36,12 +36,13 @@ var table = []row{
 	{name: "internal/smallfile", own: none, outside: none, beneath: web},
 	{name: "internal/mapfeed", own: []string{"derpmap", "internal/smallfile", "internal/text"}, outside: none},
 	{name: "internal/hostname", own: []string{"internal/text"}, outside: []string{"golang.org/x/net"}, beneath: web},
-	{name: "internal/netio", own: none, outside: none, beneath: []string{"net/http"}}, // so that clients can use it, too
+	{name: "internal/netio", own: none, outside: []string{"golang.org/x/sys"}, beneath: []string{"net/http"}}, // so that clients can use it, too
 	{name: "key", own: []string{"internal/smallfile", "internal/text"}, outside: []string{"golang.org/x/crypto"}, beneath: web},
 	{name: "derp", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/disco", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/paths", own: []string{"internal/disco", "internal/rate"}, outside: none, beneath: web},
 	{name: "internal/framequeue", own: []string{"derp"}, outside: none, beneath: web},
+	{name: "internal/ledger", own: []string{"derp", "internal/framequeue", "internal/histogram"}, outside: none, beneath: web},
 	{name: "internal/firstframe", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
 	{name: "internal/yamldoc", own: []string{"internal/text"}, outside: []string{"go.yaml.in/yaml/v3"}, beneath: web},
@@ -58,7 +59,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/firstframe", "internal/framequeue", "internal/histogram", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/firstframe", "internal/framequeue", "internal/histogram", "internal/ledger", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 

@@ -59,6 +59,10 @@ func (s *Segment) Contents() []byte { return s.buf[s.start:s.end] }
 // Size returns how many bytes Contents has.
 func (s *Segment) Size() int { return s.end - s.start }
 
+// Middle is when its frames were queued, on the whole: none is further from it than
+// half of the time from the first to the last.
+func (s *Segment) Middle() int64 { return s.oldest + (s.Newest-s.oldest)/2 }
+
 // Next returns the segment behind s in its queue; nil if it is the last.
 func (s *Segment) Next() *Segment { return s.next }
 

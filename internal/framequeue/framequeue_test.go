@@ -58,6 +58,16 @@ func sizeOf(header []byte) int {
 	return derp.HeaderLen + n
 }
 
+func TestMiddleIsBetweenFirstAndLast(t *testing.T) {
+	var q Queue
+	for _, at := range []int64{100, 110, 140} {
+		q.Extend(10, at, 0)
+	}
+	if got := q.Head.Middle(); got != 120 {
+		t.Errorf("%d, want 120", got)
+	}
+}
+
 func TestFramesApartInTimeAreApart(t *testing.T) {
 	for _, c := range []struct {
 		span     int64

@@ -47,17 +47,29 @@ func (h *Histogram) Count(value int64, n int) {
 	h.counts[i].Add(uint64(n))
 }
 
+// AddSum is what Count leaves out.
+func (h *Histogram) AddSum(values int64) { h.sum.Add(values) }
+
 // Snapshot returns what has been counted. The values are given in units of so many of
 // those that were added.
-func (h *Histogram) Snapshot(unit float64) Snapshot {
-	s := Snapshot{Bounds: make([]float64, len(h.bounds)), Counts: make([]uint64, len(h.bounds)+1), Sum: float64(h.sum.Load()) / unit}
-	for i, bound := range h.bounds {
-		s.Bounds[i] = float64(bound) / unit
+func (h *Histogram) Snapshot(unit float64) (s Snapshot) {
+	h.AddTo(&s, unit)
+	return s
+}
+
+// AddTo adds what has been counted to a snapshot of the same bounds and unit, or to an
+// empty one.
+func (h *Histogram) AddTo(s *Snapshot, unit float64) {
+	if s.Counts == nil {
+		s.Counts, s.Bounds = make([]uint64, len(h.bounds)+1), make([]float64, len(h.bounds))
+		for i, bound := range h.bounds {
+			s.Bounds[i] = float64(bound) / unit
+		}
 	}
 	for i := range s.Counts {
-		s.Counts[i] = h.counts[i].Load()
+		s.Counts[i] += h.counts[i].Load()
 	}
-	return s
+	s.Sum += float64(h.sum.Load()) / unit
 }
 
 // OneTwoFive returns the bounds 1, 2, 5, 10, 20, 50, ... times from, up to to.

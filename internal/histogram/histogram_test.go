@@ -40,9 +40,15 @@ func TestSnapshotHasItsUnit(t *testing.T) {
 	h.Init(10_000_000, 20_000_000)
 	h.Add(15_000_000, 2)
 	h.Count(math.MaxInt64, 1)
-	want := Snapshot{Bounds: []float64{0.01, 0.02}, Counts: []uint64{0, 2, 1}, Sum: 0.03}
-	if got := h.Snapshot(1e9); !reflect.DeepEqual(got, want) {
+	h.AddSum(10_000_000)
+	got, want := h.Snapshot(1e9), Snapshot{Bounds: []float64{0.01, 0.02}, Counts: []uint64{0, 2, 1}, Sum: 0.04}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+	h.AddTo(&got, 1e9)
+	want.Counts, want.Sum = []uint64{0, 4, 2}, 0.08
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("twice: %+v, want %+v", got, want)
 	}
 }
 

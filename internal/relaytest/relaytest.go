@@ -2,8 +2,11 @@ package relaytest
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +26,8 @@ type Relay struct {
 	ctx    context.Context // of every Serve call
 
 	mu    sync.Mutex
-	peers []*Peer // guarded by mu: to hang up at the end
+	peers []*Peer                    // guarded by mu: to hang up at the end
+	left  map[uint64]relay.PeerState // guarded by mu: conns that have ended, by ID
 }
 
 // New starts a relay, which ends with the test. In cfg, a missing Key is that of
@@ -36,11 +40,19 @@ func New(t testing.TB, cfg relay.Config) *Relay {
 	if cfg.MeshKeys == nil {
 		cfg.MeshKeys = []key.Mesh{MeshKey()}
 	}
+	r := &Relay{t: t, left: make(map[uint64]relay.PeerState)}
+	told := cfg.Ended
+	cfg.Ended = func(p relay.PeerState) {
+		r.noteLeft(p)
+		if told != nil {
+			told(p)
+		}
+	}
 	s, err := relay.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Relay{Server: s, t: t}
+	r.Server = s
 	r.Public("server")
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	t.Cleanup(r.end)
@@ -62,9 +74,40 @@ func (r *Relay) end() {
 		p.Close()
 	}
 	snap := r.Survey()
-	for _, problem := range append(Sums(snap), Remains(snap)...) {
+	problems := append(r.problems(), Remains(snap)...)
+	if last := slices.Max(append(slices.Collect(maps.Keys(r.left)), 0)); last != uint64(len(r.left)) {
+		problems = append(problems, fmt.Sprintf("%d conns were told of that ended, the last with the number %d", len(r.left), last))
+	}
+	for _, problem := range problems {
 		r.t.Errorf("after the end: %s", problem)
 	}
+}
+
+// noteLeft keeps the last figures of a conn.
+func (r *Relay) noteLeft(p relay.PeerState) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, twice := r.left[p.ID]; twice || p.ID == 0 || p.Queued != 0 {
+		r.t.Errorf("a conn has ended twice, or has no number, or something waits for it: %+v", p)
+	}
+	r.left[p.ID] = p
+}
+
+// problems returns what does not add up.
+func (r *Relay) problems() []string {
+	r.mu.Lock()
+	conns := slices.Collect(maps.Values(r.left))
+	r.mu.Unlock()
+	queued := 0
+	for p := range r.Peers {
+		conns = append(conns, p)
+		queued += p.Queued
+	}
+	s := r.Survey()
+	for _, l := range s.Links {
+		queued += l.Queued
+	}
+	return append(Sums(s, int64(queued)), Accounts(s, conns)...)
 }
 
 func (r *Relay) everybody() []*Peer {
@@ -77,7 +120,7 @@ func (r *Relay) everybody() []*Peer {
 // must not be under way.
 func (r *Relay) CheckSums() {
 	r.t.Helper()
-	for _, problem := range Sums(r.Survey()) {
+	for _, problem := range r.problems() {
 		r.t.Error(problem)
 	}
 }

@@ -63,13 +63,16 @@ func TestDialogue(t *testing.T) {
 func TestSumsFindWhatIsMissing(t *testing.T) {
 	in := relay.Traffic{Packets: 3, Bytes: 30}
 	sound := relay.Survey{Counters: relay.Counters{
+		BurstPackets: relay.Histogram{Sum: 3}, OutboxTime: relay.Histogram{Counts: []uint64{0, 1}}, FlushFrames: relay.Histogram{Sum: 1},
+
 		Received: relay.ByKind{Other: in},
 		Sent:     relay.ByKind{Other: relay.Traffic{Packets: 1, Bytes: 10}},
 		Dropped:  map[string]relay.ByKind{"queue_head": {Other: relay.Traffic{Packets: 2, Bytes: 20}}},
 	}}
 	queued := sound
-	queued.Received.Other, queued.Queued = relay.Traffic{Packets: 4, Bytes: 35}, 1
-	lost, swapped, many, bytes := sound, sound, sound, sound
+	queued.Received.Other, queued.Queued, queued.BurstPackets.Sum = relay.Traffic{Packets: 4, Bytes: 35}, 1, 4
+	lost, swapped, many, bytes, bursts := sound, sound, sound, sound, sound
+	bursts.BurstPackets.Sum = 2
 	lost.Received.Other.Packets++
 	swapped.Received.Disco, swapped.Received.Other = in, relay.Traffic{}
 	many.Sent.Other.Packets++
@@ -79,10 +82,38 @@ func TestSumsFindWhatIsMissing(t *testing.T) {
 		bad  bool
 	}{
 		"sound": {sound, false}, "queued": {queued, false}, "lost": {lost, true},
-		"of another kind": {swapped, true}, "too many": {many, true}, "bytes": {bytes, true},
+		"of another kind": {swapped, true}, "too many": {many, true}, "bytes": {bytes, true}, "bursts": {bursts, true},
 	} {
-		if got := Sums(c.snap); (len(got) > 0) != c.bad {
+		if got := Sums(c.snap, c.snap.Queued); (len(got) > 0) != c.bad {
 			t.Errorf("%s: problems %q", name, got)
+		}
+	}
+	if len(Sums(queued, 0)) == 0 {
+		t.Error("nothing waits, and nothing is missing")
+	}
+}
+
+func TestAccountsFindWhatIsMissing(t *testing.T) {
+	one := func(p, b uint64) relay.Traffic { return relay.Traffic{Packets: p, Bytes: b} }
+	s := relay.Survey{Counters: relay.Counters{
+		Received: relay.ByKind{Other: one(7, 70)}, Sent: relay.ByKind{Other: one(3, 30)},
+		Dropped: map[string]relay.ByKind{"queue_head": {Other: one(2, 20)}, "unknown_dest": {Disco: one(2, 20)}},
+	}}
+	a := relay.PeerState{ReceivedPackets: 7, Received: 70, SentPackets: 1, Sent: 10, Waited: 5}
+	b := relay.PeerState{SentPackets: 2, Sent: 20, Dropped: one(2, 20)}
+	if got := Accounts(s, []relay.PeerState{a, b}); len(got) > 0 {
+		t.Errorf("problems where there are none: %q", got)
+	}
+	for name, spoil := range map[string]func(a, b *relay.PeerState){
+		"received": func(a, _ *relay.PeerState) { a.ReceivedPackets-- }, "received bytes": func(a, _ *relay.PeerState) { a.Received++ },
+		"sent": func(_, b *relay.PeerState) { b.SentPackets-- }, "sent bytes": func(_, b *relay.PeerState) { b.Sent++ },
+		"lost": func(_, b *relay.PeerState) { b.Dropped.Packets-- }, "more lost": func(_, b *relay.PeerState) { b.Dropped.Bytes++ },
+		"waited": func(a, _ *relay.PeerState) { a.Waited = -1 },
+	} {
+		a, b := a, b
+		spoil(&a, &b)
+		if got := Accounts(s, []relay.PeerState{a, b}); len(got) != 1 {
+			t.Errorf("%s: problems %q, want one", name, got)
 		}
 	}
 }
