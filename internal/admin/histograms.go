@@ -12,6 +12,8 @@ var histograms = []Metric{
 	spread("admission_time", "seconds", "how long whoever decides took to say whether a peer may come in", func(s *Status) relay.Histogram { return s.Relay.AdmissionTime }),
 	spread("tcp_round_trip", "seconds", "round trips of TCP, as the kernel told them at logins and keep-alives", func(s *Status) relay.Histogram { return s.Relay.RoundTrip }),
 	spread("burst_packets", "", "packets that were received at once", func(s *Status) relay.Histogram { return s.Relay.BurstPackets }),
+	spread("flush_frames", "", "frames that were written at once, packets and others", func(s *Status) relay.Histogram { return s.Relay.FlushFrames }),
+	spread("news_frames", "", "frames for siblings that were written at once and are no packets: who has come or left", func(s *Status) relay.Histogram { return s.Relay.NewsFrames }),
 	spread("tls_handshake_time", "seconds", "how long completed TLS handshakes took", func(s *Status) relay.Histogram { return s.Edge.Handshakes }),
 }
 
