@@ -94,6 +94,7 @@ type Status struct {
 	Version  string          `json:"version"`
 	PID      int             `json:"pid"`
 	Started  time.Time       `json:"started"`
+	Now      time.Time       `json:"now"` // by the clock of this machine
 	Draining bool            `json:"draining"`
 	Health   health.Snapshot `json:"health"`
 	Relay    relay.Survey    `json:"relay"`
@@ -179,6 +180,7 @@ func (h *Handler) Status() Status {
 		Version:  h.config.Version,
 		PID:      os.Getpid(),
 		Started:  h.started.UTC(),
+		Now:      time.Now().UTC(),
 		Draining: state.Reason == health.Draining,
 		Health:   state,
 		Relay:    h.config.Relay.Survey(),

@@ -7,6 +7,7 @@ import (
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/front"
+	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/numbers"
 	"github.com/detour-relay/detour/relay"
 )
@@ -74,6 +75,8 @@ var relayMetrics = []Metric{
 	limited("limited_bytes", "bytes", "what these bursts brought", func(l relay.Limited) float64 { return float64(l.Bytes) }),
 	limited("limited_time", "seconds", "how long peers were not read for that, all together", func(l relay.Limited) float64 { return float64(l.MS) / 1e3 }),
 	gauge("links", "", "links to siblings that are up", func(s *Status) float64 { return float64(len(s.Relay.Links)) }),
+	gauge("siblings", "", "siblings that there should be links to, without this relay itself and those that are known by another name", func(s *Status) float64 { all, _ := siblings(s); return float64(all) }),
+	gauge("siblings_away", "", "of these, siblings without a link now", func(s *Status) float64 { _, away := siblings(s); return float64(away) }),
 	gauge("groups", "", "groups of peers that have connections", func(s *Status) float64 { return float64(len(s.Relay.Groups)) }),
 }
 
@@ -151,6 +154,7 @@ func ofControl(m Metric) Metric { return when(func(s *Status) bool { return s.Co
 
 var processMetrics = []Metric{
 	{Name: "build_info", Kind: numbers.Gauge, Help: "the program that runs; always 1", Label: "version", Values: func(s *Status, say func(string, float64)) { say(s.Version, 1) }},
+	when(func(s *Status) bool { return !s.Now.IsZero() }, numbers.Now("clock", "seconds", "what this machine's clock says, since 1970", func(s *Status) float64 { return float64(s.Now.UnixMilli()) / 1e3 })),
 	ofReload(gauge("reload_at", "seconds", "when settings were reloaded last, since 1970", func(s *Status) float64 { return float64(s.Reload.At.Unix()) })),
 	ofReload(gauge("reload_failed", "", "1 if the last reload could not take over everything", func(s *Status) float64 { return truth(s.Reload.Error != "") })),
 	ofReload(gauge("reload_waiting", "", "settings that wait for a restart", func(s *Status) float64 { return float64(len(s.Reload.Restart)) })),
@@ -194,6 +198,21 @@ func total(byReason map[string]uint64) (n uint64) {
 		n += of
 	}
 	return n
+}
+
+// siblings counts those that there should be links to, and those of them without.
+func siblings(s *Status) (all, away int) {
+	states, _ := s.Mesh.([]mesh.State)
+	for _, state := range states {
+		switch state.Status {
+		case mesh.Self, mesh.Known:
+		case mesh.Linked:
+			all++
+		default:
+			all, away = all+1, away+1
+		}
+	}
+	return all, away
 }
 
 // What follows writes rows of the table.

@@ -17,6 +17,7 @@ import (
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/history"
+	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/numbers"
 	"github.com/detour-relay/detour/internal/numbers/numberstest"
 	"github.com/detour-relay/detour/internal/quota"
@@ -51,6 +52,15 @@ func fullStatus() *Status {
 // one that shows, as itself.
 func TestEveryNumberIsOneMetric(t *testing.T) {
 	numberstest.EachOnce(t, Metrics, fullStatus, notMetrics)
+}
+
+// A relay by another name, and this one, are no siblings that could be away.
+func TestSiblingsThatAreAway(t *testing.T) {
+	s := fullStatus()
+	s.Mesh = []mesh.State{{Status: mesh.Self}, {Status: mesh.Linked}, {Status: mesh.Known}, {Status: mesh.Waiting}, {Status: mesh.Dialling}}
+	if got := numberstest.Shown(Metrics, s); got["siblings "] != 3 || got["siblings_away "] != 2 {
+		t.Errorf("%v, %v", got["siblings "], got["siblings_away "])
+	}
 }
 
 func TestMetricsAreNamedAsTheyShould(t *testing.T) {

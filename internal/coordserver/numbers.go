@@ -24,6 +24,7 @@ var Metrics = slices.Concat(serverMetrics, tailnetMetrics, storeMetrics,
 
 var serverMetrics = []Metric{
 	{Name: "coord_build_info", Kind: numbers.Gauge, Help: "the program that runs; always 1", Label: "version", Values: func(s *State, say func(string, float64)) { say(s.Version, 1) }},
+	numbers.When(func(s *State) bool { return !s.Now.IsZero() }, numbers.Now("clock", "seconds", "what this machine's clock says, since 1970", func(s *State) float64 { return float64(s.Now.UnixMilli()) / 1e3 })),
 	gauge("coord_ready", "1 if members are answered; else they should ask another coordinator", func(s *State) float64 { return numbers.Truth(s.NotReady == "") }),
 	gauge("coord_draining", "1 if members are sent to other coordinators", func(s *State) float64 { return numbers.Truth(s.Phase == front.Draining) }),
 	gauge("coord_conns", "connections of members, relays and strangers", func(s *State) float64 { return float64(s.Conns.Now) }),

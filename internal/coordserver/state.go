@@ -18,6 +18,7 @@ type State struct {
 	Version     string             `json:"version"`
 	PID         int                `json:"pid"`
 	Started     time.Time          `json:"started"`
+	Now         time.Time          `json:"now"` // by the clock of this machine
 	Phase       front.Phase        `json:"phase"`
 	NotReady    string             `json:"not_ready,omitempty"` // why not; empty: it is ready
 	Listen      string             `json:"listen"`              // the address that it got
@@ -59,7 +60,7 @@ type Conns struct {
 // State returns the state now.
 func (s *Server) State() State {
 	now := State{
-		Version: s.options.Version, PID: os.Getpid(), Started: s.began.UTC(), Phase: s.Phase(),
+		Version: s.options.Version, PID: os.Getpid(), Started: s.began.UTC(), Now: time.Now().UTC(), Phase: s.Phase(),
 		Listen: s.listener.Addr().String(), URL: s.url(), Pin: s.pin().String(), Contacts: shown(s.contacts()), Name: s.config.Name,
 		Admin: s.status.Addr(), Certificate: s.certificate(), Map: s.config.Map,
 		Conns:       Conns{s.listener.conns.Load(), s.listener.most, s.listener.turnedAway.Load()},
