@@ -15,6 +15,8 @@ const (
 	PathStatus   = "/v1/status"
 	pathSettings = "/v1/config"
 	pathReload   = "/v1/reload"
+	pathDrain    = "/v1/drain"
+	pathSignIn   = "/v1/signin"
 	pathAccess   = "/v1/access" // its orders are below it
 	pathImport   = "/v1/access/import"
 	pathPeers    = "/v1/peers"
@@ -53,6 +55,12 @@ type Report struct {
 	Changed []Change `json:"changed"`         // and in effect
 	Restart []Change `json:"restart"`         // takes a new process
 	Error   string   `json:"error,omitempty"` // what could not be taken over
+}
+
+// A SignIn leads to the page, once.
+type SignIn struct {
+	URLs  []string  `json:"urls"` // the same link, wherever the page is; the first is of this machine
+	Until time.Time `json:"until"`
 }
 
 // A Line is one key of the access list.

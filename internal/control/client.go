@@ -205,6 +205,17 @@ func (c *Client) Reload(ctx context.Context) (report Report, err error) {
 	return report, err
 }
 
+// Drain has the relay send its peers elsewhere and end.
+func (c *Client) Drain(ctx context.Context) error {
+	return c.value(ctx, http.MethodPost, pathDrain, nil, new(struct{}))
+}
+
+// SignIn asks for a link to the page.
+func (c *Client) SignIn(ctx context.Context) (s SignIn, err error) {
+	err = c.value(ctx, http.MethodPost, pathSignIn, nil, &s)
+	return s, err
+}
+
 // Order has one of the orders about access followed. The results are those of the keys
 // that came before an error, too.
 func (c *Client) Order(ctx context.Context, what string, o Order) (all []Result, err error) {

@@ -45,8 +45,11 @@ func NewDoor(next http.Handler, token Token, named func(host string) bool, what 
 	return d
 }
 
-// SetToken has another token count from now on.
-func (d *Door) SetToken(t Token) { d.token.Store(&t) }
+// SetToken has another token count from now on, and reports whether it is another one.
+func (d *Door) SetToken(t Token) (changed bool) {
+	before := d.token.Swap(&t)
+	return before == nil || *before != t
+}
 
 // Count adds whom it turned away to a snapshot.
 func (d *Door) Count(s *Snapshot) {
@@ -73,17 +76,41 @@ func (d *Door) refusal(w http.ResponseWriter, r *http.Request) *Error {
 		d.strange.Add(1)
 		return &Error{http.StatusForbidden, "this is not for web pages"}
 	case !d.ours(r.Host):
-		d.strange.Add(1)
-		return &Error{http.StatusMisdirectedRequest, "this answers to an address, to localhost, and to the names of this server and its certificate"}
+		return d.misdirected()
 	}
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		secret = ""
+	}
+	return d.Try(w, r, strings.TrimSpace(secret))
+}
+
+func (d *Door) misdirected() *Error {
+	d.strange.Add(1)
+	return &Error{http.StatusMisdirectedRequest, "this answers to an address, to localhost, and to the names of this server and its certificate"}
+}
+
+// Named has a handler answer only who calls it by an address or a name of ours.
+func (d *Door) Named(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !d.ours(r.Host) {
+			fail(w, d.misdirected())
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Try says why a secret that came with a request is not the token, or is not looked at;
+// nil: it is the token.
+func (d *Door) Try(w http.ResponseWriter, r *http.Request, secret string) *Error {
 	from, now := remoteOf(r), time.Since(d.began)
 	if !d.mayTry(from, now, false) {
 		d.limited.Add(1)
 		w.Header().Set("Retry-After", strconv.Itoa(int(1/wrongTokens.PerSecond)))
 		return &Error{http.StatusTooManyRequests, "too many wrong tokens came from this address: wait a little"}
 	}
-	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") && d.token.Load().is(strings.TrimSpace(secret)) {
+	if d.token.Load().is(secret) {
 		return nil
 	}
 	d.mayTry(from, now, true)

@@ -50,6 +50,8 @@ type Config struct {
 	Access   Access                 // nil: the relay has no say in it
 	Reload   func() (Report, error) // nil: it cannot
 	Status   func() any             // nil: none
+	Drain    func() error           // begins to; nil: it cannot
+	SignIn   func() (SignIn, error) // nil: there is no page
 	Settings func() any             // those in effect, secrets masked; nil: none
 	Logger   *slog.Logger           // gets a line for each order; nil discards
 }
@@ -95,7 +97,9 @@ func New(c Config) *Handler {
 		"POST " + pathImport:                h.imports,
 		"GET " + pathPeers:                  h.peers,
 		"GET " + pathClients:                h.clients,
-		"POST " + pathClose:                 h.closePeers,
+		"POST " + pathClose:                 h.ordered(h.Disconnect),
+		"POST " + pathDrain:                 h.drain,
+		"POST " + pathSignIn:                h.signIn,
 		"/":                                 h.unknown,
 	} {
 		h.mux.Handle(pattern, h.answer(answer))
@@ -188,11 +192,11 @@ func (h *Handler) settings(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // reload answers with what has changed also if not everything could be taken over.
-func (h *Handler) reload(w http.ResponseWriter, _ *http.Request) error {
-	if h.config.Reload == nil {
-		return refusef(http.StatusNotImplemented, "this relay cannot be reloaded")
+func (h *Handler) reload(w http.ResponseWriter, r *http.Request) error {
+	report, err := h.Reload(fromOf(r))
+	if err == errNoReload {
+		return err
 	}
-	report, err := h.config.Reload()
 	if err != nil {
 		h.failed.Add(1)
 		report.Error = err.Error()
@@ -202,13 +206,58 @@ func (h *Handler) reload(w http.ResponseWriter, _ *http.Request) error {
 	return say(w, report)
 }
 
-// note logs an order, and who gave it: an address, or somebody of this machine.
-func (h *Handler) note(r *http.Request, order string, about ...any) {
-	from := "socket"
-	if remote := remoteOf(r); remote.IsValid() {
-		from = remote.String()
+var errNoReload error = &Error{http.StatusNotImplemented, "this relay cannot be reloaded"}
+
+// Reload has the settings taken over as they are now. The report says what has changed,
+// also beside an error.
+func (h *Handler) Reload(from string) (Report, error) {
+	if h.config.Reload == nil {
+		return Report{}, errNoReload
 	}
+	h.note(from, "reload")
+	return h.config.Reload()
+}
+
+func (h *Handler) drain(w http.ResponseWriter, r *http.Request) error {
+	if err := h.Drain(fromOf(r)); err != nil {
+		return err
+	}
+	return say(w, struct{}{})
+}
+
+// Drain has the relay send its peers elsewhere and end, as the signal that ends it does.
+func (h *Handler) Drain(from string) error {
+	if h.config.Drain == nil {
+		return refusef(http.StatusNotImplemented, "this relay cannot be told to drain")
+	}
+	h.note(from, "drain")
+	return h.config.Drain()
+}
+
+// signIn answers with a link to the page, for who has come to here.
+func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) error {
+	if h.config.SignIn == nil {
+		return refusef(http.StatusNotImplemented, "this relay has no page")
+	}
+	link, err := h.config.SignIn()
+	if err != nil {
+		return err
+	}
+	h.note(fromOf(r), "sign-in")
+	return say(w, link)
+}
+
+// note logs an order, and who gave it.
+func (h *Handler) note(from, order string, about ...any) {
 	h.config.Logger.Info("a command has changed the relay", append([]any{"order", order, "from", from}, about...)...)
+}
+
+// fromOf is who gives an order: an address, or somebody of this machine.
+func fromOf(r *http.Request) string {
+	if remote := remoteOf(r); remote.IsValid() {
+		return remote.String()
+	}
+	return "socket"
 }
 
 // begin takes one of the places for long answers; the result gives it back.

@@ -52,7 +52,7 @@ func (h *Handler) imports(w http.ResponseWriter, r *http.Request) error {
 	done.Set, done.Keys, done.DryRun = order.Set, len(entries), order.DryRun
 	done.CameTotal, done.WentTotal, done.ChangedTotal = len(done.Came), len(done.Went), len(done.Changed)
 	if !order.DryRun {
-		h.note(r, "import", "set", order.Set, "came", done.CameTotal, "went", done.WentTotal, "changed", done.ChangedTotal)
+		h.note(fromOf(r), "import", "set", order.Set, "came", done.CameTotal, "went", done.WentTotal, "changed", done.ChangedTotal)
 	}
 	done.Came, done.Went, done.Changed = first(done.Came), first(done.Went), first(done.Changed)
 	return say(w, done)

@@ -40,23 +40,27 @@ func parseOrder(body []byte) (o Order, err error) {
 	if err := decodeStrictly(body, &o); err != nil {
 		return o, refusef(http.StatusBadRequest, "the order cannot be read: %v", err)
 	}
+	return o, o.check()
+}
+
+func (o *Order) check() error {
 	if len(o.Keys) == 0 {
-		return o, refusef(http.StatusBadRequest, "the order names no key")
+		return refusef(http.StatusBadRequest, "the order names no key")
 	}
 	for i, k := range o.Keys {
 		if k.IsZero() {
-			return o, refusef(http.StatusBadRequest, "key %d of the order is all zeros, which nobody has", i+1)
+			return refusef(http.StatusBadRequest, "key %d of the order is all zeros, which nobody has", i+1)
 		}
 	}
 	if o.For < 0 || o.For > int64(MostFor/time.Second) {
-		return o, refusef(http.StatusBadRequest, "%d seconds: want 1 second to 100 years, or 0 for no end", o.For)
+		return refusef(http.StatusBadRequest, "%d seconds: want 1 second to 100 years, or 0 for no end", o.For)
 	}
 	for what, text := range map[string]string{"label": o.Label, "reason": o.Why} {
 		if err := CheckText(text); err != nil {
-			return o, refusef(http.StatusBadRequest, "the %s: %v", what, err)
+			return refusef(http.StatusBadRequest, "the %s: %v", what, err)
 		}
 	}
-	return o, nil
+	return nil
 }
 
 // CheckText says what is wrong with a label, a reason or the name of a set: they
@@ -88,38 +92,62 @@ func decodeStrictly(text []byte, into any) error {
 
 // order answers orders about who may come in.
 func (h *Handler) order(what string) func(http.ResponseWriter, *http.Request) error {
+	answer := h.ordered(func(from string, o Order) (Results, error) { return h.Follow(from, what, o) })
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if h.config.Access == nil {
-			return errNoAccess
+			return errNoAccess // whatever the order is
 		}
+		return answer(w, r)
+	}
+}
+
+// ordered answers orders with what became of them.
+func (h *Handler) ordered(follow func(from string, o Order) (Results, error)) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		o, err := readOrder(r)
 		if err != nil {
 			return err
 		}
-		end, err := h.begin()
+		all, err := follow(fromOf(r), o)
 		if err != nil {
 			return err
 		}
-		defer end()
-		var until time.Time
-		if o.For > 0 {
-			until = time.Now().Add(time.Duration(o.For) * time.Second).UTC().Truncate(time.Second)
-		}
-		conns := h.conns(o.Keys)
-		all := Results{make([]Result, 0, len(o.Keys))}
-		for i, err := range h.config.Access.Do(what, o.Keys, until, o) {
-			result := Result{Key: o.Keys[i], Conns: conns[o.Keys[i]]}
-			if err != nil {
-				result.Error = err.Error()
-			}
-			all.Results = append(all.Results, result)
-		}
-		if what == Remove {
-			h.findStill(all.Results)
-		}
-		h.noteResults(r, what, all)
 		return say(w, all)
 	}
+}
+
+// Follow follows an order about who may come in, as if a request had brought it; from is
+// who gave it, for the log.
+func (h *Handler) Follow(from, what string, o Order) (all Results, err error) {
+	if h.config.Access == nil {
+		return all, errNoAccess
+	}
+	if err := o.check(); err != nil {
+		return all, err
+	}
+	end, err := h.begin()
+	if err != nil {
+		return all, err
+	}
+	defer end()
+	var until time.Time
+	if o.For > 0 {
+		until = time.Now().Add(time.Duration(o.For) * time.Second).UTC().Truncate(time.Second)
+	}
+	conns := h.conns(o.Keys)
+	all.Results = make([]Result, 0, len(o.Keys))
+	for i, err := range h.config.Access.Do(what, o.Keys, until, o) {
+		result := Result{Key: o.Keys[i], Conns: conns[o.Keys[i]]}
+		if err != nil {
+			result.Error = err.Error()
+		}
+		all.Results = append(all.Results, result)
+	}
+	if what == Remove {
+		h.findStill(all.Results)
+	}
+	h.noteResults(from, what, all)
+	return all, nil
 }
 
 // findStill notes of keys that were removed what else lets them in.
@@ -135,11 +163,25 @@ func (h *Handler) findStill(removed []Result) {
 	}
 }
 
+// Line returns what the access list says of a key; nil: nothing. Decides is false where
+// the relay has no say in it.
+func (h *Handler) Line(k key.Public) (line *Line, decides bool) {
+	if h.config.Access == nil {
+		return nil, false
+	}
+	for l := range h.config.Access.Lines {
+		if l.Key == k {
+			return &l, true
+		}
+	}
+	return nil, true
+}
+
 // mostNoted bounds the keys of an order that are named in the log.
 const mostNoted = 10
 
 // noteResults logs an order with its first keys.
-func (h *Handler) noteResults(r *http.Request, order string, all Results) {
+func (h *Handler) noteResults(from, order string, all Results) {
 	var keys []string
 	done := 0
 	for _, result := range all.Results {
@@ -151,7 +193,7 @@ func (h *Handler) noteResults(r *http.Request, order string, all Results) {
 		}
 	}
 	if done > 0 {
-		h.note(r, order, "done", done, "keys", keys)
+		h.note(from, order, "done", done, "keys", keys)
 	}
 }
 
@@ -174,15 +216,15 @@ func (h *Handler) conns(keys []key.Public) map[key.Public]int {
 // errClosed is why the connections of an order end; it is counted as a sibling's.
 var errClosed = fmt.Errorf("control: closed by the operator: %w", relay.ErrClosePeer)
 
-// closePeers ends the connections that some keys have now.
-func (h *Handler) closePeers(w http.ResponseWriter, r *http.Request) error {
-	o, err := readOrder(r)
-	if err != nil {
-		return err
+// Disconnect ends the connections that the keys of an order have now; from is who gave
+// it, for the log.
+func (h *Handler) Disconnect(from string, o Order) (all Results, err error) {
+	if err := o.check(); err != nil {
+		return all, err
 	}
 	end, err := h.begin()
 	if err != nil {
-		return err
+		return all, err
 	}
 	defer end()
 	closed := make(map[key.Public]int, len(o.Keys))
@@ -196,7 +238,7 @@ func (h *Handler) closePeers(w http.ResponseWriter, r *http.Request) error {
 		}
 		return wanted
 	}, errClosed, 0)
-	all := Results{make([]Result, 0, len(o.Keys))}
+	all.Results = make([]Result, 0, len(o.Keys))
 	for _, k := range o.Keys {
 		result := Result{Key: k, Conns: closed[k]}
 		if result.Conns == 0 {
@@ -204,6 +246,6 @@ func (h *Handler) closePeers(w http.ResponseWriter, r *http.Request) error {
 		}
 		all.Results = append(all.Results, result)
 	}
-	h.noteResults(r, "close", all)
-	return say(w, all)
+	h.noteResults(from, "close", all)
+	return all, nil
 }

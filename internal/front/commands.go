@@ -33,8 +33,10 @@ type CommandsConfig struct {
 	Who      string        // what the server is called: "relay"
 	InDev    bool          // there is an admin socket with Dev, too
 
-	Handler http.Handler
-	Secure  *tls.Config // over the network; required with AdminHTTPS
+	Handler  http.Handler
+	Pages    http.Handler // answers browsers over the network, who ask for what is not below /v1/; nil: nobody does
+	NewToken func()       // is called when there is another token; may be nil
+	Secure   *tls.Config  // over the network; required with AdminHTTPS
 
 	// Hostname and Leaf say by which names the server is called; nil: no certificate.
 	Hostname func() string
@@ -97,8 +99,8 @@ func (c *Commands) socketRemedy(err error) string {
 // CheckCommands looks at the settings of the commands' way over the network.
 func CheckCommands(cfg config.Config, who string) error {
 	switch {
-	case cfg.AdminHTTPS == "" && cfg.AdminToken != "":
-		return &config.Error{Setting: "admin-token", What: "is for {admin-https}, which is off", Remedy: "give an address with {admin-https}, or leave it out"}
+	case cfg.AdminHTTPS == "" && cfg.Admin == "" && cfg.AdminToken != "":
+		return &config.Error{Setting: "admin-token", What: "is for {admin-https} and {admin}, which are off", Remedy: "give an address with one of them, or leave it out"}
 	case cfg.AdminHTTPS == "":
 		return nil
 	case cfg.TLS.Mode == config.TLSOff:
@@ -126,24 +128,57 @@ func readToken(setting, path string, log *slog.Logger) (control.Token, error) {
 	return control.NewToken(secret)
 }
 
-// openRemote binds the address at which commands are answered over the network.
+// openRemote binds the address at which commands are answered over the network. The token
+// has its door also without: pages ask for it.
 func (c *Commands) openRemote() error {
 	cfg := c.config.Settings
-	if cfg.AdminHTTPS == "" {
+	if cfg.AdminToken == "" {
 		return nil
 	}
 	token, err := readToken("admin-token", cfg.AdminToken, c.config.Logger)
 	if err != nil {
 		return err
 	}
+	c.door = control.NewDoor(c.config.Handler, token, c.isNamed, "change this process", c.config.Logger)
+	if cfg.AdminHTTPS == "" {
+		return nil
+	}
 	listener, err := ListenOrTake(c.config.Takeover, "admin-https", cfg.AdminHTTPS)
 	if err != nil {
 		return err
 	}
-	c.door = control.NewDoor(c.config.Handler, token, c.isNamed, "change this process", c.config.Logger)
-	c.remote = control.NewServer(listener, c.config.Secure, c.door, NetLog(c.config.Logger))
+	c.remote = control.NewServer(listener, c.config.Secure, c.forBoth(), NetLog(c.config.Logger))
 	return nil
 }
+
+// forBoth has programs and browsers answered.
+func (c *Commands) forBoth() http.Handler {
+	if c.config.Pages == nil {
+		return c.door
+	}
+	pages := c.door.Named(control.Patient(c.config.Pages))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/") || r.Header.Get("Authorization") != "" {
+			c.door.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
+}
+
+// Try says why a token that came with a request does not count; zero: it does.
+func (c *Commands) Try(w http.ResponseWriter, r *http.Request, token string) (status int, why string) {
+	if c.door == nil {
+		return http.StatusForbidden, "this " + c.config.Who + " has no token"
+	}
+	if err := c.door.Try(w, r, token); err != nil {
+		return err.Status, err.Text
+	}
+	return 0, ""
+}
+
+// HasToken reports whether there is a token.
+func (c *Commands) HasToken() bool { return c.door != nil }
 
 // isNamed reports whether a host is a name of this server.
 func (c *Commands) isNamed(host string) bool {
@@ -165,7 +200,11 @@ func (c *Commands) PrepareToken(path string) (apply func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() { c.door.SetToken(token) }, nil
+	return func() {
+		if c.door.SetToken(token) && c.config.NewToken != nil {
+			c.config.NewToken()
+		}
+	}, nil
 }
 
 // Serve answers until Close, in goroutines that are counted.
