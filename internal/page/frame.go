@@ -32,15 +32,17 @@ const mostAtOnce = 4
 
 // New returns the pages whose templates are in the files, all *.html of them. A template
 // defines what stands in the frame, under its own name.
-func New(own fs.FS) (*Set, error) {
+func New(own ...fs.FS) (*Set, error) {
 	t, err := template.New("").Funcs(functions).ParseFS(files, "frame.html")
-	if err == nil {
-		t, err = t.ParseFS(own, "*.html")
+	for _, more := range own {
+		if err == nil {
+			t, err = t.ParseFS(more, "*.html")
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
-	stamp, err := stampOf(files, own)
+	stamp, err := stampOf(append([]fs.FS{files}, own...)...)
 	if err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
@@ -72,6 +74,7 @@ type Frame struct {
 	Who   string // whose page it is, in a word or two
 	Name  string // what it is called; empty: nothing
 	Links []Link // to the other pages
+	Base  string // of the links in the frame: "", or "../" for a page one level below
 	Every int    // seconds after which the script fetches it again; 0: never
 	Note  string // what an order has done; empty: nothing
 	Wrong bool   // Note says that it was not done
@@ -147,7 +150,7 @@ func Protect(h http.Header) {
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")

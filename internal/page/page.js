@@ -24,7 +24,8 @@
     under = new AbortController();
     const late = setTimeout(() => under.abort(), 10_000);
     try {
-      const answer = await fetch(location.href, { signal: under.signal, headers: { Accept: "text/html" }, cache: "no-store", redirect: "error" });
+      const answer = await fetch(location.href, { signal: under.signal, headers: { Accept: "text/html" }, cache: "no-store", redirect: "manual" });
+      if (answer.type === "opaqueredirect") return location.reload(); // nobody is signed in any more
       if (!answer.ok) throw new Error(answer.status);
       show(new DOMParser().parseFromString(await answer.text(), "text/html"));
       failed = 0;
