@@ -77,6 +77,8 @@ func newRootCommand() *cobra.Command {
 		operate.NewPeers(),
 		operate.NewPrune(),
 		operate.NewReload(),
+		operate.NewDrain(),
+		operate.NewPage(),
 		operate.NewAccess(),
 		newMapCommand(),
 		newKeyCommand(),

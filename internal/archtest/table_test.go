@@ -155,9 +155,10 @@ var table = []row{
 	{name: "internal/numbers/numberstest", own: []string{"internal/numbers"}, outside: none},
 	{name: "internal/metrics", own: []string{"derp", "relay", "internal/admin", "internal/numbers"}, outside: []string{"github.com/prometheus/client_golang"}},
 	{name: "internal/page", own: none, outside: none, beneath: []string{module + "relay"}},
+	{name: "internal/signin", own: []string{"internal/page"}, outside: none, beneath: []string{module + "relay"}},
 	{
 		name: "internal/relaypage",
-		own:  []string{"relay", "internal/admin", "internal/admit", "internal/certs", "internal/config", "internal/health", "internal/history", "internal/hitters", "internal/mesh", "internal/page", "internal/quota"}, outside: none,
+		own:  []string{"key", "relay", "internal/admin", "internal/admit", "internal/certs", "internal/clients", "internal/config", "internal/control", "internal/health", "internal/history", "internal/hitters", "internal/mesh", "internal/page", "internal/quota", "internal/signin"}, outside: none,
 	},
 	{name: "internal/takeover", own: none, outside: []string{"github.com/cloudflare/tableflip"}, beneath: []string{"net/http"}},
 	{name: "internal/twin", own: []string{"key", "relay", "internal/netio", "internal/takeover"}, outside: none},
@@ -187,7 +188,7 @@ var table = []row{
 	{
 		name: "internal/daemon",
 		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/behind", "internal/bootstrap", "internal/certs", "internal/config", "internal/control", "internal/decoy", "internal/edge", "internal/front",
-			"internal/health", "internal/history", "internal/hitters", "internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/relaypage", "internal/reach/errno", "internal/smallfile", "internal/sni", "internal/stun",
+			"internal/health", "internal/history", "internal/hitters", "internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/relaypage", "internal/reach/errno", "internal/signin", "internal/smallfile", "internal/sni", "internal/stun",
 			"internal/takeover", "internal/text", "internal/trim", "internal/twin"},
 		outside: none,
 	},

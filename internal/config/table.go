@@ -125,7 +125,7 @@ var rows = []Setting{
 		Choices: []string{CheckAuto, CheckName, CheckDirect, CheckOff}, Begins: []string{"https://"}},
 	{Path: "log.format", Group: "Operation", Help: "`format` of the log on standard error: auto, text or json", Choices: []string{"auto", "text", "json"}},
 	{Path: "log.level", Group: "Operation", Help: "least `level` to log: debug, info, warn or error", Choices: []string{"debug", "info", "warn", "error"}},
-	{Path: "admin", Group: "Operation", Help: "answer /healthz, /readyz, /status and /check on this loopback `address`", Example: "127.0.0.1:9340"},
+	{Path: "admin", Group: "Operation", Help: "answer /healthz, /readyz, /status and /check on this loopback `address`, and browsers with a page of all", Example: "127.0.0.1:9340"},
 	{Path: "metrics", Group: "Operation", Help: "answer /metrics for Prometheus on this `address`: beyond loopback over TLS, to those who have the token of {metrics-token} or a certificate of {metrics-ca}", Example: "127.0.0.1:9342"},
 	{Path: "metrics-token", Group: "Operation", File: true, Help: "`file` with the token that {metrics} asks for", Example: "/etc/detour/metrics.token"},
 	{Path: "metrics-ca", Group: "Operation", File: true, Help: "PEM `file` with the authorities of the certificates that {metrics} asks for", Example: "/etc/detour/metrics-ca.pem"},
@@ -133,5 +133,5 @@ var rows = []Setting{
 	{Path: "admin-socket", Group: "Operation", Help: "unix `socket` by which the commands of this machine change the running relay, or off",
 		Follows: "admin.sock in the state directory; none with {dev}", Choices: []string{AdminSocketOff}, Example: "/run/detour/admin.sock"},
 	{Path: "admin-https", Group: "Operation", Help: "`address` at which the same is answered over the network, to those who have the token of {admin-token}", Example: ":9443"},
-	{Path: "admin-token", Group: "Operation", File: true, Help: "`file` with the token for {admin-https}", Example: "/etc/detour/admin.token"},
+	{Path: "admin-token", Group: "Operation", File: true, Help: "`file` with the token for {admin-https}, and for orders by the page of {admin}", Example: "/etc/detour/admin.token"},
 }

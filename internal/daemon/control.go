@@ -3,6 +3,7 @@ package daemon
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/pprof"
 
@@ -58,10 +59,11 @@ func (d *Daemon) openControl(cfg config.Config) (err error) {
 	d.handler = control.New(control.Config{
 		Access:  access,
 		Version: d.options.Version, Peers: d.relay, Reload: d.reloadForCommands, Status: func() any { return d.operators.Status() },
-		Settings: d.shownSettings, Logger: d.log,
+		Settings: d.shownSettings, Drain: d.beginDrain, SignIn: d.signInLink, Logger: d.log,
 	})
 	d.control, err = front.OpenCommands(front.CommandsConfig{
-		Settings: cfg, Who: "relay", Handler: d.handler, Secure: d.secure,
+		Settings: cfg, Who: "relay", Handler: d.handler, Pages: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.page.Private().ServeHTTP(w, r) }), Secure: d.secure,
+		NewToken: d.desk.EndAll, // for who came by the old one
 		Hostname: func() string { return d.Config().Hostname }, Leaf: d.leaf,
 		Takeover: d.options.Takeover, Spell: d.spelling(), Logger: d.log,
 	})
@@ -81,6 +83,35 @@ func checkControl(cfg config.Config) error { return front.CheckCommands(cfg, "re
 // reloadControl has the token count that stands in the file now.
 func (d *Daemon) reloadControl(_, to config.Config) (apply func(), err error) {
 	return d.control.PrepareToken(to.AdminToken)
+}
+
+// beginDrain has Run end, which drains first.
+func (d *Daemon) beginDrain() error {
+	if d.life.Phase() != front.Serving {
+		return fmt.Errorf("the relay is %s already", d.life.Phase())
+	}
+	d.leaving()
+	return nil
+}
+
+// signInLink makes a link by which the page lets somebody in.
+func (d *Daemon) signInLink() (s control.SignIn, err error) {
+	var bases []string
+	if addr := d.status.Addr(); addr != "" {
+		bases = append(bases, "http://"+addr)
+	}
+	if _, https := d.control.Addrs(); https != "" {
+		bases = append(bases, "https://"+https)
+	}
+	if len(bases) == 0 {
+		return s, errors.New(config.Text(&config.Error{Setting: "admin", What: "is off, so there is no page", Remedy: "give it a loopback address, as 127.0.0.1:9340"}, d.spelling()))
+	}
+	path, until := d.desk.Link()
+	for _, base := range bases {
+		s.URLs = append(s.URLs, base+path)
+	}
+	s.Until = until.UTC()
+	return s, nil
 }
 
 // reloadMetrics has those who may read the metrics count that the files name now.

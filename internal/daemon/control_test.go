@@ -159,7 +159,7 @@ func TestAdminHTTPSIsChecked(t *testing.T) {
 		want   string
 	}{
 		"no token":    {func(c *config.Config) { c.AdminHTTPS = ":0" }, "admin-https needs admin-token"},
-		"no address":  {func(c *config.Config) { c.AdminToken = "x" }, "admin-token is for admin-https, which is off"},
+		"no address":  {func(c *config.Config) { c.AdminToken = "x" }, "admin-token is for admin-https and admin, which are off"},
 		"no TLS":      {func(c *config.Config) { c.AdminHTTPS, c.AdminToken, c.TLS.Mode = ":0", "x", config.TLSOff }, "admin-https needs TLS"},
 		"bad address": {func(c *config.Config) { c.AdminHTTPS, c.AdminToken = "here", "x" }, "admin-https "},
 		"no file":     {func(c *config.Config) { c.AdminHTTPS, c.AdminToken = "127.0.0.1:0", "/nowhere/token" }, "admin-token: open /nowhere/token"},

@@ -23,6 +23,7 @@ import (
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/port80"
 	"github.com/detour-relay/detour/internal/relaypage"
+	"github.com/detour-relay/detour/internal/signin"
 	"github.com/detour-relay/detour/internal/takeover"
 	"github.com/detour-relay/detour/internal/twin"
 	"github.com/detour-relay/detour/key"
@@ -102,6 +103,7 @@ type Daemon struct {
 
 	operators *admin.Handler // what they are shown
 	page      *relaypage.Page
+	desk      signin.Desk // of page
 
 	meshKeysFrom string // where the first mesh keys are from
 	meshKeyCount int
@@ -116,6 +118,8 @@ type Daemon struct {
 	unlink     context.CancelFunc
 	inUse      context.Context // done when the relay begins to drain
 	leave      context.CancelFunc
+	toldToGo   context.Context // done when an operator has asked for it
+	leaving    context.CancelFunc
 	started    chan struct{} // closed when Run has started all there is
 	drained    sync.Once
 	drainError error // set in drained
@@ -143,6 +147,7 @@ func Open(cfg config.Config, o Options) (*Daemon, error) {
 	d.beside, d.endBeside = context.WithCancel(context.Background())
 	d.linked, d.unlink = context.WithCancel(d.beside)
 	d.inUse, d.leave = context.WithCancel(d.beside)
+	d.toldToGo, d.leaving = context.WithCancel(d.beside)
 	if err := d.open(cfg); err != nil {
 		return nil, errors.Join(cfg.Hide(err), d.Stop(), closeGiven(o))
 	}
@@ -300,11 +305,12 @@ func (d *Daemon) serveOps() (err error) {
 	d.page, err = relaypage.New(relaypage.Config{
 		Status: d.operators.Status, Counters: d.relay.Counters, Explain: d.health.Explain, Peers: d.relay.Peers,
 		Name: func() string { return d.Config().Hostname }, Next: d.operators, History: d.operators.History,
+		Desk: &d.desk, Orders: d.handler, HasToken: d.control.HasToken(), Try: d.control.Try,
 	})
 	if err != nil {
 		return err
 	}
-	d.status.Handle(d.page)
+	d.status.Handle(d.page.Public())
 	if d.options.Metrics != nil {
 		d.metrics.Handle(d.options.Metrics(d.operators.Status, d.log))
 	}

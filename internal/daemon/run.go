@@ -23,8 +23,8 @@ const (
 	stopTimeout = 10 * time.Second
 )
 
-// Run serves until ctx is done or another process has taken over, then drains and
-// stops. After a takeover, ctx cuts the draining short. Run returns early if
+// Run serves until ctx is done, an operator has it drain, or another process has taken
+// over, then drains and stops. After a takeover, ctx cuts the draining short. Run returns early if
 // somebody else stops the relay. It may be called once.
 func (d *Daemon) Run(ctx context.Context) error {
 	if before := d.life.Enter(front.Serving); before != front.Opened {
@@ -99,6 +99,7 @@ func (d *Daemon) serveUntil(ctx context.Context) (takenOver bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.beside, cancel)()
+	defer context.AfterFunc(d.toldToGo, cancel)()
 	if !d.options.Takeover.Watch(ctx, d.twin.Prepare(d.linked), d.log) {
 		return false
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/page"
 	"github.com/detour-relay/detour/internal/quota"
+	"github.com/detour-relay/detour/internal/signin"
 )
 
 // often is how often, in seconds, the script looks at a page that costs little, and
@@ -42,7 +43,7 @@ type overviewBody struct {
 	Refused  []counted
 }
 
-func (p *Page) overview(w http.ResponseWriter, r *http.Request) {
+func (p *Page) overview(w http.ResponseWriter, r *http.Request, signed *signin.Session) {
 	s, l, now := p.now(), p.pulse.lately(), time.Now()
 	b := overviewBody{Status: s, LatelyIn: l.of.Packets, In: last(l.in), Out: last(l.out), Uptime: now.Sub(s.Started)}
 	b.Verdict = judge(s, l, p.config.Explain(), now)
@@ -58,7 +59,7 @@ func (p *Page) overview(w http.ResponseWriter, r *http.Request) {
 	b.Siblings, b.Linked = siblingRows(s, now)
 	b.Quota, b.Limits = quotaOf(s), limitsOf(s)
 	b.Sources, b.Refused = sourcesOf(s.Access), refusedOf(s.Access)
-	f := p.frame(b.Verdict.Word, "./", b)
+	f := p.frame(b.Verdict.Word, "./", signed, b)
 	f.Every = often
 	p.set.Show(w, http.StatusOK, "overview", f)
 }

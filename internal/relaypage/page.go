@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/admin"
+	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/history"
 	"github.com/detour-relay/detour/internal/page"
+	"github.com/detour-relay/detour/internal/signin"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -26,6 +28,11 @@ type Config struct {
 	Next     http.Handler  // answers what is no page
 
 	History func(history.Query) (*history.Answer, error) // as that of admin.Config
+
+	Desk     *signin.Desk
+	Orders   *control.Handler // follows what those say who are signed in
+	HasToken bool             // Try may say yes
+	Try      func(w http.ResponseWriter, r *http.Request, token string) (status int, why string)
 }
 
 // A Page answers those who look. Its methods may be called by any goroutine.
@@ -39,7 +46,7 @@ type Page struct {
 
 // New returns the page of a relay.
 func New(config Config) (*Page, error) {
-	set, err := page.New(templates)
+	set, err := page.New(templates, signin.Templates)
 	if err != nil {
 		return nil, err
 	}
@@ -62,35 +69,54 @@ func (p *Page) Run(ctx context.Context) {
 	}
 }
 
-// ServeHTTP implements http.Handler.
-func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var show func(http.ResponseWriter, *http.Request)
-	switch r.URL.Path {
-	case "/":
-		show = p.overview
-	default:
-		if !p.set.ServeAsset(w, r) {
-			p.config.Next.ServeHTTP(w, r)
-		}
+// Public is for the loopback address: all who can ask may look.
+func (p *Page) Public() http.Handler { return p.behind(false) }
+
+// Private is for the network: it shows nothing to those who are not signed in.
+func (p *Page) Private() http.Handler { return p.behind(true) }
+
+func (p *Page) behind(private bool) http.Handler {
+	d := signin.Door{Desk: p.config.Desk, Set: p.set, Who: who, Private: private, Next: p.serve}
+	if p.config.HasToken {
+		d.Try = p.config.Try
+	}
+	return d
+}
+
+// serve answers at the paths of the page; s is nil for who may only look.
+func (p *Page) serve(w http.ResponseWriter, r *http.Request, s *signin.Session) {
+	if deed, known := deeds[r.URL.Path]; known {
+		p.do(w, r, s, deed)
 		return
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	show, known := map[string]func(http.ResponseWriter, *http.Request, *signin.Session){"/": p.overview, "/clients": p.clients, "/client": p.client}[r.URL.Path]
+	switch {
+	case !known && p.set.ServeAsset(w, r):
+	case !known:
+		p.config.Next.ServeHTTP(w, r)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "use GET or HEAD", http.StatusMethodNotAllowed)
-		return
-	}
-	if end, ok := p.set.Begin(w); ok {
-		defer end()
-		show(w, r)
+	default:
+		if end, ok := p.set.Begin(w); ok {
+			defer end()
+			show(w, r, s)
+		}
 	}
 }
 
+const who = "Detour relay"
+
 // frame is what stands around each page.
-func (p *Page) frame(title, here string, body any) page.Frame {
-	f := page.Frame{Title: title, Who: "Detour relay", Name: p.config.Name(), Body: body}
-	for _, l := range []page.Link{{To: "./", Text: "Overview"}} {
+func (p *Page) frame(title, here string, s *signin.Session, body any) page.Frame {
+	f := page.Frame{Title: title, Who: who, Name: p.config.Name(), SignIn: true, Body: body}
+	for _, l := range []page.Link{{To: "./", Text: "Overview"}, {To: "clients", Text: "Clients"}} {
 		l.Here = l.To == here
 		f.Links = append(f.Links, l)
+	}
+	if s != nil {
+		f.Signed = &page.Signed{Proof: s.Proof}
+		f.Note, f.Wrong = s.Told()
 	}
 	return f
 }
@@ -114,4 +140,11 @@ func (f *fresh[T]) get(make func() T) T {
 		f.value, f.made = make(), time.Now()
 	}
 	return f.value
+}
+
+// forget has the next value made anew.
+func (f *fresh[T]) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.made = time.Time{}
 }

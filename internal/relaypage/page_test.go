@@ -19,12 +19,15 @@ import (
 	"github.com/detour-relay/detour/internal/admit"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/health"
 	"github.com/detour-relay/detour/internal/history"
 	"github.com/detour-relay/detour/internal/hitters"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/quota"
+	"github.com/detour-relay/detour/internal/signin"
 	"github.com/detour-relay/detour/internal/stun"
+	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -33,12 +36,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A stand is a page whose relay is what the test says.
 type stand struct {
 	*Page
-	is      admin.Status
-	count   relay.Counters
-	explain string
-	peers   []relay.PeerState
-	kept    *history.Answer
-	asked   int // how often the status was made
+	http.Handler // of the loopback address
+	desk         signin.Desk
+	access       book
+	drained      int
+	is           admin.Status
+	count        relay.Counters
+	explain      string
+	peers        []relay.PeerState
+	kept         *history.Answer
+	asked        int // how often the status was made
 }
 
 func newStand(t *testing.T) *stand {
@@ -48,16 +55,68 @@ func newStand(t *testing.T) *stand {
 		Status:   func() admin.Status { s.asked++; return s.is },
 		Counters: func() relay.Counters { return s.count },
 		Explain:  func() string { return s.explain },
-		Peers:    func(yield func(relay.PeerState) bool) { slices.Values(s.peers)(yield) },
+		Peers:    s.Peers,
 		Name:     func() string { return "relay.example" },
 		History:  func(history.Query) (*history.Answer, error) { return s.kept, nil },
-		Next:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "next", http.StatusTeapot) }),
+		Desk:     &s.desk,
+		HasToken: true,
+		Try: func(_ http.ResponseWriter, _ *http.Request, token string) (int, string) {
+			if token != "right" {
+				return http.StatusUnauthorized, "wrong <token>"
+			}
+			return 0, ""
+		},
+		Orders: control.New(control.Config{
+			Peers: s, Access: &s.access, Drain: func() error { s.drained++; return nil },
+			Reload: func() (control.Report, error) {
+				return control.Report{Changed: []control.Change{{Setting: "drain", Old: "1s", New: hostile}}}, nil
+			},
+		}),
+		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "next", http.StatusTeapot) }),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Page = p
+	s.Page, s.Handler = p, p.Public()
 	return s
+}
+
+// Peers and Close are for orders.
+func (s *stand) Peers(yield func(relay.PeerState) bool) { slices.Values(s.peers)(yield) }
+
+func (s *stand) Close(match func(relay.PeerState) bool, _ error, _ int) (closed int) {
+	before := len(s.peers)
+	s.peers = slices.DeleteFunc(s.peers, match)
+	return before - len(s.peers)
+}
+
+// A book has bans alone.
+type book struct{ bans map[key.Public]control.Order }
+
+func (b *book) Lines(yield func(control.Line) bool) {
+	for k, o := range b.bans {
+		if !yield(control.Line{Key: k, State: control.Banned, Why: o.Why}) {
+			return
+		}
+	}
+}
+
+func (b *book) Do(order string, keys []key.Public, _ time.Time, o control.Order) []error {
+	if b.bans == nil {
+		b.bans = map[key.Public]control.Order{}
+	}
+	for _, k := range keys {
+		if order == control.Unban {
+			delete(b.bans, k)
+		} else {
+			b.bans[k] = o
+		}
+	}
+	return make([]error, len(keys))
+}
+
+func (b *book) Import(control.ImportOrder, []control.Entry) (control.Imported, error) {
+	return control.Imported{}, errors.New("nobody imports")
 }
 
 func (s *stand) get(t *testing.T, path string) string {
@@ -179,7 +238,7 @@ func TestPathsAndMethods(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{"GET", "/", 200}, {"HEAD", "/", 200}, {"POST", "/", 405}, {"GET", "/page.css", 200},
+		{"GET", "/", 200}, {"HEAD", "/", 200}, {"POST", "/", 405}, {"GET", "/clients", 200}, {"DELETE", "/clients", 405}, {"GET", "/client", 400}, {"GET", "/client?key=%3Cb%3E", 400}, {"GET", "/clients?sort=%3Cb%3E", 400}, {"GET", "/ban", 405}, {"POST", "/ban", 403}, {"POST", "/drain", 403}, {"GET", "/page.css", 200},
 		{"GET", "/status", 418}, {"POST", "/status", 418}, {"GET", "//", 418}, {"GET", "/overview.html", 418},
 	} {
 		w := httptest.NewRecorder()
