@@ -106,6 +106,7 @@ func (c Config) settings() config.Config {
 	}
 	s.Mesh.With, s.Mesh.KeyFile = c.MeshWith, c.MeshKeyFile
 	s.AdminSocket = config.AdminSocketOff // the program is what changes it
+	s.History = config.HistoryOff         // nobody asks for it
 	s.Log.Level = "debug"                 // the logger decides
 	if c.Drain != 0 {
 		s.Drain = config.Duration(max(0, c.Drain))

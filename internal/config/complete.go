@@ -91,7 +91,7 @@ func (c Config) Problems() (problems []*Error) {
 // make a directory that is called so.
 func (c Config) checkPaths() *Error {
 	for _, s := range table() {
-		if !s.File && s.Path != "state-dir" && s.Path != "acme.storage" && s.Path != "admin-socket" {
+		if !s.File && s.Path != "state-dir" && s.Path != "acme.storage" && s.Path != "admin-socket" && s.Path != "history" {
 			continue
 		}
 		for _, path := range strings.Split(s.Text(c), ",") {

@@ -140,6 +140,10 @@ type Config struct {
 	// running relay, or "off". Empty: admin.sock in the state directory; Dev has none.
 	AdminSocket string `json:"admin-socket" yaml:"admin-socket"`
 
+	// History is the file that keeps what the relay did in each minute of the last week, or
+	// "off". Empty: history.db in the state directory; Dev has it in memory.
+	History string `json:"history" yaml:"history"`
+
 	// AdminHTTPS is the address at which the same is answered over the network, with
 	// the relay's certificate, to those who have the token of AdminToken. Empty: none.
 	AdminHTTPS string `json:"admin-https" yaml:"admin-https"`
@@ -223,6 +227,9 @@ type Quota struct {
 	Then    string `json:"then" yaml:"then"`       // QuotaDrain, or the Rate to slow down to
 	Webhook string `json:"webhook" yaml:"webhook"` // URL that is told of marks, or a file that has it
 }
+
+// HistoryOff keeps no history.
+const HistoryOff = "off"
 
 // QuotaDrain sends all peers to other regions.
 const QuotaDrain = "drain"

@@ -130,6 +130,8 @@ var rows = []Setting{
 	{Path: "metrics-token", Group: "Operation", File: true, Help: "`file` with the token that {metrics} asks for", Example: "/etc/detour/metrics.token"},
 	{Path: "metrics-ca", Group: "Operation", File: true, Help: "PEM `file` with the authorities of the certificates that {metrics} asks for", Example: "/etc/detour/metrics-ca.pem"},
 	{Path: "pprof", Group: "Operation", Help: "serve profiles of the running program on this loopback `address`", Example: "127.0.0.1:6060"},
+	{Path: "history", Group: "Operation", Help: "`file` of fixed size, 4 MB, that keeps what the relay did in each minute of the last week, or off",
+		Follows: "history.db in the state directory; in memory with {dev}", Choices: []string{HistoryOff}, Example: "/var/lib/detour/history.db"},
 	{Path: "admin-socket", Group: "Operation", Help: "unix `socket` by which the commands of this machine change the running relay, or off",
 		Follows: "admin.sock in the state directory; none with {dev}", Choices: []string{AdminSocketOff}, Example: "/run/detour/admin.sock"},
 	{Path: "admin-https", Group: "Operation", Help: "`address` at which the same is answered over the network, to those who have the token of {admin-token}", Example: ":9443"},
