@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/internal/admin"
@@ -19,6 +20,7 @@ import (
 	"github.com/detour-relay/detour/internal/edge"
 	"github.com/detour-relay/detour/internal/front"
 	"github.com/detour-relay/detour/internal/health"
+	"github.com/detour-relay/detour/internal/history"
 	"github.com/detour-relay/detour/internal/hitters"
 	"github.com/detour-relay/detour/internal/mesh"
 	"github.com/detour-relay/detour/internal/port80"
@@ -84,6 +86,8 @@ type Daemon struct {
 	access   *admit.Chain // nil if Options.Admit decides
 	budget   budget
 	hitters  *hitters.Hitters
+	history  *history.History
+	ended    atomic.Uint64 // conns that had logged in
 	source   *sources
 	secure   *tls.Config // of source
 	edge     *edge.Server
@@ -210,6 +214,9 @@ func (d *Daemon) open(cfg config.Config) error {
 	if d.stun, err = d.openSTUN(cfg); err != nil {
 		return err
 	}
+	if err := d.openHistory(cfg); err != nil {
+		return err
+	}
 	return d.serveOps()
 }
 
@@ -250,7 +257,7 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 		AdmitPending: pending,
 		KeepAlive:    orOff(cfg.KeepAlive),
 		WriteTimeout: orOff(cfg.TCP.WriteTimeout),
-		Ended:        d.hitters.Ended,
+		Ended:        d.hasEnded,
 		Logger:       d.log,
 	})
 	if err != nil {
@@ -299,7 +306,7 @@ func (d *Daemon) edgeConfig(cfg config.Config) edge.Config {
 func (d *Daemon) serveOps() (err error) {
 	d.operators = admin.New(admin.Config{
 		Version: d.options.Version, Relay: d.relay, Edge: d.edge, Health: d.health, STUN: d.stun.snapshot, Mesh: d.siblings,
-		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.asked, Hitters: d.hitters.Snapshot,
+		Access: d.accessState, Certificate: d.certificate, Reload: d.lastReload, Descriptors: descriptors, Quota: d.budget.snapshot, Limits: func() any { return d.budget.inForce() }, Control: d.asked, Hitters: d.hitters.Snapshot, History: d.history.Ask, HistoryState: d.history.State,
 		Scrapes: d.metrics.Scrapes,
 	})
 	d.page, err = relaypage.New(relaypage.Config{

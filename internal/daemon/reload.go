@@ -105,7 +105,7 @@ type step func(from, to config.Config) (apply func(), err error)
 func (d *Daemon) steps() []step {
 	return []step{
 		d.reloadMeshKeys, d.reloadMesh, d.reloadCertificate, d.reloadEdge, d.reloadBootstrap, d.reloadTimes, d.reloadSelfCheck,
-		d.reloadAccess, d.reloadBudget, d.reloadControl, d.reloadMetrics, d.reloadFormat,
+		d.reloadAccess, d.reloadBudget, d.reloadControl, d.reloadHistory, d.reloadMetrics, d.reloadFormat,
 	}
 }
 

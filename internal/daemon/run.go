@@ -57,6 +57,7 @@ func (d *Daemon) start() <-chan error {
 	}
 	d.running.Go(func() { d.budget.quota.Run(d.beside) })
 	d.running.Go(func() { d.hitters.Run(d.beside, d.relay.Peers) })
+	d.running.Go(func() { d.history.Run(d.beside) })
 	d.running.Go(func() { d.names.Run(d.beside) })
 	if d.status != nil { // else nobody sees what it watches
 		d.running.Go(func() { d.page.Run(d.beside) })
