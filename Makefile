@@ -11,7 +11,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab packages alerts lint build cross release pgo site ci
+.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab docs packages alerts lint build cross release pgo site ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ proxies-envoy: ## compare Envoy's configuration with Envoy's own definitions, wh
 laptops: ## two network namespaces as two laptops, from nothing to ping and TCP (root on Linux; see test/laptops)
 	cd test/laptops && go test -count=1 -v .
 
+docs: ## run the commands of the pages as they stand there, in namespaces (root on Linux; see test/docs)
+	cd test/docs && go test -count=1 -v -parallel 8 .
+
 alerts: ## rules and dashboards of dist against the metrics that there are (promtool, of Debian's prometheus)
 	cd test/alerts && go test .
 
@@ -72,8 +75,7 @@ lint: ## check format, vet, staticcheck and the import rules
 	go vet -tags man ./cmd/detour
 	$(STATICCHECK) ./...
 	go test ./internal/archtest
-	@for module in tools/site tools/release test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab test/packages; do \
-	@for module in tools/site tools/release test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab test/alerts; do \
+	@for module in tools/site tools/release test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab test/docs test/packages test/alerts; do \
 		echo "vet and staticcheck $$module"; \
 		(cd $$module && $(REFERENCE) go vet ./... && $(REFERENCE) $(STATICCHECK) ./...) || exit 1; \
 	done
