@@ -20,7 +20,7 @@ import (
 
 // What the README has one do to connect two machines does what it says.
 func TestReadmePair(t *testing.T) {
-	commands := forTest(t, readmeCommands(t, "connect-two-machines-2"),
+	commands := forTest(t, readmeCommands(t, "connect-two-machines-1"),
 		"grep -q sha256-raw: relay.out", "grep -q detourpair1 anna.out", "detour status --state ben.json | grep -q '^anna .* ago '")
 	said := runShell(t, commands)
 	if !regexp.MustCompile(`(?m)^anna +100\.\S+, fd\S+ .* \d+s ago `).MatchString(said) {
