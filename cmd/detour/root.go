@@ -79,6 +79,7 @@ func newRootCommand() *cobra.Command {
 		operate.NewReload(),
 		operate.NewDrain(),
 		operate.NewPage(),
+		operate.NewHealth(),
 		operate.NewAccess(),
 		newMapCommand(),
 		newKeyCommand(),
