@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// tarball packs entries below a directory.
-func tarball(dir string, all []entry, at time.Time) ([]byte, error) {
+// packed is a tar of entries below a directory.
+func packed(dir string, all []entry, at time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	t := tar.NewWriter(&b)
 	for _, e := range all {

@@ -16,7 +16,7 @@ var (
 )
 
 func TestTarballHasWhatIsPacked(t *testing.T) {
-	data, err := tarball("d", two, commitTime)
+	data, err := packed("d", two, commitTime)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // sample is a release whose programs are a few bytes.
@@ -95,4 +96,13 @@ func TestPackagesAreTheSameAgain(t *testing.T) {
 	if want := []string{"/etc/detour", "/usr/share/doc/detour", "/usr/share/doc/detour/examples"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+}
+
+func sampleTime(t *testing.T) time.Time {
+	t.Helper()
+	s, err := readSource("../..", "v0.9.0", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.time
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
 // A release is what is made of a source.
@@ -19,6 +21,7 @@ type release struct {
 
 	tmp    string
 	common []entry // what every platform gets, besides the program
+	images []mutate.IndexAddendum
 	made   []string
 }
 
@@ -42,6 +45,9 @@ func (r *release) make(ctx context.Context) (err error) {
 		if err := r.platform(p); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
+	}
+	if err := r.index(); err != nil {
+		return err
 	}
 	return r.sums()
 }
@@ -79,7 +85,11 @@ func (r *release) gather() ([]entry, error) {
 		return nil, err
 	}
 	files = slices.DeleteFunc(files, func(e entry) bool { return path.Ext(e.path) == ".go" })
-	return append(files, manual...), nil
+	terms, err := r.licenses(r.platforms)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(files, entry{licensesFile, 0o644, terms}), manual...), nil
 }
 
 // platform makes what there is for one.
@@ -92,10 +102,16 @@ func (r *release) platform(p platform) error {
 	if err != nil {
 		return err
 	}
-	if err := r.archive(p, program); err != nil || !p.packaged() {
-		return err
+	steps := []func(platform, []byte) error{r.archive, r.sbom}
+	if p.packaged() {
+		steps = append(steps, r.packages, r.addImage)
 	}
-	return r.packages(p, program)
+	for _, step := range steps {
+		if err := step(p, program); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // archive is for those who have no package.
@@ -111,7 +127,7 @@ func (r *release) archive(p platform, program []byte) error {
 		data, err := zipped(dir, files, r.time)
 		return r.put(dir+".zip", data, err)
 	}
-	data, err := tarball(dir, files, r.time)
+	data, err := packed(dir, files, r.time)
 	if err == nil {
 		data, err = gzipped(data)
 	}
