@@ -101,7 +101,7 @@ func (r *release) root(program []byte) ([]byte, error) {
 		put(dir, 0o755, 0, nil)
 	}
 	put("tmp/", 0o1777, 0, nil)
-	put("var/lib/detour/", 0o700, imageUser, nil)
+	put("var/lib/detour/", 0o770, imageUser, nil) // for its group, too: a root without rights is in it
 	put("etc/group", 0o644, 0, fmt.Appendf(nil, "root:x:0:\ndetour:x:%d:\n", imageUser))
 	put("etc/passwd", 0o644, 0, fmt.Appendf(nil, "root:x:0:0:root:/:/usr/sbin/nologin\ndetour:x:%[1]d:%[1]d:Detour:/var/lib/detour:/usr/sbin/nologin\n", imageUser))
 	put("etc/ssl/certs/ca-certificates.crt", 0o644, 0, roots)

@@ -166,7 +166,7 @@ func TestWhatIsInTheImage(t *testing.T) {
 	if string(text["usr/bin/detour"]) != "program of amd64" || seen["usr/bin/detour"].Mode != 0o755 {
 		t.Errorf("%q %+v", text["usr/bin/detour"], seen["usr/bin/detour"])
 	}
-	if state := seen["var/lib/detour"]; state == nil || state.Uid != imageUser || state.Mode != 0o700 {
+	if state := seen["var/lib/detour"]; state == nil || state.Uid != imageUser || state.Mode != 0o770 {
 		t.Errorf("%+v", state)
 	}
 	pool, roots := x509.NewCertPool(), text["etc/ssl/certs/ca-certificates.crt"]
