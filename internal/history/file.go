@@ -143,27 +143,26 @@ var errBroken = errors.New("it cannot be used")
 
 // open opens a file that can be used.
 func (f *file) open(flag int) (*os.File, layout, error) {
-	disk, err := os.OpenFile(f.path, flag|nonBlocking, 0)
+	disk, info, err := smallfile.Open(f.path) // refuses what is no regular file
 	if err != nil {
-		return nil, layout{}, smallfile.Explain(f.path, err)
+		return nil, layout{}, err
 	}
-	on, err := f.look(disk)
+	on, err := f.look(disk, info.Size())
+	if err == nil && flag == os.O_RDONLY {
+		return disk, on, nil
+	}
+	disk.Close()
 	if err != nil {
-		disk.Close()
 		return nil, on, err
+	}
+	if disk, err = os.OpenFile(f.path, flag, 0); err != nil {
+		return nil, on, smallfile.Explain(f.path, err)
 	}
 	return disk, on, nil
 }
 
-// look reads the header and the length of a file.
-func (f *file) look(disk *os.File) (on layout, err error) {
-	info, err := disk.Stat()
-	if err != nil {
-		return on, err
-	}
-	if !info.Mode().IsRegular() {
-		return on, fmt.Errorf("%s is no regular file: name another place", f.path)
-	}
+// look reads the header of a file, and whether it is as long as it should be.
+func (f *file) look(disk *os.File, size int64) (on layout, err error) {
 	header := make([]byte, headerSize)
 	if n, err := io.ReadFull(io.NewSectionReader(disk, 0, headerSize), header); err != nil {
 		if err != io.EOF && err != io.ErrUnexpectedEOF {
@@ -174,8 +173,8 @@ func (f *file) look(disk *os.File) (on layout, err error) {
 	if on, err = parseHeader(header, f.layout.Minutes); err != nil {
 		return on, fmt.Errorf("%s: %w: %w", f.path, err, errBroken)
 	}
-	if info.Size() != on.fileSize() {
-		return on, fmt.Errorf("%s has %d bytes instead of %d: %w", f.path, info.Size(), on.fileSize(), errBroken)
+	if size != on.fileSize() {
+		return on, fmt.Errorf("%s has %d bytes instead of %d: %w", f.path, size, on.fileSize(), errBroken)
 	}
 	return on, nil
 }

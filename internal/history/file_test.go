@@ -232,7 +232,7 @@ func TestPlacesWhereNothingCanBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	left, _, err := f.write([]*record{minute(1, 1, 1, 1)})
-	if err == nil || len(left) != 1 || !strings.Contains(err.Error(), "is no regular file: name another place") {
+	if err == nil || len(left) != 1 || !strings.Contains(err.Error(), "is a directory: name a regular file") {
 		t.Errorf("a directory: %v", err)
 	}
 	notes := &file{path: f.path + ".txt", layout: f.layout}
