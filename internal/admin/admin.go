@@ -175,6 +175,16 @@ func (h *Handler) serveStatus(w http.ResponseWriter) { front.SayJSON(w, h.Status
 
 // Status returns what /status answers.
 func (h *Handler) Status() Status {
+	s := h.Numbers()
+	if h.config.Hitters != nil {
+		s.Hitters = h.config.Hitters()
+	}
+	return s
+}
+
+// Numbers returns what scrapes are made of: a status without what is of single peers, which
+// takes longer.
+func (h *Handler) Numbers() Status {
 	state := h.config.Health.Snapshot()
 	s := Status{
 		Version:  h.config.Version,
@@ -207,9 +217,6 @@ func (h *Handler) Status() Status {
 	}
 	if h.config.Control != nil {
 		s.Control = h.config.Control()
-	}
-	if h.config.Hitters != nil {
-		s.Hitters = h.config.Hitters()
 	}
 	if h.config.HistoryState != nil {
 		s.History = h.config.HistoryState()

@@ -319,7 +319,7 @@ func (d *Daemon) serveOps() (err error) {
 	}
 	d.status.Handle(d.page.Public())
 	if d.options.Metrics != nil {
-		d.metrics.Handle(d.options.Metrics(d.operators.Status, d.log))
+		d.metrics.Handle(d.options.Metrics(d.operators.Numbers, d.log))
 	}
 	d.profiles.Handle(newProfiles())
 	return nil

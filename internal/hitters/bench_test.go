@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/detour-relay/detour/internal/relaytest"
 	"github.com/detour-relay/detour/relay"
 )
 
@@ -13,8 +14,8 @@ func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
 	return context.WithCancel(t.Context())
 }
 
-// One look every five seconds, at 20,000 conns, all of which have used something. What the
-// relay takes to say how each is comes besides (relay.BenchmarkPeers).
+// One look every five seconds, at 20,000 conns, some of which have used something. What the
+// relay takes to say how each is comes besides (BenchmarkLookAtARelay).
 func BenchmarkLook(b *testing.B) {
 	for _, active := range []int{0, 1000, 20000} {
 		b.Run(fmt.Sprint(active), func(b *testing.B) {
@@ -43,6 +44,23 @@ func BenchmarkLook(b *testing.B) {
 			}
 		})
 	}
+}
+
+// The same with conns of a relay, all of which use something between two looks.
+func BenchmarkLookAtARelay(b *testing.B) {
+	const conns = 2000
+	r := relaytest.New(b, relay.Config{})
+	peers := make([]*relaytest.Peer, conns)
+	for i := range peers {
+		peers[i] = r.Join(fmt.Sprint(i))
+	}
+	h := New()
+	h.Look(r.Server.Peers)
+	b.ReportAllocs()
+	for b.Loop() {
+		h.Look(r.Server.Peers)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/conns, "ns/conn")
 }
 
 // A page asks for it every few seconds.
