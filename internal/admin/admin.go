@@ -10,6 +10,7 @@
 //	/history  minute figures of the last week as JSON, see history.Answer; from, to and
 //	          step as in [history.ParseQuery]
 //	/clients  who uses it, a page of it as JSON, see [control.Clients]
+//	/top      a line of JSON every two seconds, with rates and who is busiest, see [control.Sample]
 //
 // and at /debug/clients/ the same as derper shows it.
 package admin
@@ -85,8 +86,9 @@ type Config struct {
 
 // A Handler answers the requests.
 type Handler struct {
-	config  Config
-	started time.Time
+	config   Config
+	started  time.Time
+	watching *control.Watching
 }
 
 // Status is the answer to /status. Its JSON names are stable.
@@ -118,7 +120,9 @@ type Status struct {
 
 // New returns a handler for a relay that is ready.
 func New(config Config) *Handler {
-	return &Handler{config: config, started: time.Now()}
+	return &Handler{config: config, started: time.Now(), watching: control.NewWatching(control.Watching{
+		Version: config.Version, PID: os.Getpid(), Peers: config.Relay.Peers, Counters: config.Relay.Counters,
+	})}
 }
 
 // ServeHTTP implements http.Handler.
@@ -127,7 +131,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		{Path: "/healthz", Serve: front.Healthy}, {Path: "/readyz", Serve: h.serveReady},
 		{Path: "/status", Serve: h.serveStatus}, {Path: "/check", Serve: h.serveCheck},
 		{Path: "/history", Ask: h.serveHistory},
-		{Path: control.PathAdminClients, Ask: h.serveClients}, {Path: clients.PathDebug, Ask: h.debugClients().ServeHTTP},
+		{Path: control.PathAdminClients, Ask: h.serveClients}, {Path: control.PathAdminTop, Ask: h.watching.Serve}, {Path: clients.PathDebug, Ask: h.debugClients().ServeHTTP},
 	}.ServeHTTP(w, r)
 }
 

@@ -65,7 +65,7 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/readyz", false, 200, "ready\n"},
 		{"GET", "/check", false, 200, "ok\n"},
 		{"GET", "/history", false, 404, "no history is kept\n"},
-		{"GET", "/", false, 404, "there are only /healthz, /readyz, /status, /check, /history, /clients, /debug/clients/\n"},
+		{"GET", "/", false, 404, "there are only /healthz, /readyz, /status, /check, /history, /clients, /top, /debug/clients/\n"},
 		{"GET", "/debug/check", false, 404, "there are only "},
 		{"POST", "/readyz", false, 405, "use GET or HEAD\n"},
 		{"GET", "/healthz", true, 200, "ok\n"},

@@ -21,7 +21,7 @@ type Page struct {
 
 // Page walks over all connections once and keeps those that belong on the page.
 func (q *Query) Page(all iter.Seq[relay.PeerState]) Page {
-	h := nearest{query: q}
+	h := nearest[relay.PeerState]{compare: q.compare, most: q.Limit}
 	var found Page
 	several := make(map[key.Public]struct{}) // keys that have more than one connection
 	past := 0
@@ -41,8 +41,7 @@ func (q *Query) Page(all iter.Seq[relay.PeerState]) Page {
 		}
 	}
 	found.Keys += len(several)
-	slices.SortFunc(h.kept, func(a, b relay.PeerState) int { return q.compare(&a, &b) })
-	found.Peers, found.Remaining = h.kept, past-len(h.kept)
+	found.Peers, found.Remaining = h.sorted(), past-len(h.kept)
 	return found
 }
 
@@ -71,28 +70,35 @@ func (q *Query) isPast(p *relay.PeerState) bool {
 	return c > 0
 }
 
-// nearest keeps the first of a walk, as many as the query wants, as a heap with the last
-// of them on top once there are so many.
-type nearest struct {
-	query *Query
-	kept  []relay.PeerState
+// nearest keeps the first of a walk, as many as are wanted, as a heap with the last of
+// them on top once there are so many.
+type nearest[T any] struct {
+	compare func(a, b *T) int
+	most    int // 0: all
+	kept    []T
 }
 
-func (n *nearest) offer(p *relay.PeerState) {
-	switch most := n.query.Limit; {
-	case most == 0 || len(n.kept) < most-1:
+func (n *nearest[T]) offer(p *T) {
+	switch {
+	case n.most == 0 || len(n.kept) < n.most-1:
 		n.kept = append(n.kept, *p)
-	case len(n.kept) < most:
+	case len(n.kept) < n.most:
 		n.kept = append(n.kept, *p)
 		heap.Init(n)
-	case n.query.compare(p, &n.kept[0]) < 0:
+	case n.compare(p, &n.kept[0]) < 0:
 		n.kept[0] = *p
 		heap.Fix(n, 0)
 	}
 }
 
-func (n *nearest) Len() int           { return len(n.kept) }
-func (n *nearest) Less(i, j int) bool { return n.query.compare(&n.kept[i], &n.kept[j]) > 0 }
-func (n *nearest) Swap(i, j int)      { n.kept[i], n.kept[j] = n.kept[j], n.kept[i] }
-func (n *nearest) Push(any)           { panic("clients: only its top is replaced") }
-func (n *nearest) Pop() any           { panic("clients: only its top is replaced") }
+// sorted are those that are kept, in the order of the walk.
+func (n *nearest[T]) sorted() []T {
+	slices.SortFunc(n.kept, func(a, b T) int { return n.compare(&a, &b) })
+	return n.kept
+}
+
+func (n *nearest[T]) Len() int           { return len(n.kept) }
+func (n *nearest[T]) Less(i, j int) bool { return n.compare(&n.kept[i], &n.kept[j]) > 0 }
+func (n *nearest[T]) Swap(i, j int)      { n.kept[i], n.kept[j] = n.kept[j], n.kept[i] }
+func (n *nearest[T]) Push(any)           { panic("clients: only its top is replaced") }
+func (n *nearest[T]) Pop() any           { panic("clients: only its top is replaced") }

@@ -53,6 +53,7 @@ type Config struct {
 	Drain    func() error           // begins to; nil: it cannot
 	SignIn   func() (SignIn, error) // nil: there is no page
 	Settings func() any             // those in effect, secrets masked; nil: none
+	Watching *Watching              // what samples are made from; nil: none
 	Logger   *slog.Logger           // gets a line for each order; nil discards
 }
 
@@ -103,6 +104,9 @@ func New(c Config) *Handler {
 		"/":                                 h.unknown,
 	} {
 		h.mux.Handle(pattern, h.answer(answer))
+	}
+	if c.Watching != nil {
+		h.mux.HandleFunc("GET "+pathTop, h.watch)
 	}
 	return h
 }
@@ -167,6 +171,13 @@ func writeJSON(w http.ResponseWriter, value any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return e.Encode(value)
+}
+
+// watch is counted when it begins.
+func (h *Handler) watch(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	h.requests.Add(1)
+	h.config.Watching.Serve(w, r)
 }
 
 func (h *Handler) unknown(_ http.ResponseWriter, r *http.Request) error {

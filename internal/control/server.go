@@ -40,17 +40,20 @@ type Server struct {
 	secure   *tls.Config // nil: without TLS
 	server   http.Server
 	under    underway
+	leaving  chan struct{} // closed when it ends
+	leave    func()
 }
 
 // NewServer has a handler answer at a listener, which Close closes; secure is nil where
 // there is no network in between. What net/http has to say goes to the log.
 func NewServer(listener net.Listener, secure *tls.Config, handler http.Handler, said *log.Logger) *Server {
-	s := &Server{listener: listener, secure: secure}
+	s := &Server{listener: listener, secure: secure, leaving: make(chan struct{})}
+	s.leave = sync.OnceFunc(func() { close(s.leaving) })
 	s.server = http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.under.begin()
 			defer s.under.end()
-			handler.ServeHTTP(w, r)
+			handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), leavingKey{}, s.leaving)))
 		}),
 		ReadHeaderTimeout: 5 * time.Second, // of a TLS handshake, too
 		ReadTimeout:       patience,        // renewed while bytes come
@@ -83,6 +86,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Serve.
 func (s *Server) Close() error {
 	err := s.listener.Close()
+	s.leave()
 	s.under.wait(farewell)
 	written, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"os"
 
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/control"
@@ -57,6 +58,7 @@ func (d *Daemon) openControl(cfg config.Config) (err error) {
 		access = control.OfChain(d.access)
 	}
 	d.handler = control.New(control.Config{
+		Watching: control.NewWatching(control.Watching{Version: d.options.Version, PID: os.Getpid(), Peers: d.relay.Peers, Counters: d.relay.Counters}),
 		Access:  access,
 		Version: d.options.Version, Peers: d.relay, Reload: d.reloadForCommands, Status: func() any { return d.operators.Status() },
 		Settings: d.shownSettings, Drain: d.beginDrain, SignIn: d.signInLink, Logger: d.log,

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/who"
 	"github.com/detour-relay/detour/internal/clients"
 	"github.com/detour-relay/detour/internal/control"
 )
@@ -22,26 +23,23 @@ type filterFlags struct {
 	sort                         string
 }
 
-func (f *filterFlags) add(cmd *cobra.Command, sort string) {
+func (f *filterFlags) add(cmd *cobra.Command, columns []who.Column, sort string) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "only this `key`, or those that begin with these hex digits; may be repeated, as the next three")
 	flags.StringArrayVar(&f.networks, "network", nil, "only those that come from this `network` (192.0.2.0/24), or address")
 	flags.StringArrayVar(&f.labels, "label", nil, "only those with this `label`; empty: those without")
 	flags.StringArrayVar(&f.apps, "app", nil, "only those whose program calls itself this `name`; empty: those that say nothing")
 	flags.StringVar(&f.sort, "sort", sort, "order by this `column`; with a dash before it, the most or the last comes first")
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("sort", completeSort))
-}
-
-func completeSort(*cobra.Command, []string, string) (all []cobra.Completion, _ cobra.ShellCompDirective) {
-	for _, name := range sortable() {
-		all = append(all, name, "-"+name)
+	var names []cobra.Completion
+	for _, name := range who.Sortable(columns) {
+		names = append(names, name, "-"+name)
 	}
-	return all, cobra.ShellCompDirectiveNoFileComp
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)))
 }
 
 func (f *filterFlags) query() (*clients.Query, error) {
 	q := new(clients.Query)
-	by, err := sortOf(f.sort)
+	by, err := who.SortOf(who.All, f.sort)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +87,7 @@ Exit status: 0 listed, 2 wrong usage, 3 no relay could be asked.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
-	f.filterFlags.add(cmd, keyColumn)
+	f.filterFlags.add(cmd, who.All, who.Key)
 	flags := cmd.Flags()
 	flags.IntVar(&f.limit, "limit", clients.UsualLimit, "so many at most; 0: all")
 	flags.StringVar(&f.after, "after", "", "begin behind this `place`, which the page before has told, or behind a value of the column")
@@ -173,7 +171,7 @@ func (f *clientsFlags) list(cmd *cobra.Command, s *source, q *clients.Query) err
 	case f.asJSON:
 		return printClientsJSON(out, s, &page, next)
 	case f.asCSV:
-		err = printCSV(out, page.Peers, columnsOf(s.derper))
+		err = who.WriteCSV(out, who.Rows(page.Peers), s.columns())
 	default:
 		err = printClients(out, s, &page, f.wide)
 	}
@@ -197,7 +195,7 @@ func printClients(w io.Writer, s *source, page *clients.Page, wide bool) error {
 	if p := cli.PageOf(w); p.Height > 0 && !wide {
 		width = p.Width
 	}
-	return newClientTable(page.Peers, columnsOf(s.derper), time.Now(), width).print(w)
+	return who.New(who.Rows(page.Peers), s.columns(), time.Now(), width).Print(w)
 }
 
 // A clientsReport is what "clients --json" prints. The JSON names are stable.

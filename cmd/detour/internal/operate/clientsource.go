@@ -9,6 +9,7 @@ import (
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/running"
+	"github.com/detour-relay/detour/cmd/detour/internal/who"
 	"github.com/detour-relay/detour/internal/clients"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/reach"
@@ -82,6 +83,14 @@ func (f *watchFlags) openAddress(text string) (*source, error) {
 		return f.trust.Explain(text, err)
 	}
 	return s, nil
+}
+
+// columns are those that it knows.
+func (s *source) columns() []who.Column {
+	if s.derper {
+		return who.Derper()
+	}
+	return who.All
 }
 
 // page asks for one page; ok is false if this relay cannot be asked like that, but for
