@@ -74,6 +74,7 @@ func newRootCommand() *cobra.Command {
 		newBenchCommand(),
 		newCheckCommand(),
 		operate.NewClients(),
+		operate.NewTop(),
 		operate.NewPeers(),
 		operate.NewPrune(),
 		operate.NewReload(),

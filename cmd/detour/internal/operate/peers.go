@@ -55,7 +55,7 @@ func closeHere(cmd *cobra.Command, f *peersFlags, keys []key.Public) error {
 	}
 	defer r.Close()
 	results, err := r.ClosePeers(cmd.Context(), keys)
-	return printResults(cmd.OutOrStdout(), f.mesh.asJSON, results, r.Failed(err), func(c control.Result) string {
-		return cli.Counted(c.Conns, "connection") + " closed"
-	})
+	return printResults(cmd.OutOrStdout(), f.mesh.asJSON, results, r.Failed(err), closed)
 }
+
+func closed(c control.Result) string { return cli.Counted(c.Conns, "connection") + " closed" }
