@@ -6,7 +6,9 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/who"
 	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
 )
 
 // A question stands before what changes the relay.
@@ -27,10 +29,13 @@ type done struct{ text string }
 
 func (q *question) String() string {
 	if q.what == closing {
-		return "Close the connections of " + q.about.String() + "? It is free to come back.  y: yes, n: no"
+		return "Close the connections of " + shortOf(q.about) + "? It is free to come back.  y: yes, n: no"
 	}
-	return "Ban " + q.about.String() + "?  y: until it is unbanned, h: for an hour, d: for a day, n: no"
+	return "Ban " + shortOf(q.about) + "?  y: until it is unbanned, h: for an hour, d: for a day, n: no"
 }
+
+// shortOf is how lists have the key. All of it stands in the details.
+func shortOf(k key.Public) string { return who.ShortKey(&who.Row{PeerState: relay.PeerState{Peer: k}}) }
 
 // begin asks, if there is whom to ask about.
 func (s *screen) begin(what action) {
