@@ -59,8 +59,8 @@ func (d *Daemon) openControl(cfg config.Config) (err error) {
 	}
 	d.handler = control.New(control.Config{
 		Watching: control.NewWatching(control.Watching{Version: d.options.Version, PID: os.Getpid(), Peers: d.relay.Peers, Counters: d.relay.Counters}),
-		Access:  access,
-		Version: d.options.Version, Peers: d.relay, Reload: d.reloadForCommands, Status: func() any { return d.operators.Status() },
+		Access:   access,
+		Version:  d.options.Version, Peers: d.relay, Reload: d.reloadForCommands, Status: func() any { return d.operators.Status() },
 		Settings: d.shownSettings, Drain: d.beginDrain, SignIn: d.signInLink, Logger: d.log,
 	})
 	d.control, err = front.OpenCommands(front.CommandsConfig{
