@@ -11,7 +11,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab docs packages alerts lint build cross release pgo site ci
+.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab page docs packages alerts lint build cross release pgo site ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ docs: ## run the commands of the pages as they stand there, in namespaces (root 
 alerts: ## rules and dashboards of dist against the metrics that there are (promtool, of Debian's prometheus)
 	cd test/alerts && go test .
 
+page: ## the pages for operators in a real browser, a minute; PAGE_PICTURES=DIR keeps pictures (chromium; see test/page)
+	cd test/page && go test -count=1 -v -timeout 10m .
+
 natlab: ## direct paths between two laptops behind NATs of all kinds, expected and found (root on Linux; see test/natlab)
 	cd test/natlab && go run . $(NATLAB)
 
@@ -75,7 +78,7 @@ lint: ## check format, vet, staticcheck and the import rules
 	go vet -tags man ./cmd/detour
 	$(STATICCHECK) ./...
 	go test ./internal/archtest
-	@for module in tools/site tools/release test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab test/docs test/packages test/alerts; do \
+	@for module in tools/site tools/release test/interop test/interop/programs test/interop/tailnet test/interop/tailcat test/proxies test/laptops test/natlab test/page test/docs test/packages test/alerts; do \
 		echo "vet and staticcheck $$module"; \
 		(cd $$module && $(REFERENCE) go vet ./... && $(REFERENCE) $(STATICCHECK) ./...) || exit 1; \
 	done
