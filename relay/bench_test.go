@@ -86,6 +86,32 @@ func BenchmarkLookupTableAndAudience(b *testing.B) {
 	}
 }
 
+// BenchmarkSurvey is what a scrape asks for, and BenchmarkPeers what a list of all conns
+// does, of a relay with 20,000.
+func BenchmarkSurvey(b *testing.B) {
+	from, _ := population(b, 20_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if n := from.server.Survey().Conns; n != 20_001 {
+			b.Fatalf("%d conns", n)
+		}
+	}
+}
+
+func BenchmarkPeers(b *testing.B) {
+	from, _ := population(b, 20_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for p := range from.server.Peers {
+			n += int(p.ID % 2)
+		}
+		if n == 0 {
+			b.Fatal("no conns")
+		}
+	}
+}
+
 // BenchmarkIngest relays bursts of packets of 1400 bytes, without a network.
 func BenchmarkIngest(b *testing.B) {
 	for _, c := range []struct{ peers, frames int }{{1, 1}, {1, 40}, {100, 40}} {

@@ -24,9 +24,9 @@ const (
 // documentation.
 var moreFiles = map[string]int{"client": 45}
 
-// moreLines is the same for lines. The engine has some of its counting to give up to a
-// room of its own.
-var moreLines = map[string]int{"relay": 4200}
+// moreLines is the same for lines. What the engine tells of itself (peers.go, survey.go)
+// is names and what they mean, and has to stand with it.
+var moreLines = map[string]int{"relay": 4150}
 
 func TestRoomsAreSmall(t *testing.T) {
 	touchSources(t)
