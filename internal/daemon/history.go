@@ -58,6 +58,22 @@ func (d *Daemon) reading() history.Reading {
 
 // hasEnded counts what a conn has used, and that it was there.
 func (d *Daemon) hasEnded(p relay.PeerState) {
+	if d.isOwn(&p) {
+		return
+	}
 	d.ended.Add(1)
 	d.hitters.Ended(p)
 }
+
+// users are the conns of others. The self-check has new keys each time, which would be
+// thousands a day that nobody wants to see.
+func (d *Daemon) users(yield func(relay.PeerState) bool) {
+	for p := range d.relay.Peers {
+		if !d.isOwn(&p) && !yield(p) {
+			return
+		}
+	}
+}
+
+// isOwn reports whether a conn is the self-check's. Anybody may say that he is a prober.
+func (d *Daemon) isOwn(p *relay.PeerState) bool { return p.Prober && d.own.know(p.Peer) }

@@ -74,6 +74,37 @@ func TestHistoryOutlivesTheRelay(t *testing.T) {
 	}
 }
 
+// During a takeover two processes have one state directory, and both relay.
+func TestHistoryOfTwoAtOnce(t *testing.T) {
+	c := stateful(t)
+	c.Admin, c.AdminSocket = "127.0.0.1:0", config.AdminSocketOff
+	made := history.New(history.Config{Path: filepath.Join(c.StateDir, "history.db"), Look: func() history.Reading { return history.Reading{} }})
+	made.Update("", false)
+	var both []*Daemon
+	var ends []func()
+	for range 2 {
+		d := open(t, c, Options{})
+		both, ends = append(both, d), append(ends, run(t, d))
+	}
+	for i, d := range both {
+		conn, err := login(t, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		spend(t, conn, 10*(i+1))
+		eventually(t, "all has come in", func() bool { return d.Counters().Received.Other.Packets == uint64(10*(i+1)) })
+	}
+	for _, end := range ends {
+		end()
+	}
+	d := open(t, c, Options{})
+	run(t, d)
+	if a := askHistory(t, d); known(a.ReceivedPackets) != 30 || known(a.Logins) != 2 {
+		t.Errorf("%+v", a)
+	}
+}
+
 func statusOf(t *testing.T, d *Daemon) (s admin.Status, text string) {
 	t.Helper()
 	code, text := ask(t, http.MethodGet, "http://"+d.State().Admin+"/status", "")

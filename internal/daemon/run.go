@@ -56,7 +56,7 @@ func (d *Daemon) start() <-chan error {
 		d.running.Go(func() { (&trim.Trimmer{Conns: d.connections, Packets: d.packets}).Run(d.beside) })
 	}
 	d.running.Go(func() { d.budget.quota.Run(d.beside) })
-	d.running.Go(func() { d.hitters.Run(d.beside, d.relay.Peers) })
+	d.running.Go(func() { d.hitters.Run(d.beside, d.users) })
 	d.running.Go(func() { d.history.Run(d.beside) })
 	d.running.Go(func() { d.names.Run(d.beside) })
 	if d.status != nil { // else nobody sees what it watches
