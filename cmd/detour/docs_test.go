@@ -227,8 +227,8 @@ func plain(word *syntax.Word) string {
 
 // YAML is a relay's settings, a DERP map, or that of another program, which is known.
 func TestYAMLOfPagesIsRead(t *testing.T) {
-	others := regexp.MustCompile(`(?m)^(apiVersion: v1|derp:|scrape_configs:|args: \[relay, .*)$`) // Kubernetes, Headscale, Prometheus, a pod
-	wrong := "# wrong.yaml\n"                                                                      // shows mistakes
+	others := regexp.MustCompile(`(?m)^(apiVersion: v1|derp:|scrape_configs:|rule_files: .*|args: \[relay, .*)$`) // Kubernetes, Headscale, Prometheus, a pod
+	wrong := "# wrong.yaml\n"                                                                                     // shows mistakes
 	kinds := make(map[string]int)
 	for _, page := range allPages(t) {
 		for _, b := range page.Blocks {
