@@ -71,6 +71,9 @@ packages: ## install, upgrade and remove the packages of a release in a small De
 	cd tools/release && go test .
 	cd test/packages && go test -count=1 -v .
 
+charts: ## render and lint dist/helm and dist/compose.yaml by the libraries of Helm and Compose, which take minutes to compile
+	cd test/charts && go vet . && go test -count=1 .
+
 lint: ## check format, vet, staticcheck and the import rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
