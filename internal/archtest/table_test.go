@@ -214,7 +214,7 @@ var table = []row{
 	{
 		name: "internal/coordserver",
 		own: []string{"derpmap", "internal/certs", "internal/config", "internal/control", "internal/coord", "internal/coordapi", "internal/coordnats", "internal/coordstore",
-			"internal/front", "internal/hostname", "internal/mapfeed", "internal/notify", "internal/numbers", "internal/pin", "internal/retry", "internal/smallfile", "internal/takeover", "internal/text",
+			"internal/front", "internal/hostname", "internal/mapfeed", "internal/notify", "internal/numbers", "internal/page", "internal/pin", "internal/retry", "internal/smallfile", "internal/takeover", "internal/text",
 			"internal/trim"},
 		outside: none,
 	},

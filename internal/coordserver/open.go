@@ -141,7 +141,11 @@ func (s *Server) open() (err error) {
 	if s.status, err = front.NewOps(s.options.Takeover, "admin", s.config.Front.Admin, s.log); err != nil {
 		return err
 	}
-	s.status.Handle(front.Pages{{Path: "/healthz", Serve: front.Healthy}, {Path: "/readyz", Serve: s.serveReady}, {Path: "/status", Serve: s.serveStatus}})
+	pages, err := newLooker(s, front.Pages{{Path: "/healthz", Serve: front.Healthy}, {Path: "/readyz", Serve: s.serveReady}, {Path: "/status", Serve: s.serveStatus}})
+	if err != nil {
+		return err
+	}
+	s.status.Handle(pages)
 	if err := s.openMetrics(); err != nil {
 		return err
 	}

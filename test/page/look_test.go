@@ -18,26 +18,34 @@ func TestLook(t *testing.T) {
 	b.do(chromedp.Navigate(s.link(t)))
 	b.says("All is well")
 	home := eval[string](b, `location.href`)
-	time.Sleep(lookAt) // so that there is something to see
-	for _, page := range []struct{ name, path, says string }{{"", "", "Who uses it most"}, {"-clients", "clients", "connections of"}, {"-signin", "../../signin", "detour page"}} {
+	time.Sleep(atWork) // so that there is something to see
+	b.lookAt(t, home, []seen{{"page", "", "Who uses it most"}, {"page-clients", "clients", "connections of"}, {"page-signin", "../../signin", "detour page"}})
+	b.isClean(s.origin)
+}
+
+// seen is a page, with what it says, and what its picture is called.
+type seen struct{ name, path, says string }
+
+// lookAt looks at pages in both colour schemes and on screens of all sizes.
+func (b *tab) lookAt(t *testing.T, home string, pages []seen) {
+	for _, page := range pages {
 		for _, scheme := range []string{"light", "dark"} {
 			for _, window := range []struct {
 				name          string
 				width, height int64
 			}{{"", 1200, 900}, {"-phone", 390, 844}, {"-small", 320, 600}} {
-				t.Run(fmt.Sprint(page.path, " ", scheme, window.name), func(t *testing.T) {
+				t.Run(fmt.Sprint(page.name, " ", scheme, window.name), func(t *testing.T) {
 					b.t = t
 					b.size(window.width, window.height, scheme)
 					b.do(chromedp.Navigate(home + page.path))
 					b.says(page.says)
 					b.looksGood()
-					b.picture("page" + page.name + "-" + scheme + window.name)
+					b.picture(page.name + "-" + scheme + window.name)
 				})
 			}
 		}
 	}
 	b.t = t
-	b.isClean(s.origin)
 }
 
 // crowd is a relay at work.
@@ -53,8 +61,8 @@ func (s *stand) crowd(t *testing.T) {
 	}
 }
 
-// lookAt is how long the relay works before it is looked at.
-const lookAt = 8 * time.Second
+// atWork is how long the relay works before it is looked at.
+const atWork = 8 * time.Second
 
 // looksGood checks what can be checked of a look.
 func (b *tab) looksGood() {
