@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/detour-relay/detour/internal/audience"
 	"github.com/detour-relay/detour/key"
@@ -181,14 +182,23 @@ func same(a, b *key.Public) bool {
 		(le.Uint64(a[24:])^le.Uint64(b[24:])) == 0
 }
 
-// slotsAtOnce is how many slots of the table are looked at under one hold of the
-// registration mutex.
-const slotsAtOnce = 1024
+const (
+	// slotsAtOnce is how many slots of the table are looked at under one hold of the
+	// registration mutex.
+	slotsAtOnce = 1024
+
+	// breather is how long whoever visits all conns leaves the processor to others after
+	// atOnce of them, which take a millisecond: where it is the only one, nobody would
+	// look at the network for ten.
+	breather = 50 * time.Microsecond
+	atOnce   = 1000
+)
 
 // all ranges over every conn, without holding mu. Of conns that come or go
 // meanwhile some are among them.
 func (r *routes) all(yield func(*conn) bool) {
 	var conns []*conn
+	visited := 0
 	for slots := r.table.Load().slots; len(slots) > 0; {
 		n := min(slotsAtOnce, len(slots))
 		conns = conns[:0]
@@ -204,6 +214,10 @@ func (r *routes) all(yield func(*conn) bool) {
 			if !yield(c) {
 				return
 			}
+		}
+		if visited += len(conns); visited >= atOnce {
+			visited = 0
+			time.Sleep(breather)
 		}
 	}
 }
