@@ -73,15 +73,16 @@ func (m *Meter) Look(all iter.Seq[relay.PeerState], now time.Time) Look {
 	}
 	clear(m.marks)
 	n := nearest[Rated]{compare: m.compare(), most: m.query.Limit}
-	for p := range all {
-		if !m.query.Picks(&p) {
+	var r Rated // one for all: an allocation each would cost more than the walk
+	for r.PeerState = range all {
+		if !m.query.Picks(&r.PeerState) {
 			continue
 		}
 		l.Conns++
-		m.marks[p.ID] = mark{p.Received, p.Sent}
-		r := Rated{PeerState: p}
-		if was, known := m.before[p.ID]; known || !first {
-			r.In, r.Out = p.Received-was.in, p.Sent-was.out
+		m.marks[r.ID] = mark{r.Received, r.Sent}
+		r.In, r.Out = 0, 0
+		if was, known := m.before[r.ID]; known || !first {
+			r.In, r.Out = r.Received-was.in, r.Sent-was.out
 		}
 		n.offer(&r)
 	}

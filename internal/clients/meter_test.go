@@ -97,3 +97,22 @@ func TestMeterSortsByColumns(t *testing.T) {
 		t.Error("a list is sorted by what only a meter knows")
 	}
 }
+
+// A look allocates what it keeps, and nothing for those that it passes by.
+func TestLooksAllocateNothingForEach(t *testing.T) {
+	all := crowd(rand.New(rand.NewPCG(3, 7)), 2000)
+	q, err := ParseWatch(url.Values{"limit": {"5"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMeter(q)
+	for range 2 { // the tables of marks
+		m.Look(slices.Values(all), time.Unix(1, 0))
+	}
+	if n := testing.AllocsPerRun(10, func() { m.Look(slices.Values(all), time.Unix(2, 0)) }); n > 30 {
+		t.Errorf("%v allocations for %d connections", n, len(all))
+	}
+	if n := testing.AllocsPerRun(10, func() { q.Limit, q.column = 5, ours[0]; q.Page(slices.Values(all)) }); n > 60 {
+		t.Errorf("%v allocations for a page of %d connections", n, len(all))
+	}
+}

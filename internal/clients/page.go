@@ -25,7 +25,8 @@ func (q *Query) Page(all iter.Seq[relay.PeerState]) Page {
 	var found Page
 	several := make(map[key.Public]struct{}) // keys that have more than one connection
 	past := 0
-	for p := range all {
+	var p relay.PeerState // one for all: an allocation each would cost more than the walk
+	for p = range all {
 		if !q.Picks(&p) {
 			continue
 		}
