@@ -32,6 +32,7 @@ var elsewhere = []struct{ page, block, test string }{
 
 // notRun are the blocks of commands that no test can run, the command that is the reason, and why.
 var notRun = []struct{ page, block, command, why string }{
+	{"docs/install.md", "from-source-1", "go install ", "it asks for what is published, and not for this tree"},
 	{"docs/watch.md", "the-page-1", "ssh ", "another machine has to answer, with an account of ours"},
 }
 

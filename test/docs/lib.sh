@@ -1,7 +1,7 @@
 # The machine on which a page's commands run, and the words of its script:
 #
 #	run BLOCK [FILE]        its commands one after the other, each of which has to end well; with a file, at a terminal where that is typed
-#	each BLOCK              each of its commands alone: a server, which has to get ready, and ends
+#	each BLOCK [PATTERN]    each of its commands alone: a server, which has to get ready, and ends; with terminal=yes, at one
 #	serve BLOCK [PATTERN]   its commands in the background, until one has said PATTERN ("is ready")
 #	show BLOCK              a console's: each has to answer just what stands beneath it
 #	like BLOCK [FILTER]     the same, but for numbers, keys, times and bars; before N, if there is one, is called before its N-th
@@ -174,15 +174,24 @@ end() {
 	servers=()
 }
 
+stop() { # SERVER: ends it alone
+	kill -TERM -- "-$1" 2>/dev/null || true
+	for _ in $(seq 50); do kill -0 "$1" 2>/dev/null || break; sleep 0.1; done
+	kill -KILL -- "-$1" 2>/dev/null || true
+	wait "$1" 2>/dev/null || true
+}
+
 each() {
 	begin "$1"
 	text "$1"
 	lines
 	local line
 	for line in "${lines[@]}"; do
+		[ -z "${terminal:-}" ] || line="script -qec $(printf %q "$line") /dev/null"
 		background "$base/$1.log" "exec $line"
 		ready "$line" "$base/$1.log" "${2:-is ready}"
-		end
+		stop "${servers[-1]}"
+		unset 'servers[-1]'
 	done
 }
 
