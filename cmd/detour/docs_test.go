@@ -28,6 +28,8 @@ var elsewhere = []struct{ page, block, test string }{
 	{"README.md", "connect-two-machines-1", "cmd/detour/readme_unix_test.go"},
 	{"README.md", "run-a-tailnet-1", "cmd/detour/readme_unix_test.go"},
 	{"README.md", "run-a-tailnet-2", "cmd/detour/readme_unix_test.go"},
+	{"docs/install.md", "compose-1", "test/charts/page_test.go"},
+	{"docs/install.md", "kubernetes-1", "test/charts/page_test.go"},
 }
 
 // notRun are the blocks of commands that no test can run, the command that is the reason, and why.

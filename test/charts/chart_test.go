@@ -59,11 +59,16 @@ func values(t *testing.T, text string) map[string]any {
 // render returns all documents of the chart, or the error.
 func render(t *testing.T, text string) (map[string][]string, error) {
 	t.Helper()
+	return renderAs(t, "r", values(t, text))
+}
+
+func renderAs(t *testing.T, release string, given map[string]any) (map[string][]string, error) {
+	t.Helper()
 	chart, err := loader.LoadDir(chartDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := util.ToRenderValues(chart, values(t, text), common.ReleaseOptions{Name: "r", Namespace: "ns", Revision: 1, IsInstall: true}, nil)
+	all, err := util.ToRenderValues(chart, given, common.ReleaseOptions{Name: release, Namespace: "ns", Revision: 1, IsInstall: true}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +96,17 @@ type objects struct {
 }
 
 // read decodes all documents; a field that Kubernetes does not know fails the test.
-func read(t *testing.T, text string) (o objects) {
+func read(t *testing.T, text string) objects {
 	t.Helper()
 	documents, err := render(t, text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return decoded(t, documents)
+}
+
+func decoded(t *testing.T, documents map[string][]string) (o objects) {
+	t.Helper()
 	decode := func(text string, into any) {
 		t.Helper()
 		if err := yaml.UnmarshalStrict([]byte(text), into); err != nil {
