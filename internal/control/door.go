@@ -51,6 +51,9 @@ func (d *Door) SetToken(t Token) (changed bool) {
 	return before == nil || *before != t
 }
 
+// HasToken reports whether anybody can have the token.
+func (d *Door) HasToken() bool { return d.token.Load().set }
+
 // Count adds whom it turned away to a snapshot.
 func (d *Door) Count(s *Snapshot) {
 	s.WrongTokens, s.Limited, s.Strange = d.wrong.Load(), d.limited.Load(), d.strange.Load()

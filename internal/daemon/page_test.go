@@ -161,3 +161,38 @@ func TestPageOverTheNetwork(t *testing.T) {
 		t.Errorf("as another name it answers %s", answer.Status)
 	}
 }
+
+// A reload brings a token for the page of the loopback address, and takes it away.
+func TestPageTokenIsLive(t *testing.T) {
+	c := secured(t)
+	c.Admin = "127.0.0.1:0"
+	d := open(t, c, Options{})
+	run(t, d)
+	file := filepath.Join(t.TempDir(), "token")
+	secret := writeToken(t, file, "8")
+	v := newVisitor(t)
+	signIn := "http://" + d.State().Admin + "/signin"
+	reload := func(path string) {
+		t.Helper()
+		next := d.Config()
+		next.AdminToken = path
+		if _, err := d.Reload(next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status, _, _ := v.open(signIn, url.Values{"token": {secret}}); status != http.StatusForbidden {
+		t.Errorf("without a token: %d", status)
+	}
+	reload(file)
+	status, _, home := v.open(signIn, url.Values{"token": {secret}})
+	if status != 200 || !strings.Contains(home, "/s/") {
+		t.Errorf("%d at %s", status, home)
+	}
+	reload("")
+	if status, _, _ := v.open(signIn, url.Values{"token": {""}}); status != http.StatusForbidden {
+		t.Errorf("with the token gone: %d", status)
+	}
+	if _, _, at := v.open(home, nil); strings.Contains(at, "/s/") {
+		t.Errorf("who came by a token that is gone is at %s", at)
+	}
+}

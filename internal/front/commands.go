@@ -129,13 +129,10 @@ func readToken(setting, path string, log *slog.Logger) (control.Token, error) {
 }
 
 // openRemote binds the address at which commands are answered over the network. The token
-// has its door also without: pages ask for it.
+// has its door also without: pages ask for it, and a reload may bring one.
 func (c *Commands) openRemote() error {
 	cfg := c.config.Settings
-	if cfg.AdminToken == "" {
-		return nil
-	}
-	token, err := readToken("admin-token", cfg.AdminToken, c.config.Logger)
+	token, err := c.token(cfg.AdminToken)
 	if err != nil {
 		return err
 	}
@@ -168,9 +165,6 @@ func (c *Commands) forBoth() http.Handler {
 
 // Try says why a token that came with a request does not count; zero: it does.
 func (c *Commands) Try(w http.ResponseWriter, r *http.Request, token string) (status int, why string) {
-	if c.door == nil {
-		return http.StatusForbidden, "this " + c.config.Who + " has no token"
-	}
 	if err := c.door.Try(w, r, token); err != nil {
 		return err.Status, err.Text
 	}
@@ -178,7 +172,15 @@ func (c *Commands) Try(w http.ResponseWriter, r *http.Request, token string) (st
 }
 
 // HasToken reports whether there is a token.
-func (c *Commands) HasToken() bool { return c.door != nil }
+func (c *Commands) HasToken() bool { return c.door.HasToken() }
+
+// token reads that of a file; no file: one that nobody has.
+func (c *Commands) token(path string) (control.Token, error) {
+	if path == "" {
+		return control.Token{}, nil
+	}
+	return readToken("admin-token", path, c.config.Logger)
+}
 
 // isNamed reports whether a host is a name of this server.
 func (c *Commands) isNamed(host string) bool {
@@ -191,12 +193,9 @@ func (c *Commands) isNamed(host string) bool {
 }
 
 // PrepareToken reads the token that stands in the file now, and returns what has it
-// count; nil: nobody has one.
+// count. No file: there is no token any more.
 func (c *Commands) PrepareToken(path string) (apply func(), err error) {
-	if c.door == nil {
-		return nil, nil
-	}
-	token, err := readToken("admin-token", path, c.config.Logger)
+	token, err := c.token(path)
 	if err != nil {
 		return nil, err
 	}
@@ -250,9 +249,7 @@ func (c *Commands) Any() bool { return c.local != nil || c.remote != nil }
 
 // Count adds whom the door has turned away to a snapshot.
 func (c *Commands) Count(s *control.Snapshot) {
-	if c.door != nil {
-		c.door.Count(s)
-	}
+	c.door.Count(s)
 }
 
 // Addrs are where commands are answered; empty: nowhere.

@@ -31,7 +31,7 @@ type Config struct {
 
 	Desk     *signin.Desk
 	Orders   *control.Handler // follows what those say who are signed in
-	HasToken bool             // Try may say yes
+	HasToken func() bool      // Try may say yes
 	Try      func(w http.ResponseWriter, r *http.Request, token string) (status int, why string)
 }
 
@@ -76,11 +76,9 @@ func (p *Page) Public() http.Handler { return p.behind(false) }
 func (p *Page) Private() http.Handler { return p.behind(true) }
 
 func (p *Page) behind(private bool) http.Handler {
-	d := signin.Door{Desk: p.config.Desk, Set: p.set, Who: who, Private: private, Next: p.serve}
-	if p.config.HasToken {
-		d.Try = p.config.Try
+	return signin.Door{
+		Desk: p.config.Desk, Set: p.set, Who: who, Private: private, Next: p.serve, HasToken: p.config.HasToken, Try: p.config.Try,
 	}
-	return d
 }
 
 // serve answers at the paths of the page; s is nil for who may only look.

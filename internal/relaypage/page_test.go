@@ -59,7 +59,7 @@ func newStand(t *testing.T) *stand {
 		Name:     func() string { return "relay.example" },
 		History:  func(history.Query) (*history.Answer, error) { return s.kept, nil },
 		Desk:     &s.desk,
-		HasToken: true,
+		HasToken: func() bool { return true },
 		Try: func(_ http.ResponseWriter, _ *http.Request, token string) (int, string) {
 			if token != "right" {
 				return http.StatusUnauthorized, "wrong <token>"

@@ -25,8 +25,9 @@ type Door struct {
 	Who  string    // whose pages these are
 
 	// Try says why a token does not count, as an answer of HTTP; zero status: it counts.
-	// Nil: there is no token.
-	Try func(w http.ResponseWriter, r *http.Request, token string) (status int, why string)
+	// HasToken reports whether any does.
+	Try      func(w http.ResponseWriter, r *http.Request, token string) (status int, why string)
+	HasToken func() bool
 
 	// Private pages are for those who are signed in; others are for all who can ask, who
 	// may only look.
@@ -110,7 +111,7 @@ func (d Door) signIn(w http.ResponseWriter, r *http.Request) {
 		d.form(w, http.StatusOK, "")
 		return
 	}
-	if d.Try == nil {
+	if !d.HasToken() {
 		d.form(w, http.StatusForbidden, "")
 		return
 	}
@@ -161,7 +162,7 @@ func (d Door) form(w http.ResponseWriter, status int, wrong string) {
 }
 
 func (d Door) frame(wrong string) page.Frame {
-	return page.Frame{Title: "Sign in", Note: wrong, Wrong: wrong != "", Body: signInBody{d.Try != nil, d.Private}}
+	return page.Frame{Title: "Sign in", Note: wrong, Wrong: wrong != "", Body: signInBody{d.HasToken(), d.Private}}
 }
 
 // signInBody is what the template "signin" shows.
@@ -171,7 +172,7 @@ type signInBody struct {
 }
 
 func (d Door) say(w http.ResponseWriter, status int, why string) {
-	d.show(w, status, "signin", page.Frame{Title: "Not done", Note: why, Wrong: true, Body: signInBody{d.Try != nil, d.Private}, Base: "/"})
+	d.show(w, status, "signin", page.Frame{Title: "Not done", Note: why, Wrong: true, Body: signInBody{d.HasToken(), d.Private}, Base: "/"})
 }
 
 func (d Door) show(w http.ResponseWriter, status int, name string, f page.Frame) {
