@@ -40,7 +40,7 @@ interop: ## test against Tailscale's own code both ways, real nodes included (Li
 	@echo "once more, with our program in the place of derper"
 	go build -o bin/ ./cmd/detour && ln -sf detour bin/derper
 	cd test/interop && DERPER_PROGRAM=$(CURDIR)/bin/derper $(REFERENCE) go test -count=1 .
-	cd test/interop/tailnet && $(REFERENCE) go test -count=1 -v -timeout 10m .
+	cd test/interop/tailnet && $(REFERENCE) go test -count=1 -v -timeout 20m .
 	cd test/interop/tailcat && $(REFERENCE) go test -count=1 -v -timeout 30m .
 
 proxies: ## run the configurations of dist/proxies with real proxies and a browser, six minutes (root on Linux; see test/proxies)
@@ -62,7 +62,7 @@ alerts: ## rules and dashboards of dist against the metrics that there are (prom
 	cd test/alerts && go test .
 
 page: ## the pages for operators in a real browser, a minute; PAGE_PICTURES=DIR keeps pictures (chromium; see test/page)
-	cd test/page && go test -count=1 -v -timeout 10m .
+	cd test/page && go test -count=1 -v -timeout 20m .
 
 natlab: ## direct paths between two laptops behind NATs of all kinds, expected and found (root on Linux; see test/natlab)
 	cd test/natlab && go run . $(NATLAB)

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestLook(t *testing.T) {
 	b.do(chromedp.Navigate(s.link(t)))
 	b.says("All is well")
 	home := eval[string](b, `location.href`)
-	time.Sleep(atWork) // so that there is something to see
+	time.Sleep(atWork())
 	b.lookAt(t, home, []seen{{"page", "", "Who uses it most"}, {"page-clients", "clients", "connections of"}, {"page-signin", "../../signin", "detour page"}})
 	b.isClean(s.origin)
 }
@@ -57,12 +58,18 @@ func (s *stand) crowd(t *testing.T) {
 		all = append(all, s.login(t, labels[i%3], apps[i%4][:min(32, len(apps[i%4]))]))
 	}
 	for i := range 6 {
-		all[2*i].talk(t, all[2*i+1], 4*(6-i), 15*time.Millisecond)
+		all[2*i].talk(t, all[2*i+1], 3*(6-i), 15*time.Millisecond)
 	}
 }
 
-// atWork is how long the relay works before it is looked at.
-const atWork = 8 * time.Second
+// atWork is how long the relay works before it is looked at, so that there is something to
+// see; for pictures that others see, there should be more.
+func atWork() time.Duration {
+	if os.Getenv("PAGE_PICTURES") != "" {
+		return 4 * time.Minute
+	}
+	return 8 * time.Second
+}
 
 // looksGood checks what can be checked of a look.
 func (b *tab) looksGood() {

@@ -27,8 +27,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience bounds whatever a test waits for.
-const patience = 40 * time.Second
+// patience bounds whatever a test waits for, and life all that a tab does.
+const (
+	patience = 90 * time.Second
+	life     = 9 * time.Minute
+)
 
 var browser context.Context
 
@@ -83,7 +86,7 @@ func newTab(t *testing.T) *tab {
 		t.Fatal(err)
 	}
 	var cancel context.CancelFunc
-	b.ctx, cancel = context.WithTimeout(ctx, patience)
+	b.ctx, cancel = context.WithTimeout(ctx, life)
 	t.Cleanup(cancel)
 	call(b, network.Enable, network.EnableParams{})
 	call(b, runtime.Enable, cdp.Empty{})
@@ -119,7 +122,9 @@ func call[P, R any](b *tab, order cdp.Command[P, R], with P) R {
 
 func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	if err := chromedp.Do(b.ctx, actions...); err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.t.Fatalf("%v\n%s", err, b.text())
 	}
 }
@@ -142,7 +147,7 @@ func (b *tab) says(want string) {
 // until waits until an expression is true. It lives through the page's going away.
 func (b *tab) until(what, expression string) {
 	b.t.Helper()
-	for b.ctx.Err() == nil {
+	for deadline := time.Now().Add(patience); b.ctx.Err() == nil && time.Now().Before(deadline); {
 		if is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression)); err == nil && is {
 			return
 		}

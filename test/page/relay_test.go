@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -95,15 +96,17 @@ func (s *stand) login(t *testing.T, label, app string) *peer {
 	return p
 }
 
-// talk has a peer send to another until the test ends, or the result is called.
+// talk has a peer send to another, now more and now less, until the test ends or the
+// result is called.
 func (p *peer) talk(t *testing.T, to *peer, packets int, pause time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		tick := time.NewTicker(pause)
 		defer tick.Stop()
-		for packet := make([]byte, 1200); ; {
-			for range packets {
+		packet := make([]byte, 1200)
+		for i := 0; ; i++ {
+			for range 1 + int(float64(packets)*(1+math.Sin(float64(i)/900)/2)) {
 				if p.conn.Send(to.private.Public(), packet) != nil {
 					return
 				}
