@@ -25,3 +25,8 @@ let DETOUR_TLS_MODE=acme DETOUR_TLS_MODE=self # nobody issues one here
 let detour:VERSION detour:1.0.0
 let nodekey:... "nodekey:$(openssl rand -hex 32)"
 run container-1
+
+let tag=VERSION tag=1.0.0
+ln -s "$REPOSITORY/dist" dist
+run compose-1
+run kubernetes-1
