@@ -38,8 +38,12 @@ func TestMain(m *testing.M) {
 
 // release makes one of the commit, for this machine.
 func release(out string, more ...string) bool {
+	return releaseOf(filepath.Join("..", ".."), out, more...)
+}
+
+func releaseOf(source, out string, more ...string) bool {
 	args := append([]string{"run", ".", "--dirty", "--platforms", "linux/" + runtime.GOARCH, "--out", out}, more...)
-	return run(filepath.Join("..", "..", "tools", "release"), "go", args...)
+	return run(filepath.Join(source, "tools", "release"), "go", args...)
 }
 
 // debian makes a root directory with what every Debian has, from where this machine has its
