@@ -117,6 +117,7 @@ func OpenMetrics(c MetricsConfig) (*Metrics, error) {
 	}
 	m.ops = opsAt(netutil.LimitListener(m.listener, mostLooking), c.Settings.Metrics, c.Logger)
 	m.ops.server.WriteTimeout = lookTime
+	m.ops.server.SetKeepAlivesEnabled(false) // who has been answered holds no place
 	m.ops.Handle(http.HandlerFunc(m.serve))
 	return m, nil
 }

@@ -274,3 +274,19 @@ func TestMetricsOfThisMachine(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
+
+// Whoever has been answered holds no place, so that those who wait come in.
+func TestScrapesBeyondThePlacesAreAnswered(t *testing.T) {
+	m := serveMetrics(t, config.Config{Metrics: "127.0.0.1:0"}, nil, numbersOf)
+	clients := make([]http.Client, 2*mostLooking) // each with a connection of its own, which it would keep
+	for i := range clients {
+		clients[i].Transport = &http.Transport{}
+		defer clients[i].CloseIdleConnections()
+		answer, err := clients[i].Get("http://" + m.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
+	}
+}
