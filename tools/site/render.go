@@ -137,7 +137,7 @@ var formatter = html.New(html.WithClasses(true), html.TabWidth(4))
 // colours is the style of code, for light and dark.
 func colours() ([]byte, error) {
 	var css bytes.Buffer
-	css.WriteString("\n@media not print and (prefers-color-scheme: dark) {\n")
+	css.WriteString("\n@media screen and (prefers-color-scheme: dark) {\n")
 	if err := formatter.WriteCSS(&css, styles.Get("github-dark")); err != nil {
 		return nil, err
 	}
