@@ -53,7 +53,7 @@ var derpers = []row[admin.Status]{
 	count("derp_sclient_write_timeouts", "connections that ended because the peer took no bytes", func(s *admin.Status) uint64 { return s.Relay.Ended["write_timeout"] }),
 
 	{
-		name: "derp_average_queue_duration_ms", help: "mean time that packets waited in outboxes, in milliseconds; here since the start, in derper of the last ones", kind: numbers.Gauge,
+		name: "derp_average_queue_duration_ms", help: "mean time that packets waited in outboxes, in milliseconds; here since the start, in derper of the last ones", kind: untyped,
 		values: func(s *admin.Status, say sayer) {
 			waited := numbers.Ranges(s.Relay.OutboxTime)
 			say(1e3 * waited.Sum / max(1, float64(waited.Count())))
@@ -94,6 +94,9 @@ var derpers = []row[admin.Status]{
 	},
 	level("goroutines", "goroutines of the process", func(*admin.Status) int64 { return int64(runtime.NumGoroutine()) }),
 }
+
+// untyped is a number of which derper says no type.
+const untyped numbers.Kind = "untyped"
 
 // rttBounds are derper's bounds of round trips, in seconds.
 var rttBounds = []struct {

@@ -108,6 +108,8 @@ func (c *collector[S]) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
+var kinds = map[numbers.Kind]prometheus.ValueType{numbers.Counter: prometheus.CounterValue, numbers.Gauge: prometheus.GaugeValue}
+
 // Collect implements prometheus.Collector.
 func (c *collector[S]) Collect(out chan<- prometheus.Metric) {
 	s := c.state()
@@ -118,9 +120,9 @@ func (c *collector[S]) Collect(out chan<- prometheus.Metric) {
 			}
 			continue
 		}
-		kind := prometheus.CounterValue
-		if r.kind == numbers.Gauge {
-			kind = prometheus.GaugeValue
+		kind, typed := kinds[r.kind]
+		if !typed {
+			kind = prometheus.UntypedValue
 		}
 		r.values(&s, func(value float64, labels ...string) {
 			for i := range labels {

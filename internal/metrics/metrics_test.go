@@ -117,7 +117,7 @@ func TestDerpersNumbers(t *testing.T) {
 		"derp_websocket_accepts 5": "counter", "tls_listener_accepted_connections 95": "counter", "tls_listener_rejected_connections 5": "counter",
 		`stun_requests{disposition="success"} 6`: "counter", `stun_requests{disposition="not_stun"} 2`: "counter", `stun_requests{disposition="write_error"} 1`: "counter",
 		`stun_addrfamily{family="ipv4"} 4`: "counter", `stun_addrfamily{family="ipv6"} 2`: "counter", "process_start_unix_time 1.8e+09": "gauge",
-		"derp_average_queue_duration_ms 500": "gauge", `derp_tcp_rtt{le="10ms"} 3`: "counter", `derp_tcp_rtt{le="20ms"} 4`: "counter", `derp_tcp_rtt{le="500ms"} 128`: "counter", `derp_tcp_rtt{le="inf"} 768`: "counter",
+		"derp_average_queue_duration_ms 500": "untyped", `derp_tcp_rtt{le="10ms"} 3`: "counter", `derp_tcp_rtt{le="20ms"} 4`: "counter", `derp_tcp_rtt{le="500ms"} 128`: "counter", `derp_tcp_rtt{le="inf"} 768`: "counter",
 	} {
 		name := want[:strings.IndexAny(want, " {")]
 		if !strings.Contains(text, "\n"+want+"\n") || !strings.Contains(text, "# TYPE "+name+" "+kind+"\n") {

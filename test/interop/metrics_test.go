@@ -61,7 +61,18 @@ func isNotOurs(name string) bool {
 	return false
 }
 
-// typesOf are the names of a page in the text format, and their types.
+// partOfHistogram reports whether a name is the sum or the count of one.
+func partOfHistogram(types map[string]string, name string) bool {
+	for _, end := range []string{"_sum", "_count"} {
+		if whole, is := strings.CutSuffix(name, end); is && types[whole] == "histogram" {
+			return true
+		}
+	}
+	return false
+}
+
+// typesOf are the names of a page in the text format, and their types: untyped, where it
+// says none.
 func typesOf(t *testing.T, client *http.Client, url string) map[string]string {
 	t.Helper()
 	answer, err := client.Get(url)
@@ -76,8 +87,12 @@ func typesOf(t *testing.T, client *http.Client, url string) map[string]string {
 	types := make(map[string]string)
 	lines := bufio.NewScanner(answer.Body)
 	for lines.Scan() {
-		if fields := strings.Fields(lines.Text()); len(fields) == 4 && fields[0] == "#" && fields[1] == "TYPE" {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 4 && fields[0] == "#" && fields[1] == "TYPE" {
 			types[fields[2]] = fields[3]
+		}
+		if len(fields) == 2 && !strings.Contains(fields[0], "{") && types[fields[0]] == "" && !partOfHistogram(types, fields[0]) {
+			types[fields[0]] = "untyped"
 		}
 	}
 	if err := lines.Err(); err != nil {
