@@ -63,6 +63,8 @@ var derpers = []row[admin.Status]{
 		name: "derp_tcp_rtt", help: "round trips of TCP, by upper bound; they do not add up", labels: []string{"le"}, kind: numbers.Counter,
 		values: func(s *admin.Status, say sayer) { roundTrips(s.Relay.RoundTrip, say) },
 	},
+	spread("derp_buffered_write_frames", "frames of a write; derper counts groups of them that belong together", func(s *admin.Status) relay.Histogram { return s.Relay.FlushFrames }),
+	spread("derp_mesh_update_batch_size", "frames of a write that tell a sibling who has come or left", func(s *admin.Status) relay.Histogram { return s.Relay.NewsFrames }),
 
 	count("derp_websocket_accepts", "connections that came by WebSocket", func(s *admin.Status) uint64 { return s.Edge.WebSocket }),
 	count("tls_listener_accepted_connections", "connections taken from the listener", func(s *admin.Status) uint64 { return s.Edge.Accepted - s.Edge.Rejected - s.Edge.Full }),
@@ -122,6 +124,13 @@ func roundTrips(h relay.Histogram, say sayer) {
 
 func count(name, help string, value func(*admin.Status) uint64) row[admin.Status] {
 	return row[admin.Status]{name: name, help: help, kind: numbers.Counter, values: func(s *admin.Status, say sayer) { say(float64(value(s))) }}
+}
+
+func spread(name, help string, of func(*admin.Status) relay.Histogram) row[admin.Status] {
+	return row[admin.Status]{name: name, help: help, kind: numbers.Histogram, ranges: func(s *admin.Status) (numbers.Ranges, bool) {
+		h := of(s)
+		return numbers.Ranges(h), len(h.Counts) > 0
+	}}
 }
 
 func level(name, help string, value func(*admin.Status) int64) row[admin.Status] {

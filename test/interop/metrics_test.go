@@ -15,8 +15,7 @@ import (
 var notOurs = map[string]string{
 	"derp_multiforwarder_":          "a key has one route here, whichever sibling it leads to",
 	"derp_packet_forwarder_":        "as above",
-	"derp_mesh_update_":             "siblings are told of peers through their outboxes, one by one: there are no batches",
-	"derp_buffered_write_frames":    "a write takes whole segments of up to 16 KiB, not frames",
+	"derp_mesh_update_loop_count":   "siblings are told of peers through their outboxes: no loop collects the news",
 	"derp_memstats_sys0":            "go_memstats_sys_bytes of /metrics is the same, now",
 	"derp_current_file_descriptors": "process_open_fds of /metrics is the same",
 	"derp_rate_limit_":              "detour_limited_* of /metrics say it by limit",
