@@ -4,7 +4,9 @@ serve try-it-1
 end
 cd "$here"
 
-# What make build has made.
+# What make release and make build have made.
+mkdir -p dist/out
+echo package >dist/out/detour_1.0.0-1_amd64.deb
 mkdir bin
 cp "$base/bin/detour" bin/detour
 printf 'self\neverybody\n\n\n\n' >answers
