@@ -24,9 +24,10 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 # examples, which are this machine's.
 mount --make-rprivate /
 umask 022
-base=$(mktemp -d)
+base=/mnt
 mount -t tmpfs tmpfs "$base"
 mkdir "$base/bin" "$base/home" "$base/etc"
+mkdir -m 1777 "$base/tmp"
 cp "$PROGRAM" "$base/bin/detour"
 cp "$(dirname "$PROGRAM")/asked" "$(dirname "$PROGRAM")/wireguard-go" "$base/bin"
 cp "$BLOCKS" "$base/blocks" -r
@@ -62,7 +63,7 @@ cp "$here/machine/"* "$base/bin/"
 chmod 755 "$base/bin/"*
 GOCACHE=$(go env GOCACHE) GOMODCACHE=$(go env GOMODCACHE)
 export GOCACHE GOMODCACHE
-export PATH="$base/bin:/usr/local/bin:$PATH" HOME="$base/home" MACHINE="$base"
+export PATH="$base/bin:/usr/local/bin:$PATH" HOME="$base/home" MACHINE="$base" TMPDIR="$base/tmp"
 cd "$base/home"
 
 # Certificates for the names, and an authority of which this machine knows.

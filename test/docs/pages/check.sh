@@ -12,5 +12,5 @@ end
 
 background "$base/demo.log" "exec detour demo"
 ready demo "$base/demo.log" "is ready"
-let /tmp/detour-demo-2626953060 "$(grep -o '/tmp/detour-demo-[0-9]*' "$base/demo.log" | head -n 1)"
+let /tmp/detour-demo-2626953060 "$(grep -o '/[^ ]*/detour-demo-[0-9]*' "$base/demo.log" | head -n 1)"
 like against-detour-demo-1
