@@ -26,16 +26,16 @@ func newManCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("the pages carry the date of the commit, and this program knows none: \"make release\" tells it")
 			}
-			plain(cmd.Root())
+			undated(cmd.Root())
 			return doc.GenManTree(cmd.Root(), &doc.GenManHeader{Section: "1", Source: "Detour", Manual: "Detour", Date: &date}, args[0])
 		},
 	}
 }
 
-// plain takes out what says when the pages were made.
-func plain(cmd *cobra.Command) {
+// undated takes out what says when the pages were made.
+func undated(cmd *cobra.Command) {
 	cmd.DisableAutoGenTag = true
 	for _, sub := range cmd.Commands() {
-		plain(sub)
+		undated(sub)
 	}
 }
