@@ -66,7 +66,7 @@ func numberRemedy(field string, t *tree) string {
 // integerRemedy offers the integer that a number is.
 func integerRemedy(literal string) string {
 	f, err := strconv.ParseFloat(literal, 64)
-	if n := int(f); err == nil && float64(n) == f && n > 0 && n <= 1<<31 {
+	if n := int64(f); err == nil && float64(n) == f && n > 0 && n <= 1<<31 {
 		return fmt.Sprintf("write %d", n)
 	}
 	return "write an integer"

@@ -286,7 +286,7 @@ func getRows[T any](ctx context.Context, c *Client, path string, q url.Values, e
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: the list broke off: %w", ErrUnanswered, err)
-	case len(text) > mostRows:
+	case int64(len(text)) > mostRows:
 		return fmt.Errorf("%w: the list does not end", ErrUnanswered)
 	}
 	for line := range bytes.Lines(text) {
