@@ -5,7 +5,7 @@ FUZZTIME ?= 10s
 # The systems besides Linux on this machine's processor that everything must compile for.
 CROSS = darwin/arm64 windows/amd64 linux/arm64
 
-# Those for which a release has the program, besides; without its profile, which takes twice the time.
+# Those for which a release has the program, besides.
 CROSS_PROGRAM = linux/arm freebsd/amd64
 
 STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
@@ -30,7 +30,7 @@ test: ## run the tests and guards of the product (needs git, Go and make only)
 	cd tools/site && go test ./...
 
 race: ## run them under the race detector (needs a C compiler)
-	go test -race ./...
+	go test -race -pgo=off ./...
 
 fuzz: ## fuzz each target for FUZZTIME (10s), beginning with its seeds
 	tools/fuzz $(FUZZTIME)
@@ -92,11 +92,12 @@ lint: ## check format, vet, staticcheck and the import rules
 build: ## compile the program for this machine into bin/
 	go build -o bin/ ./cmd/detour
 
+# Without the profile of the program, which has all that is beneath it compiled once more.
 cross: ## compile everything, tests included, for the other systems
 	@for system in $(CROSS); do \
 		echo "compile for $$system"; \
-		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./... || exit 1; \
-		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go build ./... || exit 1; \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go vet -pgo=off ./... || exit 1; \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go build -pgo=off ./... || exit 1; \
 	done
 	@for system in $(CROSS_PROGRAM); do \
 		echo "compile the program for $$system"; \
