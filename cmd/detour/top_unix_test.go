@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"reflect"
@@ -75,7 +76,7 @@ func startTop(t *testing.T, width, height int, env []string, args ...string) *te
 		slave.Close()
 		master.Close()
 		<-tt.drawn
-		tt.screen.Close()
+		tt.screen.InputPipe().(io.Closer).Close() // ends Read; Close of the screen would race with it
 		<-replies
 	})
 	return tt
