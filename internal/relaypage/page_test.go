@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,7 +42,8 @@ type stand struct {
 	access       book
 	drained      int
 	is           admin.Status
-	count        relay.Counters
+	mu           sync.Mutex
+	count        relay.Counters // guarded by mu
 	explain      string
 	peers        []relay.PeerState
 	kept         *history.Answer
@@ -52,8 +54,12 @@ func newStand(t *testing.T) *stand {
 	t.Helper()
 	s := &stand{is: admin.Status{Version: "v1.2.3", Started: time.Now().Add(-time.Hour), Health: health.Snapshot{Healthy: true}}}
 	p, err := New(Config{
-		Status:   func() admin.Status { s.asked++; return s.is },
-		Counters: func() relay.Counters { return s.count },
+		Status: func() admin.Status { s.asked++; return s.is },
+		Counters: func() relay.Counters {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.count
+		},
 		Explain:  func() string { return s.explain },
 		Peers:    s.Peers,
 		Name:     func() string { return "relay.example" },
@@ -316,9 +322,11 @@ func TestPulse(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); s.Run(ctx) }()
 		synctest.Wait()
+		s.mu.Lock()
 		s.count.Received.Other = relay.Traffic{Packets: 10, Bytes: 2000}
 		s.count.Sent.Disco = relay.Traffic{Packets: 5, Bytes: 1000}
 		s.count.Dropped = map[string]relay.ByKind{"queue_head": {Other: relay.Traffic{Packets: 4}}}
+		s.mu.Unlock()
 		time.Sleep(beat)
 		synctest.Wait()
 		l := s.pulse.lately()
