@@ -139,10 +139,16 @@ func (r *relay) stop() {
 // freeAddr is an address of the loopback interface that nobody uses at the moment. derper cannot say which
 // port the system gave it, so it has to be told one.
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp4", net.JoinHostPort(programs.Host, "0"))
-	if err != nil {
-		return "", err
+	for {
+		l, err := net.Listen("tcp4", net.JoinHostPort(programs.Host, "0"))
+		if err != nil {
+			return "", err
+		}
+		addr := l.Addr().String()
+		l.Close()
+		// A port that is free for TCP may be somebody's for UDP, and STUN wants it there.
+		if u, err := net.ListenPacket("udp4", addr); err == nil {
+			return addr, u.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
