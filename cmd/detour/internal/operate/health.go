@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/internal/health"
 )
 
@@ -25,12 +26,7 @@ and at everything.
 
 Exit status: 0 ready, 1 not ready, 2 wrong usage, 3 no relay could be asked.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := t.Open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer r.Close()
+		RunE: asking(&t, func(cmd *cobra.Command, r *running.Server) error {
 			text, err := r.Status(cmd.Context())
 			if err != nil {
 				return r.Failed(err)
@@ -43,7 +39,7 @@ Exit status: 0 ready, 1 not ready, 2 wrong usage, 3 no relay could be asked.`,
 				return err
 			}
 			return cli.SaidBad()
-		},
+		}),
 	}
 	t.Add(cmd.Flags())
 	return cmd

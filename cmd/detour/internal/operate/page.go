@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/internal/control"
 )
 
@@ -28,12 +29,7 @@ relay needs --admin, a loopback address, or --admin-https for it.
 Exit status: 0 the link is printed, 1 the relay has no page, 2 wrong usage, 3 no
 relay could be asked.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := t.Open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer r.Close()
+		RunE: asking(&t, func(cmd *cobra.Command, r *running.Server) error {
 			link, err := r.SignIn(cmd.Context())
 			if err != nil {
 				return r.Failed(err)
@@ -42,7 +38,7 @@ relay could be asked.`,
 				return cli.WriteJSON(cmd.OutOrStdout(), link)
 			}
 			return printLink(cmd.OutOrStdout(), cmd.ErrOrStderr(), link)
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, and nothing else")
 	t.Add(cmd.Flags())
@@ -79,18 +75,13 @@ manager that restarts it (Restart=always) has it serve again after that.
 
 Exit status: 0 it drains, 1 it refused, 2 wrong usage, 3 no relay could be asked.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := t.Open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer r.Close()
+		RunE: asking(&t, func(cmd *cobra.Command, r *running.Server) error {
 			if err := r.Drain(cmd.Context()); err != nil {
 				return r.Failed(err)
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the relay drains")
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "the relay drains")
 			return err
-		},
+		}),
 	}
 	t.Add(cmd.Flags())
 	return cmd

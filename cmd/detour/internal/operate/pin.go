@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/derpmap"
 	"github.com/detour-relay/detour/internal/certs"
 	"github.com/detour-relay/detour/internal/config"
@@ -43,12 +44,7 @@ DERPPort; if the region has other nodes already, RegionID and Name.
 Exit status: 0 here they are, 1 the relay has no TLS, or no certificate yet, 2 wrong
 usage, 3 no relay could be asked.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := t.Open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer r.Close()
+		RunE: asking(&t, func(cmd *cobra.Command, r *running.Server) error {
 			status, err := r.Status(cmd.Context())
 			if err != nil {
 				return r.Failed(err)
@@ -65,7 +61,7 @@ usage, 3 no relay could be asked.`,
 				return cli.WriteJSON(cmd.OutOrStdout(), nodes)
 			}
 			return printPinned(cmd.OutOrStdout(), nodes)
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, and nothing else")
 	t.Add(cmd.Flags())

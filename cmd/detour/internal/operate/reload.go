@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
+	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/internal/control"
 )
 
@@ -31,15 +32,10 @@ where that can be; elsewhere it is listed as needing a restart.
 Exit status: 0 all is in effect, 1 something was wrong or needs a restart,
 2 wrong usage, 3 no relay could be asked.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := t.Open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer r.Close()
+		RunE: asking(&t, func(cmd *cobra.Command, r *running.Server) error {
 			report, err := r.Reload(cmd.Context())
 			return printReload(cmd.OutOrStdout(), asJSON, report, r.Failed(err))
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, and nothing else")
 	t.Add(cmd.Flags())

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/spf13/cobra"
+
 	"github.com/detour-relay/detour/cmd/detour/internal/relaycmd"
 	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/internal/config"
@@ -23,6 +25,18 @@ func newTarget() running.Target {
 	return running.Target{Kind: running.Kind{
 		Who: "relay", Socket: "admin-socket", URL: "admin-url", Token: "admin-token", Prefix: "admin-", Variable: socketVariable, Sockets: sockets,
 	}}
+}
+
+// asking runs a command without arguments with the relay that is meant.
+func asking(t *running.Target, do func(cmd *cobra.Command, r *running.Server) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		r, err := t.Open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		return do(cmd, r)
+	}
 }
 
 // sockets are where the relay may answer, the likeliest first, and what to do if it
