@@ -64,6 +64,7 @@ chmod 755 "$base/bin/"*
 GOCACHE=$(go env GOCACHE) GOMODCACHE=$(go env GOMODCACHE)
 export GOCACHE GOMODCACHE
 export PATH="$base/bin:/usr/local/bin:$PATH" HOME="$base/home" MACHINE="$base" TMPDIR="$base/tmp"
+export SHELL=/bin/bash # script runs its commands with it, and nobody need have set it
 cd "$base/home"
 
 # Certificates for the names, and an authority of which this machine knows.
