@@ -199,9 +199,9 @@ func TestWindowsSlide(t *testing.T) {
 			// A loaded machine looks late now and then, once for long.
 			switch random.IntN(1000) {
 			case 0:
-				time.Sleep(time.Duration(random.IntN(int(10 * time.Minute))))
+				time.Sleep(time.Duration(random.Int64N(int64(10 * time.Minute))))
 			case 1, 2, 3, 4, 5:
-				time.Sleep(lookEvery + time.Duration(random.IntN(int(lookEvery))))
+				time.Sleep(lookEvery + time.Duration(random.Int64N(int64(lookEvery))))
 			default:
 				time.Sleep(lookEvery)
 			}
