@@ -74,7 +74,7 @@ type Config struct {
 
 	// History answers /history, and HistoryState tells how it is kept; nil, or the result
 	// nil: no history is kept.
-	History      func(history.Query) (*history.Answer, error)
+	History      control.AskHistory
 	HistoryState func() *history.State
 
 	// Scrapes returns how often metrics were asked for; nil, or the result nil: they cannot be.
@@ -130,7 +130,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	front.Pages{
 		{Path: "/healthz", Serve: front.Healthy}, {Path: "/readyz", Serve: h.serveReady},
 		{Path: "/status", Serve: h.serveStatus}, {Path: "/check", Serve: h.serveCheck},
-		{Path: "/history", Ask: h.serveHistory},
+		{Path: control.PathAdminHistory, Ask: h.serveHistory},
 		{Path: control.PathAdminClients, Ask: h.serveClients}, {Path: control.PathAdminTop, Ask: h.watching.Serve}, {Path: clients.PathDebug, Ask: h.debugClients().ServeHTTP},
 	}.ServeHTTP(w, r)
 }

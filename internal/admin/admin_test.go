@@ -64,7 +64,6 @@ func TestAnswers(t *testing.T) {
 		{"HEAD", "/healthz", false, 200, "ok\n"},
 		{"GET", "/readyz", false, 200, "ready\n"},
 		{"GET", "/check", false, 200, "ok\n"},
-		{"GET", "/history", false, 404, "no history is kept\n"},
 		{"GET", "/", false, 404, "there are only /healthz, /readyz, /status, /check, /history, /clients, /top, /debug/clients/\n"},
 		{"GET", "/debug/check", false, 404, "there are only "},
 		{"POST", "/readyz", false, 405, "use GET or HEAD\n"},
@@ -243,6 +242,11 @@ func askStatus(t *testing.T, h *Handler) (s Status, text string) {
 // What a page asks of the history is what the history is asked, and its mistakes are said.
 func TestHistory(t *testing.T) {
 	h := newHandler(t, health.Config{})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/history", nil))
+	if w.Code != 404 || w.Body.String() != `{"error":"this relay keeps no history: its setting history is off"}`+"\n" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 	asked := []history.Query{}
 	h.config.History = func(q history.Query) (*history.Answer, error) {
 		asked = append(asked, q)
@@ -258,9 +262,9 @@ func TestHistory(t *testing.T) {
 	}{
 		{"/history?from=-24h&step=5m", 200, `"step_s":300,"seconds":[300,0],`},
 		{"/history", 200, `"peers":[7,null]`},
-		{"/history?step=1s", 400, "steps are whole minutes\n"},
-		{"/history?step=x", 400, "step: \"x\" is no duration such as 5m\n"},
-		{"/history?x=%1b[31m", 400, "there is no parameter \"x\": from, to, step\n"},
+		{"/history?step=1s", 400, `{"error":"steps are whole minutes"}`},
+		{"/history?step=x", 400, `{"error":"step: \"x\" is no duration such as 5m"}`},
+		{"/history?x=%1b[31m", 400, `{"error":"there is no parameter \"x\": from, to, step"}`},
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))

@@ -148,7 +148,7 @@ var table = []row{
 	{name: "internal/health", own: []string{"key", "client", "internal/retry"}, outside: none},
 	{name: "internal/clients", own: []string{"key", "relay"}, outside: none},
 	{
-		name: "internal/control", own: []string{"key", "relay", "internal/admit", "internal/clients", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,
+		name: "internal/control", own: []string{"key", "relay", "internal/admit", "internal/clients", "internal/history", "internal/rate", "internal/reach/errno", "internal/smallfile", "internal/text"}, outside: none,
 	},
 	{name: "internal/admin", own: []string{"relay", "internal/admit", "internal/certs", "internal/clients", "internal/config", "internal/control", "internal/edge", "internal/front", "internal/health", "internal/history", "internal/hitters", "internal/mesh", "internal/numbers", "internal/quota", "internal/stun"}, outside: none},
 	{name: "internal/numbers", own: none, outside: none},
@@ -235,7 +235,7 @@ var table = []row{
 	{
 		name:    "cmd/detour/internal/cli",
 		own:     []string{"key", "client", "internal/behind", "internal/certs", "internal/explain", "internal/meshkey", "internal/pin", "internal/smallfile", "internal/text"},
-		outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
+		outside: []string{"github.com/charmbracelet/x/ansi", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	},
 	{name: "cmd/detour/internal/derper", own: []string{"cmd/detour/internal/cli", "cmd/detour/internal/relaycmd", "internal/config", "internal/smallfile", "internal/text"}, outside: []string{"github.com/spf13/cobra"}},
 	{name: "cmd/", own: []string{"dist", "key", "derp", "relay", "client", "derpmap", "tailnet", "internal/", "cmd/"}},

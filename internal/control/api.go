@@ -21,6 +21,7 @@ const (
 	pathImport   = "/v1/access/import"
 	pathPeers    = "/v1/peers"
 	pathClients  = "/v1/clients"
+	pathHistory  = "/v1/history"
 	pathClose    = "/v1/peers/close"
 )
 

@@ -54,6 +54,7 @@ type Config struct {
 	SignIn   func() (SignIn, error) // nil: there is no page
 	Settings func() any             // those in effect, secrets masked; nil: none
 	Watching *Watching              // what samples are made from; nil: none
+	History  AskHistory             // nil: none is kept
 	Logger   *slog.Logger           // gets a line for each order; nil discards
 }
 
@@ -98,6 +99,7 @@ func New(c Config) *Handler {
 		"POST " + pathImport:                h.imports,
 		"GET " + pathPeers:                  h.peers,
 		"GET " + pathClients:                h.clients,
+		"GET " + pathHistory:                h.history,
 		"POST " + pathClose:                 h.ordered(h.Disconnect),
 		"POST " + pathDrain:                 h.drain,
 		"POST " + pathSignIn:                h.signIn,

@@ -11,6 +11,7 @@ import (
 	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/control"
 	"github.com/detour-relay/detour/internal/front"
+	"github.com/detour-relay/detour/internal/history"
 )
 
 // SocketPath returns where a relay with these settings has its admin socket; empty:
@@ -62,6 +63,7 @@ func (d *Daemon) openControl(cfg config.Config) (err error) {
 		Access:   access,
 		Version:  d.options.Version, Peers: d.relay, Reload: d.reloadForCommands, Status: func() any { return d.operators.Status() },
 		Settings: d.shownSettings, Drain: d.beginDrain, SignIn: d.signInLink, Logger: d.log,
+		History: func(q history.Query) (*history.Answer, error) { return d.history.Ask(q) },
 	})
 	d.control, err = front.OpenCommands(front.CommandsConfig{
 		Settings: cfg, Who: "relay", Handler: d.handler, Pages: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.page.Private().ServeHTTP(w, r) }), Secure: d.secure,

@@ -311,7 +311,7 @@ func (d *Daemon) serveOps() (err error) {
 	})
 	d.page, err = relaypage.New(relaypage.Config{
 		Status: d.operators.Status, Counters: d.relay.Counters, Explain: d.health.Explain, Peers: d.relay.Peers,
-		Name: func() string { return d.Config().Hostname }, Next: d.operators, History: d.operators.History,
+		Name: func() string { return d.Config().Hostname }, Next: d.operators, History: d.history.Ask,
 		Desk: &d.desk, Orders: d.handler, HasToken: d.control.HasToken, Try: d.control.Try,
 	})
 	if err != nil {

@@ -3,7 +3,11 @@ package history
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
+	"maps"
 	"math"
+	"reflect"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -92,4 +96,24 @@ func (s *Series) UnmarshalJSON(text []byte) error {
 		}
 	}
 	return nil
+}
+
+// All are the series by their names in JSON, in their order there, Seconds first; those of
+// Dropped have the reason behind the name: dropped_queue_full.
+func (a *Answer) All() iter.Seq2[string, Series] {
+	return func(yield func(string, Series) bool) {
+		more := yield("seconds", a.Seconds)
+		all := reflect.ValueOf(a).Elem()
+		for i := 0; i < all.NumField() && more; i++ {
+			name := all.Type().Field(i).Tag.Get("json")
+			switch of := all.Field(i).Interface().(type) {
+			case Series:
+				more = yield(name, of)
+			case map[string]Series:
+				for _, reason := range slices.Sorted(maps.Keys(of)) {
+					more = more && yield(name+"_"+reason, of[reason])
+				}
+			}
+		}
+	}
 }
