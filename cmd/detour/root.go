@@ -75,6 +75,7 @@ func newRootCommand() *cobra.Command {
 		newCheckCommand(),
 		operate.NewClients(),
 		operate.NewTop(),
+		operate.NewHistory(),
 		operate.NewPeers(),
 		operate.NewPrune(),
 		operate.NewReload(),

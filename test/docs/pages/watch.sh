@@ -9,4 +9,5 @@ each connections-2 "in|IN|peers"
 terminal=""
 run heavy-hitters-1
 run history-1
+run history-2
 
