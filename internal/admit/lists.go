@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -33,6 +34,27 @@ func (c *Chain) Entries(yield func(Entry) bool) {
 			}
 		}
 	}
+}
+
+// EntriesOf ranges over the entries of one key, in the order of Entries.
+func (c *Chain) EntriesOf(k key.Public) iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		r := c.rules.Load()
+		if !r.book.entriesOf(k, yield) {
+			return
+		}
+		for _, f := range r.files {
+			if l, here := f.set.find(k); here && !yield(f.set.entry(l, f.path)) {
+				return
+			}
+		}
+	}
+}
+
+// BanOf returns the ban of a key, if it has one that has not ended.
+func (c *Chain) BanOf(k key.Public) (b Ban, banned bool) {
+	b, banned = c.rules.Load().book.bans[k]
+	return b, banned && !b.ended(time.Now())
 }
 
 // Bans are all that have not ended.

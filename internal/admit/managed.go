@@ -102,6 +102,25 @@ func (b *book) entries(yield func(Entry) bool) bool {
 	return true
 }
 
+// entriesOf are those of one key, in the same order.
+func (b *book) entriesOf(k key.Public, yield func(Entry) bool) bool {
+	if e, here := b.allow[k]; here {
+		e.From = FromAllow
+		if !yield(e) {
+			return false
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.sets)) {
+		if e, here := b.sets[name][k]; here {
+			e.From = FromImport + name
+			if !yield(e) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func (b *book) count() int {
 	n := len(b.allow)
 	for _, set := range b.sets {

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -16,18 +17,32 @@ func OfChain(c *admit.Chain) Access { return chain{c} }
 type chain struct{ *admit.Chain }
 
 // Lines has one line for each entry, and one for each ban in place of its entries.
-func (c chain) Lines(yield func(Line) bool) {
+func (c chain) Lines(only []key.Public) iter.Seq[Line] {
+	if only == nil {
+		return c.all
+	}
+	return func(yield func(Line) bool) {
+		now := time.Now()
+		for _, k := range only {
+			for line := range c.linesOf(k, now) {
+				if !yield(line) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (c chain) all(yield func(Line) bool) {
 	now := time.Now()
 	banned := make(map[key.Public]*Line)
 	bans := c.Bans()
 	for _, b := range bans {
-		banned[b.Key] = &Line{Key: b.Key, State: Banned, Since: b.Since, Until: b.Until, Why: b.Why}
+		banned[b.Key] = banLine(b)
 	}
 	for e := range c.Entries {
 		if ban := banned[e.Key]; ban != nil {
-			if ban.From == "" {
-				ban.Label, ban.Name, ban.From = e.Label, e.Name, e.From
-			}
+			ban.takeFrom(e)
 			continue
 		}
 		if !yield(lineOf(e, now)) {
@@ -38,6 +53,35 @@ func (c chain) Lines(yield func(Line) bool) {
 		if !yield(*banned[b.Key]) {
 			return
 		}
+	}
+}
+
+// linesOf are those of one key, which is looked up.
+func (c chain) linesOf(k key.Public, now time.Time) iter.Seq[Line] {
+	return func(yield func(Line) bool) {
+		b, banned := c.BanOf(k)
+		ban := banLine(b)
+		for e := range c.EntriesOf(k) {
+			if banned {
+				ban.takeFrom(e)
+			} else if !yield(lineOf(e, now)) {
+				return
+			}
+		}
+		if banned {
+			yield(*ban)
+		}
+	}
+}
+
+func banLine(b admit.Ban) *Line {
+	return &Line{Key: b.Key, State: Banned, Since: b.Since, Until: b.Until, Why: b.Why}
+}
+
+// takeFrom has a ban say what the first entry of its key says.
+func (l *Line) takeFrom(e admit.Entry) {
+	if l.From == "" {
+		l.Label, l.Name, l.From = e.Label, e.Name, e.From
 	}
 }
 

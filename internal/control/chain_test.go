@@ -102,7 +102,9 @@ func TestChainIsListed(t *testing.T) {
 			t.Fatalf("step %d: %v, want it done: %t", n, err, want)
 		}
 		var got []string
-		for l := range c.Lines {
+		all := make(map[key.Public][]Line)
+		for l := range c.Lines(nil) {
+			all[l.Key] = append(all[l.Key], l)
 			if l.State == Banned {
 				got = append(got, fmt.Sprint(l.Key, l.State, l.Why))
 			} else {
@@ -112,6 +114,11 @@ func TestChainIsListed(t *testing.T) {
 		slices.Sort(got)
 		if want := m.lines(path); !slices.Equal(got, want) {
 			t.Fatalf("step %d: the list is\n%s\nwant\n%s", n, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		for _, k := range keys {
+			if alone := slices.Collect(c.Lines([]key.Public{k})); !slices.Equal(alone, all[k]) {
+				t.Fatalf("step %d: of one key there is\n%+v\nwant\n%+v", n, alone, all[k])
+			}
 		}
 	}
 	if errs := c.Do("odd", keys[:1], time.Time{}, Order{}); len(errs) != 1 || errs[0] == nil {
@@ -180,7 +187,7 @@ func TestMostOfASetStays(t *testing.T) {
 		}
 		_, err := c.Import(ImportOrder{Set: "s", Force: test.force}, entries[:test.after])
 		left := 0
-		for range c.Lines {
+		for range c.Lines(nil) {
 			left++
 		}
 		switch {
@@ -192,9 +199,9 @@ func TestMostOfASetStays(t *testing.T) {
 	}
 }
 
-// BenchmarkList is a list of a million keys in a file, on its way to a command.
-func BenchmarkList(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "keys")
+// millionKeys is a file with a million.
+func millionKeys(b *testing.B) (path string) {
+	path = filepath.Join(b.TempDir(), "keys")
 	f, err := os.Create(path)
 	if err != nil {
 		b.Fatal(err)
@@ -205,7 +212,23 @@ func BenchmarkList(b *testing.B) {
 	if err := f.Close(); err != nil {
 		b.Fatal(err)
 	}
-	c := at(b, New(Config{Peers: &crowd{}, Access: chainOf(b, path)}))
+	return path
+}
+
+// BenchmarkLine is what a list of a million keys says of one of them.
+func BenchmarkLine(b *testing.B) {
+	h := New(Config{Peers: &crowd{}, Access: chainOf(b, millionKeys(b))})
+	k := key.Public{1, 0x3f, 0x42, 0x0f} // the last
+	for b.Loop() {
+		if line, _ := h.Line(k); line == nil || line.Label != "staff" {
+			b.Fatal(line)
+		}
+	}
+}
+
+// BenchmarkList is a list of a million keys in a file, on its way to a command.
+func BenchmarkList(b *testing.B) {
+	c := at(b, New(Config{Peers: &crowd{}, Access: chainOf(b, millionKeys(b))}))
 	for b.Loop() {
 		n := 0
 		if err := c.Lines(b.Context(), Filter{}, func(Line) error { n++; return nil }); err != nil || n != 1_000_000 {

@@ -4,11 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,12 +32,17 @@ type list struct {
 
 func newList() *list { return &list{lines: map[key.Public]Line{}, sets: map[string][]Entry{}} }
 
-func (l *list) Lines(yield func(Line) bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, line := range l.lines {
-		if !yield(line) {
-			return
+func (l *list) Lines(only []key.Public) iter.Seq[Line] {
+	return func(yield func(Line) bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for k, line := range l.lines {
+			if only != nil && !slices.Contains(only, k) {
+				continue
+			}
+			if !yield(line) {
+				return
+			}
 		}
 	}
 }

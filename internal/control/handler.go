@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"os"
@@ -25,9 +26,10 @@ const (
 
 // Access is who may come in.
 type Access interface {
-	// Lines ranges over what is allowed and banned, one line a key, in no order and
-	// without holding a lock. Connected is not filled in.
-	Lines(yield func(Line) bool)
+	// Lines ranges over what is allowed and banned, in no order and without holding a
+	// lock: everything, or, if only is not nil, what there is of these keys, which does
+	// not take longer where there are many others. Connected is not filled in.
+	Lines(only []key.Public) iter.Seq[Line]
 
 	// Do follows an order for all keys: Allow, Remove, Ban or Unban. Until is the end
 	// that the order says; zero: none. The result has an error for each key.

@@ -152,13 +152,14 @@ func (h *Handler) Follow(from, what string, o Order) (all Results, err error) {
 
 // findStill notes of keys that were removed what else lets them in.
 func (h *Handler) findStill(removed []Result) {
-	at := make(map[key.Public]int, len(removed))
-	for i, r := range removed {
-		at[r.Key] = i
-	}
-	for l := range h.config.Access.Lines {
-		if i, one := at[l.Key]; one && l.State == Allowed && removed[i].Error == "" {
-			removed[i].Still = l.From
+	for i := range removed {
+		if removed[i].Error != "" {
+			continue
+		}
+		for l := range h.config.Access.Lines([]key.Public{removed[i].Key}) {
+			if l.State == Allowed {
+				removed[i].Still = l.From
+			}
 		}
 	}
 }
@@ -169,10 +170,8 @@ func (h *Handler) Line(k key.Public) (line *Line, decides bool) {
 	if h.config.Access == nil {
 		return nil, false
 	}
-	for l := range h.config.Access.Lines {
-		if l.Key == k {
-			return &l, true
-		}
+	for l := range h.config.Access.Lines([]key.Public{k}) {
+		return &l, true
 	}
 	return nil, true
 }

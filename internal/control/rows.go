@@ -94,7 +94,7 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 		connected[p.Peer] = struct{}{}
 	}
 	out := newRows(w)
-	for line := range h.config.Access.Lines {
+	for line := range h.config.Access.Lines(f.Keys) {
 		if !f.picks(line) {
 			continue
 		}
@@ -117,14 +117,16 @@ func filterOf(r *http.Request) (f Filter, err error) {
 		if err != nil {
 			return f, refusef(http.StatusBadRequest, "%v", err)
 		}
-		f.Keys = append(f.Keys, k)
+		if !slices.Contains(f.Keys, k) {
+			f.Keys = append(f.Keys, k)
+		}
 	}
 	return f, nil
 }
 
+// picks is about all but the keys, which are looked up.
 func (f *Filter) picks(l Line) bool {
-	return (f.State == "" || l.State == f.State) && (f.Label == "" || l.Label == f.Label) &&
-		(len(f.Keys) == 0 || slices.Contains(f.Keys, l.Key))
+	return (f.State == "" || l.State == f.State) && (f.Label == "" || l.Label == f.Label)
 }
 
 // peers answers with the connections there are.

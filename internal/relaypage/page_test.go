@@ -3,6 +3,7 @@ package relaypage
 import (
 	"context"
 	"errors"
+	"iter"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -99,10 +100,11 @@ func (s *stand) Close(match func(relay.PeerState) bool, _ error, _ int) (closed 
 // A book has bans alone.
 type book struct{ bans map[key.Public]control.Order }
 
-func (b *book) Lines(yield func(control.Line) bool) {
-	for k, o := range b.bans {
-		if !yield(control.Line{Key: k, State: control.Banned, Why: o.Why}) {
-			return
+// Lines is only asked for one key.
+func (b *book) Lines(only []key.Public) iter.Seq[control.Line] {
+	return func(yield func(control.Line) bool) {
+		if o, banned := b.bans[only[0]]; banned {
+			yield(control.Line{Key: only[0], State: control.Banned, Why: o.Why})
 		}
 	}
 }
