@@ -85,10 +85,14 @@ func (k KeyPrefix) Of(whole key.Public) bool {
 // String is what ParseKeyPrefix reads.
 func (k KeyPrefix) String() string { return keyType + hex.EncodeToString(k.begins[:])[:k.digits] }
 
-// ParseNetwork reads a network, or the one address of it.
+// ParseNetwork reads a network, or the one address of it. It has no zone: an address of a
+// link is picked on all links of the relay's machine.
 func ParseNetwork(text string) (netip.Prefix, error) {
+	if strings.Contains(text, "%") {
+		return netip.Prefix{}, errors.New("a zone, which stands behind %, cannot be picked: leave it out, and the address counts on all links")
+	}
 	if addr, err := netip.ParseAddr(text); err == nil {
-		addr = addr.Unmap().WithZone("")
+		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	network, err := netip.ParsePrefix(text)

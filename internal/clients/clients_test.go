@@ -154,7 +154,7 @@ func TestBadQueriesAreRefusedInALine(t *testing.T) {
 		{"sort": {"weight"}}, {"sort": {"-"}}, {"sort": {"--key"}}, {"sort": {long}},
 		{"limit": {"0"}}, {"limit": {"-1"}}, {"limit": {"many"}}, {"limit": {long}},
 		{"key": {""}}, {"key": {"nodekey:"}}, {"key": {"nodekey:xy"}}, {"key": {strings.Repeat("0", 65)}}, {"key": {long}},
-		{"network": {"10.0.0.0/33"}}, {"network": {"relay.example"}}, {"network": {""}}, {"network": {long}},
+		{"network": {"10.0.0.0/33"}}, {"network": {"fe80::1%eth0"}}, {"network": {"fe80::%eth0/64"}}, {"network": {"relay.example"}}, {"network": {""}}, {"network": {long}},
 		{"label": {long}}, {"app": {long}}, {"app": make([]string, mostValues+1)},
 		{"after": {"nodekey:1"}}, {"sort": {"ip"}, "after": {"10.0.0"}}, {"sort": {"rx"}, "after": {"-1"}}, {"sort": {"connected"}, "after": {"soon"}},
 		{"sort": {"wait"}, "after": {"1.5"}}, {"sort": {"rx"}, "after": {"1"}, "afterconn": {"x"}}, {"sort": {"conn"}, "after": {long}},

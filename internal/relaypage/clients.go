@@ -157,7 +157,7 @@ func looking(peers func(func(relay.PeerState) bool), find string) func(func(rela
 
 func stands(find string, p *relay.PeerState) bool {
 	return strings.Contains(strings.ToLower(p.Group), find) || strings.Contains(strings.ToLower(p.AppName), find) ||
-		strings.Contains(p.Peer.String(), find) || p.Addr.IsValid() && strings.HasPrefix(p.Addr.String(), find)
+		strings.Contains(p.Peer.String(), find) || p.Addr.IsValid() && (strings.HasPrefix(strings.ToLower(p.Addr.Addr().String()), find) || strings.HasPrefix(p.Addr.String(), find))
 }
 
 // A clientBody is what client.html shows.

@@ -36,9 +36,12 @@ var (
 func TestClientsPageByPage(t *testing.T) {
 	s := newStand(t)
 	s.peers = crowd(230)
+	for i, addr := range []string{"[fe80::1%enP2]:1000", "[fe80::1%enP3]:1000", "[2001:db8::7]:1000"} {
+		s.peers[i].Addr = netip.MustParseAddrPort(addr)
+	}
 	for query, want := range map[string]int{
-		"": 230, "find=staff": 115, "find=STAFF": 115, "label=guests": 115, "find=192.0.0.0/25": 128, "find=192.0.0.77": 1, "find=magic": 230, "find=nothing": 0, "find=192.0.0.77&label=staff": 0, "app=magicsock&sort=-ip": 230,
-		"find=nodekey:004d07": 1,
+		"": 230, "find=staff": 115, "find=STAFF": 115, "label=guests": 115, "find=192.0.0.0/25": 125, "find=192.0.0.77": 1, "find=magic": 230, "find=nothing": 0, "find=192.0.0.77&label=staff": 0, "app=magicsock&sort=-ip": 230,
+		"find=nodekey:004d07": 1, "find=fe80::1": 2, "find=fe80::1%25enP2": 1, "find=2001:db8:": 1, "find=[2001:db8::7]:1000": 1,
 	} {
 		seen, pages, path := map[string]bool{}, 0, "/clients?"+query
 		for path != "" {

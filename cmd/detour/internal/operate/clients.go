@@ -26,7 +26,7 @@ type filterFlags struct {
 func (f *filterFlags) add(cmd *cobra.Command, columns []who.Column, sort string) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.keys, "key", nil, "only this `key`, or those that begin with these hex digits; may be repeated, as the next three")
-	flags.StringArrayVar(&f.networks, "network", nil, "only those that come from this `network` (192.0.2.0/24), or address")
+	flags.StringArrayVar(&f.networks, "network", nil, "only those that come from this `network` (192.0.2.0/24), or address; an IPv6 zone cannot be picked")
 	flags.StringArrayVar(&f.labels, "label", nil, "only those with this `label`; empty: those without")
 	flags.StringArrayVar(&f.apps, "app", nil, "only those whose program calls itself this `name`; empty: those that say nothing")
 	flags.StringVar(&f.sort, "sort", sort, "order by this `column`; with a dash before it, the most or the last comes first")
