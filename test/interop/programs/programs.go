@@ -50,6 +50,15 @@ var Detour = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv(DetourEnv); path != "" {
 		return path, nil
 	}
+	return buildDetour(ProductGo)
+})
+
+// DetourSameGo returns the path of our program as Detour does, only that the Go builds it which builds the reference.
+var DetourSameGo = sync.OnceValues(func() (string, error) {
+	return buildDetour(func(ctx context.Context, args ...string) *exec.Cmd { return exec.CommandContext(ctx, "go", args...) })
+})
+
+func buildDetour(command func(context.Context, ...string) *exec.Cmd) (string, error) {
 	here, err := directory()
 	if err != nil {
 		return "", err
@@ -59,9 +68,9 @@ var Detour = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "detour")
-	_, err = run(ProductGo(context.Background(), "build", "-o", path, "./cmd/detour"), filepath.Join(here, "..", "..", ".."))
+	_, err = run(command(context.Background(), "build", "-o", path, "./cmd/detour"), filepath.Join(here, "..", "..", ".."))
 	return path, err
-})
+}
 
 // Place returns the path of our program by the name of derper, whose command line it takes there.
 var Place = sync.OnceValues(func() (string, error) {
