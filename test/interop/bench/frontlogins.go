@@ -5,14 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -161,7 +158,7 @@ func (s *stage) keyList(ctx context.Context, f *frontDoor) error {
 		}
 		took[i] = time.Since(began)
 		time.Sleep(time.Second)
-		resident[i], err = residentMB(relay.pid())
+		resident[i], err = memoryMB(relay.cmd, "VmRSS")
 		relay.stop()
 		if err != nil {
 			return err
@@ -186,19 +183,4 @@ func writeKeys(path string, lines int) error {
 		fmt.Fprintf(w, "nodekey:%s\n", hex.EncodeToString(k[:]))
 	}
 	return w.Flush()
-}
-
-// residentMB is what a process has in memory.
-func residentMB(pid int) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if kb, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
-			return n / 1024, err
-		}
-	}
-	return 0, errors.New("the system does not say how much memory a process has")
 }

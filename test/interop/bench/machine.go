@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 )
 
 // machine is where the figures come from.
@@ -67,4 +68,13 @@ func kernel() string {
 	}
 	release, _, _ := strings.Cut(strings.TrimSpace(string(text)), "-")
 	return "Linux " + release
+}
+
+// descriptors is how many a process may have at once.
+func descriptors() uint64 {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return limit.Cur
 }

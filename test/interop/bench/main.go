@@ -1,8 +1,9 @@
 // Command bench measures our relay beside the reference derper: same machine, same run, in turns. It
 // prints one table, writes one JSON file, and puts the latest table into docs/performance.md.
 //
-//	cd test/interop && go run ./bench                         # everything, about an hour
-//	cd test/interop && go run ./bench -rounds 1 -seconds 2    # a quick look, about eleven minutes
+//	cd test/interop && go run ./bench                         # everything, about an hour and a half
+//	cd test/interop && go run ./bench -rounds 1 -seconds 2    # a quick look, about half an hour
+//	cd test/interop && go run ./bench -rows engine            # what the engine must reach; three quarters of an hour
 //	cd test/interop && go run ./bench -rows goodput,loss      # some rows; the document stays as it is
 //	cd test/interop && go run ./bench -rows frontdoor         # who may come in, and how much; about five minutes
 //	cd test/interop && go run ./bench -rows coord             # the coordination server; about half an hour
@@ -44,6 +45,9 @@ type options struct {
 	away     time.Duration
 }
 
+// during is the length of one measurement.
+func (o options) during() time.Duration { return time.Duration(o.seconds) * time.Second }
+
 // docPath is the document to update, empty if none: one with some of the rows would mislead.
 func (o options) docPath() string {
 	if o.doc == "" || o.rows != "" {
@@ -54,10 +58,11 @@ func (o options) docPath() string {
 
 func main() {
 	crowdMain()
+	crewMain()
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each measurement is made; rows show medians")
 	flag.IntVar(&o.seconds, "seconds", 4, "length of one measurement")
-	flag.StringVar(&o.rows, "rows", "", "comma list of rows (a beginning of their names is enough); empty: all")
+	flag.StringVar(&o.rows, "rows", "", "comma list of rows (a beginning of their names is enough); engine: what the engine must reach; empty: all")
 	flag.StringVar(&o.out, "out", "bench-results", "directory for the JSON file, below the repository's root; empty: none")
 	flag.StringVar(&o.doc, "doc", "docs/performance.md", "document whose table is replaced, below the repository's root, if all rows are measured; empty: none")
 	flag.StringVar(&o.root, "root", "../..", "root of the repository")
@@ -121,10 +126,16 @@ func run(ctx context.Context, o options) (reached bool, err error) {
 	return report.reached(), nil
 }
 
+// engineWords are what -rows engine stands for.
+const engineWords = "goodput,scale,cpu,rtt-100,rtt-500,flood,bother,starve,login,memory,mesh-cpu,download,allocs,whole"
+
 // choose picks the rows whose names begin with one of the words.
 func choose(rows []row, words string) (chosen []row, err error) {
 	if words == "" {
 		return rows, nil
+	}
+	if words == "engine" {
+		words = engineWords
 	}
 	for word := range strings.SplitSeq(words, ",") {
 		found := false

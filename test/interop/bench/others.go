@@ -13,21 +13,22 @@ type other struct {
 
 // The names of the others.
 const (
-	profiling     = "profile"
-	goBenching    = "go benchmarks"
-	downloading   = "download"
-	presenceTold  = "presence"
-	restarting    = "restarts"
-	killing       = "kills"
-	losingFirst   = "losses"
-	stunAnswering = "STUN"
-	nodesIdling   = "nodes"
-	netchecking   = "netcheck"
-	tunnelCarries = "tunnels"
-	tunnelStarts  = "tunnels: starts"
-	tunnelLaptops = "tunnels: interfaces"
-	tunnelMemory  = "tunnels: memory"
-	tunnelStalls  = "tunnels: stalls"
+	profiling         = "profile"
+	goBenching        = "go benchmarks"
+	downloading       = "download"
+	downloadingSameGo = "download: derper's Go"
+	presenceTold      = "presence"
+	restarting        = "restarts"
+	killing           = "kills"
+	losingFirst       = "losses"
+	stunAnswering     = "STUN"
+	nodesIdling       = "nodes"
+	netchecking       = "netcheck"
+	tunnelCarries     = "tunnels"
+	tunnelStarts      = "tunnels: starts"
+	tunnelLaptops     = "tunnels: interfaces"
+	tunnelMemory      = "tunnels: memory"
+	tunnelStalls      = "tunnels: stalls"
 )
 
 // others are all of them, in the order in which they are made. What they find they put into r.
@@ -35,7 +36,8 @@ func (s *stage) others(r *results) []other {
 	return slices.Concat([]other{
 		{profiling, into(&r.Profile, s.profile)},
 		{goBenching, into(&r.InGo, s.goBenchmarks)},
-		{downloading, into(&r.Download, s.download)},
+		{downloading, into(&r.Download, s.downloadBy(ours))},
+		{downloadingSameGo, into(&r.DownloadSameGo, s.downloadBy(sameGo))},
 		{presenceTold, into(&r.Presence, s.presences)},
 		{restarting, into(&r.Restarts, s.restart)},
 		{killing, into(&r.Kills, s.kill)},
@@ -43,7 +45,7 @@ func (s *stage) others(r *results) []other {
 		{stunAnswering, into(&r.STUN, s.stunAnswers)},
 		{netchecking, into(&r.Netcheck, s.netchecks)},
 		{nodesIdling, into(&r.Nodes, s.nodes)},
-	}, s.frontDoors(r), s.coordinations(r), s.tunnelMeasurements(r))
+	}, s.engineTrials(r), s.frontDoors(r), s.coordinations(r), s.tunnelMeasurements(r))
 }
 
 // into makes a measurement that puts what it finds into a place of the results.

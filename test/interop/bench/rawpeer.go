@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
@@ -42,16 +43,38 @@ func dialRaw(ctx context.Context, addr string, secret key.Private) (*rawPeer, er
 
 // dialSmall is dialRaw with a buffer for reading of another size.
 func dialSmall(ctx context.Context, addr string, secret key.Private, buffer int) (*rawPeer, error) {
-	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // the certificate is of our own making
+	return rawDial{addr: addr, buffer: buffer}.login(ctx, secret)
+}
+
+// rawDial is a way to log in.
+type rawDial struct {
+	addr      string
+	buffer    int  // bytes of the buffer for reading
+	window    int  // bytes that the kernel keeps for the peer; 0: what it finds right
+	webSocket bool // frames travel in messages
+}
+
+func (d rawDial) login(ctx context.Context, secret key.Private) (*rawPeer, error) {
 	ctx, cancel := context.WithTimeout(ctx, rawTimeout)
 	defer cancel()
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Control: d.setWindow}, Config: &tls.Config{
+		InsecureSkipVerify:          true, // the certificate is of our own making
+		DynamicRecordSizingDisabled: true, // what fills a record is to be one
+	}}
+	conn, err := dialer.DialContext(ctx, "tcp", d.addr)
 	if err != nil {
 		return nil, err
 	}
-	p := &rawPeer{conn: conn.(*tls.Conn), in: bufio.NewReaderSize(conn, buffer), public: secret.Public()}
+	p := &rawPeer{conn: conn.(*tls.Conn), in: bufio.NewReaderSize(conn, d.buffer), public: secret.Public()}
 	conn.SetDeadline(time.Now().Add(rawTimeout))
-	if err := p.login(secret); err != nil {
+	ask, wrap := askDERP, plain
+	if d.webSocket {
+		ask, wrap = askWebSocket, inMessage
+	}
+	if err = ask(p); err == nil {
+		err = p.login(secret, wrap)
+	}
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -59,18 +82,33 @@ func dialSmall(ctx context.Context, addr string, secret key.Private, buffer int)
 	return p, nil
 }
 
-// login returns when the relay has admitted the peer.
-func (p *rawPeer) login(secret key.Private) error {
-	const request = "GET /derp HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: DERP\r\nDerp-Fast-Start: 1\r\n\r\n"
-	if _, err := io.WriteString(p.conn, request); err != nil {
-		return err
+// setWindow has the kernel keep no more than the window, whatever comes.
+func (d rawDial) setWindow(_, _ string, raw syscall.RawConn) (err error) {
+	if d.window == 0 {
+		return nil
 	}
+	failed := raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, d.window)
+	})
+	return errors.Join(err, failed)
+}
+
+// askDERP has the relay begin at once, without an answer in HTTP.
+func askDERP(p *rawPeer) error {
+	_, err := io.WriteString(p.conn, "GET /derp HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: DERP\r\nDerp-Fast-Start: 1\r\n\r\n")
+	return err
+}
+
+func plain(frame []byte) []byte { return frame }
+
+// login returns when the relay has admitted the peer.
+func (p *rawPeer) login(secret key.Private, wrap func([]byte) []byte) error {
 	relay, err := derp.ReadGreeting(p.in)
 	if err != nil {
 		return err
 	}
 	box := secret.Box(relay)
-	if _, err := p.conn.Write(derp.AppendClientInfo(nil, p.public, &box, derp.ClientInfo{Version: derp.ProtocolVersion})); err != nil {
+	if _, err := p.conn.Write(wrap(derp.AppendClientInfo(nil, p.public, &box, derp.ClientInfo{Version: derp.ProtocolVersion}))); err != nil {
 		return err
 	}
 	t, _, err := p.frame()
@@ -118,21 +156,30 @@ func (p *rawPeer) take() {
 
 // flood sends numbered packets as fast as the relay takes them, until the connection ends.
 func (p *rawPeer) flood(to key.Public) {
+	next := floodTo([]key.Public{to}, rawPacket)
 	p.ending.Go(func() {
-		packet := make([]byte, rawPacket)
-		var frames []byte
-		for n := uint64(0); ; {
-			frames = frames[:0]
-			for range rawBatch {
-				binary.BigEndian.PutUint64(packet, n)
-				frames = derp.AppendSendPacket(frames, to, packet)
-				n++
-			}
-			if _, err := p.conn.Write(frames); err != nil {
+		for {
+			if _, err := p.conn.Write(next()); err != nil {
 				return
 			}
 		}
 	})
+}
+
+// floodTo makes batches of numbered packets to each in turn.
+func floodTo(all []key.Public, size int) func() []byte {
+	packet, frames := make([]byte, size), []byte(nil)
+	turn, numbers := 0, make([]uint64, len(all))
+	return func() []byte {
+		frames = frames[:0]
+		for range rawBatch {
+			binary.BigEndian.PutUint64(packet, numbers[turn])
+			numbers[turn]++
+			frames = derp.AppendSendPacket(frames, all[turn], packet)
+			turn = (turn + 1) % len(all)
+		}
+		return frames
+	}
 }
 
 // end hangs up, without waiting for a relay that does not read.

@@ -17,13 +17,28 @@ import (
 	"github.com/detour-relay/detour/test/interop/programs"
 )
 
-// relayKind is one of the two relays that are compared.
+// relayKind is one of the relays that are compared.
 type relayKind string
 
 const (
-	ours   relayKind = "detour"
-	derper relayKind = "derper"
+	ours    relayKind = "detour"
+	derper  relayKind = "derper"
+	sameGo  relayKind = "detour-same-go" // ours, built with derper's Go
+	earlier relayKind = "detour-before"  // another build of ours, see -before
 )
+
+// program is what a relay of the kind runs.
+func (s *stage) program(kind relayKind) (string, error) {
+	switch kind {
+	case derper:
+		return s.derper, nil
+	case sameGo:
+		return programs.DetourSameGo()
+	case earlier:
+		return s.options.before, nil
+	}
+	return s.detour, nil
+}
 
 const (
 	startBudget = 20 * time.Second
@@ -55,17 +70,20 @@ func (s *stage) start(ctx context.Context, kind relayKind) (*relay, error) {
 func (s *stage) startAt(ctx context.Context, kind relayKind, addr, dir string, more ...string) (*relay, error) {
 	r := &relay{url: "https://" + addr + "/derp", addr: netip.MustParseAddrPort(addr), ended: make(chan struct{})}
 	r.again = func(ctx context.Context) (*relay, error) { return s.startAt(ctx, kind, addr, dir, more...) }
-	var err error
+	program, err := s.program(kind)
+	if err != nil {
+		return nil, err
+	}
 	switch kind {
-	case ours:
+	default:
 		if r.pprof, err = freeAddr(); err != nil {
 			return nil, err
 		}
-		r.cmd = exec.Command(s.detour, append([]string{"relay", "--listen", addr, "--hostname", programs.Host, "--tls", "files",
+		r.cmd = exec.Command(program, append([]string{"relay", "--listen", addr, "--hostname", programs.Host, "--tls", "files",
 			"--cert", s.path(programs.CertFile), "--key", s.path(programs.KeyFile), "--state-dir", dir, "--pprof", r.pprof,
 			"--stun", "off", "--self-check", "off", "--drain", "0"}, more...)...)
 	case derper:
-		r.cmd = exec.Command(s.derper, append([]string{"-a", addr, "-hostname", programs.Host, "-certmode", "manual", "-certdir", s.dir,
+		r.cmd = exec.Command(program, append([]string{"-a", addr, "-hostname", programs.Host, "-certmode", "manual", "-certdir", s.dir,
 			"-stun=false", "-http-port", "-1", "-c", filepath.Join(dir, "derper.json")}, more...)...)
 		r.cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.path(programs.CertFile)) // siblings are verified by it
 	}

@@ -26,7 +26,8 @@ type row struct {
 	needs []string // names of measurements
 	// figures computes ours and derper's; derper's may be nil where there is nothing to compare with.
 	figures func(*results) (ours, derper *float64)
-	apart   bool // the figures are compared with the mark only; their ratio says nothing
+	of      func(*results, relayKind) *float64 // where figures are of one kind of relay each
+	apart   bool                               // the figures are compared with the mark only; their ratio says nothing
 }
 
 // mark is what a row must reach: a limit on our figure, or on its ratio to derper's.
@@ -72,21 +73,8 @@ func (m mark) reached(figure float64) bool {
 
 // allRows is the table, in its order.
 func allRows(o options) []row {
-	rows := []row{
-		loadRow("goodput", "goodput, 10 pairs, as fast as it goes", "Mbit/s", mark{limit: 20, atLeast: true, ratio: true}, "max", goodput),
+	rows := slices.Concat(engineRows(o.before != ""), []row{
 		loadRow("loss", "loss at 2 Gbit/s offered, 10 pairs", "%", mark{limit: 0.1}, "2g", loss),
-		scaleRow(),
-		loadRow("cpu-1g", "CPU per delivered packet, 1 Gbit/s, 16 packets per write", "us", mark{limit: 0.35, ratio: true}, "1g-16", cpu),
-		loadRow("cpu-500m", "CPU per delivered packet, 500 Mbit/s, 1 packet per write", "us", mark{limit: 0.65, ratio: true}, "500m-1", cpu),
-	}
-	for _, rate := range quietRates {
-		text := fmt.Sprintf("RTT of a quiet pair beside %d Mbit/s, ", rate)
-		rows = append(rows,
-			loadRow(fmt.Sprintf("rtt-%d-p50", rate), text+"p50", "us", mark{limit: 0.7, ratio: true}, quietName(rate), quietP50),
-			loadRow(fmt.Sprintf("rtt-%d-p99", rate), text+"p99", "us", mark{limit: 0.5, ratio: true}, quietName(rate), quietP99))
-	}
-	rows = append(rows,
-		loadRow("memory", fmt.Sprintf("resident memory per idle TLS peer, %d peers", idlePeers), "KB", mark{limit: 14}, "idle", kilobytesPerPeer),
 		goRow("lookup-repeated", "lookup of the destination of the packet before", "ns", mark{limit: 5}, lookupRepeated, "ns/op"),
 		goRow("lookup-table", "lookup of another destination", "ns", mark{limit: 30}, lookupTable, "ns/op"),
 		goRow("lookup-repeated-allocs", "allocations of the first lookup", "", mark{}, lookupRepeated, "allocs/op"),
@@ -95,10 +83,11 @@ func allRows(o options) []row {
 		stallRow(),
 		stallMemoryRow(),
 		downloadRow(),
+		downloadSameGoRow(),
 		wholeRow(),
 		shareRow(),
 		loadRow("fanin", "goodput, 10 senders to one receiver, as fast as it goes", "Mbit/s", mark{none: true}, "fanin", goodput),
-	)
+	})
 	return slices.Concat(rows, meshRows(), stunRows(), []row{netcheckRow(), nodeMemoryRow()}, frontDoorRows(o.before != ""), coordRows(o), tunnelRows())
 }
 
@@ -167,32 +156,42 @@ func middle(all []float64) *float64 {
 
 // loadRow compares one figure of one measurement.
 func loadRow(name, text, unit string, m mark, measurement string, figure func(*load.Report) float64) row {
-	return row{
-		name: name, text: text, unit: unit, mark: m, needs: []string{measurement}, apart: unit == "%",
-		figures: func(r *results) (*float64, *float64) {
-			return r.median(measurement, ours, figure), r.median(measurement, derper, figure)
-		},
+	return beside(row{name: name, text: text, unit: unit, mark: m, needs: []string{measurement}, apart: unit == "%"}, ours,
+		func(r *results, kind relayKind) *float64 { return r.median(measurement, kind, figure) })
+}
+
+// beside has a row compare a figure of a relay of ours with derper's.
+func beside(r row, mine relayKind, of func(*results, relayKind) *float64) row {
+	r.of = of
+	r.figures = func(found *results) (*float64, *float64) { return of(found, mine), of(found, derper) }
+	return r
+}
+
+// bothGo has each row followed by one of ours as derper's Go builds it.
+func bothGo(rows ...row) (all []row) {
+	for _, r := range rows {
+		same := beside(r, sameGo, r.of)
+		same.name += "-same-go"
+		same.text += "; built with derper's Go"
+		all = append(all, r, same)
 	}
+	return all
 }
 
 // quotientRow is about how one measurement's figure compares with another's of the same relay.
 func quotientRow(name, text, unit string, m mark, over, under string, figure func(*load.Report) float64, combine func(over, under float64) float64) row {
-	of := func(r *results, kind relayKind) *float64 {
+	return beside(row{name: name, text: text, unit: unit, mark: m, needs: []string{over, under}, apart: true}, ours, func(r *results, kind relayKind) *float64 {
 		a, b := r.median(over, kind, figure), r.median(under, kind, figure)
 		if a == nil || b == nil || *b == 0 {
 			return nil
 		}
 		c := combine(*a, *b)
 		return &c
-	}
-	return row{
-		name: name, text: text, unit: unit, mark: m, needs: []string{over, under}, apart: true,
-		figures: func(r *results) (*float64, *float64) { return of(r, ours), of(r, derper) },
-	}
+	})
 }
 
 func scaleRow() row {
-	return quotientRow("scale", "goodput with 100 pairs / with 10 pairs, as fast as it goes", "", mark{limit: 0.85, atLeast: true},
+	return quotientRow("scale", "goodput with 100 pairs / with 10 pairs, as fast as it goes", "", mark{limit: 0.95, atLeast: true},
 		"max-100", "max", goodput, func(a, b float64) float64 { return a / b })
 }
 
@@ -213,7 +212,7 @@ func stallMemoryRow() row {
 // wholeRow counts what must never happen, over everything that was measured.
 func wholeRow() row {
 	count := func(r *results, kind relayKind) *float64 {
-		sum := 0.0
+		sum := r.Trials.sum(kind, broken)
 		for _, one := range r.Loads {
 			if one.Relay != string(kind) {
 				continue
@@ -225,13 +224,10 @@ func wholeRow() row {
 				}
 			}
 		}
-		if len(r.Loads) == 0 {
+		if len(r.Loads)+len(r.Trials) == 0 {
 			return nil
 		}
 		return &sum
 	}
-	return row{
-		name: "whole", text: "streams broken, reordered or cut off, in all measurements", mark: mark{limit: 0}, apart: true,
-		figures: func(r *results) (*float64, *float64) { return count(r, ours), count(r, derper) },
-	}
+	return beside(row{name: "whole", text: "streams broken, reordered or cut off, in all measurements", mark: mark{limit: 0}, apart: true}, ours, count)
 }

@@ -11,6 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	crowdMain()
+	crewMain()
 	status := m.Run()
 	programs.Clean()
 	os.Exit(status)

@@ -68,17 +68,19 @@ type result struct {
 
 // results are all that a run found out.
 type results struct {
-	Loads    []*result      `json:"loads"`
-	Profile  *profileShares `json:"profile,omitempty"`
-	InGo     []benchmark    `json:"go_benchmarks,omitempty"`
-	Download *download      `json:"download,omitempty"`
-	Presence presences      `json:"presence,omitempty"`
-	Restarts *restarts      `json:"restarts,omitempty"`
-	Kills    *outages       `json:"kills,omitempty"`
-	Losses   losses         `json:"losses,omitempty"`
-	STUN     stunReports    `json:"stun,omitempty"`
-	Netcheck *netchecks     `json:"netcheck,omitempty"`
-	Nodes    *nodeMemory    `json:"nodes,omitempty"`
+	Loads          []*result      `json:"loads"`
+	Trials         trials         `json:"trials,omitempty"`
+	Profile        *profileShares `json:"profile,omitempty"`
+	InGo           []benchmark    `json:"go_benchmarks,omitempty"`
+	Download       *download      `json:"download,omitempty"`
+	DownloadSameGo *download      `json:"download_same_go,omitempty"`
+	Presence       presences      `json:"presence,omitempty"`
+	Restarts       *restarts      `json:"restarts,omitempty"`
+	Kills          *outages       `json:"kills,omitempty"`
+	Losses         losses         `json:"losses,omitempty"`
+	STUN           stunReports    `json:"stun,omitempty"`
+	Netcheck       *netchecks     `json:"netcheck,omitempty"`
+	Nodes          *nodeMemory    `json:"nodes,omitempty"`
 
 	FrontDoor    *frontDoor       `json:"front_door,omitempty"`
 	Coordination *coordination    `json:"coordination,omitempty"`
@@ -89,7 +91,7 @@ type results struct {
 
 // measureAll makes the measurements that the rows need.
 func (s *stage) measureAll(ctx context.Context, need []string) (*results, error) {
-	r := &results{Missing: map[string]error{}}
+	r := &results{Trials: trials{}, Missing: map[string]error{}}
 	if err := s.measureLoads(ctx, need, r); err != nil {
 		return nil, err
 	}
@@ -104,14 +106,14 @@ func (s *stage) measureAll(ctx context.Context, need []string) (*results, error)
 // measureLoads makes the rounds: in each, every measurement for one relay right after the other, so that
 // both see the same machine. Which comes first changes from round to round.
 func (s *stage) measureLoads(ctx context.Context, names []string, r *results) error {
-	relays := []relayKind{ours, derper}
+	relays := []relayKind{ours, sameGo, earlier, derper}
 	for round := range s.options.rounds {
 		for _, m := range loads() {
-			if !slices.Contains(names, m.name) || round >= m.rounds(s.options) {
+			if !slices.Contains(names, m.name) {
 				continue
 			}
 			for _, kind := range relays {
-				if m.alone() && kind != ours {
+				if !m.of(kind, s.options) {
 					continue
 				}
 				report, err := s.measure(ctx, m, kind)
@@ -120,11 +122,11 @@ func (s *stage) measureLoads(ctx context.Context, names []string, r *results) er
 				}
 				if err != nil {
 					r.Missing[m.name] = fmt.Errorf("%s: %w", kind, err)
-					talk("round %d of %d  %-14s %-7s not measured: %v\n", round+1, m.rounds(s.options), m.name, kind, err)
+					talk("round %d of %d  %-14s %-14s not measured: %v\n", round+1, s.options.rounds, m.name, kind, err)
 					continue
 				}
 				r.add(m.name, kind, report)
-				talk("round %d of %d  %-14s %-7s %s\n", round+1, m.rounds(s.options), m.name, kind, glance(report))
+				talk("round %d of %d  %-14s %-14s %s\n", round+1, s.options.rounds, m.name, kind, glance(report))
 			}
 		}
 		slices.Reverse(relays)
