@@ -41,7 +41,9 @@ type conn struct {
 	skip    uint32        // bytes of an ignored frame still to come
 	begun   uint32        // length of the incomplete frame in front of the next burst
 	answers rate.Bucket   // of PeerGone(not here) and the floods of WatchConns
-	pause   time.Duration // of the last burst, if it overflowed
+	idle    limit.Idle    // for frames without packets
+	pause   int32         // nanoseconds, of the last burst, if it overflowed
+	rested  bool          // limits.go: and has not been read since
 	owes    *limit.Key    // limits.go: to whom it has sent more than may be; nil: nobody
 	owesFor int32         // limits.go: milliseconds that it rests for that
 	most    int32         // limits.go: how much its stream is to read at once; 0: no matter

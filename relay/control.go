@@ -18,7 +18,8 @@ func (c *conn) otherFrame(t derp.FrameType, size int, p []byte, b *burst) (n int
 		return 0, err
 	}
 	if !known {
-		c.server.count.unknownFrames.Add(1)
+		b.others++
+		b.unknown++
 		c.skip = uint32(size)
 		return derp.HeaderLen, nil
 	}
@@ -26,6 +27,7 @@ func (c *conn) otherFrame(t derp.FrameType, size int, p []byte, b *burst) (n int
 	if len(p) < end {
 		return 0, nil
 	}
+	b.others++
 	return end, c.control(t, p[derp.HeaderLen:end], b)
 }
 
@@ -80,7 +82,7 @@ func (c *conn) ping(payload []byte, b *burst) error {
 	if err != nil {
 		return err
 	}
-	c.server.count.pings.Add(1)
+	b.pings++
 	if c.out.pushPong(data) {
 		c.server.count.pongs.Add(1)
 		b.touch(&c.out, 0)

@@ -40,11 +40,18 @@ func (c *conn) ingest(p []byte) (used int, err error) {
 	if b.limited && err == nil {
 		err = c.charge(&b, used)
 	}
+	if idle := c.chargeIdle(&b, used); err == nil {
+		err = idle
+	}
 	return used, err
 }
 
 // count adds up what the burst brought.
 func (c *conn) count(b *burst) {
+	if b.others > 0 {
+		c.server.count.unknownFrames.Add(uint64(b.unknown))
+		c.server.count.pings.Add(uint64(b.pings))
+	}
 	packets, bytes := b.packets[ledger.Disco]+b.packets[ledger.Data], b.bytes[ledger.Disco]+b.bytes[ledger.Data]
 	if packets == 0 {
 		return
@@ -69,10 +76,10 @@ func (c *conn) pace(b *burst) {
 		c.pause = 0
 		return
 	}
-	c.pause = min(max(2*c.pause, longestPause/4), longestPause)
+	c.pause = min(max(2*c.pause, int32(longestPause/4)), int32(longestPause))
 	// This sleeps inside the stream's ReadBursts, with the chunk of the burst in hand:
 	// whoever overflows others is not read meanwhile (docs/decisions/0004).
-	time.Sleep(c.pause)
+	time.Sleep(time.Duration(c.pause))
 }
 
 // bringsHeader reports whether p completes the header of a frame. Only that makes
@@ -111,6 +118,8 @@ type burst struct {
 	packets, bytes [ledger.Kinds]int
 	forwarded      int // of packets, those that a sibling forwarded
 	overflow       int // packets that were dropped because an outbox was full
+	others         int // frames that bring no packet, or one of no bytes
+	unknown, pings int // of these
 
 	touched [16]*outbox
 	n       int
@@ -179,6 +188,9 @@ func (c *conn) sendPacket(dst *key.Public, packet []byte, b *burst) {
 	k := kindOf(packet)
 	b.packets[k]++
 	b.bytes[k] += len(packet)
+	if len(packet) == 0 {
+		b.others++
+	}
 	out := c.remembered(dst)
 	if out == nil {
 		if out = c.lookup(dst, packet, b); out == nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/key"
 )
@@ -131,6 +132,25 @@ func (c *conn) charge(b *burst, used int) error {
 	return errRest
 }
 
+// chargeIdle charges what the burst has brought besides packets, and returns errRest if
+// the conn is to rest for that. Siblings are to send news of peers.
+func (c *conn) chargeIdle(b *burst, used int) error {
+	again := c.rested && used == 0 // it is what was there before the rest
+	c.rested = false
+	if c.sibling || again {
+		return nil
+	}
+	c.idle.Charge(b.packets[ledger.Disco]+b.packets[ledger.Data], b.others, used, b.now)
+	if c.idle.Owes(b.now) > 0 {
+		c.readAtOnce(smallestRead)
+		return errRest
+	}
+	if c.most > 0 && !b.limited {
+		c.readAtOnce(2 * int64(c.most))
+	}
+	return nil
+}
+
 // readAtOnce has the stream read about so many bytes at once, if it can.
 func (c *conn) readAtOnce(bytes int64) {
 	most := int32(max(bytes, smallestRead))
@@ -153,14 +173,15 @@ func (c *conn) rest() {
 	from := s.now()
 	for now := from; c.ended.Load() == nil; now = s.now() {
 		k := c.limits.Key()
-		left := max(k.Owes(now), min(c.owes.OwesOut(now), time.Duration(c.owesFor)*time.Millisecond-time.Duration(now-from)))
+		rested := time.Duration(now - from)
+		left := max(k.Owes(now), min(c.owes.OwesOut(now), time.Duration(c.owesFor)*time.Millisecond-rested), min(c.idle.Owes(now), limit.LongestIdleRest-rested))
 		if left <= 0 {
 			k.Rested(time.Duration(now - from))
 			break
 		}
 		time.Sleep(min(left, restLook))
 	}
-	c.owes = nil
+	c.owes, c.rested = nil, true
 	if begun != 0 {
 		c.begunAt.Store(s.clock.Now())
 		s.sweeper.watchFrame(c)

@@ -84,7 +84,7 @@ func TestSendersComeAndGo(t *testing.T) {
 			delete(here, n)
 		default:
 			dst := numbered(random.IntN(100))
-			if _, err := c.ingest(derp.AppendSendPacket(nil, dst, nil)); err != nil {
+			if _, err := c.ingest(derp.AppendSendPacket(nil, dst, []byte("x"))); err != nil {
 				t.Fatal(err)
 			}
 		}

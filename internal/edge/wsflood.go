@@ -17,7 +17,15 @@ var errWebSocketFlood = errors.New("edge: too many WebSocket frames without data
 
 // idleFramesPerSecond bounds those frames. Libraries ping once in some seconds,
 // and some end each message with an empty frame, which is forgiven.
-const idleFramesPerSecond = 100
+const idleFramesPerSecond = 20
+
+// Beyond idleFramesFree of them in a second, each has its sender wait for idleFrameRest:
+// else 200 peers that stay below the bound make others wait.
+const (
+	idleFramesFree = 4
+	idleFrameRest  = 10 * time.Millisecond
+	longestRest    = 250 * time.Millisecond
+)
 
 // watchedConn is the transport beneath a WebSocket. Within one read of a message
 // the library answers pings and passes over empty frames, as many as there are,
@@ -29,6 +37,7 @@ type watchedConn struct {
 	frames webSocketFrames
 	second int64 // that count is for
 	count  idleFrames
+	rested int // idle frames of this second that have been rested for
 }
 
 // watch returns what the WebSocket library is to read from instead of c, which
@@ -46,10 +55,10 @@ func watch(c net.Conn, buffered []byte) net.Conn {
 
 // Read implements net.Conn.
 func (w *watchedConn) Read(p []byte) (int, error) {
-	runtime.Gosched() // let quiet peers have their turn
+	w.rest()
 	n, err := w.Conn.Read(p)
 	if now := time.Now().Unix(); now != w.second {
-		w.second, w.count = now, idleFrames{}
+		w.second, w.count, w.rested = now, idleFrames{}, idleFramesFree
 	}
 	w.frames.pass(p[:n], &w.count)
 	if w.count.tooMany() {
@@ -58,12 +67,24 @@ func (w *watchedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// rest lets others have their turn: for as long as the frames without data cost that have
+// come since.
+func (w *watchedConn) rest() {
+	idle := w.count.idle()
+	if idle <= w.rested {
+		runtime.Gosched()
+		return
+	}
+	time.Sleep(min(time.Duration(idle-w.rested)*idleFrameRest, longestRest))
+	w.rested = idle
+}
+
 // idleFrames counts the frames of a second by what they bring.
 type idleFrames struct{ control, empty, data int }
 
-func (f *idleFrames) tooMany() bool {
-	return f.control+max(0, f.empty-f.data) > idleFramesPerSecond
-}
+func (f *idleFrames) idle() int { return f.control + max(0, f.empty-f.data) }
+
+func (f *idleFrames) tooMany() bool { return f.idle() > idleFramesPerSecond }
 
 // webSocketFrames finds the frames in what a peer sends (RFC 6455, 5.2), whatever
 // the pieces it comes in. What is no WebSocket is for the library to refuse.
