@@ -64,7 +64,7 @@ chmod 755 "$base/bin/"*
 GOCACHE=$(go env GOCACHE) GOMODCACHE=$(go env GOMODCACHE)
 export GOCACHE GOMODCACHE
 export PATH="$base/bin:/usr/local/bin:$PATH" HOME="$base/home" MACHINE="$base" TMPDIR="$base/tmp"
-export SHELL=/bin/bash # script runs its commands with it, and nobody need have set it
+export SHELL=/bin/bash LANG=C.UTF-8 # nobody need have set them; script runs its commands with the first
 cd "$base/home"
 
 # Certificates for the names, and an authority of which this machine knows.
