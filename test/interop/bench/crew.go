@@ -28,7 +28,7 @@ type crew struct {
 const crewEnv = "DETOUR_BENCH_CREW"
 
 // crewLate is how long one errand may take.
-const crewLate = 4 * time.Minute
+const crewLate = 5 * time.Minute
 
 // errand is what a crew is to do next, one of errands.
 type errand struct {

@@ -23,7 +23,7 @@ const (
 	p50MS      = "p50_ms"
 	p99MS      = "p99_ms"
 	lostShare  = "lost_percent"
-	broken     = "broken" // packets repeated, out of their turn or changed
+	broken     = "broken" // packets repeated, out of their turn or changed, and pairs that were cut off
 	endedConns = "ended"  // connections that the relay ended
 	residentMB = "resident_mb"
 	tookS      = "took_s"
