@@ -11,3 +11,4 @@ run heavy-hitters-1
 run history-1
 run history-2
 
+run status-and-log-1
