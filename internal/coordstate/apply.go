@@ -280,6 +280,9 @@ func (s *State) applyRelay(name string, value []byte, rev uint64) {
 	rec, ok := decode[RelayRecord](value)
 	h, good := tokenHash(rec.Hash)
 	if value == nil || !ok || !good {
+		if value != nil {
+			s.bad++
+		}
 		if old != nil {
 			old.record = RelayRecord{}
 			old.wake()
@@ -312,11 +315,11 @@ func (s *State) applySingle(k string, value []byte, rev uint64) {
 // applyMap takes a map that can be read; otherwise the last one stays.
 func (s *State) applyMap(value []byte, rev uint64) {
 	rec, ok := decode[MapRecord](value)
-	if value == nil || !ok {
+	if value == nil {
 		return
 	}
 	m, err := rec.Map()
-	if err != nil {
+	if !ok || err != nil {
 		s.bad++
 		return
 	}

@@ -193,3 +193,27 @@ func TestALoadIsWholeWhenNothingIsBehindIt(t *testing.T) {
 		}
 	}
 }
+
+// Each record that cannot be read is counted, whatever it is of; what was deleted is none.
+func TestRecordsThatCannotBeReadAreCounted(t *testing.T) {
+	hard, soft := coordstore.Hard, coordstore.Soft(coordstore.SoftOf("t"))
+	k := numberedKey(1)
+	for n, record := range []struct{ bucket, key string }{
+		{hard, TailnetKey("t")}, {hard, MemberKey("t", k)}, {hard, RelayKey("r")}, {hard, KeyMap}, {soft, SoftKey("t", k)}, {soft, "nonsense"},
+	} {
+		s := New("a")
+		w := s.Watcher(record.bucket)
+		w.Begin("1")
+		w.Entry(coordstore.Entry{Key: record.key, Value: []byte("no record"), Revision: 1})
+		w.Current()
+		if got := s.Totals().BadRecords; got != 1 {
+			t.Errorf("%s: %d are counted", record.key, got)
+		}
+		if n < 4 {
+			w.Entry(coordstore.Entry{Key: record.key, Revision: 2})
+			if got := s.Totals().BadRecords; got != 1 {
+				t.Errorf("%s is deleted: %d are counted", record.key, got)
+			}
+		}
+	}
+}
