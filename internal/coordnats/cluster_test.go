@@ -85,6 +85,9 @@ func TestOneOfThreeMayDie(t *testing.T) {
 				stands[name] = insist(t, s, coordstore.Hard, name)
 				insist(t, s, coordstore.Soft(3*i+n), name)
 			}
+			if i == 0 { // it takes until the next look at the engine
+				awaitBehind(t, other)
+			}
 			fault.finish()
 			awaitReplicas(t, other)
 			for _, r := range recorders {
@@ -139,6 +142,19 @@ func awaitReplicas(t testing.TB, s *Store) {
 				}
 			}
 			if current == 3 {
+				return
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// awaitBehind waits until the state says that a replica lacks something, and how much.
+func awaitBehind(t testing.TB, s *Store) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		for _, r := range s.State().Replicas {
+			if !r.Current && r.Lag > 0 {
 				return
 			}
 		}
