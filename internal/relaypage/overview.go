@@ -50,7 +50,7 @@ func (p *Page) overview(w http.ResponseWriter, r *http.Request, signed *signin.S
 	for _, n := range l.lost {
 		b.Lost += n
 	}
-	b.Charts = append([]page.Chart{trafficNow(l)}, p.day()...)
+	b.Charts = append([]page.Chart{trafficNow(l)}, p.past()...)
 	if len(b.Charts) == 1 {
 		b.Charts = append(b.Charts, crowdNow(l))
 	}

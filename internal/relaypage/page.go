@@ -41,7 +41,7 @@ type Page struct {
 	set    *page.Set
 	pulse  pulse
 	status fresh[admin.Status]
-	charts fresh[[]page.Chart] // of the last day
+	charts fresh[[]page.Chart] // of what the history has
 }
 
 // New returns the page of a relay.

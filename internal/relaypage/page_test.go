@@ -180,7 +180,7 @@ func TestOverviewShowsEverything(t *testing.T) {
 	s.is = everything()
 	s.kept = &history.Answer{Seconds: []float64{60, 0}, ReceivedBytes: history.Series{6000, math.NaN()}}
 	body := s.get(t, "/?by=apps&over=hour")
-	for _, want := range []string{"relay.example", "queue_head", "waiting", "restarts", "the relay&#39;s own list", "cannot answer", "banned 4", "beyond the soft mark", "70 %", "all together", "self-check failed", "for 1 h 0 min", "Traffic, last day", "100 B/s at most", "says nothing", `width="75"`, `href="clients?app=%3C%2Fi`, "2 d 2 h"} {
+	for _, want := range []string{"relay.example", "queue_head", "waiting", "restarts", "the relay&#39;s own list", "cannot answer", "banned 4", "beyond the soft mark", "70 %", "all together", "self-check failed", "for 1 h 0 min", "Traffic, last hour", "100 B/s at most", "says nothing", `width="75"`, `href="clients?app=%3C%2Fi`, "2 d 2 h"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is not on the page", want)
 		}
@@ -189,6 +189,34 @@ func TestOverviewShowsEverything(t *testing.T) {
 		if strings.Contains(body, never) {
 			t.Errorf("%q is on the page: %s", never, body[strings.Index(body, never)-100:][:200])
 		}
+	}
+}
+
+// A relay that was started lately has charts of the time since, not of a day of which
+// nothing is known.
+func TestChartsGoBackAsFarAsIsKnown(t *testing.T) {
+	to := time.Unix(100_000_000, 0)
+	day := history.Answer{From: to.Add(-24 * time.Hour), To: to, StepS: 300}
+	for known, want := range map[int]string{0: "last hour", 1: "last hour", 12: "last hour", 13: "last 6 hours", 72: "last 6 hours", 73: "last day", 288: "last day"} {
+		day.Seconds = make([]float64, 288)
+		for i := range known {
+			day.Seconds[288-1-i] = 300
+		}
+		if known > 2 {
+			day.Seconds[288-2] = 0 // a restart
+		}
+		if got := stretchOf(&day); got.over != want {
+			t.Errorf("%d steps of 5 min are known: %s, want %s", known, got.over, want)
+		}
+	}
+	s := newStand(t)
+	var asked []time.Duration
+	s.Page.config.History = func(q history.Query) (*history.Answer, error) {
+		asked = append(asked, time.Since(q.From).Round(time.Minute))
+		return &history.Answer{Seconds: []float64{60}, StepS: 60, ReceivedBytes: history.Series{6000}}, nil
+	}
+	if body := s.get(t, "/"); !strings.Contains(body, "Peers, last hour") || !slices.Equal(asked, []time.Duration{24 * time.Hour, time.Hour}) {
+		t.Errorf("asked for %v", asked)
 	}
 }
 
