@@ -39,6 +39,13 @@ func TestPacketsAllocateNothing(t *testing.T) {
 			}
 			return burst
 		}},
+		"forwarded from many to one": {sibling: true, burst: func(s *Server) (burst []byte) {
+			to := peersOf(s, 1)[0]
+			for n := range 40 {
+				burst = derp.AppendForwardPacket(burst, numbered(1000+n), to, make([]byte, 1400))
+			}
+			return burst
+		}},
 		"to a sibling": {burst: func(s *Server) (burst []byte) {
 			for _, k := range announcedBy(s, 30) {
 				burst = derp.AppendSendPacket(burst, k, make([]byte, 1400))

@@ -8,7 +8,8 @@ import "github.com/detour-relay/detour/internal/ledger"
 //	conn.lookup, lookupFlow   none of its conns is active      ingress.go, forward.go
 //	outbox.push               closed, too large, or to make    outbox.go
 //	                          room for a newer one
-//	outbox.dropStaleLocked    it waited too long: on push, on  outbox.go
+//	outbox.extendTurnsLocked  the same, from who has most      fair.go
+//	outbox.dropStaleLocked    it waited too long: on push, on  outbox.go, fair.go
 //	                          take, and by the sweeper
 //	outbox.close              the conn has ended               outbox.go
 //	outbox.giveUp             the transport failed             egress.go

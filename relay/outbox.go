@@ -22,7 +22,8 @@ type outbox struct {
 	owner   *transport
 	conn    *conn        // the conn it leads to; nil: it leads to a sibling
 	forward bool         // packets are queued as ForwardPacket frames, for a sibling
-	limit   int          // bytes of frames in each of disco and other
+	swept   atomic.Bool  // the sweeper looks after this outbox
+	limit   int32        // bytes of frames in each of disco and other
 	age     int64        // nanoseconds a packet may wait; 0: no limit
 	page    *ledger.Page // set at registration
 	writer  func()       // egress.go: writeWhenReady, made once
@@ -31,16 +32,18 @@ type outbox struct {
 	control  framequeue.Queue // guarded by mu, as all below
 	disco    framequeue.Queue
 	other    framequeue.Queue
-	pongIn   *framequeue.Segment // the segment of control with a Pong; nil if none waits
+	turns    *framequeue.Turns   // fair.go: behind other, while several sources have much waiting; nil: no
+	source   uint32              // who pushed into other when it was empty
+	mixed    bool                // and not he alone since
 	writing  bool                // somebody holds the write side
-	pushedAt int64               // when a packet was pushed last
-	account  ledger.Account      // of what was taken, and given up
 	closed   bool                // nothing is queued any more
 	broken   bool                // the stream has failed; the write side is nobody's any more
+	pongIn   *framequeue.Segment // the segment of control with a Pong; nil if none waits
+	pushedAt int64               // when a packet was pushed last
+	account  ledger.Account      // of what was taken, and given up
 
 	inHand    atomic.Int64 // packets taken and not yet counted as sent or dropped
 	blockedAt atomic.Int64 // when the stream last took nothing; 0: it is not full
-	swept     atomic.Bool  // the sweeper looks after this outbox
 }
 
 // What a frame adds to its packet.
@@ -74,16 +77,21 @@ func (o *outbox) push(src, dst *key.Public, packet []byte, k ledger.Kind, now in
 		return 0
 	}
 	o.dropStaleLocked(q, k, now)
-	if size > o.limit {
+	if size > int(o.limit) {
 		o.dropLocked(ledger.QueueTail, k, 1, size)
 		return 1
 	}
-	for q.Bytes+size > o.limit {
-		o.dropLocked(ledger.QueueHead, k, 1, q.DropOldest())
-		dropped++
+	var frame []byte
+	if k == ledger.Data && o.sharedLocked(src, size) {
+		frame, dropped = o.extendTurnsLocked(src, size, now)
+	} else {
+		for q.Bytes+size > int(o.limit) {
+			o.dropLocked(ledger.QueueHead, k, 1, q.DropOldest())
+			dropped++
+		}
+		frame = q.Extend(size, now, o.age/4)
 	}
 	o.pushedAt = now
-	frame := q.Extend(size, now, o.age/4)
 	t := derp.FrameRecvPacket
 	if o.forward {
 		t = derp.FrameForwardPacket
@@ -142,8 +150,12 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 	if o.disco.Head != nil {
 		b.AddPackets(o.disco.Take(), int(ledger.Disco), o.overhead(), now)
 	}
-	for turn := 0; o.other.Head != nil && b.N < framequeue.BatchSegments && (turn == 0 || b.Size < framequeue.BatchBytes); turn++ {
-		b.AddPackets(o.other.Take(), int(ledger.Data), o.overhead(), now)
+	for turn := 0; b.N < framequeue.BatchSegments && (turn == 0 || b.Size < framequeue.BatchBytes); turn++ {
+		s := o.takeDataLocked()
+		if s == nil {
+			break
+		}
+		b.AddPackets(s, int(ledger.Data), o.overhead(), now)
 	}
 	o.account.Send(b)
 	return b.N > 0
@@ -151,7 +163,7 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 
 // emptyLocked reports whether nothing waits.
 func (o *outbox) emptyLocked() bool {
-	return o.control.Head == nil && o.disco.Head == nil && o.other.Head == nil
+	return o.control.Head == nil && o.disco.Head == nil && o.other.Head == nil && o.turns == nil
 }
 
 // dropStaleLocked drops the segments whose newest packet is too old. As a segment
@@ -159,10 +171,17 @@ func (o *outbox) emptyLocked() bool {
 // waits for no stream that is full waits for our own turn, and is sent.
 func (o *outbox) dropStaleLocked(q *framequeue.Queue, k ledger.Kind, now int64) {
 	for o.age > 0 && q.Head != nil && q.Head.Newest < now-o.age && o.blockedAt.Load() != 0 {
-		s := q.Take()
-		o.dropLocked(ledger.QueueAge, k, s.Frames, s.Size())
-		s.Release()
+		o.giveUpLocked(ledger.QueueAge, k, q.Take())
 	}
+	if k == ledger.Data && o.turns != nil {
+		o.dropStaleTurnsLocked(now)
+	}
+}
+
+// giveUpLocked drops a segment that was taken.
+func (o *outbox) giveUpLocked(r ledger.Reason, k ledger.Kind, s *framequeue.Segment) {
+	o.dropLocked(r, k, s.Frames, s.Size())
+	s.Release()
 }
 
 // dropStale drops what is too old of what waits.
@@ -184,9 +203,11 @@ func (o *outbox) close() (idle bool) {
 	}
 	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &o.disco, ledger.Data: &o.other} {
 		for s := q.Take(); s != nil; s = q.Take() {
-			o.dropLocked(ledger.GoneDisconnected, ledger.Kind(k), s.Frames, s.Size())
-			s.Release()
+			o.giveUpLocked(ledger.GoneDisconnected, ledger.Kind(k), s)
 		}
+	}
+	for s := o.takeDataLocked(); s != nil; s = o.takeDataLocked() {
+		o.giveUpLocked(ledger.GoneDisconnected, ledger.Data, s)
 	}
 	o.closed = true
 	return !o.writing || o.broken
@@ -197,7 +218,16 @@ func (o *outbox) close() (idle bool) {
 func (o *outbox) state() (queued int, account ledger.Account) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.disco.Frames + o.other.Frames + int(o.inHand.Load()), o.account
+	return o.waitingLocked() + int(o.inHand.Load()), o.account
+}
+
+// waitingLocked returns how many packets wait here.
+func (o *outbox) waitingLocked() int {
+	n := o.disco.Frames + o.other.Frames
+	if o.turns != nil {
+		n += o.turns.Frames
+	}
+	return n
 }
 
 func (o *outbox) queued() int {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/framequeue"
 	"github.com/detour-relay/detour/internal/ledger"
+	"github.com/detour-relay/detour/key"
 )
 
 // waiting is a packet in the model of an outbox: a plain list per kind.
@@ -41,9 +43,17 @@ type outboxModel struct {
 func newOutboxModel(t *testing.T, limit int, age time.Duration) *outboxModel {
 	m := &outboxModel{t: t, limit: limit, now: 1}
 	m.book.Init()
-	m.out = &outbox{limit: limit, age: int64(age), page: m.book.Page(0)}
+	m.out = &outbox{limit: int32(limit), age: int64(age), page: m.book.Page(0)}
 	m.out.blockedAt.Store(m.now)
 	return m
+}
+
+// sourceWith is one source for all packets, with their ids where only this test looks:
+// what several do is tested in fair_test.go.
+func sourceWith(id int) (k key.Public) {
+	k[0] = 1
+	binary.LittleEndian.PutUint64(k[8:], uint64(id))
+	return k
 }
 
 // payload is what packet id consists of, so that mixed-up buffers show.
@@ -72,7 +82,7 @@ func (m *outboxModel) counted(r ledger.Reason, k ledger.Kind) int {
 func (m *outboxModel) push(k ledger.Kind, size int) {
 	m.nextID++
 	w := waiting{id: m.nextID, size: size, at: m.now}
-	src := numbered(w.id)
+	src := sourceWith(w.id)
 	m.out.push(&src, nil, payloadOf(w.id, size), k, m.now)
 	m.age(k)
 	if w.frame() > m.limit {
@@ -179,7 +189,7 @@ func (m *outboxModel) frame(t derp.FrameType, frame []byte) (class int) {
 		m.t.Fatal(err)
 	}
 	for k, list := range m.packets {
-		if len(list) == 0 || numbered(list[0].id) != src {
+		if len(list) == 0 || sourceWith(list[0].id) != src {
 			continue
 		}
 		if !bytes.Equal(packet, payloadOf(list[0].id, list[0].size)) {

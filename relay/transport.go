@@ -49,6 +49,6 @@ func (t *transport) close(err error) bool {
 // initOutbox makes the outbox, which holds limit bytes of each kind.
 func (t *transport) initOutbox(limit int) {
 	s := t.server
-	t.out = outbox{owner: t, limit: limit, age: max(0, int64(s.cfg.OutboxAge))}
+	t.out = outbox{owner: t, limit: int32(min(limit, math.MaxInt32)), age: max(0, int64(s.cfg.OutboxAge))}
 	t.out.writer = t.out.writeWhenReady
 }

@@ -1,0 +1,197 @@
+package framequeue
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"sync"
+)
+
+// Turns queues the frames of several sources for one receiver, so that each has its
+// turn: deficit round robin by whole segments, and who had nothing waiting comes first
+// once. What does not fit is taken from who has most. The frames of a source keep their
+// order. It is pooled, for receivers that are behind only.
+type Turns struct {
+	// Read only for others.
+	Bytes, Frames int
+
+	seed   uint64 // so that nobody can search for keys that share a place with another
+	places [turnPlaces]place
+	fresh  turn  // places that had nothing waiting, in order
+	later  turn  // the others
+	listed int   // places in both
+	taken  int64 // bytes so far, and one
+}
+
+const (
+	turnPlaces = 32
+
+	// turnWays is how many places a source may have its own in. If all are taken, it
+	// shares the first with others.
+	turnWays = 8
+)
+
+// A place is where the frames of one source wait.
+type place struct {
+	queue   Queue
+	source  uint64
+	since   int64 // what was taken of all when it could send a segment; 0: never
+	deficit int32 // bytes that it may still send in this turn
+	shared  bool  // others without a place wait here, too
+	listed  bool  // it is in fresh or later
+	next    int8  // in the list; -1: none
+}
+
+// A turn is a list of places.
+type turn struct{ first, last int8 }
+
+var turns = sync.Pool{New: func() any { return new(Turns) }}
+
+// NewTurns returns one that is empty.
+func NewTurns() *Turns {
+	t := turns.Get().(*Turns)
+	t.seed = rand.Uint64()
+	t.fresh, t.later, t.taken = turn{-1, -1}, turn{-1, -1}, 1
+	return t
+}
+
+// Release gives back one that is empty.
+func (t *Turns) Release() {
+	*t = Turns{}
+	turns.Put(t)
+}
+
+// placeOf returns where the frames of a source wait, or are to.
+func (t *Turns) placeOf(source uint64) int8 {
+	hi, lo := bits.Mul64(source^t.seed, 0x9e3779b97f4a7c15)
+	first := int8((hi ^ lo) % turnPlaces)
+	free := int8(-1)
+	for way := range int8(turnWays) {
+		i := (first + way) % turnPlaces
+		p := &t.places[i]
+		if p.queue.Head == nil {
+			if free < 0 {
+				free = i
+			}
+		} else if p.source == source {
+			return i
+		}
+	}
+	if free < 0 || t.places[first].shared && t.places[first].queue.Head != nil {
+		t.places[first].shared = true
+		return first
+	}
+	t.places[free].source, t.places[free].shared = source, false
+	return free
+}
+
+// Extend makes room for a frame of a source, as that of Queue does.
+func (t *Turns) Extend(source uint64, size int, now, span int64) []byte {
+	i := t.placeOf(source)
+	p := &t.places[i]
+	if !p.listed {
+		t.list(p, i)
+	}
+	t.Bytes += size
+	t.Frames++
+	return p.queue.Extend(size, now, span)
+}
+
+// list gives a place that had nothing waiting its turn: before all others, if it has had
+// less than its share since it could send a segment.
+func (t *Turns) list(p *place, i int8) {
+	p.listed = true
+	t.listed++
+	if t.taken-p.since >= int64(t.listed)*SegmentSize || p.since == 0 {
+		p.deficit, p.since = SegmentSize, t.taken
+	}
+	if p.deficit > 0 {
+		t.append(&t.fresh, i)
+	} else {
+		t.append(&t.later, i)
+	}
+}
+
+func (t *Turns) append(l *turn, i int8) {
+	t.places[i].next = -1
+	if l.first < 0 {
+		l.first = i
+	} else {
+		t.places[l.last].next = i
+	}
+	l.last = i
+}
+
+// Take removes the segment whose turn it is; nil if there is none.
+func (t *Turns) Take() *Segment {
+	for t.Frames > 0 {
+		l := &t.fresh
+		if l.first < 0 {
+			l = &t.later
+		}
+		i := l.first
+		p := &t.places[i]
+		if s := t.takeFrom(p); s != nil {
+			return s
+		}
+		l.first = p.next
+		if p.queue.Head == nil {
+			p.listed = false
+			t.listed--
+			continue
+		}
+		p.deficit += SegmentSize
+		t.append(&t.later, i)
+	}
+	return nil
+}
+
+// takeFrom removes the segment at a place, if there is one and it may be sent.
+func (t *Turns) takeFrom(p *place) *Segment {
+	if p.queue.Head == nil || p.queue.Head.Size() > int(p.deficit) {
+		return nil
+	}
+	s := p.queue.Take()
+	p.deficit -= int32(s.Size())
+	t.taken += int64(s.Size())
+	t.took(s)
+	return s
+}
+
+func (t *Turns) took(s *Segment) {
+	t.Bytes -= s.Size()
+	t.Frames -= s.Frames
+}
+
+// Most returns how many bytes wait of the source that has most, and which place it has.
+func (t *Turns) Most() (bytes, at int) {
+	for i := range t.places {
+		if n := t.places[i].queue.Bytes; n > bytes {
+			bytes, at = n, i
+		}
+	}
+	return bytes, at
+}
+
+// Of returns how many bytes of a source wait, or of those it shares a place with.
+func (t *Turns) Of(source uint64) int { return t.places[t.placeOf(source)].queue.Bytes }
+
+// DropOldest forgets the oldest frame at a place that has one, and returns its size.
+func (t *Turns) DropOldest(at int) (size int) {
+	size = t.places[at].queue.DropOldest()
+	t.Bytes -= size
+	t.Frames--
+	return size
+}
+
+// TakeOlder removes a segment whose newest frame was queued before a time; nil if
+// there is none.
+func (t *Turns) TakeOlder(than int64) *Segment {
+	for i := range t.places {
+		if q := &t.places[i].queue; q.Head != nil && q.Head.Newest < than {
+			s := q.Take()
+			t.took(s)
+			return s
+		}
+	}
+	return nil
+}
