@@ -122,7 +122,7 @@ func (f *clientsFlags) run(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	s, err := f.open(cmd.Context(), func() error { return cli.Unused(cmd, "without a URL", trusting...) }, args)
+	s, err := f.open(cmd, args)
 	if err != nil {
 		return err
 	}

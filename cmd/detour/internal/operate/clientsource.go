@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/detour-relay/detour/cmd/detour/internal/cli"
 	"github.com/detour-relay/detour/cmd/detour/internal/running"
 	"github.com/detour-relay/detour/cmd/detour/internal/who"
@@ -37,12 +39,12 @@ type source struct {
 }
 
 // open finds what a command line means: nothing, or the URL of an address.
-func (f *watchFlags) open(ctx context.Context, unused func() error, target []string) (*source, error) {
+func (f *watchFlags) open(cmd *cobra.Command, target []string) (*source, error) {
 	if len(target) == 0 {
-		if err := unused(); err != nil {
+		if err := cli.Unused(cmd, "without a URL", trusting...); err != nil {
 			return nil, err
 		}
-		server, err := f.Open(ctx)
+		server, err := f.Open(cmd.Context())
 		if err != nil {
 			return nil, err
 		}

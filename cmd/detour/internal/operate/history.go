@@ -67,7 +67,7 @@ func (f *historyFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := f.open(cmd.Context(), func() error { return cli.Unused(cmd, "without a URL", trusting...) }, args)
+	s, err := f.open(cmd, args)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (f *topFlags) run(cmd *cobra.Command, args []string) error {
 	if !interactive && !f.once && !f.asJSON {
 		return cli.Usagef("this is no terminal: --once prints one sample, --json a line for each")
 	}
-	s, err := f.open(cmd.Context(), func() error { return cli.Unused(cmd, "without a URL", trusting...) }, args)
+	s, err := f.open(cmd, args)
 	if err != nil {
 		return err
 	}
