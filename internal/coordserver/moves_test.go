@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -80,35 +79,13 @@ func TestEveryNumberMoves(t *testing.T) {
 				t.Errorf("%s does not hold: %+v", sum.Text, s)
 			}
 		}
-		for _, m := range Metrics {
-			m.Values(s, func(label string, _ float64) {
-				if strings.Contains(label, "evil") || strings.Contains(label, "nodekey") || strings.Contains(label, "127.0.0.1") {
-					t.Errorf("%s has the label %q", m.Name, label)
-				}
-			})
-		}
+		numberstest.NoLabelTells(t, Metrics, s)
 	}
 }
 
 // The tests that the list names are there.
 func TestNumbersAreMovedElsewhere(t *testing.T) {
-	var all strings.Builder
-	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		all.Write(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, test := range elsewhere {
-		if !strings.Contains(all.String(), "func "+test+"(") {
-			t.Errorf("%s: there is no test %s", name, test)
-		}
-	}
+	numberstest.TestsAreThere(t, "..", elsewhere)
 }
 
 // mostConns are enough for this test, but for its end.

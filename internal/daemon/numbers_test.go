@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -120,35 +118,12 @@ func TestEveryNumberMoves(t *testing.T) {
 	for _, sum := range admin.Sums { // once nothing is under way any more
 		v.until(t, sum.Text, sum.Holds)
 	}
-	last := v.look()
-	for _, m := range admin.Metrics {
-		m.Values(last, func(label string, _ float64) {
-			if strings.Contains(label, "evil") || strings.Contains(label, "nodekey") || strings.Contains(label, "127.0.0.1") {
-				t.Errorf("%s has the label %q", m.Name, label)
-			}
-		})
-	}
+	numberstest.NoLabelTells(t, admin.Metrics, v.look())
 }
 
 // The tests that the list names are there.
 func TestNumbersAreMovedElsewhere(t *testing.T) {
-	var all strings.Builder
-	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		all.Write(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, test := range elsewhere {
-		if !strings.Contains(all.String(), "func "+test+"(") {
-			t.Errorf("%s: there is no test %s", name, test)
-		}
-	}
+	numberstest.TestsAreThere(t, "../..", elsewhere)
 }
 
 func startDrive(t *testing.T) *drive {

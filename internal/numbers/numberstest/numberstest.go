@@ -2,7 +2,10 @@
 package numberstest
 
 import (
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -146,4 +149,40 @@ func Moved[S any](table []numbers.Metric[S], begin *S, later ...*S) (still []str
 		}
 	}
 	return slices.Sorted(maps.Keys(all))
+}
+
+// TestsAreThere fails for a number that is said to be moved by a test which there is not,
+// in any room below a directory.
+func TestsAreThere(t *testing.T, below string, by map[string]string) {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(below, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range by {
+		if !strings.Contains(all.String(), "func "+test+"(") {
+			t.Errorf("%s: there is no test %s", name, test)
+		}
+	}
+}
+
+// NoLabelTells fails for a label that has an address, a key, or a name that others chose:
+// in tests all of these begin with "evil".
+func NoLabelTells[S any](t *testing.T, table []numbers.Metric[S], s *S) {
+	t.Helper()
+	for _, m := range table {
+		m.Values(s, func(label string, _ float64) {
+			if strings.Contains(label, "evil") || strings.Contains(label, "nodekey") || strings.Contains(label, "127.0.0.1") {
+				t.Errorf("%s has the label %q", m.Name, label)
+			}
+		})
+	}
 }
