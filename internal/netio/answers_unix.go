@@ -19,18 +19,18 @@ const (
 // key updates), unless somebody is sending anyway.
 func (s *tlsStream) sendAnswers() error {
 	unpaid := &s.wire.controls.unpaid
-	if s.sock.out.empty() {
+	if s.half.out.empty() {
 		*unpaid = 0
 		return nil
 	}
 	if *unpaid > mostAnswers {
 		return ErrAnswersUnread
 	}
-	if !s.sock.out.flushing.TryLock() {
+	if !s.half.out.flushing.TryLock() {
 		return nil
 	}
 	done, err := s.sock.flushLocked(false)
-	s.sock.out.flushing.Unlock()
+	s.half.out.flushing.Unlock()
 	if err == nil && !done && *unpaid > 0 && !s.watching.Swap(true) {
 		time.AfterFunc(answerTimeout, s.expireAnswers)
 	}
@@ -40,19 +40,20 @@ func (s *tlsStream) sendAnswers() error {
 // expireAnswers ends the stream if the socket has taken nothing for the time
 // that answers have. The engine watches only what it has sent itself.
 func (s *tlsStream) expireAnswers() {
-	if s.sock.closed.Load() {
+	if s.half.closed.Load() {
 		return
 	}
-	if s.sock.out.flushing.TryLock() {
+	if s.half.out.flushing.TryLock() {
 		done, err := s.sock.flushLocked(false)
-		moved := s.sock.progress
-		s.sock.out.flushing.Unlock()
+		moved := s.half.progress
+		s.half.out.flushing.Unlock()
 		switch {
 		case done:
 			s.watching.Store(false)
 			return
 		case err != nil || !moved:
-			s.sock.fail(ErrAnswersUnread)
+			s.half.because(ErrAnswersUnread)
+			s.sock.close()
 			return
 		}
 	}

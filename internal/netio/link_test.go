@@ -42,6 +42,10 @@ var kinds = []kind{
 	{"TLS 1.2", true, func(t testing.TB, buffered []byte) link {
 		return overTLS(t, buffered, tls.VersionTLS12, netio.TLS)
 	}},
+	{"looped TCP", true, func(t testing.TB, buffered []byte) link { return plain(t, buffered, loops(t).TCP) }},
+	{"TLS 1.3, looped", true, func(t testing.TB, buffered []byte) link {
+		return overTLS(t, buffered, tls.VersionTLS13, loops(t).TLS)
+	}},
 	{"blocking TCP", false, func(t testing.TB, buffered []byte) link { return plain(t, buffered, blockingStream) }},
 	{"blocking TLS", false, func(t testing.TB, buffered []byte) link {
 		return overTLS(t, buffered, tls.VersionTLS13, func(c *tls.Conn, _ *netio.Wire, buffered []byte) (netio.Stream, error) {
@@ -53,6 +57,16 @@ var kinds = []kind{
 		t.Cleanup(func() { near.Close() })
 		return link{stream: netio.Blocking(far, buffered), peer: near, wire: near}
 	}},
+}
+
+// loops are two of the test's own; nil where there are none.
+func loops(t testing.TB) *netio.Loops {
+	l, err := netio.NewLoops(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
 }
 
 // dial makes a link whose peer does not wait for ever.

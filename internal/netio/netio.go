@@ -12,9 +12,9 @@
 //
 // # Streams
 //
-// [TCP] and [TLS] work on non-blocking sockets of Unix systems; elsewhere, and
-// for any other net.Conn, they fall back to [Blocking], which behaves the same
-// and is slower. All of them satisfy relay.Stream; this package names nothing of
+// [TCP] and [TLS] work on non-blocking sockets of Unix systems, each read by a goroutine
+// that waits in Go's poller, or on Linux by one of a few [Loops]; elsewhere, and for any
+// other net.Conn, they fall back to [Blocking], which behaves the same and is slower. All of them satisfy relay.Stream; this package names nothing of
 // the engine's, so that clients can use it as well.
 //
 // # Limits
@@ -24,7 +24,11 @@
 // handler may leave less: until Release, what fits into a small chunk.
 package netio
 
-import "errors"
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+)
 
 const (
 	// BurstSize is how many bytes one read takes from a socket at the most. It
@@ -59,4 +63,12 @@ type Stream interface {
 	Write(p []byte) (int, error)
 	Flush(wait bool) (done bool, err error)
 	Close() error
+}
+
+// TCP is that of Loops, for a stream that no loop reads.
+func TCP(c net.Conn, buffered []byte) (Stream, error) { return (*Loops)(nil).TCP(c, buffered) }
+
+// TLS is that of Loops, for a stream that no loop reads.
+func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
+	return (*Loops)(nil).TLS(c, w, buffered)
 }

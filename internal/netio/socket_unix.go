@@ -9,8 +9,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -23,34 +21,21 @@ import (
 // readable. Closing the descriptor waits for that call to end, so nobody but
 // the reader closes it: Close only wakes it with a deadline in the past.
 type socket struct {
+	half
 	conn kernelConn
 	raw  syscall.RawConn
-	out  staged
 
 	// Owned by the reader.
-	in     readBuf
-	take   func(*readBuf) error // works through what arrived; set once, by the stream
-	err    error                // why reading ended
-	bursts uint32               // read so far
-	most   uint32               // bytes that one read takes; 0: a burst
-	first  [1]byte              // what ended an idle time
-	begun  bool                 // first has come, and nobody has taken it yet
+	bursts uint32  // read so far
+	first  [1]byte // what ended an idle time
+	begun  bool    // first has come, and nobody has taken it yet
 	onWork func()
 	onRead func(fd uintptr) bool
 	onIdle func(fd uintptr) bool
 
 	// Guarded by out.flushing.
-	sendErr  error
-	progress bool
-	onSend   func(fd uintptr) bool
-	onWait   func(fd uintptr) bool
-
-	working sync.WaitGroup // owned by the caller of read
-
-	mu      sync.Mutex
-	why     error       // guarded by mu: why it was closed from within, if it was
-	closed  atomic.Bool // set under mu
-	reading bool        // guarded by mu: a reader is at work and will close
+	onSend func(fd uintptr) bool
+	onWait func(fd uintptr) bool
 }
 
 // errNoSocket says that a conn is not one of the kernel's streams.
@@ -86,7 +71,8 @@ func newSocket(c net.Conn) (*socket, error) {
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	s := &socket{conn: conn, raw: raw, in: readBuf{guest: guest}}
+	s := &socket{conn: conn, raw: raw}
+	s.in.guest = guest
 	s.onWork, s.onRead, s.onIdle = s.work, s.readable, s.arrived
 	s.onSend, s.onWait = s.send, s.sendSome
 	return s, nil
@@ -98,14 +84,9 @@ func newSocket(c net.Conn) (*socket, error) {
 // Work on bursts needs a deep one, so it runs on a goroutine that ends when the
 // conn has been idle for a while.
 func (s *socket) read() error {
-	s.mu.Lock()
-	if s.closed.Load() {
-		s.mu.Unlock()
+	if !s.begin() {
 		return net.ErrClosed
 	}
-	s.reading = true
-	s.mu.Unlock()
-
 	s.err = nil
 	for s.err == nil {
 		s.working.Add(1)
@@ -183,13 +164,9 @@ func readError(err error) error {
 
 // doneReading closes the descriptor if somebody asked for it meanwhile.
 func (s *socket) doneReading(err error) error {
-	s.mu.Lock()
-	s.reading = false
-	closed, why := s.closed.Load(), s.why
-	s.mu.Unlock()
-	if closed {
+	if why := s.end(); why != nil {
 		s.conn.Close()
-		return cmp.Or(why, net.ErrClosed)
+		return why
 	}
 	return err
 }
@@ -205,13 +182,9 @@ func (s *socket) readable(fd uintptr) bool {
 			// The socket does not run dry: let quiet peers have their turn.
 			runtime.Gosched()
 		}
-		room := s.in.room()
-		if len(room) == 0 {
-			s.err = ErrBurstTooLong
+		var room []byte
+		if room, s.err = s.room(); s.err != nil {
 			return true
-		}
-		if s.most > 0 {
-			room = room[:min(len(room), int(s.most))]
 		}
 		n, err := retry(syscall.Read, fd, room)
 		if err == syscall.EAGAIN {
@@ -222,24 +195,15 @@ func (s *socket) readable(fd uintptr) bool {
 			s.err = readError(err)
 			return true
 		}
-		s.in.add(n)
 		s.bursts++
-		if s.err = s.in.meter(n); s.err == nil {
-			s.err = s.take(&s.in)
-		}
-		if s.err != nil {
+		if s.err = s.took(n); s.err != nil {
 			return true
 		}
 	}
 }
 
-// flush hands the socket what is staged: with wait, at least something.
-func (s *socket) flush(wait bool) (done bool, err error) {
-	s.out.flushing.Lock()
-	defer s.out.flushing.Unlock()
-	return s.flushLocked(wait)
-}
-
+// flushLocked hands the socket what is staged: with wait, at least something. It needs
+// out.flushing held.
 func (s *socket) flushLocked(wait bool) (done bool, err error) {
 	for s.out.loadLocked() {
 		try := s.onSend
@@ -296,13 +260,7 @@ func (s *socket) close() error {
 	return s.conn.SetDeadline(time.Unix(1, 0))
 }
 
-// fail is close with a reason, which the reader returns.
-func (s *socket) fail(why error) {
-	s.mu.Lock()
-	s.why = cmp.Or(s.why, why)
-	s.mu.Unlock()
-	s.close()
-}
+func (s *socket) roundTrip() time.Duration { return roundTrip(s.raw) }
 
 // retry repeats a system call that a signal interrupted.
 func retry(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, error) {
@@ -313,3 +271,5 @@ func retry(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, erro
 		}
 	}
 }
+
+func (s *socket) shared() bool { return false }

@@ -12,43 +12,46 @@ import (
 )
 
 // TCP returns a stream over a plain TCP conn, which the stream owns from now
-// on. buffered are bytes that were already read from c; they are copied.
-func TCP(c net.Conn, buffered []byte) (Stream, error) {
-	sock, err := newSocket(c)
+// on. buffered are bytes that were already read from c; they are copied. It is read by
+// one of the loops; nil: by a goroutine of its own.
+func (l *Loops) TCP(c net.Conn, buffered []byte) (Stream, error) {
+	sock, half, err := l.socket(c)
 	if err == errNoSocket {
 		return Blocking(c, buffered), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	sock.in.preload(buffered)
-	sock.in.preload(aheadOf(c))
-	s := &tcpStream{sock: sock}
-	sock.take = s.take
+	half.in.preload(buffered)
+	half.in.preload(aheadOf(c))
+	s := &tcpStream{sock: sock, half: half}
+	half.take = s.take
 	return s, nil
 }
 
 // TLS returns a stream over c, a TLS conn whose handshake is done and whose
 // transport is w. It owns both from now on. buffered are plaintext bytes that
 // were already read from c; they are copied.
-func TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
-	sock, err := newSocket(w.Conn)
+func (l *Loops) TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
+	ahead := aheadOf(w.Conn)
+	sock, half, err := l.socket(w.Conn)
 	if err == errNoSocket {
 		return newBlocking(w.Counted(c), w.Conn, buffered), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	s := &tlsStream{sock: sock, conn: c, wire: w, plain: readBuf{guest: sock.in.guest}}
+	s := &tlsStream{sock: sock, half: half, conn: c, wire: w, plain: readBuf{guest: half.in.guest}}
 	s.plain.preload(buffered)
-	sock.in.preload(aheadOf(w.Conn))
-	sock.take = s.decrypt
-	w.takeOver(&sock.out)
+	half.in.preload(ahead)
+	half.take = s.decrypt
+	w.takeOver(&half.out)
 	return s, nil
 }
 
 type tcpStream struct {
-	sock   *socket
+	sock   kernelSocket
+	half   *half
 	handle Handler // owned by the reader
 }
 
@@ -59,20 +62,21 @@ func (s *tcpStream) ReadBursts(handle func([]byte) (int, error)) error {
 
 func (s *tcpStream) take(in *readBuf) error { return in.deliver(s.handle) }
 
-func (s *tcpStream) LimitBursts(bytes int) { s.sock.most = uint32(bytes) }
+func (s *tcpStream) LimitBursts(bytes int) { s.half.most = uint32(bytes) }
 
-func (s *tcpStream) RoundTrip() time.Duration { return roundTrip(s.sock.raw) }
+func (s *tcpStream) RoundTrip() time.Duration { return s.sock.roundTrip() }
 
-func (s *tcpStream) Write(p []byte) (int, error) { return s.sock.out.Write(p) }
+func (s *tcpStream) Write(p []byte) (int, error) { return s.half.out.Write(p) }
 
-func (s *tcpStream) Flush(wait bool) (bool, error) { return s.sock.flush(wait) }
+func (s *tcpStream) Flush(wait bool) (bool, error) { return flush(s.sock, s.half, wait) }
 
 func (s *tcpStream) Close() error { return s.sock.close() }
 
 // tlsStream runs crypto/tls over memory: ciphertext bursts go in, staged
 // records come out, and the system calls are the socket's alone.
 type tlsStream struct {
-	sock *socket
+	sock kernelSocket
+	half *half
 	conn *tls.Conn
 	wire *Wire
 
@@ -86,7 +90,7 @@ type tlsStream struct {
 func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
 	s.handle = handle
 	err := s.sock.read()
-	s.plain.end(s.sock.closed.Load())
+	s.plain.end(s.half.closed.Load())
 	return err
 }
 
@@ -130,12 +134,12 @@ func (s *tlsStream) open() error {
 	}
 }
 
-func (s *tlsStream) LimitBursts(bytes int) { s.sock.most = uint32(bytes) }
+func (s *tlsStream) LimitBursts(bytes int) { s.half.most = uint32(bytes) }
 
-func (s *tlsStream) RoundTrip() time.Duration { return roundTrip(s.sock.raw) }
+func (s *tlsStream) RoundTrip() time.Duration { return s.sock.roundTrip() }
 
 func (s *tlsStream) Write(p []byte) (int, error) { return s.conn.Write(p) }
 
-func (s *tlsStream) Flush(wait bool) (bool, error) { return s.sock.flush(wait) }
+func (s *tlsStream) Flush(wait bool) (bool, error) { return flush(s.sock, s.half, wait) }
 
 func (s *tlsStream) Close() error { return s.sock.close() }

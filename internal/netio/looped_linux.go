@@ -1,0 +1,311 @@
+package netio
+
+import (
+	"cmp"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A looped is a socket that a loop reads.
+type looped struct {
+	half
+	loop *loop
+
+	descriptor sync.Mutex // held over system calls of others than the loop
+	fd         int        // -1: closed; written under descriptor
+
+	// Owned by the loop.
+	waiting waiting
+	hungUp  bool // no more will come than what is there
+
+	blocked  atomic.Bool   // a writer waits for room
+	writable chan struct{} // wakes it; nil until one has waited; made under out.flushing
+}
+
+// waiting is what a socket waits for.
+type waiting uint8
+
+const (
+	unknown    waiting = iota // to be taken in by the loop
+	notRead                   // a reader
+	forInput                  // it is dry
+	moreToRead                // its turn
+	gone                      // nothing any more
+)
+
+func newLooped(c net.Conn, l *loop) (*looped, error) {
+	under, guest := bare(c)
+	conn := kernel(under)
+	if conn == nil {
+		return nil, errNoSocket
+	}
+	fd, err := duplicate(conn)
+	if err != nil {
+		return nil, err
+	}
+	// That takes it out of the runtime's poller, which would be woken by all that comes.
+	conn.Close()
+	s := &looped{loop: l, fd: fd}
+	s.in.guest = guest
+	if !l.call(s) {
+		syscall.Close(fd)
+		return nil, net.ErrClosed
+	}
+	return s, nil
+}
+
+// duplicate returns a descriptor of our own.
+func duplicate(conn kernelConn) (fd int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var dupErr error
+	if err := raw.Control(func(of uintptr) { fd, dupErr = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return -1, err
+	}
+	return fd, os.NewSyscallError("fcntl", dupErr)
+}
+
+func (s *looped) read() error {
+	s.mu.Lock()
+	if s.closed.Load() {
+		s.mu.Unlock()
+		return net.ErrClosed
+	}
+	s.working.Add(1)
+	s.reading = true // from here on the loop may begin, whoever has called it
+	s.mu.Unlock()
+	if !s.loop.call(s) {
+		return net.ErrClosed
+	}
+	s.working.Wait()
+	s.in.end(s.closed.Load())
+	return s.err
+}
+
+// attend has the loop do what has to be done with a socket that is new, is to be read, or
+// is closed.
+func (s *looped) attend() {
+	if s.waiting == unknown && !s.closed.Load() {
+		s.join()
+	}
+	s.mu.Lock()
+	begins := s.reading && s.waiting == notRead
+	s.mu.Unlock()
+	switch {
+	case s.closed.Load():
+		s.leave()
+	case begins:
+		s.start()
+	}
+}
+
+// join has the loop wait for the socket's news.
+func (s *looped) join() {
+	l := s.loop
+	for len(l.sockets) <= s.fd {
+		l.sockets = append(l.sockets, make([]*looped, max(64, len(l.sockets)))...)
+	}
+	l.sockets[s.fd], s.waiting = s, notRead
+	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, s.fd, &syscall.EpollEvent{
+		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edge, Fd: int32(s.fd)}); err != nil {
+		s.because(os.NewSyscallError("epoll_ctl", err))
+		s.closed.Store(true)
+	}
+}
+
+// start begins to read. What has been read before comes first.
+func (s *looped) start() {
+	s.waiting = forInput
+	if err := s.take(&s.in); err != nil {
+		s.stop(err)
+		return
+	}
+	s.in.park()
+	s.readable() // what came meanwhile brings no news
+}
+
+// stop has the loop not read the socket any more, and its reader go on.
+func (s *looped) stop(why error) {
+	s.mu.Lock()
+	s.reading = false
+	if s.closed.Load() {
+		why = cmp.Or(s.why, net.ErrClosed)
+	}
+	s.mu.Unlock()
+	s.waiting, s.err = notRead, why
+	s.in.park()
+	s.working.Done()
+}
+
+// leave closes the descriptor.
+func (s *looped) leave() {
+	switch s.waiting {
+	case gone:
+		return
+	case notRead, unknown:
+		s.mu.Lock()
+		reading := s.reading
+		s.mu.Unlock()
+		if reading {
+			s.stop(nil)
+		}
+	default:
+		s.stop(nil)
+	}
+	if s.fd < len(s.loop.sockets) && s.loop.sockets[s.fd] == s {
+		s.loop.sockets[s.fd] = nil
+	}
+	s.waiting = gone
+	s.descriptor.Lock()
+	syscall.Close(s.fd) // which takes it out of the epoll
+	s.fd = -1
+	s.descriptor.Unlock()
+	if s.blocked.Load() {
+		s.wakeWriter()
+	}
+}
+
+const hangUps = syscall.EPOLLRDHUP | syscall.EPOLLHUP | syscall.EPOLLERR
+
+// ready takes the news of the kernel.
+func (s *looped) ready(events uint32) {
+	if events&(syscall.EPOLLOUT|hangUps) != 0 && s.blocked.Load() {
+		s.wakeWriter()
+	}
+	if events&hangUps != 0 {
+		s.hungUp = true
+	}
+	if events&(syscall.EPOLLIN|hangUps) != 0 && s.waiting == forInput {
+		s.readable()
+	}
+}
+
+// readable reads a burst, or two if the first one was long.
+func (s *looped) readable() {
+	s.waiting = forInput
+	for range 2 {
+		if s.closed.Load() {
+			s.stop(nil)
+			return
+		}
+		room, err := s.room()
+		if err != nil {
+			s.stop(err)
+			return
+		}
+		n, err := retry(syscall.Read, uintptr(s.fd), room)
+		if err == syscall.EAGAIN {
+			s.in.park()
+			return
+		}
+		if err != nil || n == 0 {
+			s.stop(readError(err))
+			return
+		}
+		if err := s.took(n); err != nil {
+			s.stop(err)
+			return
+		}
+		if n < len(room) && !s.hungUp {
+			s.in.park() // it is dry
+			return
+		}
+	}
+	s.waiting = moreToRead
+	s.loop.more = append(s.loop.more, s)
+}
+
+func (s *looped) flushLocked(wait bool) (done bool, err error) {
+	for s.out.loadLocked() {
+		s.progress = false
+		if err := s.sendLocked(); err != nil {
+			return false, err
+		}
+		if len(s.out.going) == 0 {
+			wait = false
+			continue
+		}
+		if !wait || s.progress {
+			return false, nil
+		}
+		s.awaitRoomLocked()
+	}
+	return true, nil
+}
+
+// sendLocked hands the socket what it takes now.
+func (s *looped) sendLocked() error {
+	for len(s.out.going) > 0 {
+		s.descriptor.Lock()
+		if s.fd < 0 || s.closed.Load() {
+			s.descriptor.Unlock()
+			return net.ErrClosed
+		}
+		n, err := retry(syscall.Write, uintptr(s.fd), s.out.going)
+		s.descriptor.Unlock()
+		if err == syscall.EAGAIN {
+			return nil
+		}
+		if err != nil {
+			return os.NewSyscallError("write", err)
+		}
+		s.progress = true
+		s.out.sentLocked(n)
+	}
+	return nil
+}
+
+// awaitRoomLocked waits until the socket may have room, or is closed.
+func (s *looped) awaitRoomLocked() {
+	if s.writable == nil {
+		s.writable = make(chan struct{}, 1)
+	}
+	s.blocked.Store(true)
+	defer s.blocked.Store(false)
+	// What became writable before blocked was set has woken nobody.
+	if s.hasRoom() {
+		return
+	}
+	<-s.writable
+}
+
+// hasRoom asks the kernel.
+func (s *looped) hasRoom() bool {
+	s.descriptor.Lock()
+	defer s.descriptor.Unlock()
+	if s.fd < 0 || s.closed.Load() {
+		return true
+	}
+	asked := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}
+	n, err := unix.Poll(asked, 0)
+	return err != nil || n > 0
+}
+
+func (s *looped) wakeWriter() {
+	select {
+	case s.writable <- struct{}{}:
+	default:
+	}
+}
+
+func (s *looped) close() error {
+	s.mu.Lock()
+	first := !s.closed.Swap(true)
+	s.mu.Unlock()
+	if first {
+		s.loop.call(s)
+		if s.blocked.Load() {
+			s.wakeWriter()
+		}
+	}
+	return nil
+}
+
+func (s *looped) shared() bool { return true }

@@ -1,0 +1,174 @@
+package netio
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Loops read the sockets that are given to them, each on a goroutine of its own, with an
+// epoll of its own. A packet's way is shorter so than by Go's poller: no goroutine is
+// woken for each socket, and the loop knows whether a peer has hung up, so that a read
+// that came short was the last one.
+//
+// A loop waits in the kernel with a processor of Go's (a P), until the runtime takes it
+// away. So whoever makes loops should allow Go as many more (runtime.GOMAXPROCS).
+type Loops struct {
+	all  []*loop
+	next atomic.Uint32
+	over sync.WaitGroup
+}
+
+// NewLoops starts n loops. A socket stays with the one that it has come to.
+func NewLoops(n int) (*Loops, error) {
+	l := new(Loops)
+	for range n {
+		one, err := newLoop()
+		if err != nil {
+			l.Close()
+			return nil, err
+		}
+		l.all = append(l.all, one)
+		l.over.Go(one.run)
+	}
+	return l, nil
+}
+
+// Close ends the loops, and closes the streams that are left.
+func (l *Loops) Close() {
+	for _, one := range l.all {
+		one.stopping.Store(true)
+		one.ring()
+	}
+	l.over.Wait()
+}
+
+// looped gives the socket under a conn to one of the loops.
+func (l *Loops) looped(c net.Conn) (kernelSocket, *half, error) {
+	s, err := newLooped(c, l.all[int(l.next.Add(1))%len(l.all)])
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, &s.half, nil
+}
+
+// A loop waits for all of its sockets at once. In each round it reads what is there, of
+// each socket up to a burst, so that none holds the others up.
+type loop struct {
+	epoll    int
+	bell     int // an eventfd, by which others wake it
+	stopping atomic.Bool
+
+	// Owned by the loop.
+	sockets []*looped // by descriptor
+	more    []*looped // that may have more to be read
+	turn    []*looped // of more, those of this round
+
+	mu    sync.Mutex
+	calls []*looped // guarded by mu: sockets that have something new: they are made, read or closed
+	over  bool      // guarded by mu: the loop has ended
+}
+
+func newLoop() (*loop, error) {
+	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("netio: a loop's epoll: %w", err)
+	}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err == nil {
+		err = syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, bell, &syscall.EpollEvent{Events: edge | syscall.EPOLLIN, Fd: int32(bell)})
+	}
+	if err != nil {
+		syscall.Close(epoll)
+		return nil, fmt.Errorf("netio: a loop's bell: %w", err)
+	}
+	return &loop{epoll: epoll, bell: bell}, nil
+}
+
+// edge is EPOLLET, which syscall has as a negative number.
+const edge = 1 << 31
+
+// call has the loop attend to a socket, and reports false if it has ended.
+func (l *loop) call(s *looped) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return false
+	}
+	l.calls = append(l.calls, s)
+	if len(l.calls) == 1 {
+		l.ring()
+	}
+	return true
+}
+
+func (l *loop) ring() {
+	one := [8]byte{1}
+	syscall.Write(l.bell, one[:]) // it always has room
+}
+
+// perRound is how many sockets' news a loop takes from the kernel at a time.
+const perRound = 64
+
+func (l *loop) run() {
+	defer l.end()
+	var events [perRound]syscall.EpollEvent
+	for !l.stopping.Load() {
+		timeout := -1
+		if len(l.more) > 0 {
+			timeout = 0
+		}
+		n, err := syscall.EpollWait(l.epoll, events[:], timeout)
+		if err != nil && err != syscall.EINTR {
+			panic(os.NewSyscallError("epoll_wait", err)) // no argument of it can be wrong
+		}
+		l.turn, l.more = l.more, l.turn[:0]
+		for _, e := range events[:max(n, 0)] {
+			if int(e.Fd) == l.bell {
+				l.attendAll()
+			} else if s := l.sockets[e.Fd]; s != nil {
+				s.ready(e.Events)
+			}
+		}
+		for _, s := range l.turn {
+			if s.waiting == moreToRead {
+				s.readable()
+			}
+		}
+		clear(l.turn)
+	}
+}
+
+// attendAll attends to those who have called.
+func (l *loop) attendAll() {
+	var drained [8]byte
+	syscall.Read(l.bell, drained[:])
+	l.mu.Lock()
+	calls := l.calls
+	l.calls = nil
+	l.mu.Unlock()
+	for _, s := range calls {
+		s.attend()
+	}
+}
+
+// end closes the sockets that are left.
+func (l *loop) end() {
+	l.mu.Lock()
+	l.over = true
+	calls := l.calls
+	l.mu.Unlock()
+	for _, s := range append(calls, l.sockets...) {
+		if s != nil {
+			s.closed.Store(true)
+			s.attend()
+		}
+	}
+	syscall.Close(l.epoll)
+	syscall.Close(l.bell)
+}
