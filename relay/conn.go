@@ -27,6 +27,7 @@ type conn struct {
 	id      uint64 // how many were registered before, and this one
 	version int32  // of the protocol, as the peer has said
 	sibling bool   // it has a mesh key, or is a twin
+	shared  bool   // who reads it reads others, too, and must not sleep
 	twin    bool   // it is the other process of a takeover, and a sibling
 	prober  bool
 	meshKey *key.Mesh             // which one; nil: none
@@ -73,6 +74,7 @@ func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.
 		since:     s.now(),
 		version:   int32(min(max(info.Version, math.MinInt32), math.MaxInt32)),
 		prober:    info.IsProber,
+		shared:    isShared(stream),
 		ideal:     unique.Make(from.IdealNode),
 		appName:   unique.Make(info.AppName),
 		dests:     noDestinations(fewDestinations),
@@ -186,4 +188,9 @@ func (c *conn) setHome(home bool) {
 	}
 	settled := c.server.now()-c.since > int64(homeMoveGrace)
 	c.server.count.homeChanged(home, settled)
+}
+
+func isShared(stream Stream) bool {
+	s, ok := stream.(interface{ Shared() bool })
+	return ok && s.Shared()
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
@@ -36,12 +37,12 @@ func (c *conn) ingest(p []byte) (used int, err error) {
 	c.noteBegun(used, skipped, len(p) > used || c.skip > 0)
 	c.count(&b)
 	b.flush()
-	c.pace(&b)
+	paused := c.pace(&b)
 	if b.limited && err == nil {
 		err = c.charge(&b, used)
 	}
 	if idle := c.chargeIdle(&b, used); err == nil {
-		err = idle
+		err = cmp.Or(idle, paused)
 	}
 	return used, err
 }
@@ -71,15 +72,19 @@ const longestPause = 4 * time.Millisecond
 // pace slows down a conn most of whose packets overflow an outbox: reading them
 // only to drop them costs what others could use, and TCP tells the peer to send
 // less. Siblings are not slowed down: they carry the packets of many peers.
-func (c *conn) pace(b *burst) {
+func (c *conn) pace(b *burst) error {
 	if 2*b.overflow <= b.packets[ledger.Disco]+b.packets[ledger.Data] || c.sibling {
 		c.pause = 0
-		return
+		return nil
 	}
 	c.pause = min(max(2*c.pause, int32(longestPause/4)), int32(longestPause))
+	if c.shared {
+		return errRest
+	}
 	// This sleeps inside the stream's ReadBursts, with the chunk of the burst in hand:
 	// whoever overflows others is not read meanwhile (docs/decisions/0004).
 	time.Sleep(time.Duration(c.pause))
+	return nil
 }
 
 // bringsHeader reports whether p completes the header of a frame. Only that makes

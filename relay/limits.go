@@ -169,6 +169,9 @@ func (c *conn) rest() {
 	begun := c.begunAt.Swap(0)
 	c.resting.Store(true)
 	defer c.resting.Store(false)
+	if c.shared {
+		time.Sleep(time.Duration(c.pause)) // which pace has left to us
+	}
 	s := c.server
 	from := s.now()
 	for now := from; c.ended.Load() == nil; now = s.now() {

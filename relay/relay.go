@@ -70,7 +70,10 @@ type Stream interface {
 	// called from any goroutine, also from within handle.
 	Close() error
 
-	// LimitBursts(n int) may be there besides. From the next burst on, at most n bytes
+	// Shared() bool may be there besides. If it is true, the goroutine that calls handle
+	// reads other streams, too: handle must not wait for anything.
+	//
+	// LimitBursts(n int) may be there as well. From the next burst on, at most n bytes
 	// are read at once; 0: as many as come. It is called by who reads.
 }
 
