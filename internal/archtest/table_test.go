@@ -188,7 +188,7 @@ var table = []row{
 	{
 		name: "internal/daemon",
 		own: []string{"key", "client", "relay", "internal/admin", "internal/admit", "internal/behind", "internal/bootstrap", "internal/certs", "internal/config", "internal/control", "internal/decoy", "internal/edge", "internal/front",
-			"internal/health", "internal/history", "internal/hitters", "internal/hostname", "internal/mesh", "internal/meshkey", "internal/notify", "internal/port80", "internal/quota", "internal/relaypage", "internal/reach/errno", "internal/signin", "internal/smallfile", "internal/sni", "internal/stun",
+			"internal/health", "internal/history", "internal/hitters", "internal/hostname", "internal/mesh", "internal/meshkey", "internal/netio", "internal/notify", "internal/port80", "internal/quota", "internal/relaypage", "internal/reach/errno", "internal/signin", "internal/smallfile", "internal/sni", "internal/stun",
 			"internal/takeover", "internal/text", "internal/trim", "internal/twin"},
 		outside: none,
 	},

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -256,9 +257,16 @@ func (c Config) checkNumbers() *Error {
 		return &Error{Setting: "max-conns", What: fmt.Sprint(c.MaxConns), Remedy: "want 1 or more, or 0 for as many as there are descriptors for"}
 	case c.MaxPending < 1:
 		return &Error{Setting: "max-pending", What: fmt.Sprint(c.MaxPending), Remedy: "want 1 or more"}
+	case c.Loops < 0 || c.Loops > MaxLoops:
+		return &Error{Setting: "loops", What: fmt.Sprint(c.Loops), Remedy: fmt.Sprintf("want 1 to %d, or 0 for Go's poller", MaxLoops)}
+	case c.Loops > 0 && runtime.GOOS != "linux":
+		return &Error{Setting: "loops", What: "are of Linux alone", Remedy: "leave it out"}
 	}
 	return nil
 }
+
+// MaxLoops is more than any machine has use for.
+const MaxLoops = 256
 
 func (c Config) checkTimes() *Error {
 	if c.Drain < 0 {

@@ -99,6 +99,9 @@ type Config struct {
 	// gives way.
 	MaxPending int `json:"max-pending" yaml:"max-pending"`
 
+	// Loops is how many event loops read the peers' connections; 0: Go's poller does.
+	Loops int `json:"loops" yaml:"loops"`
+
 	// KeepAlive is the time between two KeepAlive frames to a peer, which keep
 	// proxies from cutting silent connections; 0: none.
 	KeepAlive Duration `json:"keepalive" yaml:"keepalive"`

@@ -100,6 +100,8 @@ var rows = []Setting{
 	{Path: "max-conns", Group: "Connections", Help: "have so many connections of peers and siblings, close the others at once",
 		Follows: "as many as there are descriptors for, see ulimit -n", Example: "100000"},
 	{Path: "max-pending", Group: "Connections", Help: "connections that may be in their handshake; the oldest gives way"},
+	{Path: "loops", Group: "Connections", Help: "read peers' connections in so many event loops of our own (Linux); 0: in a goroutine each. One loop takes less CPU time for the same packets; more are for what one core cannot carry",
+		Example: "1"},
 	{Path: "keepalive", Group: "Connections", Help: "send each peer a KeepAlive frame so often, 5s to 100s: sooner than proxies cut silent connections; 0: never"},
 	{Path: "tcp.keepalive", Group: "Connections", Help: "ask a silent peer's system whether it is still there; 0: never"},
 	{Path: "tcp.user-timeout", Group: "Connections", Help: "close connections whose peer's system does not answer for so long (Linux); 0: the system's default"},

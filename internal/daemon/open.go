@@ -79,31 +79,32 @@ type Options struct {
 // A Daemon is one relay. Its methods may be called by any goroutine.
 type Daemon struct {
 	// Set once.
-	options  Options
-	log      *slog.Logger
-	level    *slog.LevelVar
-	relay    *relay.Server
-	access   *admit.Chain // nil if Options.Admit decides
-	budget   budget
-	hitters  *hitters.Hitters
-	history  *history.History
-	ended    atomic.Uint64 // conns that had logged in
-	source   *sources
-	secure   *tls.Config // of source
-	edge     *edge.Server
-	http     *port80.Server  // nil without
-	socket   *control.Socket // of the listener, if it is a unix socket
-	stun     *stunService    // nil without STUN
-	twin     *twin.Link
-	mesh     *mesh.Mesh
-	health   *health.Health
-	status   *front.Ops // nil unless asked for, as the next two
-	metrics  *front.Metrics
-	profiles *front.Ops
-	control  *front.Commands
-	handler  *control.Handler // of control
-	own      visitors
-	names    *bootstrap.Names
+	options    Options
+	log        *slog.Logger
+	level      *slog.LevelVar
+	relay      *relay.Server
+	access     *admit.Chain // nil if Options.Admit decides
+	budget     budget
+	hitters    *hitters.Hitters
+	history    *history.History
+	ended      atomic.Uint64 // conns that had logged in
+	source     *sources
+	secure     *tls.Config // of source
+	edge       *edge.Server
+	closeLoops func()          // ends what reads the connections of edge
+	http       *port80.Server  // nil without
+	socket     *control.Socket // of the listener, if it is a unix socket
+	stun       *stunService    // nil without STUN
+	twin       *twin.Link
+	mesh       *mesh.Mesh
+	health     *health.Health
+	status     *front.Ops // nil unless asked for, as the next two
+	metrics    *front.Metrics
+	profiles   *front.Ops
+	control    *front.Commands
+	handler    *control.Handler // of control
+	own        visitors
+	names      *bootstrap.Names
 
 	operators *admin.Handler // what they are shown
 	page      *relaypage.Page
@@ -146,7 +147,7 @@ func Open(cfg config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, closeGiven(o))
 	}
-	d := &Daemon{options: o, config: cfg, started: make(chan struct{})}
+	d := &Daemon{options: o, config: cfg, started: make(chan struct{}), closeLoops: func() {}}
 	d.log, d.level = leveled(o.Logger, cfg.Log.Level)
 	d.beside, d.endBeside = context.WithCancel(context.Background())
 	d.linked, d.unlink = context.WithCancel(d.beside)
@@ -270,6 +271,9 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bool) (err error) {
 	c := d.edgeConfig(cfg)
 	c.Relay, c.Listen, c.Listener, c.Healthy, c.Logger = d.relay, cfg.Listen, listener, d.health.Healthy, d.log
+	if c.Loops, err = d.openLoops(cfg.Loops); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	c.NoDERP, c.Bootstrap = !cfg.DERP, d.names.Answer
 	if d.edge, err = edge.Listen(c); err != nil {
 		return errors.Join(err, listener.Close())

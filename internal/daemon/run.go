@@ -160,6 +160,7 @@ func (d *Daemon) stop() error {
 	if d.edge != nil {
 		errs = append(errs, d.edge.Shutdown(ctx))
 	}
+	d.closeLoops()
 	errs = append(errs, d.closeSocket(before))
 	return errors.Join(errs...)
 }

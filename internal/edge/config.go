@@ -12,6 +12,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/decoy"
 	"github.com/detour-relay/detour/internal/hostname"
+	"github.com/detour-relay/detour/internal/netio"
 	"github.com/detour-relay/detour/internal/sni"
 	"github.com/detour-relay/detour/relay"
 )
@@ -50,6 +51,9 @@ type Config struct {
 
 	// TLS says how to secure connections; nil means that they are plain.
 	TLS *tls.Config
+
+	// Loops read the connections that are upgraded; nil: each is read by a goroutine.
+	Loops *netio.Loops
 
 	// Proxies are believed when they say whom they bring; the zero value is nobody.
 	Proxies Proxies

@@ -17,7 +17,7 @@ import (
 // The end of Serve's context stops the listener and leaves the conns alone.
 func TestServeStopsAccepting(t *testing.T) {
 	v := testVectors(t).HTTP
-	s := must(Listen(Config{Relay: testRelay(t), Listen: "127.0.0.1:0", TLS: selfTLS(t)}))(t)
+	s := must(listenOver(Config{Relay: testRelay(t), Listen: "127.0.0.1:0", TLS: selfTLS(t)}))(t)
 	t.Cleanup(func() { shutDown(t, s.config.Relay.Shutdown); shutDown(t, s.Shutdown) })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -82,7 +82,7 @@ func TestShutdownIsBounded(t *testing.T) {
 }
 
 func TestShutdownWithoutServe(t *testing.T) {
-	s := must(Listen(Config{Relay: testRelay(t), Listen: "127.0.0.1:0"}))(t)
+	s := must(listenOver(Config{Relay: testRelay(t), Listen: "127.0.0.1:0"}))(t)
 	shutDown(t, s.Shutdown)
 	if err := s.Serve(t.Context()); err != nil {
 		t.Errorf("Serve after Shutdown: %v", err)
@@ -146,12 +146,12 @@ func TestDrainIsBounded(t *testing.T) {
 func TestInheritedListener(t *testing.T) {
 	v := testVectors(t).HTTP
 	r := testRelay(t)
-	old := must(Listen(Config{Relay: r, Listen: "127.0.0.1:0"}))(t)
+	old := must(listenOver(Config{Relay: r, Listen: "127.0.0.1:0"}))(t)
 	file := must(old.Listener().(*net.TCPListener).File())(t)
 	defer file.Close()
 	shutDown(t, old.Shutdown)
 
-	s := must(Listen(Config{Relay: r, Listener: must(net.FileListener(file))(t), KeepAlive: 90 * time.Second}))(t)
+	s := must(listenOver(Config{Relay: r, Listener: must(net.FileListener(file))(t), KeepAlive: 90 * time.Second}))(t)
 	run(t, s)
 	if s.Addr().String() != old.Addr().String() {
 		t.Errorf("listens on %v, want %v", s.Addr(), old.Addr())

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"io"
 	"log/slog"
 	"net"
@@ -17,12 +18,39 @@ import (
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/certs"
+	"github.com/detour-relay/detour/internal/netio"
 	"github.com/detour-relay/detour/key"
 	"github.com/detour-relay/detour/relay"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// With -loops, what is upgraded is read by so many event loops; without, by Go's poller.
+var (
+	loopCount = flag.Int("loops", 0, "event loops to read what is upgraded (Linux); 0: Go's poller does")
+	loops     *netio.Loops
+)
+
+type looped struct{ *testing.M }
+
+func (m looped) Run() int {
+	flag.Parse()
+	if *loopCount == 0 {
+		return m.M.Run()
+	}
+	var err error
+	if loops, err = netio.NewLoops(*loopCount); err != nil {
+		panic(err)
+	}
+	defer loops.Close()
+	return m.M.Run()
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(looped{m}) }
+
+func listenOver(c Config) (*Server, error) {
+	c.Loops = loops
+	return Listen(c)
+}
 
 // timeout bounds every wait of a test for something that must happen.
 const timeout = 2 * time.Minute
@@ -120,7 +148,7 @@ func start(t *testing.T, config Config) *Server {
 	if config.Relay == nil {
 		config.Relay = testRelay(t)
 	}
-	s := must(Listen(config))(t)
+	s := must(listenOver(config))(t)
 	run(t, s)
 	return s
 }

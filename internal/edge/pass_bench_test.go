@@ -167,7 +167,7 @@ func benchServer(b *testing.B, backend string) *Server {
 	r := must(relay.New(relay.Config{Key: key.NewPrivate()}))(b)
 	source := must(certs.OpenSelf(certs.SelfConfig{Host: "127.0.0.1", StateDir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)}))(b)
 	rules := must(sni.New(sni.Config{Names: must(sni.ParseNames(map[string]string{"git.test": backend}))(b)}))(b)
-	s := must(Listen(Config{Relay: r, Listen: "127.0.0.1:0", TLS: certs.TLSConfig(source, nil), SNI: rules}))(b)
+	s := must(listenOver(Config{Relay: r, Listen: "127.0.0.1:0", TLS: certs.TLSConfig(source, nil), SNI: rules}))(b)
 	go s.Serve(context.Background())
 	b.Cleanup(func() { r.Shutdown(context.Background()); s.Shutdown(context.Background()) })
 	return s

@@ -360,7 +360,7 @@ func startUnix(t *testing.T, config Config) *Server {
 	t.Helper()
 	config.Relay = must(relay.New(relay.Config{Key: vectorKey(t, "server")}))(t)
 	config.Listener = must(net.Listen("unix", filepath.Join(t.TempDir(), "s")))(t)
-	s := must(Listen(config))(t)
+	s := must(listenOver(config))(t)
 	run(t, s)
 	return s
 }

@@ -43,7 +43,7 @@ func (w *witness) watch(object unsafe.Pointer) {
 func witnessed(t *testing.T, config Config) (*Server, *witness) {
 	config.Relay = testRelay(t)
 	config.Listen = "127.0.0.1:0"
-	s := must(Listen(config))(t)
+	s := must(listenOver(config))(t)
 	w := &witness{inner: s.http.Handler}
 	s.http.Handler = w
 	run(t, s)

@@ -64,7 +64,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, addr netip.Addr
 		http.Error(w, "this connection cannot be taken over", http.StatusInternalServerError)
 		return
 	}
-	stream, err := newStream(conn, buffered)
+	stream, err := s.newStream(conn, buffered)
 	if err != nil {
 		s.config.Logger.Warn("cannot take a connection over", "conn", conn.RemoteAddr(), "reason", err)
 		s.drop(conn)
@@ -119,16 +119,16 @@ func takeOver(w http.ResponseWriter) (conn net.Conn, buffered []byte, err error)
 }
 
 // newStream turns a connection into what the relay reads and writes.
-func newStream(conn net.Conn, buffered []byte) (relay.Stream, error) {
+func (s *Server) newStream(conn net.Conn, buffered []byte) (relay.Stream, error) {
 	t, ok := conn.(*tls.Conn)
 	if !ok {
-		return netio.TCP(conn, buffered)
+		return s.config.Loops.TCP(conn, buffered)
 	}
 	wire, ok := t.NetConn().(*netio.Wire)
 	if !ok {
 		return nil, fmt.Errorf("TLS over %T instead of a wire", t.NetConn())
 	}
-	return netio.TLS(t, wire, buffered)
+	return s.config.Loops.TLS(t, wire, buffered)
 }
 
 // switchingReply is the answer to a classic upgrade, byte for byte (spec 1.4).
