@@ -31,7 +31,7 @@ test: ## run the tests and guards of the product (needs git, Go and make only)
 	cd tools/site && go test ./...
 
 race: ## run them under the race detector (needs a C compiler)
-	go test -race -pgo=off ./...
+	go test -race -pgo=off -p 3 -timeout 20m ./... # many only wait
 	if [ "$$(go env GOOS)" = linux ]; then go test -race -pgo=off ./internal/edge -loops 2; fi
 
 fuzz: ## fuzz each target for FUZZTIME (10s), beginning with its seeds
@@ -74,7 +74,7 @@ natlab: ## direct paths between two laptops behind NATs of all kinds, expected a
 
 packages: ## install, upgrade and remove the packages of a release in a small Debian (root on Debian; see test/packages)
 	cd tools/release && go test .
-	cd test/packages && go test -count=1 -v .
+	cd test/packages && go test -count=1 -timeout 20m -v .
 
 charts: ## render and lint dist/helm and dist/compose.yaml by the libraries of Helm and Compose, which take minutes to compile
 	cd test/charts && go vet . && go test -count=1 .
