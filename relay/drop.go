@@ -6,10 +6,10 @@ import "github.com/detour-relay/detour/internal/ledger"
 //
 //	conn.unknownDest          nobody has the key               ingress.go
 //	conn.lookup, lookupFlow   none of its conns is active      ingress.go, forward.go
-//	outbox.push               closed, too large, or to make    outbox.go
-//	                          room for a newer one
-//	outbox.extendTurnsLocked  the same, from who has most      fair.go
-//	outbox.dropStaleLocked    it waited too long: on push, on  outbox.go, fair.go
+//	outbox.push               closed, or too large             outbox.go
+//	outbox.roomLocked         to make room for a newer one,    outbox.go
+//	                          from who has most
+//	outbox.dropStaleLocked    it waited too long: on push, on  outbox.go
 //	                          take, and by the sweeper
 //	outbox.close              the conn has ended               outbox.go
 //	outbox.giveUp             the transport failed             egress.go

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
-	"github.com/detour-relay/detour/internal/framequeue"
 	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/key"
 )
@@ -76,10 +75,7 @@ func (s *sources) check() {
 	if all != arrived+lost+queued || int(account.Sent.Packets) != arrived {
 		s.t.Fatalf("%d packets, but %d arrived, %d lost, %d queued; the account is %+v", all, arrived, lost, queued, account)
 	}
-	bytes := s.out.other.Bytes
-	if s.out.turns != nil {
-		bytes += s.out.turns.Bytes
-	}
+	bytes := s.out.other.Bytes()
 	if bytes > int(s.out.limit) || (queued == 0) != s.out.emptyLocked() {
 		s.t.Fatalf("%d packets of %d bytes wait, empty: %v", queued, bytes, s.out.emptyLocked())
 	}
@@ -174,17 +170,17 @@ func TestOneSourceTakesNoTurns(t *testing.T) {
 	s := newSources(t, 512<<10, 0)
 	for range 1000 {
 		s.push(1, 1400)
-		if s.out.turns != nil {
+		if s.out.other.Shared() {
 			t.Fatal("it has turns")
 		}
 	}
-	for s.push(2, 1400); s.out.turns == nil; {
+	for s.push(2, 1400); !s.out.other.Shared(); {
 		t.Fatal("two have none")
 	}
 	for !s.out.emptyLocked() {
 		s.take()
 	}
-	if s.out.turns != nil || s.out.other != (framequeue.Queue{}) {
+	if o := &s.out.other; o.Shared() || !o.Empty() || o.Bytes() != 0 || o.Frames() != 0 {
 		t.Error("an empty outbox holds something")
 	}
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 
@@ -23,7 +24,6 @@ type outbox struct {
 	conn    *conn        // the conn it leads to; nil: it leads to a sibling
 	forward bool         // packets are queued as ForwardPacket frames, for a sibling
 	swept   atomic.Bool  // the sweeper looks after this outbox
-	limit   int32        // bytes of frames in each of disco and other
 	age     int64        // nanoseconds a packet may wait; 0: no limit
 	page    *ledger.Page // set at registration
 	writer  func()       // egress.go: writeWhenReady, made once
@@ -31,10 +31,8 @@ type outbox struct {
 	mu       sync.Mutex
 	control  framequeue.Queue // guarded by mu, as all below
 	disco    framequeue.Queue
-	other    framequeue.Queue
-	turns    *framequeue.Turns   // fair.go: behind other, while several sources have much waiting; nil: no
-	source   uint32              // who pushed into other when it was empty
-	mixed    bool                // and not he alone since
+	other    framequeue.Fair
+	limit    int32               // bytes of frames in each of disco and other; set once
 	writing  bool                // somebody holds the write side
 	closed   bool                // nothing is queued any more
 	broken   bool                // the stream has failed; the write side is nobody's any more
@@ -66,31 +64,18 @@ func (o *outbox) overhead() int {
 func (o *outbox) push(src, dst *key.Public, packet []byte, k ledger.Kind, now int64) (dropped int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	q := &o.other
-	if k == ledger.Disco {
-		q = &o.disco
-	}
 	overhead := o.overhead()
 	size := overhead + len(packet)
 	if o.closed {
 		o.dropLocked(ledger.GoneDisconnected, k, 1, size)
 		return 0
 	}
-	o.dropStaleLocked(q, k, now)
+	o.dropStaleLocked(k, now)
 	if size > int(o.limit) {
 		o.dropLocked(ledger.QueueTail, k, 1, size)
 		return 1
 	}
-	var frame []byte
-	if k == ledger.Data && o.sharedLocked(src, size) {
-		frame, dropped = o.extendTurnsLocked(src, size, now)
-	} else {
-		for q.Bytes+size > int(o.limit) {
-			o.dropLocked(ledger.QueueHead, k, 1, q.DropOldest())
-			dropped++
-		}
-		frame = q.Extend(size, now, o.age/4)
-	}
+	frame, dropped := o.roomLocked(src, k, size, now)
 	o.pushedAt = now
 	t := derp.FrameRecvPacket
 	if o.forward {
@@ -101,6 +86,28 @@ func (o *outbox) push(src, dst *key.Public, packet []byte, k ledger.Kind, now in
 	copy(frame[derp.HeaderLen:], src[:])
 	copy(frame[overhead:], packet)
 	return dropped
+}
+
+// roomLocked makes room for a frame, at the cost of what has waited longest: of who has
+// most waiting, if several sources do. dropped is how many packets that cost through the
+// source's own fault.
+func (o *outbox) roomLocked(src *key.Public, k ledger.Kind, size int, now int64) (frame []byte, dropped int) {
+	if k == ledger.Disco {
+		for ; o.disco.Bytes+size > int(o.limit); dropped++ {
+			o.dropLocked(ledger.QueueHead, k, 1, o.disco.DropOldest())
+		}
+		return o.disco.Extend(size, now, o.age/4), dropped
+	}
+	source := binary.LittleEndian.Uint64(src[:]) // keys are as good as random
+	o.other.Note(source, size)
+	for o.other.Bytes()+size > int(o.limit) {
+		bytes, own := o.other.DropFor(source)
+		o.dropLocked(ledger.QueueHead, k, 1, bytes)
+		if own {
+			dropped++
+		}
+	}
+	return o.other.Extend(source, size, now, o.age/4), dropped
 }
 
 // pushControl queues a control frame. It reports false when the conn takes none
@@ -145,13 +152,13 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 		}
 		b.AddControls(s)
 	}
-	o.dropStaleLocked(&o.disco, ledger.Disco, now)
-	o.dropStaleLocked(&o.other, ledger.Data, now)
+	o.dropStaleLocked(ledger.Disco, now)
+	o.dropStaleLocked(ledger.Data, now)
 	if o.disco.Head != nil {
 		b.AddPackets(o.disco.Take(), int(ledger.Disco), o.overhead(), now)
 	}
 	for turn := 0; b.N < framequeue.BatchSegments && (turn == 0 || b.Size < framequeue.BatchBytes); turn++ {
-		s := o.takeDataLocked()
+		s := o.other.Take()
 		if s == nil {
 			break
 		}
@@ -163,19 +170,26 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 
 // emptyLocked reports whether nothing waits.
 func (o *outbox) emptyLocked() bool {
-	return o.control.Head == nil && o.disco.Head == nil && o.other.Head == nil && o.turns == nil
+	return o.control.Head == nil && o.disco.Head == nil && o.other.Empty()
 }
 
 // dropStaleLocked drops the segments whose newest packet is too old. As a segment
 // spans a quarter of the age at most, no packet waits longer than 5/4 of it. What
 // waits for no stream that is full waits for our own turn, and is sent.
-func (o *outbox) dropStaleLocked(q *framequeue.Queue, k ledger.Kind, now int64) {
-	for o.age > 0 && q.Head != nil && q.Head.Newest < now-o.age && o.blockedAt.Load() != 0 {
-		o.giveUpLocked(ledger.QueueAge, k, q.Take())
+func (o *outbox) dropStaleLocked(k ledger.Kind, now int64) {
+	if o.age == 0 || o.blockedAt.Load() == 0 {
+		return
 	}
-	if k == ledger.Data && o.turns != nil {
-		o.dropStaleTurnsLocked(now)
+	for s := o.takeOlderLocked(k, now-o.age); s != nil; s = o.takeOlderLocked(k, now-o.age) {
+		o.giveUpLocked(ledger.QueueAge, k, s)
 	}
+}
+
+func (o *outbox) takeOlderLocked(k ledger.Kind, than int64) *framequeue.Segment {
+	if k == ledger.Disco {
+		return o.disco.TakeOlder(than)
+	}
+	return o.other.TakeOlder(than)
 }
 
 // giveUpLocked drops a segment that was taken.
@@ -188,8 +202,8 @@ func (o *outbox) giveUpLocked(r ledger.Reason, k ledger.Kind, s *framequeue.Segm
 func (o *outbox) dropStale(now int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.dropStaleLocked(&o.disco, ledger.Disco, now)
-	o.dropStaleLocked(&o.other, ledger.Data, now)
+	o.dropStaleLocked(ledger.Disco, now)
+	o.dropStaleLocked(ledger.Data, now)
 }
 
 // close drops every queued packet; nothing is queued afterwards. It reports whether
@@ -201,12 +215,10 @@ func (o *outbox) close() (idle bool) {
 	for s := o.control.Take(); s != nil; s = o.control.Take() {
 		s.Release()
 	}
-	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &o.disco, ledger.Data: &o.other} {
-		for s := q.Take(); s != nil; s = q.Take() {
-			o.giveUpLocked(ledger.GoneDisconnected, ledger.Kind(k), s)
-		}
+	for s := o.disco.Take(); s != nil; s = o.disco.Take() {
+		o.giveUpLocked(ledger.GoneDisconnected, ledger.Disco, s)
 	}
-	for s := o.takeDataLocked(); s != nil; s = o.takeDataLocked() {
+	for s := o.other.Take(); s != nil; s = o.other.Take() {
 		o.giveUpLocked(ledger.GoneDisconnected, ledger.Data, s)
 	}
 	o.closed = true
@@ -222,13 +234,7 @@ func (o *outbox) state() (queued int, account ledger.Account) {
 }
 
 // waitingLocked returns how many packets wait here.
-func (o *outbox) waitingLocked() int {
-	n := o.disco.Frames + o.other.Frames
-	if o.turns != nil {
-		n += o.turns.Frames
-	}
-	return n
-}
+func (o *outbox) waitingLocked() int { return o.disco.Frames + o.other.Frames() }
 
 func (o *outbox) queued() int {
 	queued, _ := o.state()

@@ -212,7 +212,7 @@ func (m *outboxModel) check() {
 	}
 	m.checkAccount()
 	lost := m.book.Totals().Lost
-	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &m.out.disco, ledger.Data: &m.out.other} {
+	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &m.out.disco, ledger.Data: &m.out.other.One} {
 		k := ledger.Kind(k)
 		if q.Bytes != m.bytes(k) || q.Bytes > m.limit {
 			m.t.Fatalf("%d bytes of %v packets queued, want %d", q.Bytes, k, m.bytes(k))

@@ -130,3 +130,12 @@ func (q *Queue) Take() *Segment {
 	q.Frames -= s.Frames
 	return s
 }
+
+// TakeOlder removes the segment at the head if its newest frame was queued before a
+// time; nil if it was not, or there is none.
+func (q *Queue) TakeOlder(than int64) *Segment {
+	if q.Head == nil || q.Head.Newest >= than {
+		return nil
+	}
+	return q.Take()
+}

@@ -187,8 +187,7 @@ func (t *Turns) DropOldest(at int) (size int) {
 // there is none.
 func (t *Turns) TakeOlder(than int64) *Segment {
 	for i := range t.places {
-		if q := &t.places[i].queue; q.Head != nil && q.Head.Newest < than {
-			s := q.Take()
+		if s := t.places[i].queue.TakeOlder(than); s != nil {
 			t.took(s)
 			return s
 		}

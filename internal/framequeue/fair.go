@@ -1,0 +1,103 @@
+package framequeue
+
+// A Fair is a queue that gives each of its sources a fair share (docs/decisions/0025).
+// While little waits, or only one source sends, all frames are in one queue. As soon as
+// several do and more than a segment waits, new frames are queued by source ([Turns]),
+// behind the others, until nothing waits. It is ready as it is.
+type Fair struct {
+	One    Queue  // read only for others: what is not queued by source
+	turns  *Turns // nil: none are needed
+	source uint32 // who came into one when it was empty
+	mixed  bool   // and not he alone since
+}
+
+// Bytes returns how many bytes wait.
+func (f *Fair) Bytes() int {
+	if f.turns == nil {
+		return f.One.Bytes
+	}
+	return f.One.Bytes + f.turns.Bytes
+}
+
+// Frames returns how many frames wait.
+func (f *Fair) Frames() int {
+	if f.turns == nil {
+		return f.One.Frames
+	}
+	return f.One.Frames + f.turns.Frames
+}
+
+// Empty reports whether nothing waits.
+func (f *Fair) Empty() bool { return f.One.Head == nil && f.turns == nil }
+
+// Shared reports whether frames are queued by source now.
+func (f *Fair) Shared() bool { return f.turns != nil }
+
+// Note notes that a frame of a source is to come, for which there may have to be turns.
+func (f *Fair) Note(source uint64, size int) {
+	if f.turns != nil {
+		return
+	}
+	switch {
+	case f.One.Head == nil:
+		f.source, f.mixed = uint32(source), false
+	case f.source != uint32(source):
+		f.mixed = true
+	}
+	if f.mixed && f.One.Bytes+size > SegmentSize {
+		f.turns = NewTurns()
+	}
+}
+
+// DropFor forgets the oldest frame of who has most waiting, of which there must be one,
+// to make room for a source. It returns the frame's size, and whether the lack of room is
+// the source's own fault: it has not much less waiting than that one.
+func (f *Fair) DropFor(source uint64) (size int, own bool) {
+	if f.turns == nil {
+		return f.One.DropOldest(), true
+	}
+	most, at := f.turns.Most()
+	if f.One.Bytes >= most {
+		size = f.One.DropOldest()
+	} else {
+		size = f.turns.DropOldest(at)
+	}
+	return size, 2*f.turns.Of(source) >= most
+}
+
+// Extend makes room for a frame that was noted, as that of Queue does.
+func (f *Fair) Extend(source uint64, size int, now, span int64) []byte {
+	if f.turns != nil {
+		return f.turns.Extend(source, size, now, span)
+	}
+	return f.One.Extend(size, now, span)
+}
+
+// Take removes the segment that is next; nil if the queue is empty.
+func (f *Fair) Take() *Segment {
+	if s := f.One.Take(); s != nil || f.turns == nil {
+		return s
+	}
+	s := f.turns.Take()
+	f.leave()
+	return s
+}
+
+// TakeOlder removes a segment whose newest frame was queued before a time; nil if
+// there is none.
+func (f *Fair) TakeOlder(than int64) *Segment {
+	if s := f.One.TakeOlder(than); s != nil || f.turns == nil {
+		return s
+	}
+	s := f.turns.TakeOlder(than)
+	f.leave()
+	return s
+}
+
+// leave goes back to one queue when nothing waits by source any more.
+func (f *Fair) leave() {
+	if f.turns.Frames == 0 {
+		f.turns.Release()
+		f.turns = nil
+	}
+}
