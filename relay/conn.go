@@ -74,10 +74,12 @@ func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.
 		since:     s.now(),
 		version:   int32(min(max(info.Version, math.MinInt32), math.MaxInt32)),
 		prober:    info.IsProber,
-		shared:    isShared(stream),
 		ideal:     unique.Make(from.IdealNode),
 		appName:   unique.Make(info.AppName),
 		dests:     noDestinations(fewDestinations),
+	}
+	if t, ok := stream.(interface{ Shared() bool }); ok {
+		c.shared = t.Shared()
 	}
 	if s.isMeshKey(info.MeshKey) {
 		c.sibling, c.meshKey, c.timeout = true, &info.MeshKey, siblingWriteTimeout
@@ -188,9 +190,4 @@ func (c *conn) setHome(home bool) {
 	}
 	settled := c.server.now()-c.since > int64(homeMoveGrace)
 	c.server.count.homeChanged(home, settled)
-}
-
-func isShared(stream Stream) bool {
-	s, ok := stream.(interface{ Shared() bool })
-	return ok && s.Shared()
 }

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"io"
 
-	"github.com/detour-relay/detour/internal/firstframe"
+	"github.com/detour-relay/detour/internal/greeting"
 )
 
 // An endReason says why a conn or link ended.
@@ -66,12 +66,12 @@ var (
 	// ErrOverrun: a sibling that watches does not read what it asked for.
 	ErrOverrun = errors.New("relay: too many control frames wait")
 	// ErrLoginTimeout: no complete login in time.
-	ErrLoginTimeout = errors.New("relay: login took too long")
+	ErrLoginTimeout = greeting.ErrTimeout
 	// ErrLoginMemory: logins under way need too much memory together, and this one,
 	// which is larger than real ones are, asked for more.
-	ErrLoginMemory = firstframe.ErrMemory
+	ErrLoginMemory = greeting.ErrMemory
 	// ErrBadLogin: the login was malformed, or its box did not open.
-	ErrBadLogin = errors.New("relay: bad login")
+	ErrBadLogin = greeting.ErrBad
 	// ErrNotAdmitted wraps what the admission callback returned.
 	ErrNotAdmitted = errors.New("relay: not admitted")
 	// ErrAdmitTimeout: the admission callback took longer than Config.AdmitTimeout.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
-	"github.com/detour-relay/detour/internal/firstframe"
+	"github.com/detour-relay/detour/internal/greeting"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -109,38 +109,29 @@ func (s *Server) Link(ctx context.Context, stream Stream, to Sibling) error {
 // peers at once. The answer comes later.
 func (s *Server) join(stream Stream, to Sibling, meshKey key.Mesh) (*link, error) {
 	defer s.entered(stream)
-	var timedOut atomic.Bool
-	expire := time.AfterFunc(loginTimeout, func() {
-		timedOut.Store(true)
-		stream.Close()
-	})
-	defer expire.Stop()
-	l, err := s.greeted(stream, to)
+	deadline := greeting.NewDeadline(stream)
+	sibling, err := greeting.ReadServer(stream)
+	var l *link
 	if err == nil {
-		err = l.hello(meshKey)
+		l, err = s.introduce(stream, to, sibling, meshKey)
 	}
-	if err != nil && timedOut.Load() {
-		err = ErrLoginTimeout
-	}
-	return l, err
+	return l, deadline.Stop(err)
 }
 
-// greeted reads the sibling's greeting, which says who it is.
-func (s *Server) greeted(stream Stream, to Sibling) (*link, error) {
-	greeting := firstframe.Frame{Want: derp.FrameServerKey, Min: 1, Max: derp.MaxGreeting}
-	payload, err := greeting.From(stream)
-	if err != nil {
-		return nil, asBadLogin(err)
-	}
-	sibling, err := derp.ParseServerKey(payload)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadLogin, err)
-	}
+// introduce tells a sibling who we are, unless we are that or have a link to it.
+func (s *Server) introduce(stream Stream, to Sibling, sibling key.Public, meshKey key.Mesh) (*link, error) {
 	if sibling == s.public && !to.Takeover {
 		return nil, ErrSelf
 	}
 	l := newLink(s, stream, to, sibling)
-	return l, s.routes.link(l)
+	if err := s.routes.link(l); err != nil {
+		return nil, err
+	}
+	err := greeting.SendSibling(stream, s.public, &l.box, meshKey)
+	if err != nil {
+		s.routes.unlink(l)
+	}
+	return l, asWriteError(err)
 }
 
 func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
@@ -156,23 +147,6 @@ func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
 	l.out.forward = true
 	l.out.page = s.count.book.Page(uint64(l.since))
 	return l
-}
-
-// hello sends our login with the mesh key, and the wish to be told of peers.
-func (l *link) hello(meshKey key.Mesh) error {
-	s := l.server
-	frames := derp.AppendClientInfo(nil, s.public, &l.box, derp.ClientInfo{
-		MeshKey: meshKey,
-		Version: derp.ProtocolVersion,
-	})
-	_, err := l.stream.Write(derp.AppendWatchConns(frames))
-	for done := false; err == nil && !done; {
-		done, err = l.stream.Flush(true)
-	}
-	if err != nil {
-		s.routes.unlink(l)
-	}
-	return asWriteError(err)
 }
 
 // serve keeps the link until it ends, and returns why.

@@ -2,16 +2,11 @@ package relay
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/detour-relay/detour/derp"
-	"github.com/detour-relay/detour/internal/firstframe"
+	"github.com/detour-relay/detour/internal/greeting"
 	"github.com/detour-relay/detour/internal/waiter"
-	"github.com/detour-relay/detour/key"
 )
 
 // A login goes through four phases, each within its time:
@@ -25,13 +20,10 @@ import (
 // goroutine that stays with the conn would keep. That one meanwhile watches the
 // peer, if Admit takes its time (waiting.go).
 
-const loginTimeout = 10 * time.Second
-
 type login struct {
-	server   *Server
-	stream   Stream
-	from     *Origin
-	timedOut atomic.Bool
+	server *Server
+	stream Stream
+	from   *Origin
 
 	watch    chan struct{}  // closed when Admit takes its time, or the login is over
 	watchNow func()         // closes watch; set once
@@ -68,7 +60,7 @@ func (s *Server) accept(ctx context.Context, stream Stream, from *Origin) (*conn
 
 func (l *login) run(ctx context.Context) (*conn, error) {
 	begun := time.Now()
-	c, box, info, err := l.identify()
+	c, client, err := l.identify()
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +71,7 @@ func (l *login) run(ctx context.Context) (*conn, error) {
 	s := l.server
 	if s.cfg.Admit == nil || c.sibling {
 		c.admitted(&Admission{})
-		c.begin(c.answer(&box))
+		c.begin(c.answer(&client.Box))
 		return c, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.AdmitTimeout, ErrAdmitTimeout)
@@ -87,14 +79,14 @@ func (l *login) run(ctx context.Context) (*conn, error) {
 	l.waiting = waiter.New(ctx, cancel)
 	defer time.AfterFunc(watchAfter, l.watchNow).Stop()
 	defer context.AfterFunc(ctx, l.watchNow)() // runs before cancel
-	admission, err := l.admit(ctx, Applicant{Peer: c.key, Addr: c.addr, Info: info})
+	admission, err := l.admit(ctx, Applicant{Peer: c.key, Addr: c.addr, Info: client.Info})
 	if err != nil {
 		l.waiting.Refuse(l.stream.Close)
 		return nil, err
 	}
 	if !l.waiting.Admit(func(early []byte) (used int) {
 		c.admitted(&admission)
-		c.begin(c.answer(&box))
+		c.begin(c.answer(&client.Box))
 		return c.relayEarly(early)
 	}) {
 		return nil, waiter.ErrOver
@@ -104,54 +96,16 @@ func (l *login) run(ctx context.Context) (*conn, error) {
 
 // identify exchanges greeting and answer within their times. The conn is not
 // registered yet.
-func (l *login) identify() (c *conn, box key.Box, info derp.ClientInfo, err error) {
-	expire := time.AfterFunc(loginTimeout, func() {
-		l.timedOut.Store(true)
-		l.stream.Close()
-	})
-	defer expire.Stop()
-	if err = l.greet(); err == nil {
-		expire.Reset(loginTimeout)
-		c, box, info, err = l.readAnswer()
+func (l *login) identify() (c *conn, client greeting.Client, err error) {
+	s, deadline := l.server, greeting.NewDeadline(l.stream)
+	if err = asWriteError(greeting.SendServer(l.stream, s.public)); err == nil {
+		deadline.Renew()
+		client, err = greeting.ReadClient(l.stream, s.cfg.Key, &s.largeLogins)
 	}
-	if err != nil && l.timedOut.Load() {
-		err = ErrLoginTimeout
+	if err = deadline.Stop(err); err != nil {
+		return nil, client, err
 	}
-	return c, box, info, err
-}
-
-func (l *login) greet() error {
-	_, err := l.stream.Write(derp.AppendServerKey(nil, l.server.public))
-	for done := false; err == nil && !done; {
-		done, err = l.stream.Flush(true)
-	}
-	return asWriteError(err)
-}
-
-func (l *login) readAnswer() (c *conn, box key.Box, info derp.ClientInfo, err error) {
-	answer := firstframe.Frame{Want: derp.FrameClientInfo, Min: derp.MinClientInfo, Max: derp.MaxClientInfo, Large: &l.server.largeLogins}
-	payload, err := answer.From(l.stream)
-	answer.Release()
-	if err != nil {
-		return nil, box, info, asBadLogin(err)
-	}
-	peer, sealed, err := derp.ParseClientInfo(payload)
-	if err == nil {
-		box = l.server.cfg.Key.Box(peer)
-		info, err = derp.OpenClientInfo(sealed, &box)
-	}
-	if err != nil {
-		return nil, box, info, fmt.Errorf("%w: %w", ErrBadLogin, err)
-	}
-	c = newConn(l.server, l.stream, l.from, peer, info)
-	l.server.noteMeshKey(c, info)
-	return c, box, info, nil
-}
-
-// asBadLogin marks a first frame that is none as a malformed login.
-func asBadLogin(err error) error {
-	if errors.Is(err, firstframe.ErrUnexpected) {
-		return fmt.Errorf("%w: %w", ErrBadLogin, err)
-	}
-	return err
+	c = newConn(s, l.stream, l.from, client.Key, client.Info)
+	s.noteMeshKey(c, client.Info)
+	return c, client, nil
 }

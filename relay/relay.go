@@ -111,7 +111,7 @@ type Server struct {
 	groups      tally.Groups
 	limits      limit.Keys
 	asking      atomic.Int64 // calls of Config.Admit under way
-	largeLogins atomic.Int64 // bytes of unfinished ones; see package firstframe
+	largeLogins atomic.Int64 // bytes of unfinished ones; see package greeting
 	meshKeys    atomic.Pointer[[]key.Mesh]
 	seen        retry.Broadcast // a sibling has logged in
 

@@ -43,7 +43,7 @@ var table = []row{
 	{name: "internal/paths", own: []string{"internal/disco", "internal/rate"}, outside: none, beneath: web},
 	{name: "internal/framequeue", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/ledger", own: []string{"derp", "internal/framequeue", "internal/histogram"}, outside: none, beneath: web},
-	{name: "internal/firstframe", own: []string{"derp"}, outside: none, beneath: web},
+	{name: "internal/greeting", own: []string{"key", "derp"}, outside: none, beneath: web},
 	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
 	{name: "internal/yamldoc", own: []string{"internal/text"}, outside: []string{"go.yaml.in/yaml/v3"}, beneath: web},
 	{name: "internal/config", own: []string{"internal/text", "internal/yamldoc"}, outside: []string{"go.yaml.in/yaml/v3"}, beneath: web},
@@ -59,7 +59,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/firstframe", "internal/framequeue", "internal/histogram", "internal/ledger", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/framequeue", "internal/greeting", "internal/histogram", "internal/ledger", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 

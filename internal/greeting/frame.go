@@ -1,7 +1,4 @@
-// Package firstframe reads the one frame of a login that may be large and comes from
-// somebody who has proven nothing yet: the answer of a peer, or the greeting of a
-// sibling.
-package firstframe
+package greeting
 
 import (
 	"errors"
@@ -32,7 +29,7 @@ type Frame struct {
 
 var (
 	// ErrUnexpected: another type of frame, or an impossible length.
-	ErrUnexpected = errors.New("unexpected first frame")
+	ErrUnexpected = fmt.Errorf("%w: unexpected first frame", ErrBad)
 	// ErrMemory: logins under way need too much memory together, and this one, which
 	// is larger than real ones are, asked for more.
 	ErrMemory = errors.New("relay: unfinished logins take too much memory")
@@ -40,13 +37,12 @@ var (
 	errComplete = errors.New("frame complete") // ends the reading
 )
 
-// A Stream hands over what comes in bursts, as relay.Stream.
-type Stream interface {
+type reader interface {
 	ReadBursts(handle func(burst []byte) (used int, err error)) error
 }
 
 // From reads the frame from a stream.
-func (f *Frame) From(stream Stream) (payload []byte, err error) {
+func (f *Frame) From(stream reader) (payload []byte, err error) {
 	if err := stream.ReadBursts(f.read); !errors.Is(err, errComplete) {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package firstframe
+package greeting
 
 import (
 	"bytes"
