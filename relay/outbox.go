@@ -99,9 +99,8 @@ func (o *outbox) roomLocked(src *key.Public, k ledger.Kind, size int, now int64)
 		return o.disco.Extend(size, now, o.age/4), dropped
 	}
 	source := binary.LittleEndian.Uint64(src[:]) // keys are as good as random
-	o.other.Note(source, size)
 	for o.other.Bytes()+size > int(o.limit) {
-		bytes, own := o.other.DropFor(source)
+		bytes, own := o.other.DropFor(source, size)
 		o.dropLocked(ledger.QueueHead, k, 1, bytes)
 		if own {
 			dropped++

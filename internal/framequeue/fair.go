@@ -33,40 +33,27 @@ func (f *Fair) Empty() bool { return f.One.Head == nil && f.turns == nil }
 // Shared reports whether frames are queued by source now.
 func (f *Fair) Shared() bool { return f.turns != nil }
 
-// Note notes that a frame of a source is to come, for which there may have to be turns.
-func (f *Fair) Note(source uint64, size int) {
-	if f.turns != nil {
-		return
-	}
-	switch {
-	case f.One.Head == nil:
-		f.source, f.mixed = uint32(source), false
-	case f.source != uint32(source):
-		f.mixed = true
-	}
-	if f.mixed && f.One.Bytes+size > SegmentSize {
-		f.turns = NewTurns()
-	}
-}
-
 // DropFor forgets the oldest frame of who has most waiting, of which there must be one,
-// to make room for a source. It returns the frame's size, and whether the lack of room is
-// the source's own fault: it has not much less waiting than that one.
-func (f *Fair) DropFor(source uint64) (size int, own bool) {
+// to make room for one of size bytes of a source. It returns the size of what it
+// dropped, and whether the lack of room is the source's own fault: it has not much less
+// waiting than that one.
+func (f *Fair) DropFor(source uint64, size int) (dropped int, own bool) {
+	f.note(source, size)
 	if f.turns == nil {
 		return f.One.DropOldest(), true
 	}
 	most, at := f.turns.Most()
 	if f.One.Bytes >= most {
-		size = f.One.DropOldest()
+		dropped = f.One.DropOldest()
 	} else {
-		size = f.turns.DropOldest(at)
+		dropped = f.turns.DropOldest(at)
 	}
-	return size, 2*f.turns.Of(source) >= most
+	return dropped, 2*f.turns.Of(source) >= most
 }
 
-// Extend makes room for a frame that was noted, as that of Queue does.
+// Extend makes room for a frame of a source, as that of Queue does.
 func (f *Fair) Extend(source uint64, size int, now, span int64) []byte {
+	f.note(source, size)
 	if f.turns != nil {
 		return f.turns.Extend(source, size, now, span)
 	}
@@ -92,6 +79,21 @@ func (f *Fair) TakeOlder(than int64) *Segment {
 	s := f.turns.TakeOlder(than)
 	f.leave()
 	return s
+}
+
+// note has turns from now on if a frame of this source makes them necessary.
+func (f *Fair) note(source uint64, size int) {
+	switch {
+	case f.turns != nil:
+		return
+	case f.One.Head == nil:
+		f.source, f.mixed = uint32(source), false
+	case f.source != uint32(source):
+		f.mixed = true
+	}
+	if f.mixed && f.One.Bytes+size > SegmentSize {
+		f.turns = NewTurns()
+	}
 }
 
 // leave goes back to one queue when nothing waits by source any more.
