@@ -55,26 +55,6 @@ type half struct {
 	reading bool        // guarded by mu: a reader is at work and will close
 }
 
-// begin notes that there is a reader, unless the socket is closed.
-func (h *half) begin() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.reading = !h.closed.Load()
-	return h.reading
-}
-
-// end notes that the reader is gone, and reports why the socket was closed meanwhile, so
-// that it is the reader's to close its descriptor; nil: it was not.
-func (h *half) end() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.reading = false
-	if h.closed.Load() {
-		return cmp.Or(h.why, net.ErrClosed)
-	}
-	return nil
-}
-
 // because says why close will be called.
 func (h *half) because(why error) {
 	h.mu.Lock()

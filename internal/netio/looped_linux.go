@@ -27,15 +27,15 @@ type looped struct {
 	writable chan struct{} // wakes it; nil until one has waited; made under out.flushing
 }
 
-// waiting is what a socket waits for.
+// waiting is what a socket of a loop waits for.
 type waiting uint8
 
 const (
-	unknown    waiting = iota // to be taken in by the loop
-	notRead                   // a reader
-	forInput                  // it is dry
-	moreToRead                // its turn
-	gone                      // nothing any more
+	unknown    waiting = iota // for the loop to take it in
+	notRead                   // for a reader
+	forInput                  // for what comes: it is dry
+	moreToRead                // for its turn
+	gone                      // for nothing any more
 )
 
 func newLooped(c net.Conn, l *loop) (*looped, error) {

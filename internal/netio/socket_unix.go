@@ -84,9 +84,14 @@ func newSocket(c net.Conn) (*socket, error) {
 // Work on bursts needs a deep one, so it runs on a goroutine that ends when the
 // conn has been idle for a while.
 func (s *socket) read() error {
-	if !s.begin() {
+	s.mu.Lock()
+	if s.closed.Load() {
+		s.mu.Unlock()
 		return net.ErrClosed
 	}
+	s.reading = true
+	s.mu.Unlock()
+
 	s.err = nil
 	for s.err == nil {
 		s.working.Add(1)
@@ -164,9 +169,13 @@ func readError(err error) error {
 
 // doneReading closes the descriptor if somebody asked for it meanwhile.
 func (s *socket) doneReading(err error) error {
-	if why := s.end(); why != nil {
+	s.mu.Lock()
+	s.reading = false
+	closed, why := s.closed.Load(), s.why
+	s.mu.Unlock()
+	if closed {
 		s.conn.Close()
-		return why
+		return cmp.Or(why, net.ErrClosed)
 	}
 	return err
 }
