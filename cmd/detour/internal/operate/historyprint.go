@@ -70,7 +70,7 @@ func lengthOf(kept *history.Answer) time.Duration { return time.Duration(kept.St
 
 func printHistory(w io.Writer, kept *history.Answer) error {
 	if total(kept.Seconds) == 0 {
-		_, err := fmt.Fprintf(w, "nothing is known from %s to %s: the relay was off\n", cli.Moment(kept.From), cli.Moment(kept.To))
+		_, err := fmt.Fprintf(w, "nothing is known from %s to %s: the relay was off, or has begun less than a minute ago\n", cli.Moment(kept.From), cli.Moment(kept.To))
 		return err
 	}
 	if _, err := fmt.Fprintln(w, summary(kept)); err != nil {
