@@ -13,7 +13,7 @@ func (s *Server) Check() (problems []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var known, peers, conns int64
-	r.table.Load().each(func(rt *route) {
+	r.table.Each(func(rt *route) {
 		known++
 		conns += int64(len(rt.conns))
 		if len(rt.conns) > 0 {
@@ -23,7 +23,7 @@ func (s *Server) Check() (problems []string) {
 			problems = append(problems, fmt.Sprintf("%v: %s", rt.key, problem))
 		}
 	})
-	if k, p := r.known.Load(), r.peers.Load(); known != k || peers != p {
+	if k, p := int64(r.table.Len()), r.peers.Load(); known != k || peers != p {
 		problems = append(problems, fmt.Sprintf("%d keys are known and %d have conns, but counted are %d and %d", known, peers, k, p))
 	}
 	if n := s.count.conns.Load(); conns != n {

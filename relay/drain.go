@@ -159,6 +159,6 @@ func (r *routes) withdrawRetired(before time.Time) {
 func (r *routes) drain() {
 	r.update(func(n *notices) {
 		r.draining = true
-		r.table.Load().each(func(rt *route) { r.chooseActiveLocked(rt, n) })
+		r.table.Each(func(rt *route) { r.chooseActiveLocked(rt, n) })
 	})
 }

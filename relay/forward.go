@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/keytable"
 	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/key"
 )
@@ -63,7 +64,7 @@ func (c *conn) rememberedFlow(src, dst *key.Public) *outbox {
 		return nil
 	}
 	f := c.flows.place(src, dst)
-	if f.dst == nil || f.dst.generation.Load() != f.generation || !same(&f.dst.key, dst) || !same(&f.src.key, src) {
+	if f.dst == nil || f.dst.generation.Load() != f.generation || !keytable.Same(&f.dst.key, dst) || !keytable.Same(&f.src.key, src) {
 		return nil
 	}
 	if out := f.dst.active.Load(); out != nil && out.conn != nil {

@@ -29,7 +29,7 @@ func (r *routes) announced(l *link, k key.Public) (err error) {
 		if rt == nil {
 			rt = &route{key: k, forwarders: []*link{l}}
 			rt.setActive(&l.out)
-			r.insertLocked(rt)
+			r.table.Insert(rt)
 		} else {
 			rt.forwarders = append(rt.forwarders, l)
 		}

@@ -11,7 +11,7 @@ func (c *conn) noteSender(src *route) {
 }
 
 // senderHash stands for the key of a sender. Its lowest bit is set.
-func (r *routes) senderHash(rt *route) uint64 { return r.first(&rt.key) | 1 }
+func (r *routes) senderHash(rt *route) uint64 { return r.table.Hash(&rt.key) | 1 }
 
 // tellGone queues PeerGone for everybody who has heard from the key of rt.
 func (r *routes) tellGone(rt *route, n *notices) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/keytable"
 	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/internal/rate"
@@ -231,7 +232,7 @@ type destination struct {
 // nothing has changed since; otherwise nil.
 func (c *conn) remembered(dst *key.Public) *outbox {
 	d := c.place(dst)
-	if d.route.generation.Load() != d.generation || !same(&d.route.key, dst) {
+	if d.route.generation.Load() != d.generation || !keytable.Same(&d.route.key, dst) {
 		return nil
 	}
 	return d.route.active.Load()

@@ -15,7 +15,7 @@ func (r *routes) watch(c *conn) {
 	if _, watches := r.watchers[c]; !watches {
 		r.count.watchers.Add(1)
 	}
-	r.table.Load().each(func(rt *route) {
+	r.table.Each(func(rt *route) {
 		if out := rt.active.Load(); out != nil && out.conn != nil {
 			c.pushPresence(derp.AppendPeerPresent(nil, out.conn.presence()))
 		}

@@ -16,7 +16,7 @@ func (r *routes) add(c *conn) {
 		rt := r.lookup(&c.key)
 		if rt == nil {
 			rt = &route{key: c.key}
-			r.insertLocked(rt)
+			r.table.Insert(rt)
 		}
 		c.route = rt
 		rt.conns = append(rt.conns, c)
@@ -64,7 +64,7 @@ func (r *routes) keepOrDeleteLocked(rt *route, n *notices) {
 		return
 	}
 	rt.setActive(nil)
-	r.deleteLocked(rt)
+	r.table.Delete(rt)
 	r.tellGone(rt, n)
 }
 

@@ -1,14 +1,12 @@
 package relay
 
 import (
-	"encoding/binary"
-	"math/bits"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/internal/audience"
+	"github.com/detour-relay/detour/internal/keytable"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -50,14 +48,12 @@ func (rt *route) setActive(out *outbox) {
 // Server.mu, sweeper.mu and those of packages limit, tally and wheel are taken with none
 // of the others held, nor while they are.
 type routes struct {
-	seed  [2]uint64             // set once
-	count *counters             // set once
-	table atomic.Pointer[table] // replaced when it fills up
+	count *counters              // set once
+	table *keytable.Table[route] // set once; changed under mu
 
 	audience *audience.Register[conn] // gone.go; set once
 
-	known atomic.Int64 // written under mu: keys in table
-	peers atomic.Int64 // written under mu: of these, keys with conns
+	peers atomic.Int64 // written under mu: keys of table that have conns
 
 	mu       sync.Mutex
 	logins   uint64             // guarded by mu: conns that were ever registered
@@ -67,119 +63,26 @@ type routes struct {
 	retirees []retiree          // guarded by mu (drain.go)
 }
 
-// A table is a hash table with open addressing. Readers probe it without a lock:
-// a slot that has been taken is never empty again, so no probe ends too early.
-// It is at most half full, because a probe that misses costs a cache line.
-type table struct {
-	slots []atomic.Pointer[route] // a power of two
-	taken int                     // guarded by routes.mu: slots that are not empty
-}
-
-const (
-	smallestTable = 256
-	tableSpace    = 2 // slots for each key, at least
-)
-
 // removed marks a slot whose route has left. It is the route of no key and leads
 // nowhere.
 var removed = new(route)
 
-func newTable(slots int) *table { return &table{slots: make([]atomic.Pointer[route], slots)} }
-
 func (r *routes) init(count *counters) {
-	r.seed = [2]uint64{rand.Uint64(), rand.Uint64()}
 	r.count = count
 	r.audience = audience.NewRegister(func(c *conn) *audience.Heard { return &c.heard })
 	r.watchers = make(map[*conn]struct{})
 	r.links = make(map[*link]struct{})
-	r.table.Store(newTable(smallestTable))
-}
-
-// first returns the slot where probing for k begins. Public keys are as good as
-// random and cannot be chosen, only searched for, so two words of them are
-// enough; the seed keeps peers from searching for keys that collide.
-func (r *routes) first(k *key.Public) uint64 {
-	le := binary.LittleEndian
-	hi, lo := bits.Mul64(le.Uint64(k[0:])^r.seed[0], le.Uint64(k[8:])^r.seed[1])
-	return hi ^ lo
+	r.table = keytable.New(func(rt *route) *key.Public { return &rt.key }, removed)
 }
 
 // lookup returns the route of k, or nil if k has no conn.
 func (r *routes) lookup(k *key.Public) *route {
-	slots := r.table.Load().slots
-	for i := r.first(k); ; i++ {
-		rt := slots[i&uint64(len(slots)-1)].Load()
-		if rt == nil || same(&rt.key, k) && rt != removed {
+	for slots, i := r.table.Probe(k); ; i++ {
+		rt := slots.At(i)
+		if rt == nil || keytable.Same(&rt.key, k) && rt != removed {
 			return rt
 		}
 	}
-}
-
-// insertLocked adds a route whose key is not in the table.
-func (r *routes) insertLocked(rt *route) {
-	t := r.table.Load()
-	if (t.taken+1)*tableSpace > len(t.slots) {
-		t = r.renewLocked(t)
-	}
-	r.known.Add(1)
-	r.put(t, rt)
-}
-
-// put stores a route in the first empty slot of its probe.
-func (r *routes) put(t *table, rt *route) {
-	for i := r.first(&rt.key); ; i++ {
-		if slot := &t.slots[i&uint64(len(t.slots)-1)]; slot.Load() == nil {
-			slot.Store(rt)
-			t.taken++
-			return
-		}
-	}
-}
-
-// renewLocked moves the routes to a table with space for twice as many. Readers
-// of the old one find what they look for until they load the new one.
-func (r *routes) renewLocked(old *table) *table {
-	slots := smallestTable
-	for slots < 2*tableSpace*(int(r.known.Load())+1) {
-		slots *= 2
-	}
-	t := newTable(slots)
-	old.each(func(rt *route) { r.put(t, rt) })
-	r.table.Store(t)
-	return t
-}
-
-// deleteLocked takes a route out of the table.
-func (r *routes) deleteLocked(rt *route) {
-	slots := r.table.Load().slots
-	for i := r.first(&rt.key); ; i++ {
-		slot := &slots[i&uint64(len(slots)-1)]
-		if at := slot.Load(); at == rt {
-			slot.Store(removed)
-			r.known.Add(-1)
-			return
-		} else if at == nil {
-			return
-		}
-	}
-}
-
-func (t *table) each(f func(*route)) {
-	for i := range t.slots {
-		if rt := t.slots[i].Load(); rt != nil && rt != removed {
-			f(rt)
-		}
-	}
-}
-
-// same compares two keys by words, at less than half the price of ==, which
-// calls a function for 32 bytes. The brackets matter: in Go | and ^ bind equally.
-func same(a, b *key.Public) bool {
-	le := binary.LittleEndian
-	return (le.Uint64(a[0:])^le.Uint64(b[0:]))|
-		(le.Uint64(a[8:])^le.Uint64(b[8:]))|
-		(le.Uint64(a[16:])^le.Uint64(b[16:]))|
-		(le.Uint64(a[24:])^le.Uint64(b[24:])) == 0
 }
 
 const (
@@ -199,17 +102,11 @@ const (
 func (r *routes) all(yield func(*conn) bool) {
 	var conns []*conn
 	visited := 0
-	for slots := r.table.Load().slots; len(slots) > 0; {
-		n := min(slotsAtOnce, len(slots))
+	for walk := r.table.Walk(); walk.Left(); {
 		conns = conns[:0]
 		r.mu.Lock()
-		for i := range slots[:n] {
-			if rt := slots[i].Load(); rt != nil {
-				conns = append(conns, rt.conns...)
-			}
-		}
+		walk.Step(slotsAtOnce, func(rt *route) { conns = append(conns, rt.conns...) })
 		r.mu.Unlock()
-		slots = slots[n:]
 		for _, c := range conns {
 			if !yield(c) {
 				return

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/keytable"
 	"github.com/detour-relay/detour/internal/ledger"
 	"github.com/detour-relay/detour/key"
 )
@@ -65,12 +66,12 @@ func TestSameIsEquality(t *testing.T) {
 		keys = append(keys, randomKey(random))
 	}
 	for _, k := range keys {
-		if other := k; !same(&k, &other) {
+		if other := k; !keytable.Same(&k, &other) {
 			t.Fatalf("%x is not taken for itself", k)
 		}
 		for _, other := range append(almost(k, random), evading(k, random), randomKey(random)) {
-			if same(&k, &other) != (k == other) || same(&other, &k) != (k == other) {
-				t.Fatalf("same(%x, %x) is %v", k, other, k != other)
+			if keytable.Same(&k, &other) != (k == other) || keytable.Same(&other, &k) != (k == other) {
+				t.Fatalf("Same(%x, %x) is %v", k, other, k != other)
 			}
 		}
 	}
@@ -142,8 +143,8 @@ func TestUnlinkEndsWhateverARouteSays(t *testing.T) {
 	}
 	l.announced[randomKey(random)] = l.announced[k] // a route of another key
 	s.routes.unlink(l)
-	if len(l.announced) != 0 || s.routes.known.Load() != 0 || len(s.routes.links) != 0 {
-		t.Errorf("%d keys, %d routes and %d links are left", len(l.announced), s.routes.known.Load(), len(s.routes.links))
+	if len(l.announced) != 0 || s.routes.table.Len() != 0 || len(s.routes.links) != 0 {
+		t.Errorf("%d keys, %d routes and %d links are left", len(l.announced), s.routes.table.Len(), len(s.routes.links))
 	}
 }
 

@@ -35,9 +35,9 @@ type ByKind struct {
 //
 //	Received = the sum of PeerState.Received
 //	Sent = the sum of PeerState.Sent + what siblings were sent
-//	Dropped = the sum of PeerState.Dropped + what was dropped for siblings, and for nobody Gauges go down as well as up; everything
+//	Dropped = the sum of PeerState.Dropped + what was dropped for siblings, and for nobody
 //
-// else only grows.
+// Gauges go down as well as up; everything else only grows.
 type Counters struct {
 	Accepts   uint64 `json:"accepts"`   // streams handed to Serve
 	Admitting int64  `json:"admitting"` // gauge: calls of Config.Admit under way
@@ -144,7 +144,7 @@ func (s *Server) Counters() Counters {
 		Homes:         n.homes.Load(),
 		NotIdeal:      n.notIdeal.Load(),
 		Watchers:      n.watchers.Load(),
-		RemotePeers:   max(0, s.routes.known.Load()-peers),
+		RemotePeers:   max(0, int64(s.routes.table.Len())-peers),
 		WrongMeshKeys: n.wrongMeshKeys.Load(),
 		LinkTries:     n.linkTries.Load(),
 		DupKeys:       n.dupKeys.Load(),

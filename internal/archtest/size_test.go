@@ -26,7 +26,7 @@ var moreFiles = map[string]int{"client": 45}
 
 // moreLines is the same for lines. What the engine tells of itself (peers.go, survey.go)
 // is names and what they mean, and has to stand with it.
-var moreLines = map[string]int{"relay": 4150}
+var moreLines = map[string]int{"relay": 4050}
 
 func TestRoomsAreSmall(t *testing.T) {
 	touchSources(t)
