@@ -81,8 +81,9 @@ type tlsStream struct {
 	wire *Wire
 
 	// Owned by the reader.
-	plain  readBuf
-	handle Handler
+	plain   readBuf
+	records recordRoom
+	handle  Handler
 
 	watching atomic.Bool // a timer runs for staged answers
 }
@@ -102,6 +103,7 @@ func (s *tlsStream) decrypt(cipher *readBuf) error {
 	held := cipher.held()
 	whole := s.wire.controls.whole(held)
 	s.wire.feed(held[:whole])
+	s.records.lend(s.conn)
 	err := s.open()
 	cipher.keepLast(s.wire.unread() + len(held) - whole)
 	return cmp.Or(err, s.sendAnswers()) // an error may leave an alert to be sent
@@ -125,6 +127,7 @@ func (s *tlsStream) open() error {
 			return handleErr
 		}
 		if errors.Is(err, errDry) {
+			s.records.takeBack(s.conn)
 			s.plain.park()
 			return nil
 		}
