@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -165,5 +166,15 @@ func TestLoopsEnd(t *testing.T) {
 	late, _ := loopback(t)
 	if _, err := loops.TCP(late, nil); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a stream that comes later: %v", err)
+	}
+}
+
+// The engine is told whose handler may not wait: the loop's, which reads others, too.
+func TestStreamsOfLoopsAreShared(t *testing.T) {
+	for _, k := range kinds {
+		s, ok := k.dial(t, nil).stream.(interface{ Shared() bool })
+		if got, want := ok && s.Shared(), strings.Contains(k.name, "looped"); got != want {
+			t.Errorf("%s: shared is %v, want %v", k.name, got, want)
+		}
 	}
 }

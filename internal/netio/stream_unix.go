@@ -64,6 +64,8 @@ func (s *tcpStream) take(in *readBuf) error { return in.deliver(s.handle) }
 
 func (s *tcpStream) LimitBursts(bytes int) { s.half.most = uint32(bytes) }
 
+func (s *tcpStream) Shared() bool { return s.sock.shared() }
+
 func (s *tcpStream) RoundTrip() time.Duration { return s.sock.roundTrip() }
 
 func (s *tcpStream) Write(p []byte) (int, error) { return s.half.out.Write(p) }
@@ -138,6 +140,8 @@ func (s *tlsStream) open() error {
 }
 
 func (s *tlsStream) LimitBursts(bytes int) { s.half.most = uint32(bytes) }
+
+func (s *tlsStream) Shared() bool { return s.sock.shared() }
 
 func (s *tlsStream) RoundTrip() time.Duration { return s.sock.roundTrip() }
 
