@@ -14,14 +14,15 @@ import (
 // A looped is a socket that a loop reads.
 type looped struct {
 	half
-	loop *loop
+	loop atomic.Pointer[loop] // written by the loop that it is
 
 	descriptor sync.Mutex // held over system calls of others than the loop
 	fd         int        // -1: closed; written under descriptor
 
 	// Owned by the loop.
 	waiting waiting
-	hungUp  bool // no more will come than what is there
+	hungUp  bool   // no more will come than what is there
+	seen    uint32 // in which window it was read last
 
 	blocked  atomic.Bool   // a writer waits for room
 	writable chan struct{} // wakes it; nil until one has waited; made under out.flushing
@@ -35,6 +36,7 @@ const (
 	notRead                   // for a reader
 	forInput                  // for what comes: it is dry
 	moreToRead                // for its turn
+	handedOver                // for its next loop to take it in
 	gone                      // for nothing any more
 )
 
@@ -50,7 +52,8 @@ func newLooped(c net.Conn, l *loop) (*looped, error) {
 	}
 	// That takes it out of the runtime's poller, which would be woken by all that comes.
 	conn.Close()
-	s := &looped{loop: l, fd: fd}
+	s := &looped{fd: fd}
+	s.loop.Store(l)
 	s.in.guest = guest
 	if !l.call(s) {
 		syscall.Close(fd)
@@ -81,7 +84,7 @@ func (s *looped) read() error {
 	s.working.Add(1)
 	s.reading = true // from here on the loop may begin, whoever has called it
 	s.mu.Unlock()
-	if !s.loop.call(s) {
+	if !s.loop.Load().call(s) {
 		return net.ErrClosed
 	}
 	s.working.Wait()
@@ -92,8 +95,13 @@ func (s *looped) read() error {
 // attend has the loop do what has to be done with a socket that is new, is to be read, or
 // is closed.
 func (s *looped) attend() {
-	if s.waiting == unknown && !s.closed.Load() {
-		s.join()
+	if !s.closed.Load() {
+		switch s.waiting {
+		case unknown:
+			s.join(notRead)
+		case handedOver:
+			s.join(forInput)
+		}
 	}
 	s.mu.Lock()
 	begins := s.reading && s.waiting == notRead
@@ -106,13 +114,13 @@ func (s *looped) attend() {
 	}
 }
 
-// join has the loop wait for the socket's news.
-func (s *looped) join() {
-	l := s.loop
+// join has the loop wait for the socket's news. What it has by now is news, too.
+func (s *looped) join(as waiting) {
+	l := s.loop.Load()
 	for len(l.sockets) <= s.fd {
 		l.sockets = append(l.sockets, make([]*looped, max(64, len(l.sockets)))...)
 	}
-	l.sockets[s.fd], s.waiting = s, notRead
+	l.sockets[s.fd], s.waiting = s, as
 	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, s.fd, &syscall.EpollEvent{
 		Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edge, Fd: int32(s.fd)}); err != nil {
 		s.because(os.NewSyscallError("epoll_ctl", err))
@@ -159,8 +167,8 @@ func (s *looped) leave() {
 	default:
 		s.stop(nil)
 	}
-	if s.fd < len(s.loop.sockets) && s.loop.sockets[s.fd] == s {
-		s.loop.sockets[s.fd] = nil
+	if l := s.loop.Load(); s.fd < len(l.sockets) && l.sockets[s.fd] == s {
+		l.sockets[s.fd] = nil
 	}
 	s.waiting = gone
 	s.descriptor.Lock()
@@ -187,8 +195,23 @@ func (s *looped) ready(events uint32) {
 	}
 }
 
-// readable reads a burst, or two if the first one was long.
+// readable reads what is there, and may hand the socket over: nobody may touch it
+// afterwards.
 func (s *looped) readable() {
+	l := s.loop.Load()
+	l.window.note(s)
+	s.readBursts()
+	waiting := s.waiting
+	if waiting != forInput && waiting != moreToRead || l.handsOver(s) {
+		return
+	}
+	if waiting == moreToRead {
+		l.more = append(l.more, s)
+	}
+}
+
+// readBursts reads a burst, or two if the first one was long.
+func (s *looped) readBursts() {
 	s.waiting = forInput
 	for range 2 {
 		if s.closed.Load() {
@@ -219,7 +242,6 @@ func (s *looped) readable() {
 		}
 	}
 	s.waiting = moreToRead
-	s.loop.more = append(s.loop.more, s)
 }
 
 func (s *looped) flushLocked(wait bool) (done bool, err error) {
@@ -300,7 +322,7 @@ func (s *looped) close() error {
 	first := !s.closed.Swap(true)
 	s.mu.Unlock()
 	if first {
-		s.loop.call(s)
+		s.loop.Load().call(s)
 		if s.blocked.Load() {
 			s.wakeWriter()
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,21 +15,23 @@ import (
 // Loops read the sockets that are given to them, each on a goroutine of its own, with an
 // epoll of its own. A packet's way is shorter so than by Go's poller: no goroutine is
 // woken for each socket, and the loop knows whether a peer has hung up, so that a read
-// that came short was the last one.
+// that came short was the last one. As few of them work as can do it (share_linux.go).
 //
 // A loop waits in the kernel with a processor of Go's (a P), until the runtime takes it
 // away. So whoever makes loops should allow Go as many more (runtime.GOMAXPROCS).
 type Loops struct {
-	all  []*loop
-	next atomic.Uint32
-	over sync.WaitGroup
+	all     []*loop
+	working atomic.Int32 // how many of all, from the first on, get sockets
+	next    atomic.Uint32
+	over    sync.WaitGroup
 }
 
-// NewLoops starts n loops. A socket stays with the one that it has come to.
+// NewLoops starts n loops.
 func NewLoops(n int) (*Loops, error) {
 	l := new(Loops)
-	for range n {
-		one, err := newLoop()
+	l.working.Store(1)
+	for i := range n {
+		one, err := newLoop(l, i)
 		if err != nil {
 			l.Close()
 			return nil, err
@@ -50,16 +53,21 @@ func (l *Loops) Close() {
 
 // looped gives the socket under a conn to one of the loops.
 func (l *Loops) looped(c net.Conn) (kernelSocket, *half, error) {
-	s, err := newLooped(c, l.all[int(l.next.Add(1))%len(l.all)])
+	s, err := newLooped(c, l.oneOf(int(l.working.Load())))
 	if err != nil {
 		return nil, nil, err
 	}
 	return s, &s.half, nil
 }
 
+// oneOf returns one of the first n loops, each in its turn.
+func (l *Loops) oneOf(n int) *loop { return l.all[int(l.next.Add(1))%n] }
+
 // A loop waits for all of its sockets at once. In each round it reads what is there, of
 // each socket up to a burst, so that none holds the others up.
 type loop struct {
+	of       *Loops
+	index    int // in of.all
 	epoll    int
 	bell     int // an eventfd, by which others wake it
 	stopping atomic.Bool
@@ -68,13 +76,16 @@ type loop struct {
 	sockets []*looped // by descriptor
 	more    []*looped // that may have more to be read
 	turn    []*looped // of more, those of this round
+	window  window
+
+	load load // for the others to see
 
 	mu    sync.Mutex
 	calls []*looped // guarded by mu: sockets that have something new: they are made, read or closed
 	over  bool      // guarded by mu: the loop has ended
 }
 
-func newLoop() (*loop, error) {
+func newLoop(of *Loops, index int) (*loop, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("netio: a loop's epoll: %w", err)
@@ -87,7 +98,7 @@ func newLoop() (*loop, error) {
 		syscall.Close(epoll)
 		return nil, fmt.Errorf("netio: a loop's bell: %w", err)
 	}
-	return &loop{epoll: epoll, bell: bell}, nil
+	return &loop{of: of, index: index, epoll: epoll, bell: bell}, nil
 }
 
 // edge is EPOLLET, which syscall has as a negative number.
@@ -118,17 +129,11 @@ const perRound = 64
 func (l *loop) run() {
 	defer l.end()
 	var events [perRound]syscall.EpollEvent
+	l.window.since = time.Now()
 	for !l.stopping.Load() {
-		timeout := -1
-		if len(l.more) > 0 {
-			timeout = 0
-		}
-		n, err := syscall.EpollWait(l.epoll, events[:], timeout)
-		if err != nil && err != syscall.EINTR {
-			panic(os.NewSyscallError("epoll_wait", err)) // no argument of it can be wrong
-		}
+		n := l.wait(events[:])
 		l.turn, l.more = l.more, l.turn[:0]
-		for _, e := range events[:max(n, 0)] {
+		for _, e := range events[:n] {
 			if int(e.Fd) == l.bell {
 				l.attendAll()
 			} else if s := l.sockets[e.Fd]; s != nil {
@@ -144,6 +149,21 @@ func (l *loop) run() {
 	}
 }
 
+// wait returns how many news there are, and waits for some if nothing else is to be done.
+func (l *loop) wait(events []syscall.EpollEvent) int {
+	timeout := -1
+	if len(l.more) > 0 {
+		timeout = 0
+	}
+	from := time.Now()
+	n, err := syscall.EpollWait(l.epoll, events, timeout)
+	if err != nil && err != syscall.EINTR {
+		panic(os.NewSyscallError("epoll_wait", err)) // no argument of it can be wrong
+	}
+	l.waited(from, time.Now(), timeout != 0)
+	return max(n, 0)
+}
+
 // attendAll attends to those who have called.
 func (l *loop) attendAll() {
 	var drained [8]byte
@@ -153,8 +173,17 @@ func (l *loop) attendAll() {
 	l.calls = nil
 	l.mu.Unlock()
 	for _, s := range calls {
-		s.attend()
+		l.attend(s)
 	}
+}
+
+// attend attends to one who has called, unless it has been handed over since.
+func (l *loop) attend(s *looped) {
+	if now := s.loop.Load(); now != l {
+		now.call(s) // if that one has ended, it has closed what it had
+		return
+	}
+	s.attend()
 }
 
 // end closes the sockets that are left.
@@ -166,7 +195,7 @@ func (l *loop) end() {
 	for _, s := range append(calls, l.sockets...) {
 		if s != nil {
 			s.closed.Store(true)
-			s.attend()
+			l.attend(s)
 		}
 	}
 	syscall.Close(l.epoll)

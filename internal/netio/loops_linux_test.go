@@ -26,14 +26,15 @@ func descriptors(t *testing.T) int {
 }
 
 // Peers come, send blocks in pieces, stall, and leave in every way; their handlers rest,
-// and close streams. Each stream brings what was sent, in order and up to its end, ends
+// and close streams; loops hand them over to each other all the time. Each stream brings what was sent, in order and up to its end, ends
 // once, and leaves nothing behind, while its descriptor is another's already.
 func TestLoopsAgainstAModel(t *testing.T) {
 	before := descriptors(t)
-	loops, err := netio.NewLoops(2)
+	loops, err := netio.NewLoops(3)
 	if err != nil {
 		t.Fatal(err)
 	}
+	handing := handOver(loops)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -52,12 +53,30 @@ func TestLoopsAgainstAModel(t *testing.T) {
 	}
 	all.Wait()
 	l.Close()
+	handing()
 	loops.Close()
 	for end := time.Now().Add(timeout); descriptors(t) > before; time.Sleep(time.Millisecond) { // of other tests, which have none, or of ours
 		if time.Now().After(end) {
 			t.Fatalf("%d descriptors, and %d before", descriptors(t), before)
 		}
 	}
+}
+
+// handOver has the loops that work change every millisecond, until the function is called
+// that it returns.
+func handOver(loops *netio.Loops) (end func()) {
+	over := make(chan struct{})
+	handing := run(func() error {
+		for n := 0; ; n++ {
+			loops.SetWorking(1 + n%3)
+			select {
+			case <-over:
+				return nil
+			case <-time.After(time.Millisecond):
+			}
+		}
+	})
+	return func() { close(over); <-handing }
 }
 
 // How a peer leaves, or is left.
