@@ -60,6 +60,12 @@ func (c Config) Complete() (Config, error) {
 	if c.HTTP == "" && c.AsksPort80() {
 		c.HTTP = DefaultHTTP
 	}
+	if c.Poller == "" {
+		c.Poller = PollerGo
+		if runtime.GOOS == "linux" {
+			c.Poller = PollerLoops
+		}
+	}
 	if c.ProxyHeader == "" && c.Proxied() {
 		c.ProxyHeader = HeaderRequired
 		if c.TLS.Mode == TLSOff {
@@ -79,7 +85,7 @@ func (c Config) Problems() (problems []*Error) {
 	if c.Dev {
 		first = (Config).checkDev
 	}
-	for _, check := range []func(Config) *Error{first, Config.checkACME, Config.checkListen, Config.checkShared, Config.checkNumbers, Config.checkProxies, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
+	for _, check := range []func(Config) *Error{first, Config.checkACME, Config.checkListen, Config.checkShared, Config.checkNumbers, Config.checkPoller, Config.checkProxies, Config.checkTimes, Config.checkMesh, Config.checkSelfCheck, Config.checkLog,
 		Config.checkAccess, Config.checkLimits, Config.checkQuota, Config.checkPaths} {
 		if err := check(c); err != nil {
 			problems = append(problems, err)
@@ -257,16 +263,20 @@ func (c Config) checkNumbers() *Error {
 		return &Error{Setting: "max-conns", What: fmt.Sprint(c.MaxConns), Remedy: "want 1 or more, or 0 for as many as there are descriptors for"}
 	case c.MaxPending < 1:
 		return &Error{Setting: "max-pending", What: fmt.Sprint(c.MaxPending), Remedy: "want 1 or more"}
-	case c.Loops < 0 || c.Loops > MaxLoops:
-		return &Error{Setting: "loops", What: fmt.Sprint(c.Loops), Remedy: fmt.Sprintf("want 1 to %d, or 0 for Go's poller", MaxLoops)}
-	case c.Loops > 0 && runtime.GOOS != "linux":
-		return &Error{Setting: "loops", What: "are of Linux alone", Remedy: "leave it out"}
 	}
 	return nil
 }
 
-// MaxLoops is more than any machine has use for.
-const MaxLoops = 256
+func (c Config) checkPoller() *Error {
+	switch {
+	case c.Poller == "": // whatever is best here
+	case !slices.Contains([]string{PollerLoops, PollerGo}, c.Poller):
+		return &Error{Setting: "poller", What: fmt.Sprintf("%q", c.Poller), Remedy: "choose loops or go"}
+	case c.Poller == PollerLoops && runtime.GOOS != "linux":
+		return &Error{Setting: "poller", What: "loops are of Linux alone", Remedy: "leave it out"}
+	}
+	return nil
+}
 
 func (c Config) checkTimes() *Error {
 	if c.Drain < 0 {

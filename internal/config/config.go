@@ -99,8 +99,9 @@ type Config struct {
 	// gives way.
 	MaxPending int `json:"max-pending" yaml:"max-pending"`
 
-	// Loops is how many event loops read the peers' connections; 0: Go's poller does.
-	Loops int `json:"loops" yaml:"loops"`
+	// Poller says who reads the peers' connections: event loops of our own, or a
+	// goroutine each, which wait in Go's poller.
+	Poller string `json:"poller" yaml:"poller"`
 
 	// KeepAlive is the time between two KeepAlive frames to a peer, which keep
 	// proxies from cutting silent connections; 0: none.
@@ -253,6 +254,12 @@ type TLS struct {
 	Cert string `json:"cert" yaml:"cert"` // PEM file: the leaf, then the intermediates
 	Key  string `json:"key" yaml:"key"`   // PEM file: the private key of the leaf
 }
+
+// What Poller may be.
+const (
+	PollerLoops = "loops"
+	PollerGo    = "go"
+)
 
 // What ProxyHeader may be.
 const (

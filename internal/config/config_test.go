@@ -85,8 +85,6 @@ func TestCompleteNamesTheSetting(t *testing.T) {
 		"accept.limit +Inf":                                func(c *Config) { c.Accept.Limit = math.Inf(1) },
 		"accept.burst 5: want 1 or more":                   func(c *Config) { c.Accept.Burst = 5 },
 		"max-conns -1: want 1 or more, or 0 for as":        func(c *Config) { c.MaxConns = -1 },
-		"loops -1: want 1 to 256":                          func(c *Config) { c.Loops = -1 },
-		"loops 257":                                        func(c *Config) { c.Loops = 257 },
 		"max-pending 0":                                    func(c *Config) { c.MaxPending = 0 },
 		"drain -1s: want a time":                           func(c *Config) { c.Drain = Duration(-time.Second) },
 		"tcp.keepalive -1s":                                func(c *Config) { c.TCP.KeepAlive = Duration(-time.Second) },

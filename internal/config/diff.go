@@ -10,7 +10,7 @@ import (
 // restart are the settings that make another relay of it: its sockets and its key.
 // A running relay takes all others over as they are.
 var restart = []string{
-	"dev", "listen", "listen-mode", "listen-group", "http", "stun", "derp", "loops", "state-dir", "relay-key", "admin", "metrics", "pprof", "admin-socket", "admin-https",
+	"dev", "listen", "listen-mode", "listen-group", "http", "stun", "derp", "poller", "state-dir", "relay-key", "admin", "metrics", "pprof", "admin-socket", "admin-https",
 }
 
 // A Change is a setting that is not what it was. The values are as a person would

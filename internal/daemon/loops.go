@@ -2,23 +2,55 @@ package daemon
 
 import (
 	"runtime"
+	"sync"
 
+	"github.com/detour-relay/detour/internal/config"
 	"github.com/detour-relay/detour/internal/netio"
 )
 
-// openLoops starts so many loops to read the peers' connections, if any. Each waits in the
-// kernel with a processor of Go's at hand, so Go gets as many more.
-func (d *Daemon) openLoops(n int) (loops *netio.Loops, err error) {
-	if n == 0 {
+// openLoops starts loops to read the peers' connections, if loops are to do so: as many
+// as Go has processors, of which no more work than have to.
+func (d *Daemon) openLoops(poller string) (loops *netio.Loops, err error) {
+	if poller != config.PollerLoops {
 		return nil, nil
 	}
+	n := more.take()
 	if loops, err = netio.NewLoops(n); err != nil {
+		more.give()
 		return nil, err
 	}
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
 	d.closeLoops = func() {
 		loops.Close()
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - n)
+		more.give()
 	}
 	return loops, nil
+}
+
+// more allows Go twice its processors while there are loops: each loop waits in the
+// kernel with one of them at hand.
+var more processors
+
+type processors struct {
+	mu     sync.Mutex
+	takers int // guarded by mu
+	before int // guarded by mu: how many there were without takers
+}
+
+// take returns how many there were.
+func (p *processors) take() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.takers++; p.takers == 1 {
+		p.before = runtime.GOMAXPROCS(0)
+		runtime.GOMAXPROCS(2 * p.before)
+	}
+	return p.before
+}
+
+func (p *processors) give() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.takers--; p.takers == 0 {
+		runtime.GOMAXPROCS(p.before)
+	}
 }

@@ -12,10 +12,10 @@ func TestLoops(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	t.Run("relay", func(t *testing.T) {
 		c := plain()
-		c.Loops = 2
+		c.Poller = config.PollerLoops
 		r := startRunning(t, c, Options{})
-		if now := runtime.GOMAXPROCS(0); now != before+2 {
-			t.Errorf("%d processors, want %d and 2", now, before)
+		if now := runtime.GOMAXPROCS(0); now != 2*before {
+			t.Errorf("%d processors, want twice %d", now, before)
 		}
 		r.wantUndisturbed(t)
 		r.change(t, func(c *config.Config) { c.Log.Level = "debug" })

@@ -271,7 +271,7 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 func (d *Daemon) openEdge(cfg config.Config, listener net.Listener, inherited bool) (err error) {
 	c := d.edgeConfig(cfg)
 	c.Relay, c.Listen, c.Listener, c.Healthy, c.Logger = d.relay, cfg.Listen, listener, d.health.Healthy, d.log
-	if c.Loops, err = d.openLoops(cfg.Loops); err != nil {
+	if c.Loops, err = d.openLoops(cfg.Poller); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	c.NoDERP, c.Bootstrap = !cfg.DERP, d.names.Answer
