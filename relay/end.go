@@ -7,52 +7,6 @@ import (
 	"github.com/detour-relay/detour/internal/greeting"
 )
 
-// An endReason says why a conn or link ended.
-type endReason uint8
-
-// The reasons.
-const (
-	endEOF           endReason = iota // the peer left
-	endReadError                      // the transport failed, or was closed from outside
-	endWriteError                     // the transport failed on writing
-	endWriteTimeout                   // the peer took no bytes for too long
-	endBadFrame                       // a frame of impossible length
-	endFrameTimeout                   // a frame that was begun and not completed
-	endNotPrivileged                  // a frame that only siblings may send
-	endOverrun                        // a sibling left too many control frames unread
-	endLoginTimeout                   // the login was not complete in time
-	endLoginMemory                    // it gave way when logins needed too much memory together
-	endBadLogin                       // the login was malformed, or its box did not open
-	endNotAdmitted                    // the admission callback said no
-	endAdmitTimeout                   // it said nothing in time
-	endAdmitBusy                      // too many others wait for it
-	endExpired                        // the admission ended
-	endRevoked                        // the peer is not admitted any more
-	endBanned                         // its key has been banned
-	endClosePeer                      // a sibling had the peer closed
-	endShutdown                       // the relay shut down
-	endRestarting                     // the relay drained before a restart
-	endRebalanced                     // sent back to its ideal node
-	endQuota                          // the relay's month is used up
-	endMeshKey                        // its mesh key is not valid any more
-	endSelf                           // of links: the sibling is this relay itself
-	endLinked                         // of links: there is one to that sibling already
-	endNotSibling                     // of links: the sibling does not take us for one
-	endSilent                         // of links: no sign of life for too long
-	endTooManyPeers                   // of links: more keys announced than allowed
-	endReasons
-
-	linkEndReasons = endSelf // the first that only links have
-)
-
-var endNames = [endReasons]string{
-	"eof", "read_error", "write_error", "write_timeout", "bad_frame", "frame_timeout", "not_privileged", "overrun",
-	"login_timeout", "login_memory", "bad_login", "not_admitted", "admit_timeout", "admit_busy", "expired", "revoked", "banned", "close_peer", "shutdown",
-	"restarting", "rebalanced", "quota", "mesh_key", "self", "linked", "not_sibling", "silent", "too_many_peers",
-}
-
-func (r endReason) String() string { return endNames[r] }
-
 // Errors that Serve and Link return, to be told apart with errors.Is.
 var (
 	// ErrWriteTimeout: the peer took no bytes for Config.WriteTimeout.
@@ -109,25 +63,62 @@ var (
 	// ErrTooManyPeers: the sibling announced more than Config.LinkPeers keys.
 	ErrTooManyPeers = errors.New("relay: the sibling announces too many keys")
 
+	// errWrite: the transport failed on writing.
 	errWrite = errors.New("relay: write failed")
 )
 
-// reasonOf maps the error that ended a conn to what is counted.
+// An endReason says why a conn or link ended: it is a place in ends.
+type endReason int
+
+func (r endReason) String() string { return ends[r].name }
+
+const (
+	endReasons   = len(ends)
+	endReadError = endReason(endReasons - 1)
+)
+
+// ends has the names by which ends are counted. Of an error that is several of them,
+// the first counts.
+var ends = [...]struct {
+	err   error
+	name  string
+	links bool // only links end so
+}{
+	{ErrNotSibling, "not_sibling", true},
+	{ErrQuota, "quota", false},
+	{io.EOF, "eof", false}, // the peer left
+	{errWrite, "write_error", false},
+	{ErrWriteTimeout, "write_timeout", false},
+	{ErrBadFrame, "bad_frame", false},
+	{ErrFrameTimeout, "frame_timeout", false},
+	{ErrNotPrivileged, "not_privileged", false},
+	{ErrOverrun, "overrun", false},
+	{ErrLoginTimeout, "login_timeout", false},
+	{ErrLoginMemory, "login_memory", false},
+	{ErrBadLogin, "bad_login", false},
+	{ErrNotAdmitted, "not_admitted", false},
+	{ErrAdmitTimeout, "admit_timeout", false},
+	{ErrAdmitBusy, "admit_busy", false},
+	{ErrExpired, "expired", false},
+	{ErrRevoked, "revoked", false},
+	{ErrBanned, "banned", false},
+	{ErrClosePeer, "close_peer", false},
+	{ErrShutdown, "shutdown", false},
+	{ErrRestarting, "restarting", false},
+	{ErrRebalanced, "rebalanced", false},
+	{ErrMeshKeyReplaced, "mesh_key", false},
+	{ErrSelf, "self", true},
+	{ErrLinked, "linked", true},
+	{ErrSilent, "silent", true},
+	{ErrTooManyPeers, "too_many_peers", true},
+	{nil, "read_error", false}, // any other: the transport failed, or was closed from outside
+}
+
+// reasonOf returns as what an error that ended a conn or link is counted.
 func reasonOf(err error) endReason {
-	for _, e := range []struct {
-		err    error
-		reason endReason
-	}{
-		{ErrNotSibling, endNotSibling}, {ErrQuota, endQuota}, {io.EOF, endEOF}, {errWrite, endWriteError}, {ErrWriteTimeout, endWriteTimeout},
-		{ErrBadFrame, endBadFrame}, {ErrFrameTimeout, endFrameTimeout}, {ErrNotPrivileged, endNotPrivileged}, {ErrOverrun, endOverrun},
-		{ErrLoginTimeout, endLoginTimeout}, {ErrLoginMemory, endLoginMemory}, {ErrBadLogin, endBadLogin}, {ErrNotAdmitted, endNotAdmitted},
-		{ErrAdmitTimeout, endAdmitTimeout}, {ErrAdmitBusy, endAdmitBusy}, {ErrExpired, endExpired}, {ErrRevoked, endRevoked}, {ErrBanned, endBanned},
-		{ErrClosePeer, endClosePeer}, {ErrShutdown, endShutdown}, {ErrRestarting, endRestarting},
-		{ErrRebalanced, endRebalanced}, {ErrMeshKeyReplaced, endMeshKey}, {ErrSelf, endSelf},
-		{ErrLinked, endLinked}, {ErrSilent, endSilent}, {ErrTooManyPeers, endTooManyPeers},
-	} {
-		if errors.Is(err, e.err) {
-			return e.reason
+	for r := range endReadError {
+		if errors.Is(err, ends[r].err) {
+			return r
 		}
 	}
 	return endReadError

@@ -162,7 +162,7 @@ func (s *Server) Counters() Counters {
 		KeepAlives:    n.keepAlives.Load(),
 		PeerGone:      make(map[string]uint64, len(n.peerGone)),
 		UnknownFrames: n.unknownFrames.Load(),
-		Ended:         make(map[string]uint64, linkEndReasons),
+		Ended:         make(map[string]uint64, endReasons),
 		LinksEnded:    make(map[string]uint64, endReasons),
 		Limited:       make(map[string]Limited, limit.Reasons),
 		OutboxTime:    Histogram(book.Waits),
@@ -179,14 +179,14 @@ func (s *Server) Counters() Counters {
 	for r := range n.peerGone {
 		c.PeerGone[derp.Reason(r).String()] = n.peerGone[r].Load()
 	}
-	for r := range linkEndReasons {
-		c.Ended[r.String()] = n.closed[r].Load()
-	}
 	for r := range limit.Reasons {
 		c.Limited[r.String()] = Limited{n.rests[r].Load(), n.restedBytes[r].Load(), n.rested[r].Load() / 1e6}
 	}
-	for r := range endReasons {
-		c.LinksEnded[r.String()] = n.linksEnded[r].Load()
+	for r, end := range ends {
+		c.LinksEnded[end.name] = n.linksEnded[r].Load()
+		if !end.links {
+			c.Ended[end.name] = n.closed[r].Load()
+		}
 	}
 	return c
 }
