@@ -9,6 +9,7 @@ import (
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/audience"
+	"github.com/detour-relay/detour/internal/keytable"
 	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/internal/tally"
@@ -38,17 +39,17 @@ type conn struct {
 	limits  limit.Member          // limits.go
 
 	// Owned by the reader.
-	dests   []destination // ingress.go; a power of two
-	skip    uint32        // bytes of an ignored frame still to come
-	begun   uint32        // length of the incomplete frame in front of the next burst
-	answers rate.Bucket   // of PeerGone(not here) and the floods of WatchConns
-	idle    limit.Idle    // for frames without packets
-	pause   int32         // nanoseconds, of the last burst, if it overflowed
-	rested  bool          // limits.go: and has not been read since
-	owes    *limit.Key    // limits.go: to whom it has sent more than may be; nil: nobody
-	owesFor int32         // limits.go: milliseconds that it rests for that
-	most    int32         // limits.go: how much its stream is to read at once; 0: no matter
-	flows   *flows        // forward.go: of a sibling that forwards; nil: none yet
+	dests   keytable.Recent[route] // ingress.go: where it has sent to
+	skip    uint32                 // bytes of an ignored frame still to come
+	begun   uint32                 // length of the incomplete frame in front of the next burst
+	answers rate.Bucket            // of PeerGone(not here) and the floods of WatchConns
+	idle    limit.Idle             // for frames without packets
+	pause   int32                  // nanoseconds, of the last burst, if it overflowed
+	rested  bool                   // limits.go: and has not been read since
+	owes    *limit.Key             // limits.go: to whom it has sent more than may be; nil: nobody
+	owesFor int32                  // limits.go: milliseconds that it rests for that
+	most    int32                  // limits.go: how much its stream is to read at once; 0: no matter
+	flows   *flows                 // forward.go: of a sibling that forwards; nil: none yet
 
 	// Written by the reader.
 	usedAt  atomic.Int64  // when packets came last
@@ -76,7 +77,7 @@ func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.
 		prober:    info.IsProber,
 		ideal:     unique.Make(from.IdealNode),
 		appName:   unique.Make(info.AppName),
-		dests:     noDestinations(fewDestinations),
+		dests:     keytable.NewRecent(fewDestinations, removed),
 	}
 	if t, ok := stream.(interface{ Shared() bool }); ok {
 		c.shared = t.Shared()

@@ -221,62 +221,27 @@ const (
 	manyDestinations = 256
 )
 
-// A destination is a route that the conn has sent to, and which of its turns it
-// was. It keeps nothing of a conn alive that has ended.
-type destination struct {
-	route      *route
-	generation uint32
-}
-
 // remembered returns the outbox for dst if the conn has sent to it before and
-// nothing has changed since; otherwise nil.
+// nothing has changed since; otherwise nil. What is remembered keeps nothing of a conn
+// alive that has ended.
 func (c *conn) remembered(dst *key.Public) *outbox {
-	d := c.place(dst)
-	if d.route.generation.Load() != d.generation || !keytable.Same(&d.route.key, dst) {
+	d := c.dests.At(dst)
+	if d.Of.generation.Load() != d.Turn || !keytable.Same(&d.Of.key, dst) {
 		return nil
 	}
-	return d.route.active.Load()
-}
-
-// place returns where dst is remembered, if it is.
-func (c *conn) place(dst *key.Public) *destination {
-	return &c.dests[uint(dst[0])&uint(len(c.dests)-1)]
-}
-
-// remember notes a destination. If it would push out another one that is still
-// good, there is room for more first.
-func (c *conn) remember(d destination) {
-	old := c.place(&d.route.key).route
-	if old != d.route && old.active.Load() != nil && len(c.dests) < manyDestinations {
-		before := c.dests
-		c.dests = noDestinations(2 * len(before))
-		for _, b := range before {
-			*c.place(&b.route.key) = b
-		}
-	}
-	*c.place(&d.route.key) = d
-}
-
-// noDestinations makes places for n destinations. A place that is free has the
-// route of no key, which leads nowhere.
-func noDestinations(n int) []destination {
-	dests := make([]destination, n)
-	for i := range dests {
-		dests[i].route = removed
-	}
-	return dests
+	return d.Of.active.Load()
 }
 
 // lookup finds the outbox for dst in the table and remembers it. Without one the
 // packet is dropped.
 func (c *conn) lookup(dst *key.Public, packet []byte, b *burst) *outbox {
-	route := c.server.routes.lookup(dst)
-	if route == nil {
+	rt := c.server.routes.lookup(dst)
+	if rt == nil {
 		c.unknownDest(*dst, packet, ledger.UnknownDest, b)
 		return nil
 	}
-	generation := route.generation.Load()
-	out := route.active.Load()
+	generation := rt.generation.Load()
+	out := rt.active.Load()
 	if out == nil {
 		c.out.page.Lost(ledger.DupClient, kindOf(packet), 1, len(packet))
 		return nil
@@ -284,7 +249,7 @@ func (c *conn) lookup(dst *key.Public, packet []byte, b *burst) *outbox {
 	if out.conn != nil {
 		out.conn.noteSender(c.route)
 	}
-	c.remember(destination{route, generation})
+	c.dests = c.server.routes.table.Remember(c.dests, keytable.Use[route]{Of: rt, Turn: generation}, manyDestinations, (*route).leads)
 	return out
 }
 

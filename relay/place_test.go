@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/detour-relay/detour/internal/keytable"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -13,16 +14,16 @@ import (
 
 func TestPlaceOfADestination(t *testing.T) {
 	for n := fewDestinations; n <= manyDestinations; n *= 2 {
-		c := &conn{dests: noDestinations(n)}
+		c := keytable.NewRecent(n, removed)
 		for first := range 256 {
 			k := key.Public{0: byte(first), 1: 0xff, 31: byte(first)}
-			if got := indexIn(c.dests, c.place(&k)); got != first%n {
+			if got := indexIn(c, c.At(&k)); got != first%n {
 				t.Errorf("a key that begins with %d has place %d of %d, want %d", first, got, n, first%n)
 			}
 			for bit := 8; bit < 8*len(k); bit++ {
 				other := k
 				other[bit/8] ^= 1 << (bit % 8)
-				if c.place(&other) != c.place(&k) {
+				if c.At(&other) != c.At(&k) {
 					t.Fatalf("bit %d of a key changes its place among %d", bit, n)
 				}
 			}
