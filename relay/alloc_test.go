@@ -27,6 +27,11 @@ func TestPacketsAllocateNothing(t *testing.T) {
 		"large packets":     {burst: func(s *Server) []byte { return burstTo(peersOf(s, 2), 2, derp.MaxPacket) }},
 		"nobody":            {burst: func(s *Server) []byte { return burstTo([]key.Public{numbered(1)}, 40, 1400) }},
 		"dropped at a head": {cfg: Config{OutboxBytes: 5000}, burst: func(s *Server) []byte { return burstTo(peersOf(s, 1), 40, 1400) }},
+		"dropped for memory": {cfg: Config{OutboxMemory: 20 << 10}, burst: func(s *Server) []byte {
+			peers := peersOf(s, 1)
+			s.routes.lookup(&peers[0]).conns[0].out.box.FallBehind(&s.outboxes, true)
+			return burstTo(peers, 40, 1400)
+		}},
 		"disco": {burst: func(s *Server) (burst []byte) {
 			for range 40 {
 				burst = derp.AppendSendPacket(burst, peersOf(s, 1)[0], disco)

@@ -45,6 +45,12 @@ type Config struct {
 	// (default 512 KiB, at least one largest frame).
 	OutboxBytes int
 
+	// OutboxMemory bounds the memory of what waits for all conns and links that take it
+	// slower than it comes, in bytes (default 128 MiB; negative means no limit). As it
+	// fills up each of them may hold less, so that who holds most gives up first and
+	// something is left for others.
+	OutboxMemory int64
+
 	// OutboxAge is how long a packet may wait for a full stream (default 500 ms;
 	// negative means no limit).
 	OutboxAge time.Duration
@@ -78,6 +84,7 @@ const (
 	minKeepAlive        = 5 * time.Second
 	maxKeepAlive        = 100 * time.Second
 	defaultOutboxBytes  = 512 << 10
+	defaultOutboxMemory = 128 << 20
 	defaultLinkOutbox   = 4 << 20
 	defaultLinkPeers    = 1 << 18
 	defaultOutboxAge    = 500 * time.Millisecond
@@ -116,6 +123,7 @@ func (c *Config) complete() error {
 	c.AdmitPending = cmp.Or(c.AdmitPending, defaultAdmitPending)
 	c.KeepAlive = cmp.Or(c.KeepAlive, defaultKeepAlive)
 	c.OutboxBytes = cmp.Or(c.OutboxBytes, defaultOutboxBytes)
+	c.OutboxMemory = cmp.Or(c.OutboxMemory, defaultOutboxMemory)
 	c.OutboxAge = cmp.Or(c.OutboxAge, defaultOutboxAge)
 	c.LinkOutboxBytes = cmp.Or(c.LinkOutboxBytes, defaultLinkOutbox)
 	c.LinkPeers = cmp.Or(c.LinkPeers, defaultLinkPeers)

@@ -134,7 +134,7 @@ func (c *conn) begin(answer []byte) {
 	case done:
 		c.out.write()
 	default:
-		c.out.startWriter()
+		c.out.startWriter(true)
 	}
 	c.noteRoundTrip()
 }

@@ -34,6 +34,11 @@ var drops = map[string]func(r *relaytest.Relay){
 		time.Sleep(time.Second)
 		deaf.Listen()
 	},
+	"queue_memory": func(r *relaytest.Relay) {
+		for range 3 {
+			fillDeaf(r, 40)
+		}
+	},
 	"write_error": func(r *relaytest.Relay) {
 		p, cable := joinByCable(r)
 		alice := r.Join("alice")
@@ -76,7 +81,11 @@ func TestEveryDropIsCounted(t *testing.T) {
 			continue
 		}
 		t.Run(reason, func(t *testing.T) {
-			inBubble(t, relay.Config{OutboxBytes: 8 << 10}, func(t *testing.T, r *relaytest.Relay) {
+			cfg := relay.Config{OutboxBytes: 8 << 10}
+			if reason == "queue_memory" {
+				cfg.OutboxMemory = 64 << 10
+			}
+			inBubble(t, cfg, func(t *testing.T, r *relaytest.Relay) {
 				provoke(r)
 				synctest.Wait()
 				r.CheckSums()

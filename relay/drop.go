@@ -1,14 +1,18 @@
 package relay
 
-import "github.com/detour-relay/detour/internal/ledger"
+import (
+	"github.com/detour-relay/detour/internal/framequeue"
+	"github.com/detour-relay/detour/internal/ledger"
+)
 
 // Packets are dropped in these places and nowhere else:
 //
 //	conn.unknownDest          nobody has the key               ingress.go
 //	conn.lookup, lookupFlow   none of its conns is active      ingress.go, forward.go
-//	outbox.push               closed, or too large             outbox.go
-//	outbox.roomLocked         to make room for a newer one,    outbox.go
-//	                          from who has most
+//	outbox.push               closed, too large, or no memory  outbox.go
+//	                          is left; by Box.Room, to make
+//	                          room for a newer one, from who
+//	                          has most
 //	outbox.dropStaleLocked    it waited too long: on push, on  outbox.go
 //	                          take, and by the sweeper
 //	outbox.close              the conn has ended               outbox.go
@@ -24,4 +28,13 @@ func (o *outbox) dropLocked(r ledger.Reason, k ledger.Kind, packets, frameBytes 
 	if !o.closed {
 		o.account.Lose(packets, bytes)
 	}
+}
+
+// Lost counts packets that the box gave up (framequeue.Losses).
+func (o *outbox) Lost(why framequeue.Why, kind, packets, frameBytes int) {
+	o.dropLocked(boxReasons[why], ledger.Kind(kind), packets, frameBytes)
+}
+
+var boxReasons = [framequeue.Whys]ledger.Reason{
+	framequeue.Full: ledger.QueueHead, framequeue.Short: ledger.QueueMemory, framequeue.Old: ledger.QueueAge, framequeue.Over: ledger.GoneDisconnected,
 }

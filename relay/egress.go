@@ -37,13 +37,13 @@ func (o *outbox) write() {
 		case err != nil:
 			return
 		case !done:
-			o.startWriter()
+			o.startWriter(true)
 			return
 		case !more:
 			return
 		}
 	}
-	o.startWriter()
+	o.startWriter(false)
 }
 
 // writeBatch takes one batch and hands it to the stream. more is false if there
@@ -52,9 +52,10 @@ func (o *outbox) write() {
 func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 	var b batch
 	o.mu.Lock()
-	if o.emptyLocked() || !o.takeLocked(&b, o.owner.server.now()) { // to ask for the time costs more than to look
+	if o.box.Empty() || !o.takeLocked(&b, o.owner.server.now()) { // to ask for the time costs more than to look
 		o.writing = false
 		o.blockedAt.Store(0)
+		o.box.CatchUp(o.stock())
 		last := o.closed
 		o.mu.Unlock()
 		if last {
@@ -76,7 +77,7 @@ func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 
 // sent counts a batch that the stream has taken.
 func (o *outbox) sent(b *batch) {
-	o.page.Sent(b, o.forward)
+	o.page.Sent(b, o.box.Wide)
 	if b.Controls > 0 && o.conn != nil && o.conn.sibling {
 		o.page.News(b.ControlFrames())
 	}
@@ -90,6 +91,7 @@ func (o *outbox) giveUp(b *batch, err error) {
 	o.mu.Lock()
 	o.account.Fail(b)
 	o.broken = true
+	o.box.CatchUp(o.stock())
 	o.inHand.Store(0)
 	last := o.closed
 	o.mu.Unlock()
@@ -112,10 +114,14 @@ func (o *outbox) send(b *batch, wait bool) (done bool, err error) {
 	return done, asWriteError(err)
 }
 
-// startWriter passes the write side to a goroutine that may wait.
-func (o *outbox) startWriter() {
+// startWriter passes the write side to a goroutine that may wait, for a stream that is
+// full or because there is much.
+func (o *outbox) startWriter(full bool) {
 	s := o.owner.server
 	o.blockedAt.Store(s.now())
+	o.mu.Lock()
+	o.box.FallBehind(o.stock(), full)
+	o.mu.Unlock()
 	s.sweeper.watch(o)
 	s.running.Add(1)
 	go o.writer()

@@ -25,7 +25,7 @@ type sources struct {
 func newSources(t *testing.T, limit int, age time.Duration) *sources {
 	s := &sources{t: t, now: 1, pushed: map[key.Public]uint64{}, last: map[key.Public]uint64{}, arrived: map[key.Public]int{}}
 	s.book.Init()
-	s.out = &outbox{limit: int32(limit), age: int64(age), page: s.book.Page(0)}
+	s.out = looseOutbox(limit, age, s.book.Page(0))
 	s.out.blockedAt.Store(1)
 	return s
 }
@@ -75,9 +75,9 @@ func (s *sources) check() {
 	if all != arrived+lost+queued || int(account.Sent.Packets) != arrived {
 		s.t.Fatalf("%d packets, but %d arrived, %d lost, %d queued; the account is %+v", all, arrived, lost, queued, account)
 	}
-	bytes := s.out.other.Bytes()
-	if bytes > int(s.out.limit) || (queued == 0) != s.out.emptyLocked() {
-		s.t.Fatalf("%d packets of %d bytes wait, empty: %v", queued, bytes, s.out.emptyLocked())
+	bytes := s.out.box.Other.Bytes()
+	if bytes > int(s.out.box.Limit) || (queued == 0) != s.out.box.Empty() {
+		s.t.Fatalf("%d packets of %d bytes wait, empty: %v", queued, bytes, s.out.box.Empty())
 	}
 }
 
@@ -100,7 +100,7 @@ func TestSourcesKeepOrderAndSums(t *testing.T) {
 				case n < 10 && random.IntN(20) == 0:
 					s.out.dropStale(s.now)
 				case random.IntN(20) == 0:
-					for !s.out.emptyLocked() {
+					for !s.out.box.Empty() {
 						s.take()
 					}
 				}
@@ -109,7 +109,7 @@ func TestSourcesKeepOrderAndSums(t *testing.T) {
 			if seed%3 == 0 {
 				s.out.close()
 			}
-			for !s.out.emptyLocked() {
+			for !s.out.box.Empty() {
 				s.take()
 			}
 			s.check()
@@ -170,17 +170,17 @@ func TestOneSourceTakesNoTurns(t *testing.T) {
 	s := newSources(t, 512<<10, 0)
 	for range 1000 {
 		s.push(1, 1400)
-		if s.out.other.Shared() {
+		if s.out.box.Other.Shared() {
 			t.Fatal("it has turns")
 		}
 	}
-	for s.push(2, 1400); !s.out.other.Shared(); {
+	for s.push(2, 1400); !s.out.box.Other.Shared(); {
 		t.Fatal("two have none")
 	}
-	for !s.out.emptyLocked() {
+	for !s.out.box.Empty() {
 		s.take()
 	}
-	if o := &s.out.other; o.Shared() || !o.Empty() || o.Bytes() != 0 || o.Frames() != 0 {
+	if o := &s.out.box.Other; o.Shared() || !o.Empty() || o.Bytes() != 0 || o.Frames() != 0 {
 		t.Error("an empty outbox holds something")
 	}
 }

@@ -144,7 +144,7 @@ func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
 		announced: make(map[key.Public]*route),
 	}
 	l.initOutbox(s.cfg.LinkOutboxBytes)
-	l.out.forward = true
+	l.out.box.Wide = true
 	l.out.page = s.count.book.Page(uint64(l.since))
 	return l
 }

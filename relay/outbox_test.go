@@ -40,10 +40,17 @@ type outboxModel struct {
 	mistaken int64 // how far the outbox may be off with it
 }
 
+// looseOutbox returns an outbox in front of no stream, of a relay of its own.
+func looseOutbox(limit int, age time.Duration, page *ledger.Page) *outbox {
+	o := &outbox{owner: &transport{server: new(Server)}, age: int64(age), page: page}
+	o.box.Limit = int32(limit)
+	return o
+}
+
 func newOutboxModel(t *testing.T, limit int, age time.Duration) *outboxModel {
 	m := &outboxModel{t: t, limit: limit, now: 1}
 	m.book.Init()
-	m.out = &outbox{limit: int32(limit), age: int64(age), page: m.book.Page(0)}
+	m.out = looseOutbox(limit, age, m.book.Page(0))
 	m.out.blockedAt.Store(m.now)
 	return m
 }
@@ -212,7 +219,7 @@ func (m *outboxModel) check() {
 	}
 	m.checkAccount()
 	lost := m.book.Totals().Lost
-	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &m.out.disco, ledger.Data: &m.out.other.One} {
+	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &m.out.box.Disco, ledger.Data: &m.out.box.Other.One} {
 		k := ledger.Kind(k)
 		if q.Bytes != m.bytes(k) || q.Bytes > m.limit {
 			m.t.Fatalf("%d bytes of %v packets queued, want %d", q.Bytes, k, m.bytes(k))
@@ -225,7 +232,7 @@ func (m *outboxModel) check() {
 				m.t.Fatal("empty segment, or wrong tail")
 			}
 		}
-		if frames != q.Frames || (q.Head == nil) != (q.Tail == nil) {
+		if frames != int(q.Frames) || (q.Head == nil) != (q.Tail == nil) {
 			m.t.Fatalf("%d frames in segments, %d counted", frames, q.Frames)
 		}
 		for r := range ledger.Reasons {
@@ -291,7 +298,7 @@ func TestOutboxAgainstModel(t *testing.T) {
 				for range 500 {
 					m.step(r)
 				}
-				for m.out.control.Head != nil || m.out.queued() > 0 {
+				for m.out.box.Control.Head != nil || m.out.queued() > 0 {
 					m.take()
 				}
 				for k := range ledger.Kinds {
@@ -341,7 +348,7 @@ func TestOutboxHoldsOnePong(t *testing.T) {
 func TestOutboxHoldsOnePongBehindMuch(t *testing.T) {
 	m := newOutboxModel(t, 1000, 0)
 	long := derp.AppendHealth(nil, string(make([]byte, 10_000)))
-	for range 2 * controlPerBatch {
+	for range 2 * framequeue.ControlsPerBatch {
 		m.pushControl(long, 1<<20)
 	}
 	if !m.out.pushPong([8]byte{1}) {

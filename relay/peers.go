@@ -70,7 +70,7 @@ func (s *Server) Close(match func(PeerState) bool, why error, atMost int) (close
 func (c *conn) state() PeerState {
 	o := &c.out
 	o.mu.Lock()
-	pushedAt, account, queued := o.pushedAt, o.account, o.waitingLocked()
+	pushedAt, account, queued := o.pushedAt, o.account, o.box.Packets()
 	o.mu.Unlock()
 	limits, rested := c.limits.Key().State()
 	p := PeerState{

@@ -95,7 +95,7 @@ func TestControlFramesToAPeerAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill(peer)
-	if held := peer.out.control.Bytes; held > peerControlLimit {
+	if held := peer.out.box.Control.Bytes; held > peerControlLimit {
 		t.Errorf("%d bytes of control frames wait", held)
 	}
 	disco := append([]byte("TS💬"), make([]byte, 56)...)

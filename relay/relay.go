@@ -41,6 +41,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/framequeue"
 	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/internal/retry"
 	"github.com/detour-relay/detour/internal/tally"
@@ -108,6 +109,7 @@ type Server struct {
 	wheel       keepAliveWheel
 	sweeper     sweeper
 	count       counters
+	outboxes    framequeue.Stock // the memory that they hold
 	groups      tally.Groups
 	limits      limit.Keys
 	asking      atomic.Int64 // calls of Config.Admit under way
@@ -142,12 +144,17 @@ func New(cfg Config) (*Server, error) {
 	s.meshKeys.Store(&cfg.MeshKeys)
 	s.writeTimeout.Store(int64(cfg.WriteTimeout))
 	s.count.init()
+	s.SetOutboxMemory(cfg.OutboxMemory)
 	s.routes.init(&s.count)
 	s.clock = wheel.NewClock(tick, s.everyTick)
 	s.wheel.init(s)
 	s.sweeper.server = s
 	return s, nil
 }
+
+// SetOutboxMemory has another value of Config.OutboxMemory count from now on; 0 is no
+// limit here, too.
+func (s *Server) SetOutboxMemory(bytes int64) { s.outboxes.Bound(max(0, bytes)) }
 
 // PublicKey returns the key that peers know this relay by.
 func (s *Server) PublicKey() key.Public { return s.public }

@@ -65,6 +65,9 @@ type Counters struct {
 	ForwardedOut uint64            `json:"forwarded_out"` // of these, packets to siblings
 	Dropped      map[string]ByKind `json:"dropped"`       // by reason, see drop.go
 
+	OutboxBytes  int64 `json:"outbox_bytes"`  // gauge: memory of what waits for receivers that are behind
+	OutboxMemory int64 `json:"outbox_memory"` // gauge: what that may be; 0: as much as they like
+
 	Pings         uint64            `json:"pings"`
 	Pongs         uint64            `json:"pongs"`
 	KeepAlives    uint64            `json:"keep_alives"`
@@ -157,6 +160,8 @@ func (s *Server) Counters() Counters {
 		Sent:          byKind(book.Out),
 		ForwardedOut:  book.PassedOn,
 		Dropped:       make(map[string]ByKind, ledger.Reasons),
+		OutboxBytes:   s.outboxes.Used(),
+		OutboxMemory:  s.outboxes.Most(),
 		Pings:         n.pings.Load(),
 		Pongs:         n.pongs.Load(),
 		KeepAlives:    n.keepAlives.Load(),

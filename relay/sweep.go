@@ -61,6 +61,7 @@ func (w *sweeper) sweepOutbox(o *outbox) {
 	o.swept.Store(false)
 	since := o.blockedAt.Load()
 	if since == 0 || o.owner.ended.Load() != nil {
+		o.calm()
 		return
 	}
 	now := w.server.now()

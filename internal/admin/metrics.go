@@ -63,6 +63,8 @@ var relayMetrics = []Metric{
 	dropped("dropped_bytes", "bytes", "payload of packets given up, by reason", func(k relay.ByKind) uint64 { return k.Other.Bytes }),
 	dropped("dropped_disco_packets", "", "disco packets given up, by reason", func(k relay.ByKind) uint64 { return k.Disco.Packets }),
 	dropped("dropped_disco_bytes", "bytes", "payload of disco packets given up, by reason", func(k relay.ByKind) uint64 { return k.Disco.Bytes }),
+	gauge("outbox_bytes", "bytes", "memory of what waits for peers and siblings that are behind", func(s *Status) float64 { return float64(s.Relay.OutboxBytes) }),
+	gauge("outbox_limit_bytes", "bytes", "what that may be (outbox-memory); 0: as much as they like", func(s *Status) float64 { return float64(s.Relay.OutboxMemory) }),
 	gauge("queued", "", "packets that wait to be sent", func(s *Status) float64 { return float64(s.Relay.Queued) }),
 	counter("pings", "pings of peers", func(s *Status) uint64 { return s.Relay.Pings }),
 	counter("pongs", "answers to our pings", func(s *Status) uint64 { return s.Relay.Pongs }),

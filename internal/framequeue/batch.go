@@ -7,8 +7,13 @@ const (
 	BatchBytes    = BatchSegments * SegmentSize
 )
 
-// Kinds is how many kinds of packets a batch counts.
-const Kinds = 2
+// The kinds of packets, each of which a batch counts by itself.
+const (
+	Disco = iota // those of NAT traversal, which go first
+	Data
+
+	Kinds
+)
 
 // A Batch is what one round of writing takes. Its segments belong to the writer.
 type Batch struct {

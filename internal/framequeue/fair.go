@@ -22,9 +22,17 @@ func (f *Fair) Bytes() int {
 // Frames returns how many frames wait.
 func (f *Fair) Frames() int {
 	if f.turns == nil {
-		return f.One.Frames
+		return int(f.One.Frames)
 	}
-	return f.One.Frames + f.turns.Frames
+	return int(f.One.Frames) + f.turns.Frames
+}
+
+// Held returns how many KiB of memory there are in it.
+func (f *Fair) Held() int {
+	if f.turns == nil {
+		return int(f.One.Held)
+	}
+	return int(f.One.Held) + f.turns.Held + turnsKiB
 }
 
 // Empty reports whether nothing waits.
@@ -39,16 +47,46 @@ func (f *Fair) Shared() bool { return f.turns != nil }
 // waiting than that one.
 func (f *Fair) DropFor(source uint64, size int) (dropped int, own bool) {
 	f.note(source, size)
+	at, own := f.mostBut(source)
+	if at < 0 {
+		return f.One.DropOldest(), own
+	}
+	return f.turns.DropOldest(at), own
+}
+
+// TakeFor removes the oldest segment of who has most waiting, for that of a source, as
+// DropFor does; nil if nothing waits.
+func (f *Fair) TakeFor(source uint64) (s *Segment, own bool) {
+	at, own := f.mostBut(source)
+	if at < 0 {
+		return f.One.Take(), own
+	}
+	s = f.turns.TakeAt(at)
+	f.leave()
+	return s, own
+}
+
+// mostBut returns the place of who has most waiting, -1 for One, and whether a source
+// has not much less.
+func (f *Fair) mostBut(source uint64) (at int, own bool) {
 	if f.turns == nil {
-		return f.One.DropOldest(), true
+		return -1, true
 	}
 	most, at := f.turns.Most()
+	own = 2*f.turns.Of(source) >= most
 	if f.One.Bytes >= most {
-		dropped = f.One.DropOldest()
-	} else {
-		dropped = f.turns.DropOldest(at)
+		at = -1
 	}
-	return dropped, 2*f.turns.Of(source) >= most
+	return at, own
+}
+
+// Append makes room for a frame of a source, as that of Queue does.
+func (f *Fair) Append(source uint64, size int, now, span int64) []byte {
+	f.note(source, size)
+	if f.turns != nil {
+		return f.turns.Append(source, size, now, span)
+	}
+	return f.One.Append(size, now, span)
 }
 
 // Extend makes room for a frame of a source, as that of Queue does.
@@ -98,7 +136,7 @@ func (f *Fair) note(source uint64, size int) {
 
 // leave goes back to one queue when nothing waits by source any more.
 func (f *Fair) leave() {
-	if f.turns.Frames == 0 {
+	if f.turns != nil && f.turns.Frames == 0 {
 		f.turns.Release()
 		f.turns = nil
 	}

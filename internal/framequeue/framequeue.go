@@ -26,12 +26,15 @@ type Segment struct {
 	buf        []byte
 }
 
+// largeSize holds the largest frame of a packet.
+const largeSize = derp.HeaderLen + 2*derp.KeyLen + derp.MaxPacket
+
 var (
 	segments = sync.Pool{New: func() any {
 		return &Segment{buf: make([]byte, SegmentSize)}
 	}}
 	largeSegments = sync.Pool{New: func() any {
-		return &Segment{buf: make([]byte, derp.HeaderLen+2*derp.KeyLen+derp.MaxPacket)}
+		return &Segment{buf: make([]byte, largeSize)}
 	}}
 )
 
@@ -66,29 +69,30 @@ func (s *Segment) Middle() int64 { return s.oldest + (s.Newest-s.oldest)/2 }
 // Next returns the segment behind s in its queue; nil if it is the last.
 func (s *Segment) Next() *Segment { return s.next }
 
+// kib is how much memory the segment is.
+func (s *Segment) kib() int32 { return int32(kibFor(len(s.buf))) }
+
+// kibFor is how much a buffer of so many bytes is: whole pages of 8 KiB.
+func kibFor(bytes int) int { return (bytes + 8191) >> 13 << 3 }
+
 // A Queue is a list of segments: frames are added at the tail and leave from
 // the head, by the segment or, to be dropped, one by one. It is ready as it is.
 type Queue struct {
 	// Read only for others.
 	Head, Tail *Segment // nil: the queue is empty
-	Bytes      int
-	Frames     int
+	Bytes      int      // of frames
+	Frames     int32
+	Held       int32 // KiB of memory
 }
 
-// Extend makes room for a frame of size bytes at the tail, for the caller to
-// fill before anything else happens to the queue. Frames queued more than span
-// nanoseconds apart do not share a segment, unless span is 0.
-func (q *Queue) Extend(size int, now, span int64) []byte {
+// Append makes room for a frame of size bytes in the segment at the tail, for the
+// caller to fill before anything else happens to the queue; nil if it does not fit in
+// there. Frames queued more than span nanoseconds apart do not share a segment, unless
+// span is 0.
+func (q *Queue) Append(size int, now, span int64) []byte {
 	s := q.Tail
 	if s == nil || s.end+size > len(s.buf) || span > 0 && now-s.oldest > span {
-		s = newSegment(size)
-		s.oldest = now
-		if q.Tail == nil {
-			q.Head = s
-		} else {
-			q.Tail.next = s
-		}
-		q.Tail = s
+		return nil
 	}
 	frame := s.buf[s.end : s.end+size]
 	s.end += size
@@ -97,6 +101,23 @@ func (q *Queue) Extend(size int, now, span int64) []byte {
 	q.Bytes += size
 	q.Frames++
 	return frame
+}
+
+// Extend is Append, in another segment if need be.
+func (q *Queue) Extend(size int, now, span int64) []byte {
+	if frame := q.Append(size, now, span); frame != nil {
+		return frame
+	}
+	s := newSegment(size)
+	s.oldest = now
+	if q.Tail == nil {
+		q.Head = s
+	} else {
+		q.Tail.next = s
+	}
+	q.Tail = s
+	q.Held += s.kib()
+	return q.Append(size, now, 0)
 }
 
 // DropOldest forgets the frame at the head, of which there must be one, and
@@ -127,7 +148,8 @@ func (q *Queue) Take() *Segment {
 	}
 	s.next = nil
 	q.Bytes -= s.Size()
-	q.Frames -= s.Frames
+	q.Frames -= int32(s.Frames)
+	q.Held -= s.kib()
 	return s
 }
 

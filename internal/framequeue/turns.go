@@ -13,6 +13,7 @@ import (
 type Turns struct {
 	// Read only for others.
 	Bytes, Frames int
+	Held          int // KiB of memory
 
 	seed   uint64 // so that nobody can search for keys that share a place with another
 	places [turnPlaces]place
@@ -28,6 +29,8 @@ const (
 	// turnWays is how many places a source may have its own in. If all are taken, it
 	// shares the first with others.
 	turnWays = 8
+
+	turnsKiB = 2 // of memory, without segments
 )
 
 // A place is where the frames of one source wait.
@@ -84,6 +87,16 @@ func (t *Turns) placeOf(source uint64) int8 {
 	return free
 }
 
+// Append makes room for a frame of a source, as that of Queue does.
+func (t *Turns) Append(source uint64, size int, now, span int64) []byte {
+	frame := t.places[t.placeOf(source)].queue.Append(size, now, span)
+	if frame != nil {
+		t.Bytes += size
+		t.Frames++
+	}
+	return frame
+}
+
 // Extend makes room for a frame of a source, as that of Queue does.
 func (t *Turns) Extend(source uint64, size int, now, span int64) []byte {
 	i := t.placeOf(source)
@@ -93,7 +106,10 @@ func (t *Turns) Extend(source uint64, size int, now, span int64) []byte {
 	}
 	t.Bytes += size
 	t.Frames++
-	return p.queue.Extend(size, now, span)
+	t.Held -= int(p.queue.Held)
+	frame := p.queue.Extend(size, now, span)
+	t.Held += int(p.queue.Held)
+	return frame
 }
 
 // list gives a place that had nothing waiting its turn: before all others, if it has had
@@ -160,6 +176,7 @@ func (t *Turns) takeFrom(p *place) *Segment {
 func (t *Turns) took(s *Segment) {
 	t.Bytes -= s.Size()
 	t.Frames -= s.Frames
+	t.Held -= int(s.kib())
 }
 
 // Most returns how many bytes wait of the source that has most, and which place it has.
@@ -177,10 +194,20 @@ func (t *Turns) Of(source uint64) int { return t.places[t.placeOf(source)].queue
 
 // DropOldest forgets the oldest frame at a place that has one, and returns its size.
 func (t *Turns) DropOldest(at int) (size int) {
-	size = t.places[at].queue.DropOldest()
+	q := &t.places[at].queue
+	t.Held -= int(q.Held)
+	size = q.DropOldest()
+	t.Held += int(q.Held)
 	t.Bytes -= size
 	t.Frames--
 	return size
+}
+
+// TakeAt removes the oldest segment at a place that has one.
+func (t *Turns) TakeAt(at int) *Segment {
+	s := t.places[at].queue.Take()
+	t.took(s)
+	return s
 }
 
 // TakeOlder removes a segment whose newest frame was queued before a time; nil if

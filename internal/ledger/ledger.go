@@ -16,10 +16,10 @@ type Kind uint8
 
 // The kinds.
 const (
-	Disco Kind = iota
-	Data
+	Disco Kind = framequeue.Disco
+	Data  Kind = framequeue.Data
 
-	Kinds
+	Kinds Kind = framequeue.Kinds
 )
 
 func (k Kind) String() string { return [Kinds]string{"disco", "other"}[k] }
@@ -28,7 +28,7 @@ func (k Kind) String() string { return [Kinds]string{"disco", "other"}[k] }
 type Reason uint8
 
 // The reasons, with the names that operators of DERP servers know, and QueueAge
-// besides.
+// and QueueMemory besides.
 const (
 	UnknownDest      Reason = iota // nobody has the destination key
 	UnknownDestOnFwd               // the same, for a packet that a sibling forwarded
@@ -36,6 +36,7 @@ const (
 	QueueHead                      // it waited longest in a full outbox
 	QueueTail                      // it alone is larger than the outbox
 	QueueAge                       // it waited too long
+	QueueMemory                    // all outboxes together held too much, and this one more than its part
 	WriteError                     // the conn broke while it was written
 	DupClient                      // the key has conns, but none of them is active
 
@@ -44,7 +45,7 @@ const (
 
 var reasonNames = [Reasons]string{
 	"unknown_dest", "unknown_dest_on_fwd", "gone_disconnected",
-	"queue_head", "queue_tail", "queue_age", "write_error", "dup_client",
+	"queue_head", "queue_tail", "queue_age", "queue_memory", "write_error", "dup_client",
 }
 
 func (r Reason) String() string { return reasonNames[r] }

@@ -188,7 +188,7 @@ const (
 // ofDrops tells of packets that did not arrive although their receiver was there.
 func ofDrops(l lately) []problem {
 	lost, worst := uint64(0), ""
-	for _, reason := range []string{"queue_head", "queue_tail", "queue_age", "write_error"} {
+	for _, reason := range []string{"queue_head", "queue_tail", "queue_age", "queue_memory", "write_error"} {
 		if lost += l.lost[reason]; l.lost[reason] > l.lost[worst] {
 			worst = reason
 		}
@@ -208,6 +208,7 @@ var dropWords = map[string]string{
 	"queue_head":          "the receiver was too slow, and older ones gave way to newer ones",
 	"queue_tail":          "they are larger than a whole queue",
 	"queue_age":           "they waited too long for a slow receiver",
+	"queue_memory":        "slow receivers together had as much waiting as outbox-memory allows",
 	"write_error":         "the connection broke while they were written",
 	"dup_client":          "the key is connected more than once, and no connection is active",
 }

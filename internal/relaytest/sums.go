@@ -81,7 +81,7 @@ func values(h relay.Histogram) (n uint64) {
 func Remains(s relay.Survey) (problems []string) {
 	for name, gauge := range map[string]int64{
 		"Conns": s.Conns, "Peers": s.Peers, "Homes": s.Homes, "NotIdeal": s.NotIdeal,
-		"Watchers": s.Watchers, "RemotePeers": s.RemotePeers, "Links": int64(len(s.Links)), "DupKeys": s.DupKeys, "DupConns": s.DupConns, "Queued": s.Queued,
+		"Watchers": s.Watchers, "RemotePeers": s.RemotePeers, "Links": int64(len(s.Links)), "DupKeys": s.DupKeys, "DupConns": s.DupConns, "Queued": s.Queued, "OutboxBytes": s.OutboxBytes,
 	} {
 		if gauge != 0 {
 			problems = append(problems, fmt.Sprintf("gauge %s is %d with all conns gone", name, gauge))
