@@ -21,9 +21,10 @@ import (
 type conn struct {
 	transport
 
-	// Set once.
-	key     key.Public
+	// Set once. What the reader needs for each packet comes after what it does not: the
+	// end of the outbox is written by others, and they share a line of the cache.
 	addr    netip.AddrPort
+	key     key.Public
 	since   int64  // when it was registered
 	id      uint64 // how many were registered before, and this one
 	version int32  // of the protocol, as the peer has said
@@ -79,8 +80,8 @@ func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.
 		appName:   unique.Make(info.AppName),
 		dests:     keytable.NewRecent(fewDestinations, removed),
 	}
-	if t, ok := stream.(interface{ Shared() bool }); ok {
-		c.shared = t.Shared()
+	if r, ok := stream.(reader); ok {
+		c.shared = r.Reader() > 0
 	}
 	if s.isMeshKey(info.MeshKey) {
 		c.sibling, c.meshKey, c.timeout = true, &info.MeshKey, siblingWriteTimeout
@@ -132,7 +133,7 @@ func (c *conn) begin(answer []byte) {
 	case err != nil:
 		c.out.giveUp(new(batch), asWriteError(err))
 	case done:
-		c.out.write()
+		c.out.write(c.out.page)
 	default:
 		c.out.startWriter(true)
 	}

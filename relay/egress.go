@@ -16,8 +16,9 @@ import "github.com/detour-relay/detour/internal/ledger"
 // passes the write side on, so that it gets back to reading.
 const maxRounds = 4
 
-// flush writes the outbox, unless somebody is at it already.
-func (o *outbox) flush() {
+// flush writes the outbox, unless somebody is at it already. What it has sent is counted
+// on the caller's page.
+func (o *outbox) flush(page *ledger.Page) {
 	o.mu.Lock()
 	if o.writing || o.closed {
 		o.mu.Unlock()
@@ -25,14 +26,14 @@ func (o *outbox) flush() {
 	}
 	o.writing = true
 	o.mu.Unlock()
-	o.write()
+	o.write(page)
 }
 
 // write empties the outbox as far as the stream takes it at once. The caller
 // holds the write side, and has passed it on when write returns.
-func (o *outbox) write() {
+func (o *outbox) write(page *ledger.Page) {
 	for range maxRounds {
-		more, done, err := o.writeBatch(false)
+		more, done, err := o.writeBatch(page, false)
 		switch {
 		case err != nil:
 			return
@@ -49,7 +50,7 @@ func (o *outbox) write() {
 // writeBatch takes one batch and hands it to the stream. more is false if there
 // was none, and then the write side is released. done is false if the stream is
 // full. After an error there is nothing to be done any more.
-func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
+func (o *outbox) writeBatch(page *ledger.Page, wait bool) (more, done bool, err error) {
 	var b batch
 	o.mu.Lock()
 	if o.box.Empty() || !o.takeLocked(&b, o.owner.server.now()) { // to ask for the time costs more than to look
@@ -67,7 +68,7 @@ func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 	o.mu.Unlock()
 	done, err = o.send(&b, wait)
 	if err == nil {
-		o.sent(&b)
+		o.sent(page, &b)
 	} else {
 		o.giveUp(&b, err)
 	}
@@ -76,10 +77,10 @@ func (o *outbox) writeBatch(wait bool) (more, done bool, err error) {
 }
 
 // sent counts a batch that the stream has taken.
-func (o *outbox) sent(b *batch) {
-	o.page.Sent(b, o.box.Wide)
+func (o *outbox) sent(page *ledger.Page, b *batch) {
+	page.Sent(b, o.box.Wide)
 	if b.Controls > 0 && o.conn != nil && o.conn.sibling {
-		o.page.News(b.ControlFrames())
+		page.News(b.ControlFrames())
 	}
 	o.inHand.Store(0)
 }
@@ -135,7 +136,7 @@ func (o *outbox) writeWhenReady() {
 	for more, done := true, false; more; {
 		var err error
 		if done {
-			more, done, err = o.writeBatch(true)
+			more, done, err = o.writeBatch(o.page, true)
 		} else {
 			if done, err = o.owner.stream.Flush(true); err != nil {
 				o.giveUp(new(batch), asWriteError(err))

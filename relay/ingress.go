@@ -23,7 +23,8 @@ import (
 
 // ingest relays the burst p. It is the handler of the conn's stream.
 func (c *conn) ingest(p []byte) (used int, err error) {
-	b := burst{now: c.server.now(), limited: c.server.limits.On() && !c.sibling}
+	by := c.readBy()
+	b := burst{now: c.server.now(), page: c.server.count.book.Page(by), limited: c.server.limits.On() && !c.sibling}
 	if c.duplicate.Load() && c.bringsHeader(p) {
 		c.server.routes.activate(c)
 	}
@@ -36,7 +37,7 @@ func (c *conn) ingest(p []byte) (used int, err error) {
 	}
 	c.begun = uint32(frameLen(p[used:]))
 	c.noteBegun(used, skipped, len(p) > used || c.skip > 0)
-	c.count(&b)
+	c.count(&b, by)
 	b.flush()
 	paused := c.pace(&b)
 	if b.limited && err == nil {
@@ -49,7 +50,7 @@ func (c *conn) ingest(p []byte) (used int, err error) {
 }
 
 // count adds up what the burst brought.
-func (c *conn) count(b *burst) {
+func (c *conn) count(b *burst, by uint64) {
 	if b.others > 0 {
 		c.server.count.unknownFrames.Add(uint64(b.unknown))
 		c.server.count.pings.Add(uint64(b.pings))
@@ -58,13 +59,24 @@ func (c *conn) count(b *burst) {
 	if packets == 0 {
 		return
 	}
-	c.out.page.Received(&b.packets, &b.bytes, b.forwarded)
+	b.page.Received(&b.packets, &b.bytes, b.forwarded)
 	c.packets.Store(c.packets.Load() + uint64(packets))
 	c.bytes.Store(c.bytes.Load() + uint64(bytes))
 	if b.packets[ledger.Data] > 0 {
 		c.usedAt.Store(b.now)
 	}
-	c.group.Received(packets, bytes)
+	c.group.Received(by, packets, bytes)
+}
+
+type reader interface{ Reader() int }
+
+// readBy is a number of who reads the conn now. Sums are kept in parts by it, so that two
+// loops do not wait for each other's caches.
+func (c *conn) readBy() uint64 {
+	if !c.shared {
+		return c.id
+	}
+	return uint64(c.stream.(reader).Reader())
 }
 
 // longestPause bounds the time that the reader of an overflowing conn rests.
@@ -121,6 +133,7 @@ func frameLen(p []byte) int {
 // A burst is what one readiness of a conn's stream brings, and has done.
 type burst struct {
 	now            int64
+	page           *ledger.Page
 	packets, bytes [ledger.Kinds]int
 	forwarded      int // of packets, those that a sibling forwarded
 	overflow       int // packets that were dropped because an outbox was full
@@ -154,7 +167,7 @@ func (b *burst) touch(out *outbox, bytes int) {
 
 func (b *burst) flush() {
 	for i, out := range b.touched[:b.n] {
-		out.flush()
+		out.flush(b.page)
 		if b.limited {
 			b.chargeOut(out, b.pushed[i])
 		}

@@ -71,8 +71,9 @@ type Stream interface {
 	// called from any goroutine, also from within handle.
 	Close() error
 
-	// Shared() bool may be there besides. If it is true, the goroutine that calls handle
-	// reads other streams, too: handle must not wait for anything.
+	// Reader() int may be there besides. If it is not 0, the goroutine that calls handle
+	// reads other streams, too, those with the same number: handle must not wait for
+	// anything. The number may change from one burst to the next.
 	//
 	// LimitBursts(n int) may be there as well. From the next burst on, at most n bytes
 	// are read at once; 0: as many as come. It is called by who reads.

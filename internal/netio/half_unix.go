@@ -18,7 +18,7 @@ type kernelSocket interface {
 	flushLocked(wait bool) (done bool, err error) // needs out.flushing held
 	close() error                                 // never waits
 	roundTrip() time.Duration
-	shared() bool // its reader reads others, too
+	reader() int // which loop reads it, from 1; 0: a goroutine of its own
 }
 
 // socket returns the socket under a conn, which it takes over.

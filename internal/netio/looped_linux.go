@@ -330,4 +330,4 @@ func (s *looped) close() error {
 	return nil
 }
 
-func (s *looped) shared() bool { return true }
+func (s *looped) reader() int { return 1 + s.loop.Load().index }

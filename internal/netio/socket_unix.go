@@ -281,4 +281,4 @@ func retry(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, erro
 	}
 }
 
-func (s *socket) shared() bool { return false }
+func (s *socket) reader() int { return 0 }

@@ -64,7 +64,7 @@ func (s *tcpStream) take(in *readBuf) error { return in.deliver(s.handle) }
 
 func (s *tcpStream) LimitBursts(bytes int) { s.half.most = uint32(bytes) }
 
-func (s *tcpStream) Shared() bool { return s.sock.shared() }
+func (s *tcpStream) Reader() int { return s.sock.reader() }
 
 func (s *tcpStream) RoundTrip() time.Duration { return s.sock.roundTrip() }
 
@@ -141,7 +141,7 @@ func (s *tlsStream) open() error {
 
 func (s *tlsStream) LimitBursts(bytes int) { s.half.most = uint32(bytes) }
 
-func (s *tlsStream) Shared() bool { return s.sock.shared() }
+func (s *tlsStream) Reader() int { return s.sock.reader() }
 
 func (s *tlsStream) RoundTrip() time.Duration { return s.sock.roundTrip() }
 

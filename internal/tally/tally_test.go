@@ -50,7 +50,7 @@ func TestGroupsAreAMapOfCounts(t *testing.T) {
 			if len(members) > 0 {
 				g := members[random.IntN(len(members))]
 				packets, bytes := random.IntN(100), random.IntN(100_000)
-				g.Received(packets, bytes)
+				g.Received(random.Uint64(), packets, bytes)
 				if s := model[g.Name()]; s != nil {
 					s.Packets += uint64(packets)
 					s.Bytes += uint64(bytes)
@@ -73,11 +73,11 @@ func TestGroupsAtOnce(t *testing.T) {
 	var gs Groups
 	first := gs.Join("a")
 	var all sync.WaitGroup
-	for range members {
+	for who := range uint64(members) {
 		all.Go(func() {
 			for range each {
 				g := gs.Join("a")
-				g.Received(1, 10)
+				g.Received(who, 1, 10)
 				gs.Leave(g)
 				gs.States()
 			}
