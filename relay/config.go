@@ -46,7 +46,7 @@ type Config struct {
 	OutboxBytes int
 
 	// OutboxMemory bounds the memory of what waits for all conns and links that take it
-	// slower than it comes, in bytes (default 128 MiB; negative means no limit). As it
+	// slower than it comes, in bytes (default 128 MB; negative means no limit). As it
 	// fills up each of them may hold less, so that who holds most gives up first and
 	// something is left for others.
 	OutboxMemory int64
@@ -84,7 +84,7 @@ const (
 	minKeepAlive        = 5 * time.Second
 	maxKeepAlive        = 100 * time.Second
 	defaultOutboxBytes  = 512 << 10
-	defaultOutboxMemory = 128 << 20
+	defaultOutboxMemory = 128e6
 	defaultLinkOutbox   = 4 << 20
 	defaultLinkPeers    = 1 << 18
 	defaultOutboxAge    = 500 * time.Millisecond

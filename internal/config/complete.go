@@ -25,6 +25,8 @@ func Defaults() Config {
 		DERP:       true,
 		MaxPending: 3072, // one holds up to 30 KB until its peer has logged in
 		KeepAlive:  Duration(40 * time.Second),
+
+		OutboxMemory: 128e6,
 		TCP: TCP{
 			KeepAlive:    Duration(10 * time.Minute),
 			UserTimeout:  Duration(15 * time.Second),
@@ -263,9 +265,14 @@ func (c Config) checkNumbers() *Error {
 		return &Error{Setting: "max-conns", What: fmt.Sprint(c.MaxConns), Remedy: "want 1 or more, or 0 for as many as there are descriptors for"}
 	case c.MaxPending < 1:
 		return &Error{Setting: "max-pending", What: fmt.Sprint(c.MaxPending), Remedy: "want 1 or more"}
+	case c.OutboxMemory != 0 && c.OutboxMemory < leastOutboxMemory:
+		return &Error{Setting: "outbox-memory", What: c.OutboxMemory.String(), Remedy: "want " + leastOutboxMemory.String() + " or more, or 0 for no bound"}
 	}
 	return nil
 }
+
+// leastOutboxMemory leaves room for the largest packets to a few who are slow.
+const leastOutboxMemory Size = 4e6
 
 func (c Config) checkPoller() *Error {
 	switch {

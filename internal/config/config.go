@@ -103,6 +103,10 @@ type Config struct {
 	// goroutine each, which wait in Go's poller.
 	Poller string `json:"poller" yaml:"poller"`
 
+	// OutboxMemory bounds the memory of what waits for all peers and siblings that take
+	// it slower than it comes; 0: no bound.
+	OutboxMemory Size `json:"outbox-memory" yaml:"outbox-memory"`
+
 	// KeepAlive is the time between two KeepAlive frames to a peer, which keep
 	// proxies from cutting silent connections; 0: none.
 	KeepAlive Duration `json:"keepalive" yaml:"keepalive"`

@@ -102,6 +102,8 @@ var rows = []Setting{
 	{Path: "max-pending", Group: "Connections", Help: "connections that may be in their handshake; the oldest gives way"},
 	{Path: "poller", Group: "Connections", Help: "who reads peers' connections, a `word`: loops for event loops of our own (Linux), with less CPU time, or go for a goroutine each in Go's poller",
 		Follows: "loops on Linux, go elsewhere", Choices: []string{PollerLoops, PollerGo}, Example: PollerGo},
+	{Path: "outbox-memory", Group: "Connections", Help: "`size` of the memory for what waits for peers and siblings that take it slower than it comes; as it fills up each of them may have less waiting. 0: no bound",
+		Example: "1GB"},
 	{Path: "keepalive", Group: "Connections", Help: "send each peer a KeepAlive frame so often, 5s to 100s: sooner than proxies cut silent connections; 0: never"},
 	{Path: "tcp.keepalive", Group: "Connections", Help: "ask a silent peer's system whether it is still there; 0: never"},
 	{Path: "tcp.user-timeout", Group: "Connections", Help: "close connections whose peer's system does not answer for so long (Linux); 0: the system's default"},

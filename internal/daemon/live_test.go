@@ -232,6 +232,17 @@ func TestWriteTimeoutIsLive(t *testing.T) {
 	r.wantUndisturbed(t)
 }
 
+func TestOutboxMemoryIsLive(t *testing.T) {
+	r := startRunning(t, plain(), Options{})
+	for _, want := range []config.Size{8e6, 0, 4e6} {
+		r.change(t, func(c *config.Config) { c.OutboxMemory = want })
+		if got := r.relay.Survey().OutboxMemory; got>>10 != int64(want)>>10 {
+			t.Errorf("%d, want %d", got, want)
+		}
+	}
+	r.wantUndisturbed(t)
+}
+
 func TestDrainIsLive(t *testing.T) {
 	c := plain()
 	c.Drain = config.Duration(24 * time.Hour)

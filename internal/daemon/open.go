@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -258,6 +259,7 @@ func (d *Daemon) openRelay(cfg config.Config, identity key.Private) error {
 		AdmitPending: pending,
 		KeepAlive:    orOff(cfg.KeepAlive),
 		WriteTimeout: orOff(cfg.TCP.WriteTimeout),
+		OutboxMemory: cmp.Or(int64(cfg.OutboxMemory), -1),
 		Ended:        d.hasEnded,
 		Logger:       d.log,
 	})

@@ -104,7 +104,7 @@ type step func(from, to config.Config) (apply func(), err error)
 // steps are those of all parts, in the order in which they take effect.
 func (d *Daemon) steps() []step {
 	return []step{
-		d.reloadMeshKeys, d.reloadMesh, d.reloadCertificate, d.reloadEdge, d.reloadBootstrap, d.reloadTimes, d.reloadSelfCheck,
+		d.reloadMeshKeys, d.reloadMesh, d.reloadCertificate, d.reloadEdge, d.reloadBootstrap, d.reloadTimes, d.reloadOutboxes, d.reloadSelfCheck,
 		d.reloadAccess, d.reloadBudget, d.reloadControl, d.reloadHistory, d.reloadMetrics, d.reloadFormat,
 	}
 }

@@ -23,6 +23,11 @@ func (d *Daemon) reloadTimes(_, to config.Config) (apply func(), err error) {
 	}, nil
 }
 
+// reloadOutboxes has another total count for what waits.
+func (d *Daemon) reloadOutboxes(_, to config.Config) (apply func(), err error) {
+	return func() { d.relay.SetOutboxMemory(int64(to.OutboxMemory)) }, nil
+}
+
 // reloadMesh has other siblings linked. Links to those who stay are not touched.
 func (d *Daemon) reloadMesh(_, to config.Config) (apply func(), err error) {
 	c, err := meshConfig(to)
