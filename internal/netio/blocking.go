@@ -83,6 +83,7 @@ func (s *blocking) Flush(wait bool) (done bool, err error) {
 	if !wait {
 		return false, nil
 	}
+	s.out.stuckLocked()
 	n, err := s.conn.Write(s.out.going[:min(len(s.out.going), piece)])
 	s.out.sentLocked(n)
 	return err == nil && !s.out.loadLocked(), err

@@ -16,10 +16,10 @@ func newPool(size int) *sync.Pool {
 
 var chunks, guestChunks = newPool(chunkSize), newPool(guestChunk)
 
-// parkPools has the buffers in which a waiting conn keeps an incomplete frame: the
-// smallest that holds it. So a peer that stalls within a frame costs what it has
-// sent, rounded up, and not a chunk. The last holds the largest frame of the
-// protocol.
+// parkPools has the buffers in which a waiting conn keeps an incomplete frame, or what
+// its socket does not take: the smallest that holds it. So a peer that stalls within a
+// frame costs what it has sent, rounded up, and not a chunk. One holds a full record of
+// TLS with what sealing adds, the last the largest frame of the protocol.
 var parkPools = [...]struct {
 	size int
 	pool *sync.Pool
@@ -28,6 +28,7 @@ var parkPools = [...]struct {
 	{4 << 10, newPool(4 << 10)},
 	{8 << 10, newPool(8 << 10)},
 	{16 << 10, newPool(16 << 10)},
+	{18 << 10, newPool(18 << 10)},
 	{32 << 10, newPool(32 << 10)},
 	{restSize, newPool(restSize)},
 }

@@ -254,6 +254,7 @@ func (s *looped) flushLocked(wait bool) (done bool, err error) {
 			wait = false
 			continue
 		}
+		s.out.stuckLocked()
 		if !wait || s.progress {
 			return false, nil
 		}

@@ -6,12 +6,9 @@ import "sync"
 // overhead of sealing it.
 const outputSize = 4*(16<<10) + 1<<10
 
-// An output buffer lives as long as there are bytes to send.
-type output struct {
-	buf [outputSize]byte
-}
-
-var outputs = sync.Pool{New: func() any { return new(output) }}
+// outputs has the buffers for it, each of which is held as long as there are bytes to
+// send, or until those few that are left fit a much smaller one.
+var outputs = newPool(outputSize)
 
 // staged collects bytes until a flush hands them to the socket. Two locks keep
 // a reader that stages an answer of the TLS layer from waiting for a writer
@@ -20,12 +17,12 @@ type staged struct {
 	flushing sync.Mutex // held by who hands bytes to the socket; taken before mu
 
 	// Guarded by flushing: the bytes being sent.
-	current *output
+	current *buffer
 	going   []byte
 
 	// Guarded by mu: the bytes staged since.
 	mu    sync.Mutex
-	next  *output
+	next  *buffer
 	bytes []byte
 }
 
@@ -36,8 +33,8 @@ func (s *staged) Write(p []byte) (int, error) {
 	}
 	s.mu.Lock()
 	if s.next == nil {
-		s.next = outputs.Get().(*output)
-		s.bytes = s.next.buf[:0]
+		s.next = take(outputs)
+		s.bytes = s.next.bytes[:0]
 	}
 	s.bytes = append(s.bytes, p...)
 	s.mu.Unlock()
@@ -58,7 +55,7 @@ func (s *staged) loadLocked() bool {
 		return true
 	}
 	if s.current != nil {
-		outputs.Put(s.current)
+		s.current.release()
 		s.current = nil
 	}
 	s.mu.Lock()
@@ -70,3 +67,15 @@ func (s *staged) loadLocked() bool {
 
 // sentLocked counts n bytes of going as sent. It needs flushing held.
 func (s *staged) sentLocked(n int) { s.going = s.going[n:] }
+
+// stuckLocked is called when the socket takes nothing more for now. That may last, so
+// what is left does not keep a buffer of more than four times its size. It needs
+// flushing held.
+func (s *staged) stuckLocked() {
+	if 4*len(s.going) > len(s.current.bytes) {
+		return
+	}
+	small := park(s.going)
+	s.current.release()
+	s.current, s.going = small, small.bytes[:len(s.going)]
+}

@@ -34,7 +34,9 @@ func TestStagedKeepsOrder(t *testing.T) {
 			}
 			n := random.IntN(len(s.going) + 1)
 			out = append(out, s.going[:n]...)
-			s.sentLocked(n)
+			if s.sentLocked(n); len(s.going) > 0 && random.IntN(2) == 0 {
+				s.stuckLocked()
+			}
 		}
 		for s.loadLocked() {
 			out = append(out, s.going...)
@@ -45,6 +47,20 @@ func TestStagedKeepsOrder(t *testing.T) {
 		}
 		if s.current != nil || s.next != nil || !s.empty() {
 			t.Fatal("a buffer is held with nothing to send")
+		}
+	}
+}
+
+// What a socket does not take keeps a buffer of about its size.
+func TestStuckBytesHoldLittle(t *testing.T) {
+	record := 16<<10 + 22
+	for left, want := range map[int]int{1: 1 << 10, 1400: 4 << 10, 5000: 8 << 10, 16_000: 16 << 10, record: 18 << 10, 17_000: outputSize, 60_000: outputSize} {
+		var s staged
+		s.Write(make([]byte, 3*record+17_000)[:max(left, 3*record)])
+		s.loadLocked()
+		s.sentLocked(len(s.going) - left)
+		if s.stuckLocked(); len(s.current.bytes) != want || len(s.going) != left {
+			t.Errorf("%d bytes are left, and hold %d", len(s.going), len(s.current.bytes))
 		}
 	}
 }

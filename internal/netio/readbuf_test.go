@@ -113,6 +113,8 @@ func buffered(n int) int {
 		return 8 << 10
 	case n <= 16<<10:
 		return 16 << 10
+	case n <= 18<<10:
+		return 18 << 10
 	case n <= 32<<10:
 		return 32 << 10
 	case n <= 66<<10:

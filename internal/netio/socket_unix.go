@@ -227,6 +227,7 @@ func (s *socket) flushLocked(wait bool) (done bool, err error) {
 			return false, s.sendErr
 		}
 		if len(s.out.going) > 0 {
+			s.out.stuckLocked()
 			return false, nil
 		}
 		wait = false // something was sent
