@@ -2,7 +2,6 @@ package relay
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"time"
 
@@ -26,12 +25,7 @@ func (l *login) wait() (*conn, error) {
 		<-l.done
 		return l.conn, l.err
 	}
-	defer context.AfterFunc(w.Context, func() {
-		if w.GiveUp() {
-			l.stream.Close()
-		}
-	})()
-	err := l.stream.ReadBursts(w.Hold)
+	err := w.Watch(l.stream)
 	if cause := timeoutOf(w.Context); w.Left(err) {
 		return nil, cmp.Or(cause, err)
 	}
@@ -39,11 +33,8 @@ func (l *login) wait() (*conn, error) {
 	if l.conn == nil {
 		return nil, l.err
 	}
-	if early := w.Rest(); errors.Is(err, waiter.ErrOver) && len(early) > 0 {
-		err = l.stream.ReadBursts(func(burst []byte) (used int, err error) {
-			used, early, err = l.conn.join(early, burst)
-			return used, err
-		})
+	if errors.Is(err, waiter.ErrOver) {
+		err = w.Finish(l.stream, missing, l.conn.ingestEarly)
 	}
 	if !errors.Is(err, waiter.ErrOver) {
 		l.conn.close(err)
@@ -56,26 +47,21 @@ func (c *conn) relayEarly(early []byte) (used int) {
 	if len(early) == 0 {
 		return 0
 	}
-	used, err := c.ingest(early)
-	if err != nil && err != errRest { // it rests after its next burst, if it still owes something
+	used, err := c.ingestEarly(early)
+	if err != nil {
 		c.close(err)
 	}
 	return used
 }
 
-// join completes the frame that the peer had begun to send ahead. It is the handler
-// of the stream until that is done, and returns what is left to be completed.
-func (c *conn) join(early, burst []byte) (used int, left []byte, err error) {
-	missing := max(derp.HeaderLen, frameLen(early)) - len(early)
-	used = min(missing, len(burst))
-	early = append(early, burst[:used]...)
-	n, err := c.ingest(early)
-	early = early[n:]
-	if err == errRest {
+// ingestEarly is ingest without rests: the conn rests after its next burst, if it still
+// owes something.
+func (c *conn) ingestEarly(early []byte) (used int, err error) {
+	if used, err = c.ingest(early); err == errRest {
 		err = nil
 	}
-	if err == nil && len(early) == 0 {
-		err = waiter.ErrOver
-	}
-	return used, early, err
+	return used, err
 }
+
+// missing returns how many bytes the frame needs that p begins, as far as is known.
+func missing(p []byte) int { return max(derp.HeaderLen, frameLen(p)) - len(p) }

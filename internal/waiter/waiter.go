@@ -3,8 +3,7 @@
 // bounds.
 //
 // Two goroutines have to do with a Waiter: who decides calls Admit or Refuse once, and
-// who reads has Hold as the handler of the peer's stream. Whoever ends the waiting
-// first has ended it.
+// who reads calls Watch. Whoever ends the waiting first has ended it.
 package waiter
 
 import (
@@ -54,7 +53,8 @@ func (w *Waiter) endLocked(as state) state {
 }
 
 // Admit has relay take what the peer has sent ahead, unless the peer has been given
-// up. What relay does not use is left for Rest.
+// up. What relay does not use is left for
+// Finish.
 func (w *Waiter) Admit(relay func(early []byte) (used int)) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -90,17 +90,43 @@ func (w *Waiter) GiveUp() bool {
 	return w.endLocked(gaveUp) == gaveUp
 }
 
-// Hold is the handler of the stream while the peer waits.
-func (w *Waiter) Hold(burst []byte) (used int, err error) {
-	w.mu.Lock()
-	if w.state == undecided && len(w.early)+len(burst) <= MaxEarly {
-		w.early = append(w.early, burst...)
-		w.mu.Unlock()
-		return len(burst), nil
+// A Stream is that of the relay.
+type Stream interface {
+	ReadBursts(handle func(burst []byte) (used int, err error)) error
+	Close() error
+}
+
+// Watch reads what the peer sends until there is a decision, which ErrOver stands for, or
+// the peer has left. It closes the stream when the context is done before.
+func (w *Waiter) Watch(stream Stream) error {
+	defer context.AfterFunc(w.Context, func() {
+		if w.GiveUp() {
+			stream.Close()
+		}
+	})()
+	err := stream.ReadBursts(w.hold)
+	if errors.Is(err, errFull) { // not in the handler: who calls it may have others to read
+		<-w.over
+		err = ErrOver
 	}
-	w.mu.Unlock()
-	<-w.over
-	return 0, ErrOver
+	return err
+}
+
+// errFull ends the watching of a peer that has sent all that is held of it.
+var errFull = errors.New("relay: the peer has sent too much ahead")
+
+// hold is the handler of the stream while the peer waits.
+func (w *Waiter) hold(burst []byte) (used int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.state != undecided:
+		return 0, ErrOver
+	case len(w.early)+len(burst) > MaxEarly:
+		return 0, errFull
+	}
+	w.early = append(w.early, burst...)
+	return len(burst), nil
 }
 
 // Left reports whether the peer has been given up, which it is when the watching
@@ -114,6 +140,20 @@ func (w *Waiter) Left(err error) bool {
 	return w.GiveUp()
 }
 
-// Rest is what the peer has sent ahead and Admit has not used. It is for the reader,
-// after the decision.
-func (w *Waiter) Rest() []byte { return w.early }
+// Finish completes the frame that the peer had begun to send ahead, if it had, and returns
+// ErrOver when that is done. missing is how many bytes a frame needs at least. relay takes
+// what is complete. It is for the reader, after the decision.
+func (w *Waiter) Finish(stream Stream, missing func(frame []byte) int, relay func(frame []byte) (used int, err error)) error {
+	if len(w.early) == 0 {
+		return ErrOver
+	}
+	return stream.ReadBursts(func(burst []byte) (used int, err error) {
+		used = min(missing(w.early), len(burst))
+		w.early = append(w.early, burst[:used]...)
+		n, err := relay(w.early)
+		if w.early = w.early[n:]; err == nil && len(w.early) == 0 {
+			err = ErrOver
+		}
+		return used, err
+	})
+}
