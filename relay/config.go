@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/detour-relay/detour/internal/keyring"
 	"github.com/detour-relay/detour/key"
 )
 
@@ -98,7 +99,7 @@ func (c *Config) complete() error {
 	if c.Key.IsZero() {
 		return fmt.Errorf("%s is missing", "Key") // a name, which begins as it does
 	}
-	if err := checkMeshKeys(c.MeshKeys); err != nil {
+	if err := keyring.Check(c.MeshKeys); err != nil {
 		return err
 	}
 	for _, field := range []struct {

@@ -83,7 +83,7 @@ func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.
 	if r, ok := stream.(reader); ok {
 		c.shared = r.Reader() > 0
 	}
-	if s.isMeshKey(info.MeshKey) {
+	if s.meshKeys.Has(info.MeshKey) {
 		c.sibling, c.meshKey, c.timeout = true, &info.MeshKey, siblingWriteTimeout
 	}
 	if from.Takeover && peer == s.public {

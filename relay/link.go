@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/frames"
 	"github.com/detour-relay/detour/internal/greeting"
 	"github.com/detour-relay/detour/key"
 )
@@ -63,7 +64,7 @@ type link struct {
 	since int64
 
 	// Owned by the reader.
-	skip     int  // bytes of an ignored frame still to come
+	frames   frames.Reader
 	admitted bool // ServerInfo has arrived
 	told     bool // its first PeerPresent has arrived
 
@@ -82,7 +83,7 @@ type link struct {
 // ended and is never nil.
 func (s *Server) Link(ctx context.Context, stream Stream, to Sibling) error {
 	defer stream.Close()
-	meshKey, ok := s.linkMeshKey()
+	meshKey, ok := s.meshKeys.First()
 	if !ok && !to.Takeover {
 		return ErrNoMeshKey
 	}
@@ -143,6 +144,7 @@ func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
 		since:     s.now(),
 		announced: make(map[key.Public]*route),
 	}
+	l.frames = frames.Reader{Means: means, Take: l.control, Bad: badFrame}
 	l.initOutbox(s.cfg.LinkOutboxBytes)
 	l.out.box.Wide = true
 	l.out.page = s.count.book.Page(uint64(l.since))
@@ -201,50 +203,12 @@ func (l *link) pingLoop(quit chan struct{}) {
 // stream.
 func (l *link) ingest(burst []byte) (used int, err error) {
 	l.heard.Store(true)
-	for more := true; more && err == nil; {
-		var n int
-		n, err = l.frame(burst[used:])
-		used += n
-		more = n > 0
-	}
-	return used, err
+	return l.frames.Burst(burst)
 }
-
-// frame handles the frame at the front of p and returns its length; 0 if it is
-// not complete.
-func (l *link) frame(p []byte) (n int, err error) {
-	if l.skip > 0 {
-		n = min(l.skip, len(p))
-		l.skip -= n
-		return n, nil
-	}
-	if len(p) < derp.HeaderLen {
-		return 0, nil
-	}
-	t, size := derp.ParseHeader(p)
-	if size > derp.MaxFrameToClient {
-		return 0, badFrame(t, size)
-	}
-	if !l.handles(t) {
-		l.skip = size
-		return derp.HeaderLen, nil
-	}
-	if size > maxControl {
-		return 0, badFrame(t, size)
-	}
-	end := derp.HeaderLen + size
-	if len(p) < end {
-		return 0, nil
-	}
-	return end, l.control(t, p[derp.HeaderLen:end])
-}
-
-// maxControl bounds the frames that mean something to a link: all of them are short.
-const maxControl = 4 << 10
 
 // means reports whether a link does anything about frames of type t. Whoever
 // sends packets to our own key, for one, sends them to nobody.
-func (l *link) handles(t derp.FrameType) bool {
+func means(t derp.FrameType) bool {
 	switch t {
 	case derp.FrameServerInfo, derp.FramePeerPresent, derp.FramePeerGone, derp.FramePing, derp.FrameRestarting:
 		return true

@@ -42,6 +42,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/framequeue"
+	"github.com/detour-relay/detour/internal/keyring"
 	"github.com/detour-relay/detour/internal/limit"
 	"github.com/detour-relay/detour/internal/retry"
 	"github.com/detour-relay/detour/internal/tally"
@@ -115,7 +116,7 @@ type Server struct {
 	limits      limit.Keys
 	asking      atomic.Int64 // calls of Config.Admit under way
 	largeLogins atomic.Int64 // bytes of unfinished ones; see package greeting
-	meshKeys    atomic.Pointer[[]key.Mesh]
+	meshKeys    keyring.Ring
 	seen        retry.Broadcast // a sibling has logged in
 
 	writeTimeout atomic.Int64 // Config.WriteTimeout
@@ -142,7 +143,7 @@ func New(cfg Config) (*Server, error) {
 		born:   time.Now(),
 		logins: make(map[Stream]context.CancelFunc),
 	}
-	s.meshKeys.Store(&cfg.MeshKeys)
+	s.meshKeys.Replace(cfg.MeshKeys) // which complete has checked
 	s.writeTimeout.Store(int64(cfg.WriteTimeout))
 	s.count.init()
 	s.SetOutboxMemory(cfg.OutboxMemory)

@@ -41,8 +41,10 @@ var table = []row{
 	{name: "derp", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/disco", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/paths", own: []string{"internal/disco", "internal/rate"}, outside: none, beneath: web},
+	{name: "internal/keyring", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/keytable", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/framequeue", own: []string{"derp"}, outside: none, beneath: web},
+	{name: "internal/frames", own: []string{"derp"}, outside: none, beneath: web},
 	{name: "internal/ledger", own: []string{"derp", "internal/framequeue", "internal/histogram"}, outside: none, beneath: web},
 	{name: "internal/greeting", own: []string{"key", "derp"}, outside: none, beneath: web},
 	{name: "internal/meshkey", own: []string{"key", "internal/smallfile"}, outside: none, beneath: web},
@@ -60,7 +62,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/framequeue", "internal/greeting", "internal/histogram", "internal/keytable", "internal/ledger", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/framequeue", "internal/frames", "internal/greeting", "internal/histogram", "internal/keyring", "internal/keytable", "internal/ledger", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 
