@@ -15,6 +15,7 @@ import (
 // (looped).
 type kernelSocket interface {
 	read() error                                  // until the stream ends, or its handler wants
+	start(ended func(error))                      // the same, without waiting for it
 	flushLocked(wait bool) (done bool, err error) // needs out.flushing held
 	close() error                                 // never waits
 	roundTrip() time.Duration
@@ -38,10 +39,10 @@ type half struct {
 	out staged
 
 	// Owned by the reader.
-	in   readBuf
-	take func(*readBuf) error // works through what arrived; set once, by the stream
-	err  error                // why reading ended
-	most uint32               // bytes that one read takes; 0: a burst
+	in    readBuf
+	taker taker  // set once: the stream
+	err   error  // why reading ended
+	most  uint32 // bytes that one read takes; 0: a burst
 
 	// Guarded by out.flushing.
 	sendErr  error
@@ -49,10 +50,15 @@ type half struct {
 
 	working sync.WaitGroup // owned by the caller of read
 
-	mu      sync.Mutex
-	why     error       // guarded by mu: why it was closed from within, if it was
-	closed  atomic.Bool // set under mu
-	reading bool        // guarded by mu: a reader is at work and will close
+	mu     sync.Mutex
+	why    error       // guarded by mu: why it was closed from within, if it was
+	closed atomic.Bool // set under mu
+}
+
+// A taker works through what arrived.
+type taker interface {
+	take(*readBuf) error
+	rest(forGood bool) // nothing arrives any more, for good or for now
 }
 
 // because says why close will be called.
@@ -86,5 +92,12 @@ func (h *half) took(n int) error {
 	if err := h.in.meter(n); err != nil {
 		return err
 	}
-	return h.take(&h.in)
+	return h.taker.take(&h.in)
+}
+
+// rest gives back what is held for reading.
+func (h *half) rest() {
+	forGood := h.closed.Load()
+	h.in.end(forGood)
+	h.taker.rest(forGood)
 }

@@ -46,6 +46,11 @@ var kinds = []kind{
 	{"TLS 1.3, looped", true, func(t testing.TB, buffered []byte) link {
 		return overTLS(t, buffered, tls.VersionTLS13, loops(t).TLS)
 	}},
+	{"TLS 1.3, looped and started", true, func(t testing.TB, buffered []byte) link {
+		l := overTLS(t, buffered, tls.VersionTLS13, loops(t).TLS)
+		l.stream = started{l.stream.(startable)}
+		return l
+	}},
 	{"blocking TCP", false, func(t testing.TB, buffered []byte) link { return plain(t, buffered, blockingStream) }},
 	{"blocking TLS", false, func(t testing.TB, buffered []byte) link {
 		return overTLS(t, buffered, tls.VersionTLS13, func(c *tls.Conn, _ *netio.Wire, buffered []byte) (netio.Stream, error) {
@@ -57,6 +62,27 @@ var kinds = []kind{
 		t.Cleanup(func() { near.Close() })
 		return link{stream: netio.Blocking(far, buffered), peer: near, wire: near}
 	}},
+}
+
+// A startable stream can be read by who does not wait for it.
+type startable interface {
+	netio.Stream
+	StartBursts(handle netio.Handler, ended func(error))
+	LimitBursts(int)
+	RoundTrip() time.Duration
+	Reader() int
+}
+
+// started is such a stream, read that way.
+type started struct{ startable }
+
+func (s started) ReadBursts(handle func([]byte) (int, error)) error {
+	ended := make(chan error, 1)
+	s.StartBursts(handle, func(err error) {
+		ended <- err
+		close(ended) // a second time would panic
+	})
+	return <-ended
 }
 
 // loops are two of the test's own; nil where there are none.

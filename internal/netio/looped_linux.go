@@ -19,6 +19,8 @@ type looped struct {
 	descriptor sync.Mutex // held over system calls of others than the loop
 	fd         int        // -1: closed; written under descriptor
 
+	ended func(error) // guarded by mu: who reads is told by it that reading has ended; nil: nobody reads
+
 	// Owned by the loop.
 	waiting waiting
 	hungUp  bool   // no more will come than what is there
@@ -76,20 +78,56 @@ func duplicate(conn kernelConn) (fd int, err error) {
 }
 
 func (s *looped) read() error {
-	s.mu.Lock()
-	if s.closed.Load() {
-		s.mu.Unlock()
-		return net.ErrClosed
-	}
 	s.working.Add(1)
-	s.reading = true // from here on the loop may begin, whoever has called it
-	s.mu.Unlock()
-	if !s.loop.Load().call(s) {
-		return net.ErrClosed
-	}
+	s.start(func(err error) {
+		s.err = err
+		s.working.Done()
+	})
 	s.working.Wait()
-	s.in.end(s.closed.Load())
 	return s.err
+}
+
+// start has the loop read, until it calls ended, once. That must not wait for anything.
+func (s *looped) start(ended func(error)) {
+	s.mu.Lock()
+	why := s.closedLocked()
+	if why == nil {
+		s.ended = ended // from here on the loop may begin, whoever has called it
+	}
+	s.mu.Unlock()
+	if why != nil {
+		ended(why)
+	} else if !s.loop.Load().call(s) {
+		s.end(net.ErrClosed)
+	}
+}
+
+// end says that reading has ended, if it was begun.
+func (s *looped) end(err error) {
+	s.mu.Lock()
+	ended := s.ended
+	s.ended = nil
+	if why := s.closedLocked(); why != nil {
+		err = why
+	}
+	s.mu.Unlock()
+	if ended != nil {
+		ended(err)
+	}
+}
+
+// closedLocked is why the stream is closed; nil: it is not.
+func (s *looped) closedLocked() error {
+	if !s.closed.Load() {
+		return nil
+	}
+	return cmp.Or(s.why, net.ErrClosed)
+}
+
+func (s *looped) isRead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended != nil
 }
 
 // attend has the loop do what has to be done with a socket that is new, is to be read, or
@@ -103,14 +141,11 @@ func (s *looped) attend() {
 			s.join(forInput)
 		}
 	}
-	s.mu.Lock()
-	begins := s.reading && s.waiting == notRead
-	s.mu.Unlock()
 	switch {
 	case s.closed.Load():
 		s.leave()
-	case begins:
-		s.start()
+	case s.waiting == notRead && s.isRead():
+		s.begin()
 	}
 }
 
@@ -128,10 +163,10 @@ func (s *looped) join(as waiting) {
 	}
 }
 
-// start begins to read. What has been read before comes first.
-func (s *looped) start() {
+// begin begins to read. What has been read before comes first.
+func (s *looped) begin() {
 	s.waiting = forInput
-	if err := s.take(&s.in); err != nil {
+	if err := s.taker.take(&s.in); err != nil {
 		s.stop(err)
 		return
 	}
@@ -141,30 +176,17 @@ func (s *looped) start() {
 
 // stop has the loop not read the socket any more, and its reader go on.
 func (s *looped) stop(why error) {
-	s.mu.Lock()
-	s.reading = false
-	if s.closed.Load() {
-		why = cmp.Or(s.why, net.ErrClosed)
-	}
-	s.mu.Unlock()
-	s.waiting, s.err = notRead, why
-	s.in.park()
-	s.working.Done()
+	s.waiting = notRead
+	s.rest()
+	s.end(why)
 }
 
 // leave closes the descriptor.
 func (s *looped) leave() {
-	switch s.waiting {
-	case gone:
+	if s.waiting == gone {
 		return
-	case notRead, unknown:
-		s.mu.Lock()
-		reading := s.reading
-		s.mu.Unlock()
-		if reading {
-			s.stop(nil)
-		}
-	default:
+	}
+	if s.isRead() {
 		s.stop(nil)
 	}
 	if l := s.loop.Load(); s.fd < len(l.sockets) && l.sockets[s.fd] == s {

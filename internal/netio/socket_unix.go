@@ -25,6 +25,8 @@ type socket struct {
 	conn kernelConn
 	raw  syscall.RawConn
 
+	reading bool // guarded by mu: a reader is at work and will close
+
 	// Owned by the reader.
 	bursts uint32  // read so far
 	first  [1]byte // what ended an idle time
@@ -101,8 +103,12 @@ func (s *socket) read() error {
 			s.err = cmp.Or(s.raw.Read(s.onIdle), s.err)
 		}
 	}
-	s.in.end(s.closed.Load())
+	s.rest()
 	return s.doneReading(s.err)
+}
+
+func (s *socket) start(ended func(error)) {
+	go func() { ended(s.read()) }()
 }
 
 // idleAfter is how long a conn without input keeps its working goroutine.
@@ -116,7 +122,7 @@ func (s *socket) work() {
 		s.begun = false
 		s.in.preload(s.first[:])
 	}
-	s.err = s.take(&s.in)
+	s.err = s.taker.take(&s.in)
 	for s.err == nil {
 		bursts := s.bursts
 		if !s.wakeAfter(idleAfter) {

@@ -25,7 +25,7 @@ func (l *Loops) TCP(c net.Conn, buffered []byte) (Stream, error) {
 	half.in.preload(buffered)
 	half.in.preload(aheadOf(c))
 	s := &tcpStream{sock: sock, half: half}
-	half.take = s.take
+	half.taker = s
 	return s, nil
 }
 
@@ -44,7 +44,7 @@ func (l *Loops) TLS(c *tls.Conn, w *Wire, buffered []byte) (Stream, error) {
 	s := &tlsStream{sock: sock, half: half, conn: c, wire: w, plain: readBuf{guest: half.in.guest}}
 	s.plain.preload(buffered)
 	half.in.preload(ahead)
-	half.take = s.decrypt
+	half.taker = s
 	w.takeOver(&half.out)
 	return s, nil
 }
@@ -60,7 +60,14 @@ func (s *tcpStream) ReadBursts(handle func([]byte) (int, error)) error {
 	return s.sock.read()
 }
 
+func (s *tcpStream) StartBursts(handle Handler, ended func(error)) {
+	s.handle = handle
+	s.sock.start(ended)
+}
+
 func (s *tcpStream) take(in *readBuf) error { return in.deliver(s.handle) }
+
+func (s *tcpStream) rest(bool) {}
 
 func (s *tcpStream) LimitBursts(bytes int) { s.half.most = uint32(bytes) }
 
@@ -92,16 +99,21 @@ type tlsStream struct {
 
 func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
 	s.handle = handle
-	err := s.sock.read()
-	s.plain.end(s.half.closed.Load())
-	return err
+	return s.sock.read()
 }
 
-// decrypt opens every complete record of the burst and delivers the plaintext.
+func (s *tlsStream) StartBursts(handle Handler, ended func(error)) {
+	s.handle = handle
+	s.sock.start(ended)
+}
+
+func (s *tlsStream) rest(forGood bool) { s.plain.end(forGood) }
+
+// take opens every complete record of the burst and delivers the plaintext.
 // What is left of the burst stands in front of the next: an incomplete record,
 // for which the TLS conn would take room for a whole one at once, or what the
 // handler did not let it open.
-func (s *tlsStream) decrypt(cipher *readBuf) error {
+func (s *tlsStream) take(cipher *readBuf) error {
 	held := cipher.held()
 	whole := s.wire.controls.whole(held)
 	s.wire.feed(held[:whole])
