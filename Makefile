@@ -28,11 +28,13 @@ demo: ## two regions of two relays each on this machine, with their DERP map
 test: ## run the tests and guards of the product (needs git, Go and make only)
 	go test ./...
 	if [ "$$(go env GOOS)" = linux ]; then go test ./internal/edge -loops 2; fi
+	go test ./relay -started
 	cd tools/site && go test ./...
 
 race: ## run them under the race detector (needs a C compiler)
 	go test -race -pgo=off -p 3 -timeout 20m ./... # many only wait
 	if [ "$$(go env GOOS)" = linux ]; then go test -race -pgo=off ./internal/edge -loops 2; fi
+	go test -race -pgo=off ./relay -started -run 'Rest|Limit|Shutdown|Drain|Close|End|Login|Admi|Waiting|Expire'
 
 fuzz: ## fuzz each target for FUZZTIME (10s), beginning with its seeds
 	tools/fuzz $(FUZZTIME)

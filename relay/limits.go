@@ -163,30 +163,47 @@ func (c *conn) readAtOnce(bytes int64) {
 	}
 }
 
-// rest waits until nothing is owed any more, or the conn has ended. It is not the
-// peer's fault that a frame stays incomplete meanwhile.
+// A rest is a time in which a conn is not read.
+type rest struct {
+	from  int64  // when it began; a pause comes before it
+	begun uint32 // begunAt of the frame that is incomplete; 0: all are
+}
+
+// rest waits until nothing is owed any more, or the conn has ended.
 func (c *conn) rest() {
-	begun := c.begunAt.Swap(0)
-	c.resting.Store(true)
-	defer c.resting.Store(false)
-	if c.shared {
-		time.Sleep(time.Duration(c.pause)) // which pace has left to us
+	for r, wait := c.beginRest(); wait > 0; wait = c.restsOn(&r) {
+		time.Sleep(wait)
 	}
-	s := c.server
-	from := s.now()
-	for now := from; c.ended.Load() == nil; now = s.now() {
-		k := c.limits.Key()
-		rested := time.Duration(now - from)
+}
+
+// beginRest returns a rest and when to ask restsOn. It is not the peer's fault that a
+// frame stays incomplete meanwhile.
+func (c *conn) beginRest() (r rest, look time.Duration) {
+	r.from, r.begun = c.server.now(), c.begunAt.Swap(0)
+	c.resting.Store(true)
+	if c.shared && c.pause > 0 { // which pace has left to us
+		r.from += int64(c.pause)
+		return r, time.Duration(c.pause)
+	}
+	return r, c.restsOn(&r)
+}
+
+// restsOn returns when to look again; 0: the rest is over.
+func (c *conn) restsOn(r *rest) (look time.Duration) {
+	if c.ended.Load() == nil {
+		now, k := c.server.now(), c.limits.Key()
+		rested := time.Duration(now - r.from)
 		left := max(k.Owes(now), min(c.owes.OwesOut(now), time.Duration(c.owesFor)*time.Millisecond-rested), min(c.idle.Owes(now), limit.LongestIdleRest-rested))
-		if left <= 0 {
-			k.Rested(time.Duration(now - from))
-			break
+		if left > 0 {
+			return min(left, restLook)
 		}
-		time.Sleep(min(left, restLook))
+		k.Rested(rested)
 	}
 	c.owes, c.rested = nil, true
-	if begun != 0 {
-		c.begunAt.Store(s.clock.Now())
-		s.sweeper.watchFrame(c)
+	if r.begun != 0 {
+		c.begunAt.Store(c.server.clock.Now())
+		c.server.sweeper.watchFrame(c)
 	}
+	c.resting.Store(false)
+	return 0
 }

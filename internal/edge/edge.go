@@ -266,19 +266,18 @@ func (s *Server) start(stream relay.Stream, conn net.Conn, from relay.Origin) {
 		s.pending.remove(conn)
 		release(conn)
 	}
-	go func() {
-		// This is all that a connection keeps of this package: a goroutine with a
-		// fresh stack. The relay logs how the conn ended; there is nothing to add here.
-		// A context that can end would cost every idle conn its registration.
-		s.count.serving.Add(1)
-		err := s.config.Relay.Serve(context.Background(), stream, from)
+	s.count.serving.Add(1)
+	// A goroutine with a fresh stack, or nothing where loops read, is all that a connection
+	// keeps of this package. The relay logs how the conn ended; there is nothing to add here.
+	// A context that can end would cost every idle conn its registration.
+	go s.config.Relay.Start(context.Background(), stream, from, func(err error) {
 		if isFlood(err) {
 			s.count.floods.Add(1)
 		}
 		s.pending.remove(conn) // if it never logged in
 		s.count.serving.Add(-1)
 		s.inside.Done()
-	}()
+	})
 }
 
 // release takes the meter off a connection.

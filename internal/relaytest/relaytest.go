@@ -172,7 +172,7 @@ func (r *Relay) dial(who Who, near net.Conn, stream relay.Stream, from relay.Ori
 	r.mu.Unlock()
 	go func() {
 		defer close(p.served)
-		p.servedErr = r.Serve(r.ctx, stream, from)
+		p.servedErr = r.serve(stream, from)
 	}()
 	return p
 }
