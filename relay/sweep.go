@@ -2,19 +2,18 @@ package relay
 
 import (
 	"cmp"
-	"sync"
 	"time"
+
+	"github.com/detour-relay/detour/internal/wheel"
 )
 
 // The sweeper looks after what would otherwise stay as it is because nothing
 // moves: outboxes whose stream is full, and frames that a peer has begun and does
 // not complete.
 type sweeper struct {
-	server *Server // set once
-
-	mu      sync.Mutex
-	blocked []*outbox // guarded by mu: may be full
-	begun   []*conn   // guarded by mu: may have begun a frame
+	server  *Server // set once
+	blocked wheel.List[*outbox]
+	begun   wheel.List[*conn] // that may have begun a frame
 }
 
 // frameTimeout is how long a peer may take for a frame that it has begun: at 65 KiB
@@ -22,35 +21,17 @@ type sweeper struct {
 const frameTimeout = 30 * time.Second
 
 // watch has the sweeper look after an outbox that may be full, until it is not.
-func (w *sweeper) watch(o *outbox) {
-	if o.swept.Swap(true) {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.blocked = append(w.blocked, o)
-}
+func (w *sweeper) watch(o *outbox) { w.blocked.Add(o, &o.swept) }
 
 // watchFrame has the sweeper look after a conn that may have begun a frame, until
 // it has not.
-func (w *sweeper) watchFrame(c *conn) {
-	if c.swept.Load() || c.swept.Swap(true) {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.begun = append(w.begun, c)
-}
+func (w *sweeper) watchFrame(c *conn) { w.begun.Add(c, &c.swept) }
 
 func (w *sweeper) sweep() {
-	w.mu.Lock()
-	blocked, begun := w.blocked, w.begun
-	w.blocked, w.begun = nil, nil
-	w.mu.Unlock()
-	for _, o := range blocked {
+	for _, o := range w.blocked.Take() {
 		w.sweepOutbox(o)
 	}
-	for _, c := range begun {
+	for _, c := range w.begun.Take() {
 		w.sweepFrame(c)
 	}
 }
