@@ -77,6 +77,7 @@ type loop struct {
 	sockets []*looped // by descriptor
 	more    []*looped // that may have more to be read
 	turn    []*looped // of more, those of this round
+	called  []*looped // room for the next calls
 	window  window
 	yielded time.Time
 
@@ -181,11 +182,13 @@ func (l *loop) attendAll() {
 	syscall.Read(l.bell, drained[:])
 	l.mu.Lock()
 	calls := l.calls
-	l.calls = nil
+	l.calls = l.called[:0]
 	l.mu.Unlock()
 	for _, s := range calls {
 		l.attend(s)
 	}
+	clear(calls)
+	l.called = calls
 }
 
 // attend attends to one who has called, unless it has been handed over since.
