@@ -160,6 +160,10 @@ func New(cfg Config) (*Server, error) {
 // limit here, too.
 func (s *Server) SetOutboxMemory(bytes int64) { s.outboxes.Bound(max(0, bytes)) }
 
+// OutboxPeak returns how many bytes of memory were held for what waits at most since the
+// last call, about: what was, and is not any more, is worth to be given back.
+func (s *Server) OutboxPeak() int64 { return s.outboxes.Peak() }
+
 // PublicKey returns the key that peers know this relay by.
 func (s *Server) PublicKey() key.Public { return s.public }
 

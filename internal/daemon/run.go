@@ -53,7 +53,7 @@ func (d *Daemon) start() <-chan error {
 		d.running.Go(func() { d.access.Run(d.beside) })
 	}
 	if d.options.Service { // otherwise the memory is not ours alone
-		d.running.Go(func() { (&trim.Trimmer{Conns: d.connections, Packets: d.packets}).Run(d.beside) })
+		d.running.Go(func() { (&trim.Trimmer{Conns: d.size, Packets: d.packets}).Run(d.beside) })
 	}
 	d.running.Go(func() { d.budget.quota.Run(d.beside) })
 	d.running.Go(func() { d.hitters.Run(d.beside, d.users) })
@@ -171,6 +171,13 @@ func (d *Daemon) closeOps() error {
 }
 
 func (d *Daemon) connections() int { return d.edge.Conns() + d.edge.Snapshot().Pending }
+
+// size is how much memory the relay needs, in connections: what waits for slow receivers
+// has some, too, and its buffers are kept when they are not used any more.
+func (d *Daemon) size() int { return d.connections() + int(d.relay.OutboxPeak()/bytesPerConn) }
+
+// bytesPerConn is about what a connection needs.
+const bytesPerConn = 16 << 10
 
 // packets returns how many packets the relay has received.
 func (d *Daemon) packets() uint64 {

@@ -247,7 +247,7 @@ func (b *Box) settle(s *Stock) {
 		held = max(0, held-uncounted)
 	}
 	if held != b.counted {
-		s.used.Add(int64(held - b.counted))
+		s.add(int64(held - b.counted))
 		b.counted = held
 	}
 }

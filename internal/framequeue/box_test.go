@@ -147,7 +147,7 @@ func TestAStockCountsWhatBoxesHold(t *testing.T) {
 				t.Fatalf("%d KiB are left", u.held())
 			}
 		}
-		if s.Used() != 0 {
+		if s.Used() != 0 || s.Peak() == 0 || s.Peak() != 0 {
 			t.Fatalf("%d bytes are left", s.Used())
 		}
 	}

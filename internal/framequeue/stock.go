@@ -14,6 +14,7 @@ type Stock struct {
 	_    [64]byte // it is read by all, so nothing that changes often is beside it
 	most atomic.Int64
 	used atomic.Int64
+	peak atomic.Int64 // since somebody asked
 	_    [64]byte
 }
 
@@ -39,6 +40,15 @@ func (s *Stock) Most() int64 { return s.most.Load() << 10 }
 
 // Used returns how many bytes are held.
 func (s *Stock) Used() int64 { return s.used.Load() << 10 }
+
+// Peak returns about how many bytes were held at most since the last call.
+func (s *Stock) Peak() int64 { return max(s.peak.Swap(0), s.used.Load()) << 10 }
+
+func (s *Stock) add(kib int64) {
+	if used := s.used.Add(kib); used > s.peak.Load() {
+		s.peak.Store(used)
+	}
+}
 
 // grants reports whether a box may hold so many KiB more.
 func (s *Stock) grants(b *Box, more int) bool {
