@@ -22,7 +22,7 @@ type timedPair struct {
 
 	mu     sync.Mutex
 	seen   map[key.Public]int64 // the next number that each sender may use; guarded by mu
-	tookMS []float64            // of those from first on; guarded by mu
+	tookMS []float64            // of those from first on that have come; guarded by mu
 	first  int64                // guarded by mu
 	late   int64                // packets that came again, or after a later one; guarded by mu
 }
@@ -100,7 +100,7 @@ func (p *timedPair) measure(ctx context.Context, bitsPerS float64, warmup, durin
 	sending.Go(func() { p.send(over, bitsPerS) })
 	err := pause(ctx, warmup)
 	p.mu.Lock()
-	p.first = p.next.Load()
+	p.first, p.tookMS = p.next.Load(), nil
 	p.mu.Unlock()
 	if err == nil {
 		err = pause(ctx, during)
