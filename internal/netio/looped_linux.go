@@ -54,6 +54,7 @@ func newLooped(c net.Conn, l *loop) (*looped, error) {
 	}
 	// That takes it out of the runtime's poller, which would be woken by all that comes.
 	conn.Close()
+	limitUnsent(fd)
 	s := &looped{fd: fd}
 	s.loop.Store(l)
 	s.in.guest = guest

@@ -70,7 +70,7 @@ func newSocket(c net.Conn) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
+	if err := cmp.Or(raw.Control(func(fd uintptr) { limitUnsent(int(fd)) }), conn.SetDeadline(time.Time{})); err != nil {
 		return nil, err
 	}
 	s := &socket{conn: conn, raw: raw}

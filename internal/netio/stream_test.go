@@ -2,12 +2,14 @@ package netio_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/detour-relay/detour/internal/netio"
@@ -29,11 +31,7 @@ func dribble(w io.Writer, p []byte, random *rand.Rand, most int) error {
 func TestEcho(t *testing.T) {
 	forEachKind(t, func(t *testing.T, k kind) {
 		l := k.dial(t, nil)
-		echo := run(func() error {
-			return l.stream.ReadBursts(func(burst []byte) (int, error) {
-				return len(burst), send(l.stream, burst)
-			})
-		})
+		echo := run(func() error { return sendBack(l.stream) })
 		sent := noise(echoSize)
 		written := run(func() error {
 			for turn, rest := uint64(0), sent; len(rest) > 0; turn++ { // sometimes small pieces, sometimes large ones
@@ -58,6 +56,38 @@ func TestEcho(t *testing.T) {
 			t.Errorf("reading ended with %v", err)
 		}
 	})
+}
+
+// sendBack sends all that comes back until the stream ends. Who reads does not wait: a
+// loop that did would wait for itself.
+func sendBack(s netio.Stream) error {
+	var mu sync.Mutex
+	var came []byte
+	more := make(chan struct{}, 1)
+	sent := run(func() error {
+		for range more {
+			mu.Lock()
+			p := came
+			came = nil
+			mu.Unlock()
+			if err := send(s, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err := s.ReadBursts(func(burst []byte) (int, error) {
+		mu.Lock()
+		came = append(came, burst...)
+		mu.Unlock()
+		select {
+		case more <- struct{}{}:
+		default:
+		}
+		return len(burst), nil
+	})
+	close(more)
+	return cmp.Or(err, <-sent)
 }
 
 // Both directions are used at once, by goroutines that know nothing of another.
