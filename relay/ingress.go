@@ -46,6 +46,9 @@ func (c *conn) ingest(p []byte) (used int, err error) {
 	if idle := c.chargeIdle(&b, used); err == nil {
 		err = cmp.Or(idle, paused)
 	}
+	if err == nil && c.pause == 0 && used > 0 && c.most > 0 {
+		c.readAtOnce(2 * int64(c.most)) // who does not rest is read more at once each time
+	}
 	return used, err
 }
 
@@ -79,8 +82,8 @@ func (c *conn) readBy() uint64 {
 	return uint64(c.stream.(reader).Reader())
 }
 
-// longestPause bounds the time that the reader of an overflowing conn rests.
-const longestPause = 4 * time.Millisecond
+// An overflowing conn rests no longer than this, and is read so little in between.
+const longestPause, overflowRead = 4 * time.Millisecond, 16 << 10
 
 // pace slows down a conn most of whose packets overflow an outbox: reading them
 // only to drop them costs what others could use, and TCP tells the peer to send
@@ -91,6 +94,7 @@ func (c *conn) pace(b *burst) error {
 		return nil
 	}
 	c.pause = min(max(2*c.pause, int32(longestPause/4)), int32(longestPause))
+	c.readAtOnce(overflowRead)
 	if c.shared {
 		return errRest
 	}

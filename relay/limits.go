@@ -118,9 +118,6 @@ func (b *burst) chargeOut(out *outbox, bytes int) {
 func (c *conn) charge(b *burst, used int) error {
 	rest := c.limits.Key().In(used, b.now).Or(b.owed)
 	if rest.For < shortestRest {
-		if c.most > 0 {
-			c.readAtOnce(2 * int64(c.most))
-		}
 		return nil
 	}
 	c.owes, c.owesFor = b.owes, int32(min(b.owed.For.Milliseconds()+1, math.MaxInt32))
@@ -144,9 +141,6 @@ func (c *conn) chargeIdle(b *burst, used int) error {
 	if c.idle.Owes(b.now) > 0 {
 		c.readAtOnce(smallestRead)
 		return errRest
-	}
-	if c.most > 0 && !b.limited {
-		c.readAtOnce(2 * int64(c.most))
 	}
 	return nil
 }
