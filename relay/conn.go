@@ -42,7 +42,6 @@ type conn struct {
 	// Owned by the reader.
 	dests   keytable.Recent[route] // ingress.go: where it has sent to
 	skip    uint32                 // bytes of an ignored frame still to come
-	begun   uint32                 // length of the incomplete frame in front of the next burst
 	answers rate.Bucket            // of PeerGone(not here) and the floods of WatchConns
 	idle    limit.Idle             // for frames without packets
 	pause   int32                  // nanoseconds, of the last burst, if it overflowed
@@ -56,6 +55,7 @@ type conn struct {
 	usedAt  atomic.Int64  // when packets came last
 	packets atomic.Uint64 // that came
 	bytes   atomic.Uint64 // of them
+	begun   atomic.Uint32 // length of the incomplete frame in front of the next burst
 	begunAt atomic.Uint32 // the tick at which the frame was begun that is not complete; 0: all are
 	home    atomic.Bool   // the peer said that this relay is its home
 	swept   atomic.Bool   // the sweeper looks after the frame that was begun

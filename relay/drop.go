@@ -32,9 +32,5 @@ func (o *outbox) dropLocked(r ledger.Reason, k ledger.Kind, packets, frameBytes 
 
 // Lost counts packets that the box gave up (framequeue.Losses).
 func (o *outbox) Lost(why framequeue.Why, kind, packets, frameBytes int) {
-	o.dropLocked(boxReasons[why], ledger.Kind(kind), packets, frameBytes)
-}
-
-var boxReasons = [framequeue.Whys]ledger.Reason{
-	framequeue.Full: ledger.QueueHead, framequeue.Short: ledger.QueueMemory, framequeue.Old: ledger.QueueAge, framequeue.Over: ledger.GoneDisconnected,
+	o.dropLocked(ledger.ReasonOf(why), ledger.Kind(kind), packets, frameBytes)
 }

@@ -35,7 +35,7 @@ func (c *conn) ingest(p []byte) (used int, err error) {
 		used += n
 		more = n > 0
 	}
-	c.begun = uint32(frameLen(p[used:]))
+	c.begun.Store(uint32(frameLen(p[used:])))
 	c.noteBegun(used, skipped, len(p) > used || c.skip > 0)
 	c.count(&b, by)
 	b.flush()
@@ -107,7 +107,7 @@ func (c *conn) pace(b *burst) error {
 // bringsHeader reports whether p completes the header of a frame. Only that makes
 // a duplicate active, not the rest of a frame that began before.
 func (c *conn) bringsHeader(p []byte) bool {
-	return len(p) >= int(c.skip)+int(c.begun)+derp.HeaderLen
+	return len(p) >= int(c.skip)+int(c.begun.Load())+derp.HeaderLen
 }
 
 // noteBegun notes since when the peer is in the middle of a frame, if it is. The
@@ -266,7 +266,8 @@ func (c *conn) lookup(dst *key.Public, packet []byte, b *burst) *outbox {
 	if out.conn != nil {
 		out.conn.noteSender(c.route)
 	}
-	c.dests = c.server.routes.table.Remember(c.dests, keytable.Use[route]{Of: rt, Turn: generation}, manyDestinations, (*route).leads)
+	c.dests = c.server.routes.table.Remember(c.dests, keytable.Use[route]{Of: rt, Turn: generation}, manyDestinations,
+		func(rt *route) bool { return rt.active.Load() != nil })
 	return out
 }
 

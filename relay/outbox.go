@@ -137,13 +137,6 @@ func (o *outbox) dropStale(now int64) {
 	o.dropStaleLocked(ledger.Data, now)
 }
 
-// calm forgets that the receiver was behind, if it is not now.
-func (o *outbox) calm() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.box.Calm()
-}
-
 // close drops every queued packet; nothing is queued afterwards. It reports whether
 // nobody is writing what was taken before. Otherwise the writer finds the outbox closed
 // when it has done so.

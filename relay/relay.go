@@ -156,12 +156,10 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// SetOutboxMemory has another value of Config.OutboxMemory count from now on; 0 is no
-// limit here, too.
+// SetOutboxMemory changes Config.OutboxMemory. 0 is no limit here, too.
 func (s *Server) SetOutboxMemory(bytes int64) { s.outboxes.Bound(max(0, bytes)) }
 
-// OutboxPeak returns how many bytes of memory were held for what waits at most since the
-// last call, about: what was, and is not any more, is worth to be given back.
+// OutboxPeak returns about how much memory outboxes held at most since the last call.
 func (s *Server) OutboxPeak() int64 { return s.outboxes.Peak() }
 
 // PublicKey returns the key that peers know this relay by.

@@ -36,9 +36,6 @@ func (rt *route) setActive(out *outbox) {
 	rt.generation.Add(1)
 }
 
-// leads reports whether packets go anywhere by it.
-func (rt *route) leads() bool { return rt.active.Load() != nil }
-
 // routes knows the route of every key. lookup takes no lock; everything that
 // changes takes mu, the registration mutex.
 //

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/detour-relay/detour/internal/wheel"
@@ -31,9 +32,7 @@ func (w *sweeper) sweep() {
 	for _, o := range w.blocked.Take() {
 		w.sweepOutbox(o)
 	}
-	for _, c := range w.begun.Take() {
-		w.sweepFrame(c)
-	}
+	w.sweepFrames()
 }
 
 // sweepOutbox closes a conn that has taken no bytes for too long, and drops what
@@ -42,7 +41,9 @@ func (w *sweeper) sweepOutbox(o *outbox) {
 	o.swept.Store(false)
 	since := o.blockedAt.Load()
 	if since == 0 || o.owner.ended.Load() != nil {
-		o.calm()
+		o.mu.Lock()
+		o.box.Calm()
+		o.mu.Unlock()
 		return
 	}
 	now := w.server.now()
@@ -54,16 +55,27 @@ func (w *sweeper) sweepOutbox(o *outbox) {
 	w.watch(o)
 }
 
-// sweepFrame closes a conn whose frame has been begun for too long.
-func (w *sweeper) sweepFrame(c *conn) {
-	c.swept.Store(false)
-	since := c.begunAt.Load()
-	if since == 0 || c.ended.Load() != nil {
-		return
+// sweepFrames closes conns whose frame has been begun for too long. What has come of
+// such frames is held: all together may be a quarter of what outboxes may, and beyond
+// it who has begun first does not get the whole time.
+func (w *sweeper) sweepFrames() {
+	held, most := 0, int(w.server.outboxes.Most()/4)
+	begun := slices.DeleteFunc(w.begun.Take(), func(c *conn) bool {
+		c.swept.Store(false)
+		held += int(c.begun.Load())
+		return c.begunAt.Load() == 0 || c.ended.Load() != nil
+	})
+	if most > 0 && held > most {
+		slices.SortFunc(begun, func(a, b *conn) int { return cmp.Compare(a.begunAt.Load(), b.begunAt.Load()) })
 	}
-	if w.server.clock.Now()-since > uint32(inTicks(frameTimeout)) {
-		c.close(ErrFrameTimeout)
-		return
+	for _, c := range begun {
+		switch since := c.begunAt.Load(); {
+		case since == 0:
+		case most > 0 && held > most, w.server.clock.Now()-since > uint32(inTicks(frameTimeout)):
+			held -= int(c.begun.Load())
+			c.close(ErrFrameTimeout)
+		default:
+			w.watchFrame(c)
+		}
 	}
-	w.watchFrame(c)
 }

@@ -91,6 +91,40 @@ func TestBegunFramesMustBeCompleted(t *testing.T) {
 	}
 }
 
+// What has come of incomplete frames has a total: those that were begun first are given up.
+func TestBegunFramesHaveATotal(t *testing.T) {
+	const total, each, batch = 4 << 20, 60_000, 20
+	inBubble(t, relay.Config{OutboxMemory: total}, func(t *testing.T, r *relaytest.Relay) {
+		frame := derp.AppendSendPacket(nil, relaytest.Key("bob").Public(), make([]byte, each))
+		var begun [2][]*relaytest.Peer
+		for i := range begun {
+			for n := range batch {
+				p := r.Join(fmt.Sprint("peer", i, n))
+				p.Conn.Write(frame[:len(frame)-1])
+				begun[i] = append(begun[i], p)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		served := func(peers []*relaytest.Peer) (n int) {
+			for _, p := range peers {
+				if p.IsServed() {
+					n++
+				} else if err := p.Ended(); !errors.Is(err, relay.ErrFrameTimeout) {
+					t.Errorf("ended with %v", err)
+				}
+			}
+			return n
+		}
+		if old, young := served(begun[0]), served(begun[1]); old != 0 || young != total/4/len(frame) {
+			t.Errorf("of %d each, %d are left that began first, and %d of the others", batch, old, young)
+		}
+		time.Sleep(time.Minute)
+		if left := served(begun[1]); left != 0 {
+			t.Errorf("%d are left after a minute", left)
+		}
+	})
+}
+
 // What is queued towards a peer that takes nothing is dropped when it is too old,
 // although nobody pushes and nobody takes.
 func TestStalePacketsAreDroppedWithoutAPush(t *testing.T) {

@@ -50,6 +50,13 @@ var reasonNames = [Reasons]string{
 
 func (r Reason) String() string { return reasonNames[r] }
 
+// ReasonOf returns as what is counted what a box gives up.
+func ReasonOf(why framequeue.Why) Reason {
+	return [framequeue.Whys]Reason{
+		framequeue.Full: QueueHead, framequeue.Short: QueueMemory, framequeue.Old: QueueAge, framequeue.Over: GoneDisconnected,
+	}[why]
+}
+
 // An Amount is of packets, and of the bytes of their payload.
 type Amount struct{ Packets, Bytes uint64 }
 
