@@ -15,6 +15,7 @@ import (
 type sources struct {
 	t       *testing.T
 	out     *outbox
+	kind    ledger.Kind // of all packets
 	book    ledger.Book
 	now     int64
 	pushed  map[key.Public]uint64 // numbers so far
@@ -23,7 +24,7 @@ type sources struct {
 }
 
 func newSources(t *testing.T, limit int, age time.Duration) *sources {
-	s := &sources{t: t, now: 1, pushed: map[key.Public]uint64{}, last: map[key.Public]uint64{}, arrived: map[key.Public]int{}}
+	s := &sources{t: t, kind: ledger.Data, now: 1, pushed: map[key.Public]uint64{}, last: map[key.Public]uint64{}, arrived: map[key.Public]int{}}
 	s.book.Init()
 	s.out = looseOutbox(limit, age, s.book.Page(0))
 	s.out.blockedAt.Store(1)
@@ -35,7 +36,7 @@ func (s *sources) push(from, size int) (overflow int) {
 	s.pushed[src]++
 	packet := make([]byte, max(8, size))
 	binary.LittleEndian.PutUint64(packet, s.pushed[src])
-	return s.out.push(&src, nil, packet, ledger.Data, s.now)
+	return s.out.push(&src, nil, packet, s.kind, s.now)
 }
 
 func (s *sources) take() {
@@ -69,13 +70,13 @@ func (s *sources) check() {
 	}
 	lost := 0
 	for _, of := range s.book.Totals().Lost {
-		lost += int(of[ledger.Data].Packets)
+		lost += int(of[s.kind].Packets)
 	}
 	queued, account := s.out.state()
 	if all != arrived+lost+queued || int(account.Sent.Packets) != arrived {
 		s.t.Fatalf("%d packets, but %d arrived, %d lost, %d queued; the account is %+v", all, arrived, lost, queued, account)
 	}
-	bytes := s.out.box.Other.Bytes()
+	bytes := [ledger.Kinds]int{s.out.box.Disco.Bytes(), s.out.box.Other.Bytes()}[s.kind]
 	if bytes > int(s.out.box.Limit) || (queued == 0) != s.out.box.Empty() {
 		s.t.Fatalf("%d packets of %d bytes wait, empty: %v", queued, bytes, s.out.box.Empty())
 	}
@@ -120,30 +121,33 @@ func TestSourcesKeepOrderAndSums(t *testing.T) {
 // A source that sends little to a receiver whom 16 others flood loses nothing, waits for
 // no more than a batch, and does not have to rest; those others share the rest alike.
 func TestFloodsDoNotDrownOthers(t *testing.T) {
-	s := newSources(t, 512<<10, 0)
 	const quiet, floods = 99, 16
-	for round := range 4000 {
-		for range 3 {
-			for f := range floods {
-				s.push(f, 1400)
+	for kind, flood := range [ledger.Kinds]struct{ size, each int }{ledger.Data: {1400, 3}, ledger.Disco: {200, 6}} {
+		s := newSources(t, 512<<10, 0)
+		s.kind = ledger.Kind(kind)
+		for round := range 4000 {
+			for range flood.each {
+				for f := range floods {
+					s.push(f, flood.size)
+				}
 			}
+			if round > 100 && s.push(quiet, flood.size) > 0 {
+				t.Fatalf("%v: the quiet source is told to slow down", s.kind)
+			}
+			s.take()
+			if src := numbered(quiet); round > 100 && s.last[src] != s.pushed[src] {
+				t.Fatalf("%v, round %d: packet %d waits", s.kind, round, s.pushed[src])
+			}
+			s.check()
 		}
-		if round > 100 && s.push(quiet, 1400) > 0 {
-			t.Fatal("the quiet source is told to slow down")
+		least, most := s.arrived[numbered(0)], 0
+		for f := range floods {
+			n := s.arrived[numbered(f)]
+			least, most = min(least, n), max(most, n)
 		}
-		s.take()
-		if src := numbered(quiet); round > 100 && s.last[src] != s.pushed[src] {
-			t.Fatalf("round %d: packet %d waits", round, s.pushed[src])
+		if least == 0 || most > least*11/10 {
+			t.Errorf("%v: of the floods %d to %d packets have arrived", s.kind, least, most)
 		}
-		s.check()
-	}
-	least, most := s.arrived[numbered(0)], 0
-	for f := range floods {
-		n := s.arrived[numbered(f)]
-		least, most = min(least, n), max(most, n)
-	}
-	if least == 0 || most > least*11/10 {
-		t.Errorf("of the floods %d to %d packets have arrived", least, most)
 	}
 }
 

@@ -219,9 +219,9 @@ func (m *outboxModel) check() {
 	}
 	m.checkAccount()
 	lost := m.book.Totals().Lost
-	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &m.out.box.Disco, ledger.Data: &m.out.box.Other.One} {
+	for k, q := range [ledger.Kinds]*framequeue.Queue{ledger.Disco: &m.out.box.Disco.One, ledger.Data: &m.out.box.Other.One} {
 		k := ledger.Kind(k)
-		if q.Bytes != m.bytes(k) || q.Bytes > m.limit {
+		if n := int(q.Bytes); n != m.bytes(k) || n > m.limit {
 			m.t.Fatalf("%d bytes of %v packets queued, want %d", q.Bytes, k, m.bytes(k))
 		}
 		segments, frames := 0, 0

@@ -4,12 +4,12 @@ package framequeue
 //
 //	control frames · disco packets · other packets
 //
-// where a batch takes at most one segment of disco packets before the others have their
-// turn. It counts what it holds in the stock of all boxes.
+// where a batch takes at most one segment of disco packets, or a few short ones, before
+// the others have their turn. It counts what it holds in the stock of all boxes.
 type Box struct {
 	// Read only for others.
 	Control Queue
-	Disco   Queue
+	Disco   Fair
 	Other   Fair
 	Limit   int32 // set once: bytes of frames in each of Disco and Other
 	Wide    bool  // set once: many get what is in it
@@ -43,59 +43,46 @@ type Losses interface {
 // Append makes room for the frame of a packet behind the last one of its source, as far
 // as there is some; otherwise it returns nil.
 func (b *Box) Append(kind int, source uint64, size int, now, span int64) []byte {
-	if b.bytes(kind)+size > int(b.Limit) {
+	if b.of(kind).Bytes()+size > int(b.Limit) {
 		return nil
 	}
-	if kind == Disco {
-		return b.Disco.Append(size, now, span)
-	}
-	return b.Other.Append(source, size, now, span)
+	return b.of(kind).Append(source, size, now, span)
 }
 
 // Room makes room for the frame of a packet where Append does not, at the cost of what
 // has waited longest: of who has most waiting, if several sources do. It returns nil if
 // there is none. dropped is how many packets it cost through the source's own fault.
 func (b *Box) Room(s *Stock, kind int, source uint64, size int, now, span int64, l Losses) (frame []byte, dropped int) {
-	if b.bytes(kind)+size > int(b.Limit) {
+	if b.of(kind).Bytes()+size > int(b.Limit) {
 		dropped = b.makeRoom(kind, source, size, l)
 		frame = b.Append(kind, source, size, now, span)
 	}
 	if frame == nil {
 		given, ok := b.yield(s, kind, source, size, l)
 		if dropped += given; !ok {
+			b.of(kind).leave()
 			b.Other.leave()
 			b.settle(s)
 			return nil, dropped + 1
 		}
-		frame = b.extend(kind, source, size, now, span)
+		frame = b.of(kind).Extend(source, size, now, span)
 	}
 	b.settle(s)
 	return frame, dropped
 }
 
-func (b *Box) extend(kind int, source uint64, size int, now, span int64) []byte {
+// of is where the packets of a kind wait.
+func (b *Box) of(kind int) *Fair {
 	if kind == Disco {
-		return b.Disco.Extend(size, now, span)
+		return &b.Disco
 	}
-	return b.Other.Extend(source, size, now, span)
-}
-
-func (b *Box) bytes(kind int) int {
-	if kind == Disco {
-		return b.Disco.Bytes
-	}
-	return b.Other.Bytes()
+	return &b.Other
 }
 
 // makeRoom gives up frames until one of size bytes is within the limit.
 func (b *Box) makeRoom(kind int, source uint64, size int, l Losses) (dropped int) {
-	for b.bytes(kind)+size > int(b.Limit) {
-		bytes, own := 0, true
-		if kind == Disco {
-			bytes = b.Disco.DropOldest()
-		} else {
-			bytes, own = b.Other.DropFor(source, size)
-		}
+	for b.of(kind).Bytes()+size > int(b.Limit) {
+		bytes, own := b.of(kind).DropFor(source, size)
 		l.Lost(Full, kind, 1, bytes)
 		if own {
 			dropped++
@@ -112,7 +99,8 @@ func (b *Box) yield(s *Stock, kind int, source uint64, size int, l Losses) (drop
 		k := Data
 		oldest, own := b.Other.TakeFor(source)
 		if oldest == nil && kind == Disco {
-			k, oldest = Disco, b.Disco.Take()
+			k = Disco
+			oldest, own = b.Disco.TakeFor(source)
 		}
 		if oldest == nil {
 			return dropped, false
@@ -132,7 +120,7 @@ func giveUp(s *Segment, why Why, kind int, l Losses) {
 
 // AddControl queues a control frame, unless more than limit bytes of them wait.
 func (b *Box) AddControl(s *Stock, frame []byte, limit int) bool {
-	if b.Control.Bytes+len(frame) > limit {
+	if int(b.Control.Bytes)+len(frame) > limit {
 		return false
 	}
 	copy(b.Control.Extend(len(frame), 0, 0), frame)
@@ -164,48 +152,45 @@ func (b *Box) Take(s *Stock, to *Batch, overhead int, now int64) {
 		}
 		to.AddControls(c)
 	}
-	if b.Disco.Head != nil {
-		to.AddPackets(b.Disco.Take(), Disco, overhead, now)
-	}
+	b.take(Disco, to, BatchSegments-1, to.Size+SegmentSize/2, overhead, now)
 	most := BatchBytes
 	if b.slow && s.tight() {
 		most = 1 // what a stream has in hand cannot be given up any more
 	}
-	for turn := 0; to.N < BatchSegments && (turn == 0 || to.Size < most); turn++ {
-		o := b.Other.Take()
-		if o == nil {
-			break
-		}
-		to.AddPackets(o, Data, overhead, now)
-	}
+	b.take(Data, to, BatchSegments, most, overhead, now)
 	b.staged = int32(kibFor(to.Size))
 	b.settle(s)
 }
 
+// take moves packets of a kind into a batch, at least a segment, until it has so many
+// segments or bytes.
+func (b *Box) take(kind int, to *Batch, segments, bytes, overhead int, now int64) {
+	for first := true; to.N < segments && (first || to.Size < bytes); first = false {
+		s := b.of(kind).Take()
+		if s == nil {
+			return
+		}
+		to.AddPackets(s, kind, overhead, now)
+	}
+}
+
 // Empty reports whether nothing waits.
-func (b *Box) Empty() bool { return b.Control.Head == nil && b.Disco.Head == nil && b.Other.Empty() }
+func (b *Box) Empty() bool { return b.Control.Head == nil && b.Disco.Empty() && b.Other.Empty() }
 
 // Packets returns how many packets wait.
-func (b *Box) Packets() int { return int(b.Disco.Frames) + b.Other.Frames() }
+func (b *Box) Packets() int { return b.Disco.Frames() + b.Other.Frames() }
 
 // Held returns how many KiB of memory it holds.
 func (b *Box) Held() int {
-	return int(b.Control.Held) + int(b.Disco.Held) + b.Other.Held() + int(b.staged)
+	return int(b.Control.Held) + b.Disco.Held() + b.Other.Held() + int(b.staged)
 }
 
 // DropOlder gives up the segments of a kind whose newest packet was queued before a time.
 func (b *Box) DropOlder(s *Stock, kind int, than int64, l Losses) {
-	for old := b.takeOlder(kind, than); old != nil; old = b.takeOlder(kind, than) {
+	for old := b.of(kind).TakeOlder(than); old != nil; old = b.of(kind).TakeOlder(than) {
 		giveUp(old, Old, kind, l)
 		b.settle(s)
 	}
-}
-
-func (b *Box) takeOlder(kind int, than int64) *Segment {
-	if kind == Disco {
-		return b.Disco.TakeOlder(than)
-	}
-	return b.Other.TakeOlder(than)
 }
 
 // Clear gives up all that waits. What the stream has in hand stays there.
@@ -213,11 +198,10 @@ func (b *Box) Clear(s *Stock, l Losses) {
 	for c := b.Control.Take(); c != nil; c = b.Control.Take() {
 		c.Release()
 	}
-	for d := b.Disco.Take(); d != nil; d = b.Disco.Take() {
-		giveUp(d, Over, Disco, l)
-	}
-	for o := b.Other.Take(); o != nil; o = b.Other.Take() {
-		giveUp(o, Over, Data, l)
+	for kind := range Kinds {
+		for p := b.of(kind).Take(); p != nil; p = b.of(kind).Take() {
+			giveUp(p, Over, kind, l)
+		}
 	}
 	b.pongIn = nil
 	b.settle(s)

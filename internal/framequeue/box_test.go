@@ -90,14 +90,15 @@ func (u *user) held() int {
 	if got := walk(&u.box.Control); got != u.control {
 		u.t.Fatalf("%d control frames wait, want %d", got, u.control)
 	}
-	packets[Disco], packets[Data] = walk(&u.box.Disco), walk(&u.box.Other.One)
-	if turns := u.box.Other.turns; turns != nil {
-		kib += turnsKiB
-		for i := range turns.places {
-			packets[Data] += walk(&turns.places[i].queue)
-		}
-	}
 	for k := range Kinds {
+		fair := u.box.of(k)
+		packets[k] = walk(&fair.One)
+		if turns := fair.turns; turns != nil {
+			kib += turnsKiB
+			for i := range turns.places {
+				packets[k] += walk(&turns.places[i].queue)
+			}
+		}
 		if u.pushed[k] != u.taken[k]+u.lost[k]+packets[k] {
 			u.t.Fatalf("%d packets of kind %d: %d taken, %d lost, %d wait", u.pushed[k], k, u.taken[k], u.lost[k], packets[k])
 		}

@@ -5,18 +5,16 @@ package framequeue
 // several do and more than a segment waits, new frames are queued by source ([Turns]),
 // behind the others, until nothing waits. It is ready as it is.
 type Fair struct {
-	One    Queue  // read only for others: what is not queued by source
-	turns  *Turns // nil: none are needed
-	source uint32 // who came into one when it was empty
-	mixed  bool   // and not he alone since
+	One   Queue  // read only for others: what is not queued by source
+	turns *Turns // nil: none are needed
 }
 
 // Bytes returns how many bytes wait.
 func (f *Fair) Bytes() int {
 	if f.turns == nil {
-		return f.One.Bytes
+		return int(f.One.Bytes)
 	}
-	return f.One.Bytes + f.turns.Bytes
+	return int(f.One.Bytes) + f.turns.Bytes
 }
 
 // Frames returns how many frames wait.
@@ -74,7 +72,7 @@ func (f *Fair) mostBut(source uint64) (at int, own bool) {
 	}
 	most, at := f.turns.Most()
 	own = 2*f.turns.Of(source) >= most
-	if f.One.Bytes >= most {
+	if int(f.One.Bytes) >= most {
 		at = -1
 	}
 	return at, own
@@ -125,11 +123,11 @@ func (f *Fair) note(source uint64, size int) {
 	case f.turns != nil:
 		return
 	case f.One.Head == nil:
-		f.source, f.mixed = uint32(source), false
-	case f.source != uint32(source):
-		f.mixed = true
+		f.One.source = uint32(source) | 1
+	case f.One.source != uint32(source)|1:
+		f.One.source = 0 // not from one alone
 	}
-	if f.mixed && f.One.Bytes+size > SegmentSize {
+	if f.One.source == 0 && int(f.One.Bytes)+size > SegmentSize {
 		f.turns = NewTurns()
 	}
 }

@@ -80,9 +80,11 @@ func kibFor(bytes int) int { return (bytes + 8191) >> 13 << 3 }
 type Queue struct {
 	// Read only for others.
 	Head, Tail *Segment // nil: the queue is empty
-	Bytes      int      // of frames
+	Bytes      int32    // of frames
 	Frames     int32
 	Held       int32 // KiB of memory
+
+	source uint32 // of a Fair: whose these are; 0: not of one alone
 }
 
 // Append makes room for a frame of size bytes in the segment at the tail, for the
@@ -98,7 +100,7 @@ func (q *Queue) Append(size int, now, span int64) []byte {
 	s.end += size
 	s.Frames++
 	s.Newest = now
-	q.Bytes += size
+	q.Bytes += int32(size)
 	q.Frames++
 	return frame
 }
@@ -128,7 +130,7 @@ func (q *Queue) DropOldest() (size int) {
 	size = derp.HeaderLen + payload
 	s.start += size
 	s.Frames--
-	q.Bytes -= size
+	q.Bytes -= int32(size)
 	q.Frames--
 	if s.Frames == 0 {
 		q.Take().Release()
@@ -147,7 +149,7 @@ func (q *Queue) Take() *Segment {
 		q.Tail = nil
 	}
 	s.next = nil
-	q.Bytes -= s.Size()
+	q.Bytes -= int32(s.Size())
 	q.Frames -= int32(s.Frames)
 	q.Held -= s.kib()
 	return s

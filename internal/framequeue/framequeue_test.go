@@ -47,7 +47,7 @@ func TestQueueIsAList(t *testing.T) {
 				s.Release()
 			}
 		}
-		if int(q.Frames) != len(frames) || q.Bytes != total {
+		if int(q.Frames) != len(frames) || int(q.Bytes) != total {
 			t.Fatalf("%d frames of %d bytes, want %d of %d", q.Frames, q.Bytes, len(frames), total)
 		}
 	}

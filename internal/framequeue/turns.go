@@ -15,7 +15,8 @@ type Turns struct {
 	Bytes, Frames int
 	Held          int // KiB of memory
 
-	seed   uint64 // so that nobody can search for keys that share a place with another
+	seed   uint64             // so that nobody can search for keys that share a place with another
+	source [turnPlaces]uint64 // whose place it is, or was last
 	places [turnPlaces]place
 	fresh  turn  // places that had nothing waiting, in order
 	later  turn  // the others
@@ -24,11 +25,9 @@ type Turns struct {
 }
 
 const (
+	// turnPlaces is how many sources have a place of their own. If all are taken, others
+	// share one with them.
 	turnPlaces = 32
-
-	// turnWays is how many places a source may have its own in. If all are taken, it
-	// shares the first with others.
-	turnWays = 8
 
 	turnsKiB = 2 // of memory, without segments
 )
@@ -36,7 +35,6 @@ const (
 // A place is where the frames of one source wait.
 type place struct {
 	queue   Queue
-	source  uint64
 	since   int64 // what was taken of all when it could send a segment; 0: never
 	deficit int32 // bytes that it may still send in this turn
 	shared  bool  // others without a place wait here, too
@@ -68,22 +66,21 @@ func (t *Turns) placeOf(source uint64) int8 {
 	hi, lo := bits.Mul64(source^t.seed, 0x9e3779b97f4a7c15)
 	first := int8((hi ^ lo) % turnPlaces)
 	free := int8(-1)
-	for way := range int8(turnWays) {
-		i := (first + way) % turnPlaces
-		p := &t.places[i]
-		if p.queue.Head == nil {
-			if free < 0 {
-				free = i
-			}
-		} else if p.source == source {
+	for n := range int8(turnPlaces) {
+		i := (first + n) % turnPlaces
+		waits := t.places[i].queue.Head != nil
+		if waits && t.source[i] == source {
 			return i
+		}
+		if !waits && free < 0 {
+			free = i
 		}
 	}
 	if free < 0 || t.places[first].shared && t.places[first].queue.Head != nil {
 		t.places[first].shared = true
 		return first
 	}
-	t.places[free].source, t.places[free].shared = source, false
+	t.source[free], t.places[free].shared = source, false
 	return free
 }
 
@@ -146,17 +143,20 @@ func (t *Turns) Take() *Segment {
 		}
 		i := l.first
 		p := &t.places[i]
-		if s := t.takeFrom(p); s != nil {
-			return s
-		}
-		l.first = p.next
-		if p.queue.Head == nil {
+		s := t.takeFrom(p)
+		switch {
+		case p.queue.Head == nil:
+			l.first = p.next
 			p.listed = false
 			t.listed--
-			continue
+		case s == nil:
+			l.first = p.next
+			p.deficit += SegmentSize
+			t.append(&t.later, i)
 		}
-		p.deficit += SegmentSize
-		t.append(&t.later, i)
+		if s != nil {
+			return s
+		}
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func (t *Turns) took(s *Segment) {
 // Most returns how many bytes wait of the source that has most, and which place it has.
 func (t *Turns) Most() (bytes, at int) {
 	for i := range t.places {
-		if n := t.places[i].queue.Bytes; n > bytes {
+		if n := int(t.places[i].queue.Bytes); n > bytes {
 			bytes, at = n, i
 		}
 	}
@@ -190,7 +190,7 @@ func (t *Turns) Most() (bytes, at int) {
 }
 
 // Of returns how many bytes of a source wait, or of those it shares a place with.
-func (t *Turns) Of(source uint64) int { return t.places[t.placeOf(source)].queue.Bytes }
+func (t *Turns) Of(source uint64) int { return int(t.places[t.placeOf(source)].queue.Bytes) }
 
 // DropOldest forgets the oldest frame at a place that has one, and returns its size.
 func (t *Turns) DropOldest(at int) (size int) {
