@@ -41,6 +41,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/detour-relay/detour/internal/chores"
 	"github.com/detour-relay/detour/internal/framequeue"
 	"github.com/detour-relay/detour/internal/keyring"
 	"github.com/detour-relay/detour/internal/limit"
@@ -120,6 +121,7 @@ type Server struct {
 	largeLogins atomic.Int64 // bytes of unfinished ones; see package greeting
 	meshKeys    keyring.Ring
 	seen        retry.Broadcast // a sibling has logged in
+	leaving     chores.Chores   // ends of conns without a goroutine
 
 	writeTimeout atomic.Int64 // Config.WriteTimeout
 

@@ -58,7 +58,7 @@ func (s *started) read() { s.stream.StartBursts(s.handle, s.ended) }
 // not wait.
 func (s *started) readingEnded(err error) {
 	if err != errRest {
-		go s.leave(err)
+		s.conn.server.leaving.Do(func() { s.leave(err) })
 		return
 	}
 	var look time.Duration

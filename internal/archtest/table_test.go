@@ -41,6 +41,7 @@ var table = []row{
 	{name: "derp", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/disco", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/paths", own: []string{"internal/disco", "internal/rate"}, outside: none, beneath: web},
+	{name: "internal/chores", own: none, outside: none, beneath: web},
 	{name: "internal/keyring", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/keytable", own: []string{"key"}, outside: none, beneath: web},
 	{name: "internal/framequeue", own: []string{"derp"}, outside: none, beneath: web},
@@ -62,7 +63,7 @@ var table = []row{
 
 	// The engine learns of the world only through what it is handed.
 	{
-		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/framequeue", "internal/frames", "internal/greeting", "internal/histogram", "internal/keyring", "internal/keytable", "internal/ledger", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
+		name: "relay", own: []string{"key", "derp", "internal/audience", "internal/chores", "internal/framequeue", "internal/frames", "internal/greeting", "internal/histogram", "internal/keyring", "internal/keytable", "internal/ledger", "internal/limit", "internal/rate", "internal/retry", "internal/tally", "internal/waiter", "internal/wheel"}, outside: []string{"golang.org/x/crypto"},
 		never: []string{"net/http", "crypto/tls", "os", "flag"}, beneath: web,
 	},
 
