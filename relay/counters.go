@@ -34,9 +34,7 @@ type counters struct {
 	linkTries     atomic.Uint64
 	linksEnded    [endReasons]atomic.Uint64
 
-	rests       [limit.Reasons]atomic.Uint64 // limits.go
-	restedBytes [limit.Reasons]atomic.Uint64
-	rested      [limit.Reasons]atomic.Uint64 // nanoseconds
+	rests limit.Rests // limits.go
 
 	loginTime     histogram.Histogram // nanoseconds
 	admissionTime histogram.Histogram

@@ -38,6 +38,9 @@ func TestIdleFramesAreReadSlowly(t *testing.T) {
 				if d := sending(flooder, 100, burst); d < time.Second || d > 25*time.Second {
 					t.Errorf("100 bursts took %v, want a rest of up to 250 ms for most", d)
 				}
+				if n := r.Counters().Limited["nothing"]; n.Bursts < 30 || n.Bytes == 0 || n.MS < 1000 {
+					t.Errorf("it is counted as %+v", n)
+				}
 				if d := sending(sibling, 100, burst); d != 0 {
 					t.Errorf("a sibling was slowed down by %v", d)
 				}

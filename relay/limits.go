@@ -121,10 +121,7 @@ func (c *conn) charge(b *burst, used int) error {
 		return nil
 	}
 	c.owes, c.owesFor = b.owes, int32(min(b.owed.For.Milliseconds()+1, math.MaxInt32))
-	n := &c.server.count
-	n.rests[rest.Why].Add(1)
-	n.restedBytes[rest.Why].Add(uint64(used))
-	n.rested[rest.Why].Add(uint64(rest.For))
+	c.server.count.rests.Note(rest.Why, used, rest.For)
 	c.readAtOnce(rest.Rate * int64(restPiece) / int64(time.Second))
 	return errRest
 }
@@ -138,7 +135,8 @@ func (c *conn) chargeIdle(b *burst, used int) error {
 		return nil
 	}
 	c.idle.Charge(b.packets[ledger.Disco]+b.packets[ledger.Data], b.others, used, b.now)
-	if c.idle.Owes(b.now) > 0 {
+	if owes := c.idle.Owes(b.now); owes > 0 {
+		c.server.count.rests.Note(limit.ByNothing, used, min(owes, limit.LongestIdleRest))
 		c.readAtOnce(smallestRead)
 		return errRest
 	}

@@ -76,7 +76,7 @@ type Counters struct {
 	Ended         map[string]uint64 `json:"ended"`       // conns and logins, by reason, see end.go
 	LinksEnded    map[string]uint64 `json:"links_ended"` // the same of links
 
-	Limited map[string]Limited `json:"limited"` // by what was used up: in, out, total
+	Limited map[string]Limited `json:"limited"` // by what was used up: in, out, total, or nothing: they brought no packet
 
 	OutboxTime    Histogram `json:"outbox_time"`    // seconds that packets sent have waited in outboxes
 	LoginTime     Histogram `json:"login_time"`     // seconds from the greeting until the peer has proven its key
@@ -185,7 +185,8 @@ func (s *Server) Counters() Counters {
 		c.PeerGone[derp.Reason(r).String()] = n.peerGone[r].Load()
 	}
 	for r := range limit.Reasons {
-		c.Limited[r.String()] = Limited{n.rests[r].Load(), n.restedBytes[r].Load(), n.rested[r].Load() / 1e6}
+		bursts, bytes, d := n.rests.Of(r)
+		c.Limited[r.String()] = Limited{bursts, bytes, uint64(d.Milliseconds())}
 	}
 	for r, end := range ends {
 		c.LinksEnded[end.name] = n.linksEnded[r].Load()

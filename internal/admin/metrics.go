@@ -73,7 +73,7 @@ var relayMetrics = []Metric{
 	counter("unknown_frames", "frames of an unknown type", func(s *Status) uint64 { return s.Relay.UnknownFrames }),
 	byReason("ended", "connections and logins that ended, by reason", func(s *Status) map[string]uint64 { return s.Relay.Ended }),
 	byReason("links_ended", "links that ended, by reason", func(s *Status) map[string]uint64 { return s.Relay.LinksEnded }),
-	limited("limited_bursts", "", "bursts after which a peer was not read for a while, by what was used up", func(l relay.Limited) float64 { return float64(l.Bursts) }),
+	limited("limited_bursts", "", "bursts after which a peer was not read for a while, by what was used up; nothing: they brought no packet", func(l relay.Limited) float64 { return float64(l.Bursts) }),
 	limited("limited_bytes", "bytes", "what these bursts brought", func(l relay.Limited) float64 { return float64(l.Bytes) }),
 	limited("limited_time", "seconds", "how long peers were not read for that, all together", func(l relay.Limited) float64 { return float64(l.MS) / 1e3 }),
 	gauge("links", "", "links to siblings that are up", func(s *Status) float64 { return float64(len(s.Relay.Links)) }),
@@ -249,7 +249,7 @@ func bytes(name, help string, value func(*Status) relay.ByKind) Metric {
 	}}
 }
 
-// limited has a value for each limit that can be used up: in, out, total.
+// limited has a value for each limit that can be used up: in, out, total, and nothing.
 func limited(name, unit, help string, value func(relay.Limited) float64) Metric {
 	return Metric{Name: name, Kind: numbers.Counter, Unit: unit, Help: help, Label: "limit", Values: func(s *Status, say func(string, float64)) {
 		for _, limit := range slices.Sorted(maps.Keys(s.Relay.Limited)) {

@@ -48,6 +48,7 @@ var elsewhere = map[string]string{
 	"floods":                    "TestWebSocketFloods",
 	"full":                      "TestMaxConnsBoundsWhoComesIn",
 	"keep_alives":               "TestKeepAliveIsLive",
+	"outbox_bytes":              "TestOutboxesHaveATotal",
 	"pending_evicted":           "TestMaxPendingIsLive",
 	"pending_expired":           "TestPendingTimeoutCutsBusyConnections",
 	"pending_greedy":            "TestGreedyStrangers",
@@ -347,6 +348,13 @@ func driveLimits(t *testing.T, v *drive) {
 	v.until(t, "it was made to wait", func(s *admin.Status) bool { // a client keeps to what it is told of its own limit
 		a.Send(nobody, make([]byte, 1000))
 		return s.Relay.Limited["total"].MS > 0
+	})
+	b := v.peer(t, v.Daemon, func(*client.Config) {})
+	v.until(t, "it was made to wait for nothing", func(s *admin.Status) bool {
+		for range 100 {
+			b.Send(nobody, nil)
+		}
+		return s.Relay.Limited["nothing"].MS > 0
 	})
 }
 

@@ -31,13 +31,14 @@ type Reason uint8
 
 // The reasons.
 const (
-	ByIn    Reason = iota // the rate from a key
-	ByOut                 // the rate to a key
-	ByTotal               // the key's share of the total
+	ByIn      Reason = iota // the rate from a key
+	ByOut                   // the rate to a key
+	ByTotal                 // the key's share of the total
+	ByNothing               // frames that bring no packet (Idle)
 	Reasons
 )
 
-func (r Reason) String() string { return [Reasons]string{"in", "out", "total"}[r] }
+func (r Reason) String() string { return [Reasons]string{"in", "out", "total", "nothing"}[r] }
 
 // A Rest is how long somebody is to rest, and why.
 type Rest struct {
