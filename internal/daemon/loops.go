@@ -26,8 +26,8 @@ func (d *Daemon) openLoops(poller string) (loops *netio.Loops, err error) {
 	return loops, nil
 }
 
-// more allows Go twice its processors while there are loops: each loop waits in the
-// kernel with one of them at hand.
+// more allows Go one processor more while there are loops: a loop waits in the kernel with
+// one at hand. When several work they have little time to wait.
 var more processors
 
 type processors struct {
@@ -42,7 +42,7 @@ func (p *processors) take() int {
 	defer p.mu.Unlock()
 	if p.takers++; p.takers == 1 {
 		p.before = runtime.GOMAXPROCS(0)
-		runtime.GOMAXPROCS(2 * p.before)
+		runtime.GOMAXPROCS(p.before + 1)
 	}
 	return p.before
 }

@@ -19,7 +19,7 @@ import (
 // that came short was the last one. As few of them work as can do it (share_linux.go).
 //
 // A loop waits in the kernel with a processor of Go's (a P), until the runtime takes it
-// away. So whoever makes loops should allow Go as many more (runtime.GOMAXPROCS).
+// away. So whoever makes loops should allow Go one more (runtime.GOMAXPROCS).
 type Loops struct {
 	all     []*loop
 	working atomic.Int32 // how many of all, from the first on, get sockets
