@@ -49,7 +49,7 @@ type conn struct {
 	owes    *limit.Key             // limits.go: to whom it has sent more than may be; nil: nobody
 	owesFor int32                  // limits.go: milliseconds that it rests for that
 	most    int32                  // limits.go: how much its stream is to read at once; 0: no matter
-	flows   *flows                 // forward.go: of a sibling that forwards; nil: none yet
+	flows   *keytable.Pairs[route] // forward.go: of a sibling that forwards; nil: none yet
 
 	// Written by the reader.
 	usedAt  atomic.Int64  // when packets came last
@@ -80,7 +80,7 @@ func newConn(s *Server, stream Stream, from *Origin, peer key.Public, info derp.
 		appName:   unique.Make(info.AppName),
 		dests:     keytable.NewRecent(fewDestinations, removed),
 	}
-	if r, ok := stream.(reader); ok {
+	if r, ok := stream.(interface{ Reader() int }); ok {
 		c.shared = r.Reader() > 0
 	}
 	if s.meshKeys.Has(info.MeshKey) {

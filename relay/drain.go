@@ -95,7 +95,7 @@ func (d *drain) announce() {
 
 func (c *conn) pushRestarting(in time.Duration) {
 	if c.out.pushControl(derp.AppendRestarting(nil, in, drainTryFor), c.controlLimit()) {
-		c.out.flush(c.out.page)
+		c.out.flush(nil, c.out.page)
 	}
 }
 

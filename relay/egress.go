@@ -4,9 +4,9 @@ import "github.com/detour-relay/detour/internal/ledger"
 
 // Egress writes what outboxes hold.
 //
-//  1. The reader that filled an outbox calls flush at the end of its burst. The
-//     first to come holds the write side; others only push and leave, because
-//     the holder looks again before it lets go.
+//  1. The reader that filled an outbox calls flush at the end of its burst, or of those
+//     of others, too. The first to come holds the write side; others only push and
+//     leave, because the holder looks again before it lets go.
 //  2. The holder takes a batch, stages it and flushes without waiting.
 //  3. If the stream is full, a writer of its own is started. It waits for the
 //     stream, empties the outbox and ends. Until then readers only push, and the
@@ -17,16 +17,30 @@ import "github.com/detour-relay/detour/internal/ledger"
 const maxRounds = 4
 
 // flush writes the outbox, unless somebody is at it already. What it has sent is counted
-// on the caller's page.
-func (o *outbox) flush(page *ledger.Page) {
+// on the caller's page. If several sources fill it, it is written at the end of the round
+// of bursts, so that their packets share a record and a write; round nil: there is none.
+func (o *outbox) flush(round sharedStream, page *ledger.Page) {
 	o.mu.Lock()
-	if o.writing || o.closed {
+	if o.writing || o.closed || o.due && round != nil {
 		o.mu.Unlock()
 		return
 	}
-	o.writing = true
+	later := round != nil && o.box.Several()
+	o.due, o.writing = o.due || later, !later
 	o.mu.Unlock()
+	if later {
+		round.AfterRound(o)
+		return
+	}
 	o.write(page)
+}
+
+// RoundEnded is called by who reads, who has this number.
+func (o *outbox) RoundEnded(reader int) {
+	o.mu.Lock()
+	o.due = false
+	o.mu.Unlock()
+	o.flush(nil, o.owner.server.count.book.Page(uint64(reader)))
 }
 
 // write empties the outbox as far as the stream takes it at once. The caller

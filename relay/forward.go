@@ -1,8 +1,6 @@
 package relay
 
 import (
-	"encoding/binary"
-
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/keytable"
 	"github.com/detour-relay/detour/internal/ledger"
@@ -11,16 +9,6 @@ import (
 
 // A sibling forwards packets for peers of ours. They go to a conn of this relay
 // or to nobody: a packet crosses the mesh once.
-
-// flows is what the conn of a sibling remembers of the pairs of peers that it
-// has forwarded for, as a conn remembers destinations.
-type flows [1024]flow
-
-// A flow is a pair of peers, and which generation it was of the destination's route.
-type flow struct {
-	src, dst   *route
-	generation uint32
-}
 
 func legalForward(size int) bool {
 	return size >= 2*derp.KeyLen && size <= 2*derp.KeyLen+derp.MaxPacket
@@ -63,36 +51,31 @@ func (c *conn) rememberedFlow(src, dst *key.Public) *outbox {
 	if c.flows == nil {
 		return nil
 	}
-	f := c.flows.place(src, dst)
-	if f.dst == nil || f.dst.generation.Load() != f.generation || !keytable.Same(&f.dst.key, dst) || !keytable.Same(&f.src.key, src) {
+	f := c.flows.At(src, dst)
+	if f.To == nil || f.To.generation.Load() != f.Turn || !keytable.Same(&f.To.key, dst) || !keytable.Same(&f.From.key, src) {
 		return nil
 	}
-	if out := f.dst.active.Load(); out != nil && out.conn != nil {
+	if out := f.To.active.Load(); out != nil && out.conn != nil {
 		return out
 	}
 	return nil
-}
-
-func (fs *flows) place(src, dst *key.Public) *flow {
-	le := binary.LittleEndian
-	return &fs[(31*le.Uint16(src[:])+le.Uint16(dst[:]))%uint16(len(fs))]
 }
 
 // lookupFlow finds the conn for dst and remembers the pair. Without a conn the
 // packet is dropped.
 func (c *conn) lookupFlow(src, dst *key.Public, packet []byte, b *burst) *outbox {
 	routes := &c.server.routes
-	route := routes.lookup(dst)
-	if route == nil {
+	to := routes.lookup(dst)
+	if to == nil {
 		c.unknownDest(*dst, packet, ledger.UnknownDestOnFwd, b)
 		return nil
 	}
-	generation := route.generation.Load()
-	out := route.active.Load()
+	generation := to.generation.Load()
+	out := to.active.Load()
 	if out != nil && out.conn == nil {
 		// What siblings forwarded before they heard that the peer has moved is for the
 		// conn that it still has here.
-		if out = route.local.Load(); out == nil {
+		if out = to.local.Load(); out == nil {
 			c.unknownDest(*dst, packet, ledger.UnknownDestOnFwd, b)
 			return nil
 		}
@@ -104,9 +87,9 @@ func (c *conn) lookupFlow(src, dst *key.Public, packet []byte, b *burst) *outbox
 	if from := routes.lookup(src); from != nil {
 		out.conn.noteSender(from)
 		if c.flows == nil {
-			c.flows = new(flows)
+			c.flows = new(keytable.Pairs[route])
 		}
-		*c.flows.place(src, dst) = flow{from, route, generation}
+		*c.flows.At(src, dst) = keytable.Pair[route]{From: from, To: to, Turn: generation}
 	}
 	return out
 }

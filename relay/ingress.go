@@ -22,9 +22,12 @@ import (
 //     is flushed once (egress.go).
 
 // ingest relays the burst p. It is the handler of the conn's stream.
-func (c *conn) ingest(p []byte) (used int, err error) {
+func (c *conn) ingest(p []byte) (used int, err error) { return c.ingestIn(nil, p) }
+
+// ingestIn is ingest in a round of bursts of several conns; nil: in none.
+func (c *conn) ingestIn(round sharedStream, p []byte) (used int, err error) {
 	by := c.readBy()
-	b := burst{now: c.server.now(), page: c.server.count.book.Page(by), limited: c.server.limits.On() && !c.sibling}
+	b := burst{now: c.server.now(), page: c.server.count.book.Page(by), round: round, limited: c.server.limits.On() && !c.sibling}
 	if c.duplicate.Load() && c.bringsHeader(p) {
 		c.server.routes.activate(c)
 	}
@@ -71,15 +74,13 @@ func (c *conn) count(b *burst, by uint64) {
 	c.group.Received(by, packets, bytes)
 }
 
-type reader interface{ Reader() int }
-
 // readBy is a number of who reads the conn now. Sums are kept in parts by it, so that two
 // loops do not wait for each other's caches.
 func (c *conn) readBy() uint64 {
 	if !c.shared {
 		return c.id
 	}
-	return uint64(c.stream.(reader).Reader())
+	return uint64(c.stream.(interface{ Reader() int }).Reader())
 }
 
 // An overflowing conn rests no longer than this, and is read so little in between.
@@ -138,6 +139,7 @@ func frameLen(p []byte) int {
 type burst struct {
 	now            int64
 	page           *ledger.Page
+	round          sharedStream
 	packets, bytes [ledger.Kinds]int
 	forwarded      int // of packets, those that a sibling forwarded
 	overflow       int // packets that were dropped because an outbox was full
@@ -171,7 +173,7 @@ func (b *burst) touch(out *outbox, bytes int) {
 
 func (b *burst) flush() {
 	for i, out := range b.touched[:b.n] {
-		out.flush(b.page)
+		out.flush(b.round, b.page)
 		if b.limited {
 			b.chargeOut(out, b.pushed[i])
 		}

@@ -71,7 +71,7 @@ func (w *keepAliveWheel) sendDue() {
 			c.close(ErrExpired)
 		case w.period.Load() > 0 && c.out.pushControl(w.frame, c.controlLimit()):
 			w.server.count.keepAlives.Add(1)
-			c.out.flush(c.out.page)
+			c.out.flush(nil, c.out.page)
 		}
 	}
 }

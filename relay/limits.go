@@ -66,7 +66,7 @@ func (c *conn) applyLimits() {
 	}
 	box := c.server.cfg.Key.Box(c.key)
 	if c.out.pushControl(derp.AppendServerInfo(nil, &box, serverInfo(limits)), c.controlLimit()) {
-		c.out.flush(c.out.page)
+		c.out.flush(nil, c.out.page)
 	}
 }
 

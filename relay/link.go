@@ -193,7 +193,7 @@ func (l *link) pingLoop(quit chan struct{}) {
 		l.askRoundTrip()
 		n[0]++
 		if l.out.pushControl(derp.AppendPing(nil, n), linkControlLimit) {
-			l.out.flush(l.out.page)
+			l.out.flush(nil, l.out.page)
 		}
 	}
 	l.close(ErrSilent)
@@ -279,7 +279,7 @@ func (l *link) pong(payload []byte) error {
 		return asBadFrame(derp.FramePing, err)
 	}
 	if l.out.pushPong(data) {
-		l.out.flush(l.out.page)
+		l.out.flush(nil, l.out.page)
 	}
 	return nil
 }

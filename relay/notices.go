@@ -8,7 +8,7 @@ func (n *notices) add(conns ...*conn) { *n = append(*n, conns...) }
 
 func (n notices) flush() {
 	for _, c := range n {
-		c.out.flush(c.out.page)
+		c.out.flush(nil, c.out.page)
 	}
 }
 

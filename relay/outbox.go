@@ -29,6 +29,7 @@ type outbox struct {
 	writing  bool           // somebody holds the write side
 	closed   bool           // nothing is queued any more
 	broken   bool           // the stream has failed; the write side is nobody's any more
+	due      bool           // it is flushed when a round ends
 
 	swept     atomic.Bool  // the sweeper looks after this outbox
 	inHand    atomic.Int64 // packets taken and not yet counted as sent or dropped

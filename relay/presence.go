@@ -22,7 +22,7 @@ func (r *routes) watch(c *conn) {
 	})
 	r.watchers[c] = struct{}{}
 	r.mu.Unlock()
-	c.out.flush(c.out.page)
+	c.out.flush(nil, c.out.page)
 }
 
 func (r *routes) unwatchLocked(c *conn) {

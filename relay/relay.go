@@ -77,7 +77,8 @@ type Stream interface {
 	// reads other streams, too, those with the same number: handle must not wait for
 	// anything. The number may change from one burst to the next. StartBursts(handle, ended
 	// func(error)) may be there then, which is ReadBursts that does not wait: ended is called
-	// once, with what ReadBursts would return, and must not wait either.
+	// once, with what ReadBursts would return, and must not wait either. AfterRound(f), for
+	// handle, has f.RoundEnded(Reader()) called when its reader is through with the others.
 	//
 	// LimitBursts(n int) may be there as well. From the next burst on, at most n bytes
 	// are read at once; 0: as many as come. It is called by who reads.

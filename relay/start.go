@@ -10,8 +10,9 @@ import (
 // too, and is told what to do when its reading ends: its conn needs no goroutine.
 type sharedStream interface {
 	Stream
-	reader
+	Reader() int
 	StartBursts(handle func(burst []byte) (used int, err error), ended func(error))
+	AfterRound(f interface{ RoundEnded(reader int) })
 }
 
 // Start is Serve for who does not wait for its end: done is called once, with what Serve
@@ -33,8 +34,8 @@ func (s *Server) Start(ctx context.Context, stream Stream, from Origin, done fun
 		done(err)
 		return
 	}
-	started := &started{conn: c, stream: shared, handle: c.ingest, done: done}
-	started.ended = started.readingEnded // made once, as handle is
+	started := &started{conn: c, stream: shared, done: done}
+	started.handle, started.ended = started.ingest, started.readingEnded // made once
 	started.read()
 }
 
@@ -51,6 +52,8 @@ type started struct {
 	rest rest
 	wake *time.Timer // when to look after it; nil: there never was one
 }
+
+func (s *started) ingest(p []byte) (used int, err error) { return s.conn.ingestIn(s.stream, p) }
 
 func (s *started) read() { s.stream.StartBursts(s.handle, s.ended) }
 

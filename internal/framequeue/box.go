@@ -1,5 +1,7 @@
 package framequeue
 
+import "math"
+
 // A Box holds the frames that wait for one receiver, in the order
 //
 //	control frames · disco packets · other packets
@@ -16,6 +18,7 @@ type Box struct {
 
 	behind bool     // the stream has not taken what it was given
 	slow   bool     // it did not lately
+	alone  uint8    // how many times one source has to be the only one until there were not several lately
 	pongIn *Segment // the segment of Control with a Pong; nil if none waits
 
 	staged  int32 // KiB that the stream has in hand
@@ -43,10 +46,28 @@ type Losses interface {
 // Append makes room for the frame of a packet behind the last one of its source, as far
 // as there is some; otherwise it returns nil.
 func (b *Box) Append(kind int, source uint64, size int, now, span int64) []byte {
+	if kind == Data {
+		b.note(source)
+	}
 	if b.of(kind).Bytes()+size > int(b.Limit) {
 		return nil
 	}
 	return b.of(kind).Append(source, size, now, span)
+}
+
+// Several reports whether packets of several sources have come lately.
+func (b *Box) Several() bool { return b.alone > 0 || b.Other.Shared() }
+
+// note notes whose packet comes.
+func (b *Box) note(source uint64) {
+	switch was := b.Other.One.source; {
+	case was == uint32(source)|1:
+		if b.alone > 0 && b.Other.One.Head == nil {
+			b.alone--
+		}
+	case was != 0:
+		b.alone = math.MaxUint8
+	}
 }
 
 // Room makes room for the frame of a packet where Append does not, at the cost of what

@@ -19,6 +19,7 @@ type kernelSocket interface {
 	flushLocked(wait bool) (done bool, err error) // needs out.flushing held
 	close() error                                 // never waits
 	roundTrip() time.Duration
+	afterRound(f interface{ RoundEnded(reader int) })
 	reader() int // which loop reads it, from 1; 0: a goroutine of its own
 }
 

@@ -224,6 +224,7 @@ func (s *looped) readable() {
 	l := s.loop.Load()
 	l.window.note(s)
 	s.readBursts()
+	l.endRound(mostOfRound)
 	waiting := s.waiting
 	if waiting != forInput && waiting != moreToRead || l.handsOver(s) {
 		return
@@ -255,6 +256,7 @@ func (s *looped) readBursts() {
 			s.stop(readError(err))
 			return
 		}
+		s.loop.Load().round += n
 		if err := s.took(n); err != nil {
 			s.stop(err)
 			return
@@ -352,6 +354,11 @@ func (s *looped) close() error {
 		}
 	}
 	return nil
+}
+
+func (s *looped) afterRound(f interface{ RoundEnded(reader int) }) {
+	l := s.loop.Load()
+	l.after = append(l.after, f)
 }
 
 func (s *looped) reader() int { return 1 + s.loop.Load().index }

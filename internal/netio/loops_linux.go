@@ -74,10 +74,12 @@ type loop struct {
 	stopping atomic.Bool
 
 	// Owned by the loop.
-	sockets []*looped // by descriptor
-	more    []*looped // that may have more to be read
-	turn    []*looped // of more, those of this round
-	called  []*looped // room for the next calls
+	sockets []*looped                             // by descriptor
+	more    []*looped                             // that may have more to be read
+	turn    []*looped                             // of more, those of this round
+	called  []*looped                             // room for the next calls
+	after   []interface{ RoundEnded(reader int) } // to be told when the round ends
+	round   int                                   // bytes that were read in it
 	window  window
 	yielded time.Time
 
@@ -143,13 +145,31 @@ func (l *loop) run() {
 				s.ready(e.Events)
 			}
 		}
+		l.endRound(0)
 		for _, s := range l.turn {
 			if s.waiting == moreToRead {
 				s.readable()
 			}
 		}
+		l.endRound(0)
 		clear(l.turn)
 	}
+}
+
+// mostOfRound is how many bytes may be read before those are told who wait for the end of
+// the round.
+const mostOfRound = BurstSize
+
+// endRound tells those who wait for it, if at least so many bytes were read.
+func (l *loop) endRound(least int) {
+	if l.round < least {
+		return
+	}
+	for _, f := range l.after {
+		f.RoundEnded(1 + l.index)
+	}
+	clear(l.after)
+	l.after, l.round = l.after[:0], 0
 }
 
 // yieldAfter is how long a loop runs on without a word to Go's scheduler. After 10 ms of

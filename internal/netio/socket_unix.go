@@ -288,4 +288,6 @@ func retry(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, erro
 	}
 }
 
+func (s *socket) afterRound(f interface{ RoundEnded(reader int) }) { f.RoundEnded(s.reader()) }
+
 func (s *socket) reader() int { return 0 }

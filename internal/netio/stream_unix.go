@@ -71,6 +71,8 @@ func (s *tcpStream) rest(bool) {}
 
 func (s *tcpStream) LimitBursts(bytes int) { s.half.most = uint32(bytes) }
 
+func (s *tcpStream) AfterRound(f interface{ RoundEnded(reader int) }) { s.sock.afterRound(f) }
+
 func (s *tcpStream) Reader() int { return s.sock.reader() }
 
 func (s *tcpStream) RoundTrip() time.Duration { return s.sock.roundTrip() }
@@ -152,6 +154,8 @@ func (s *tlsStream) open() error {
 }
 
 func (s *tlsStream) LimitBursts(bytes int) { s.half.most = uint32(bytes) }
+
+func (s *tlsStream) AfterRound(f interface{ RoundEnded(reader int) }) { s.sock.afterRound(f) }
 
 func (s *tlsStream) Reader() int { return s.sock.reader() }
 

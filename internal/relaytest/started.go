@@ -17,7 +17,7 @@ func (r *Relay) serve(stream relay.Stream, from relay.Origin) error {
 		return r.Serve(r.ctx, stream, from)
 	}
 	done := make(chan error, 1)
-	r.Start(r.ctx, started{stream}, from, func(err error) {
+	r.Start(r.ctx, &started{Stream: stream}, from, func(err error) {
 		done <- err
 		close(done) // a second time would panic
 	})
@@ -25,21 +25,40 @@ func (r *Relay) serve(stream relay.Stream, from relay.Origin) error {
 }
 
 // started is a stream as of an event loop, which has nobody wait for its reading.
-type started struct{ relay.Stream }
-
-func (s started) Reader() int { return 1 }
-
-func (s started) StartBursts(handle func([]byte) (int, error), ended func(error)) {
-	go func() { ended(s.ReadBursts(handle)) }()
+type started struct {
+	relay.Stream
+	after []roundEnder // owned by the reader
 }
 
-func (s started) LimitBursts(n int) {
+type roundEnder = interface{ RoundEnded(reader int) }
+
+func (s *started) Reader() int { return 1 }
+
+func (s *started) StartBursts(handle func([]byte) (int, error), ended func(error)) {
+	go func() {
+		ended(s.ReadBursts(func(burst []byte) (int, error) {
+			defer s.endRound()
+			return handle(burst)
+		}))
+	}()
+}
+
+func (s *started) AfterRound(f roundEnder) { s.after = append(s.after, f) }
+
+func (s *started) endRound() {
+	for _, f := range s.after {
+		f.RoundEnded(s.Reader())
+	}
+	s.after = nil
+}
+
+func (s *started) LimitBursts(n int) {
 	if under, ok := s.Stream.(interface{ LimitBursts(int) }); ok {
 		under.LimitBursts(n)
 	}
 }
 
-func (s started) RoundTrip() time.Duration {
+func (s *started) RoundTrip() time.Duration {
 	if under, ok := s.Stream.(interface{ RoundTrip() time.Duration }); ok {
 		return under.RoundTrip()
 	}
