@@ -18,7 +18,6 @@ type outbox struct {
 	// Set once.
 	owner  *transport
 	conn   *conn        // the conn it leads to; nil: it leads to a sibling
-	age    int64        // nanoseconds a packet may wait; 0: no limit
 	page   *ledger.Page // set at registration
 	writer func()       // egress.go: writeWhenReady, made once
 
@@ -41,6 +40,9 @@ const (
 	recvOverhead    = derp.HeaderLen + derp.KeyLen
 	forwardOverhead = derp.HeaderLen + 2*derp.KeyLen
 )
+
+// age is how many nanoseconds a packet may wait; 0: no limit.
+func (o *outbox) age() int64 { return max(0, int64(o.owner.server.cfg.OutboxAge)) }
 
 func (o *outbox) overhead() int {
 	if o.box.Wide {
@@ -68,9 +70,9 @@ func (o *outbox) push(src, dst *key.Public, packet []byte, k ledger.Kind, now in
 		return 1
 	}
 	source := binary.LittleEndian.Uint64(src[:]) // keys are as good as random
-	frame := o.box.Append(int(k), source, size, now, o.age/4)
+	frame := o.box.Append(int(k), source, size, now, o.age()/4)
 	if frame == nil {
-		if frame, dropped = o.box.Room(o.stock(), int(k), source, size, now, o.age/4, o); frame == nil {
+		if frame, dropped = o.box.Room(o.stock(), int(k), source, size, now, o.age()/4, o); frame == nil {
 			o.dropLocked(ledger.QueueMemory, k, 1, size)
 			return dropped
 		}
@@ -124,10 +126,10 @@ func (o *outbox) takeLocked(b *batch, now int64) bool {
 // spans a quarter of the age at most, no packet waits longer than 5/4 of it. What
 // waits for no stream that is full waits for our own turn, and is sent.
 func (o *outbox) dropStaleLocked(k ledger.Kind, now int64) {
-	if o.age == 0 || o.blockedAt.Load() == 0 {
+	if o.age() == 0 || o.blockedAt.Load() == 0 {
 		return
 	}
-	o.box.DropOlder(o.stock(), int(k), now-o.age, o)
+	o.box.DropOlder(o.stock(), int(k), now-o.age(), o)
 }
 
 // dropStale drops what is too old of what waits.

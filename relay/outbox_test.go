@@ -42,7 +42,7 @@ type outboxModel struct {
 
 // looseOutbox returns an outbox in front of no stream, of a relay of its own.
 func looseOutbox(limit int, age time.Duration, page *ledger.Page) *outbox {
-	o := &outbox{owner: &transport{server: new(Server)}, age: int64(age), page: page}
+	o := &outbox{owner: &transport{server: &Server{cfg: Config{OutboxAge: age}}}, page: page}
 	o.box.Limit = int32(limit)
 	return o
 }
@@ -122,12 +122,12 @@ func (m *outboxModel) pushControl(frame []byte, limit int) {
 func (m *outboxModel) age(k ledger.Kind) {
 	dropped := m.counted(ledger.QueueAge, k) - m.dropped[ledger.QueueAge][k]
 	for range dropped {
-		if m.packets[k][0].at >= m.now-m.out.age {
+		if m.packets[k][0].at >= m.now-m.out.age() {
 			m.t.Fatalf("dropped %+v as too old at %d", m.packets[k][0], m.now)
 		}
 		m.drop(k, ledger.QueueAge)
 	}
-	if p := m.packets[k]; len(p) > 0 && m.out.age > 0 && p[0].at < m.now-m.out.age*5/4 {
+	if p := m.packets[k]; len(p) > 0 && m.out.age() > 0 && p[0].at < m.now-m.out.age()*5/4 {
 		m.t.Fatalf("%+v is still there at %d", p[0], m.now)
 	}
 }
@@ -147,7 +147,7 @@ func (m *outboxModel) take() {
 	for i, s := range b.Segments[:b.N] {
 		m.segment(i, s.Contents(), &frames)
 		off := s.Newest - s.Middle()
-		if off > m.out.age/8+1 && m.out.age > 0 {
+		if off > m.out.age()/8+1 && m.out.age() > 0 {
 			m.t.Fatalf("a segment's packets may be %d from its middle", off)
 		}
 		m.mistaken += int64(s.Frames) * off

@@ -48,8 +48,7 @@ func (t *transport) close(err error) bool {
 
 // initOutbox makes the outbox, which holds limit bytes of each kind.
 func (t *transport) initOutbox(limit int) {
-	s := t.server
-	t.out = outbox{owner: t, age: max(0, int64(s.cfg.OutboxAge))}
+	t.out = outbox{owner: t}
 	t.out.box.Limit = int32(min(limit, math.MaxInt32))
 	t.out.writer = t.out.writeWhenReady
 }
