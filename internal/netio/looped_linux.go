@@ -223,7 +223,7 @@ func (s *looped) ready(events uint32) {
 func (s *looped) readable() {
 	l := s.loop.Load()
 	l.window.note(s)
-	s.readBursts()
+	s.readBurst()
 	l.endRound(mostOfRound)
 	waiting := s.waiting
 	if waiting != forInput && waiting != moreToRead || l.handsOver(s) {
@@ -234,37 +234,35 @@ func (s *looped) readable() {
 	}
 }
 
-// readBursts reads a burst, or two if the first one was long.
-func (s *looped) readBursts() {
+// readBurst reads what is there, up to a burst.
+func (s *looped) readBurst() {
 	s.waiting = forInput
-	for range 2 {
-		if s.closed.Load() {
-			s.stop(nil)
-			return
-		}
-		room, err := s.room()
-		if err != nil {
-			s.stop(err)
-			return
-		}
-		n, err := retry(syscall.Read, uintptr(s.fd), room)
-		if err == syscall.EAGAIN {
-			s.in.park()
-			return
-		}
-		if err != nil || n == 0 {
-			s.stop(readError(err))
-			return
-		}
-		s.loop.Load().round += n
-		if err := s.took(n); err != nil {
-			s.stop(err)
-			return
-		}
-		if n < len(room) && !s.hungUp {
-			s.in.park() // it is dry
-			return
-		}
+	if s.closed.Load() {
+		s.stop(nil)
+		return
+	}
+	room, err := s.room()
+	if err != nil {
+		s.stop(err)
+		return
+	}
+	n, err := retry(syscall.Read, uintptr(s.fd), room)
+	if err == syscall.EAGAIN {
+		s.in.park()
+		return
+	}
+	if err != nil || n == 0 {
+		s.stop(readError(err))
+		return
+	}
+	s.loop.Load().round += n
+	if err := s.took(n); err != nil {
+		s.stop(err)
+		return
+	}
+	if n < len(room) && !s.hungUp {
+		s.in.park() // it is dry
+		return
 	}
 	s.waiting = moreToRead
 }

@@ -75,8 +75,8 @@ type loop struct {
 
 	// Owned by the loop.
 	sockets []*looped                             // by descriptor
-	more    []*looped                             // that may have more to be read
-	turn    []*looped                             // of more, those of this round
+	more    []*looped                             // that may have more to be read, in order
+	heard   time.Time                             // when there were news last
 	called  []*looped                             // room for the next calls
 	after   []interface{ RoundEnded(reader int) } // to be told when the round ends
 	round   int                                   // bytes that were read in it
@@ -137,7 +137,6 @@ func (l *loop) run() {
 	l.window.since = time.Now()
 	for !l.stopping.Load() {
 		n := l.wait(events[:])
-		l.turn, l.more = l.more, l.turn[:0]
 		for _, e := range events[:n] {
 			if int(e.Fd) == l.bell {
 				l.attendAll()
@@ -146,13 +145,8 @@ func (l *loop) run() {
 			}
 		}
 		l.endRound(0)
-		for _, s := range l.turn {
-			if s.waiting == moreToRead {
-				s.readable()
-			}
-		}
+		l.readMore()
 		l.endRound(0)
-		clear(l.turn)
 	}
 }
 
@@ -170,6 +164,24 @@ func (l *loop) endRound(least int) {
 	}
 	clear(l.after)
 	l.after, l.round = l.after[:0], 0
+}
+
+// newsAfter is how long those of whom there is more to read may keep the loop from the
+// news of others.
+const newsAfter = 500 * time.Microsecond
+
+// readMore reads those of whom there is more, each once, for a while. Who floods a relay
+// is always among them, who is quiet never.
+func (l *loop) readMore() {
+	i := 0
+	for n := len(l.more); i < n && (i == 0 || time.Since(l.heard) < newsAfter); i++ {
+		if s := l.more[i]; s.waiting == moreToRead {
+			s.readable()
+		}
+	}
+	n := copy(l.more, l.more[i:])
+	clear(l.more[n:])
+	l.more = l.more[:n]
 }
 
 // yieldAfter is how long a loop runs on without a word to Go's scheduler. After 10 ms of
@@ -192,7 +204,8 @@ func (l *loop) wait(events []syscall.EpollEvent) int {
 	if err != nil && err != syscall.EINTR {
 		panic(os.NewSyscallError("epoll_wait", err)) // no argument of it can be wrong
 	}
-	l.waited(from, time.Now(), timeout != 0)
+	l.heard = time.Now()
+	l.waited(from, l.heard, timeout != 0)
 	return max(n, 0)
 }
 
