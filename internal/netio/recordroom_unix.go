@@ -11,7 +11,7 @@ import (
 
 // crypto/tls reads records into a buffer of each conn, which stays as large as the largest
 // record that has come, 18 KB, and collects its handshake in another. A conn that waits is
-// to hold neither, and there is no other way to them than this one (docs/decisions/0027).
+// to hold neither, and there is no other way to them than this one (docs/decisions/0029).
 //
 // They are touched by who reads the conn, and only while nothing is in them.
 
