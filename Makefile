@@ -1,6 +1,7 @@
 # The few words of this project. CI calls the same ones (.ci/run).
 
 FUZZTIME ?= 10s
+CHAOS ?= 5m
 
 # The systems besides Linux that everything must compile for. A release has the program for more (make release).
 CROSS = darwin/arm64 windows/amd64
@@ -14,7 +15,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 REFERENCE = DETOUR_GO="$$(command -v go)" GOTOOLCHAIN=go1.27.3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test race fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab page docs packages alerts lint build cross release pgo site ci
+.PHONY: help run demo test race chaos fuzz bench interop proxies proxies-traefik proxies-envoy laptops natlab page docs packages alerts lint build cross release pgo site ci
 
 help: ## list these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +36,9 @@ race: ## run them under the race detector (needs a C compiler)
 	go test -race -pgo=off -p 3 -timeout 20m ./... # many only wait
 	if [ "$$(go env GOOS)" = linux ]; then go test -race -pgo=off ./internal/edge -loops 2; fi
 	go test -race -pgo=off ./relay -started -run 'Rest|Limit|Shutdown|Drain|Close|End|Login|Admi|Waiting|Expire'
+
+chaos: ## peers that come, stall and leave as they like, for CHAOS (5m) over each poller, under the race detector; then all must add up
+	DETOUR_CHAOS=$(CHAOS) go test -race -pgo=off -count=1 -timeout 0 -run TestChaos -v ./internal/daemon
 
 fuzz: ## fuzz each target for FUZZTIME (10s), beginning with its seeds
 	tools/fuzz $(FUZZTIME)
