@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/detour-relay/detour/key"
@@ -91,7 +92,7 @@ func (c *Client) Ask(ctx context.Context, method, path string, q url.Values, bod
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	answer, err := c.http.Do(r)
+	answer, err := c.send(r)
 	if err != nil {
 		if failed, ok := errors.AsType[*url.Error](err); ok {
 			err = failed.Err // who asks knows where
@@ -103,6 +104,20 @@ func (c *Client) Ask(ctx context.Context, method, path string, q url.Values, bod
 	}
 	defer answer.Body.Close()
 	return nil, failureOf(answer)
+}
+
+// sendAgain is how often a question is sent again whose connection was cut.
+const sendAgain = 3
+
+// send sends a request. A question whose connection ends without an answer is sent again:
+// it was in the hands of a process that another one takes over from. An order may have
+// been carried out, and is not.
+func (c *Client) send(r *http.Request) (*http.Response, error) {
+	answer, err := c.http.Do(r)
+	for n := 0; n < sendAgain && r.Method == http.MethodGet && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)); n++ {
+		answer, err = c.http.Do(r)
+	}
+	return answer, err
 }
 
 // isAnswer reports whether an answer is one that says what was asked for. A page of the
