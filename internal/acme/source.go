@@ -207,8 +207,8 @@ func (s *Source) tend(ctx context.Context, w *wanted) {
 		}
 		return
 	}
-	if s.recall(ctx, w); time.Now().Before(w.past.NotBefore) {
-		return
+	if s.recall(ctx, w); time.Now().Before(w.past.NotBefore) && w.past.Failed != "" {
+		return // without an end, a try may be going on: obtain waits for it
 	}
 	asked, err := s.obtain(ctx, w)
 	s.note(w)
