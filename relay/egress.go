@@ -117,8 +117,8 @@ func (o *outbox) giveUp(b *batch, err error) {
 }
 
 func (o *outbox) send(b *batch, wait bool) (done bool, err error) {
-	// The goroutine here is that of a sender, inside its own stream's ReadBursts, and
-	// it writes to the receiver's stream: no goroutine is woken on a packet's way.
+	// The goroutine here is that which reads a sender, or several of them, and it writes
+	// to the receiver's stream: no goroutine is woken on a packet's way.
 	stream := o.owner.stream
 	for _, s := range b.Segments[:b.N] {
 		if _, err := stream.Write(s.Contents()); err != nil {

@@ -13,9 +13,9 @@ import (
 
 // What a peer may use is charged once for each burst, after it was relayed
 // (ingest). Who owes something is not read until it is paid, and TCP tells the
-// peer; nothing is read to be dropped. Meanwhile the conn holds no chunk, and only
-// its waiting goroutine. Siblings are neither charged nor made to wait, and what
-// they forward is not charged to those who get it.
+// peer; nothing is read to be dropped. Meanwhile the conn holds no chunk. Siblings are
+// neither charged nor made to wait, and what they forward is not charged to those who
+// get it.
 
 // Limits say how many bytes a second may come from a key and go to it, all conns
 // and whole frames counted. 0: no limit; less than 8,000 counts as so many.

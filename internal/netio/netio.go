@@ -14,8 +14,9 @@
 //
 // [TCP] and [TLS] work on non-blocking sockets of Unix systems, each read by a goroutine
 // that waits in Go's poller, or on Linux by one of a few [Loops]; elsewhere, and for any
-// other net.Conn, they fall back to [Blocking], which behaves the same and is slower. All of them satisfy relay.Stream; this package names nothing of
-// the engine's, so that clients can use it as well.
+// other net.Conn, they fall back to [Blocking], which behaves the same and is slower. All
+// of them satisfy relay.Stream; this package names nothing of the engine's, so that
+// clients can use it as well.
 //
 // # Limits
 //

@@ -20,10 +20,10 @@ const (
 	// hand sockets over, to one that is so much less busy that it is worth it. The last loop
 	// retires if all of them could do with one less and be emptyAt busy on the average,
 	// in so many windows one after another.
-	fullAt     = 850
-	worthIt    = 250
-	emptyAt    = 500
-	idleRounds = 10
+	fullAt       = 850
+	worthIt      = 250
+	emptyAt      = 500
+	emptyWindows = 10
 )
 
 // A window is what a loop knows of itself since it last decided.
@@ -95,7 +95,7 @@ func (l *loop) share(now time.Time, busy, read int) {
 	case l.index > 0 && l.index == working-1:
 		if l.of.busy(now, working) > emptyAt*(working-1) {
 			w.thinner = 0
-		} else if w.thinner++; w.thinner >= idleRounds {
+		} else if w.thinner++; w.thinner >= emptyWindows {
 			w.thinner = 0
 			l.of.working.CompareAndSwap(int32(working), int32(working-1))
 		}

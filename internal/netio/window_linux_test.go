@@ -25,10 +25,10 @@ func TestShare(t *testing.T) {
 		"full, and another works less":        {[]int32{900, 300, 0}, 2, 0, 30, 1, 10, 1, 2},
 		"two full, and there is a third":      {[]int32{900, 900, 0}, 2, 1, 4, 1, 2, 2, 3},
 		"all full":                            {[]int32{900, 1000}, 2, 1, 10, 9, 0, -1, 2},
-		"two with little to do":               {[]int32{200, 200}, 2, 1, 10, idleRounds, 0, -1, 1},
-		"for a moment":                        {[]int32{200, 200}, 2, 1, 10, idleRounds - 1, 0, -1, 2},
-		"the first one retires never":         {[]int32{200, 200}, 2, 0, 10, 2 * idleRounds, 0, -1, 2},
-		"one with little, the other has much": {[]int32{700, 100}, 2, 1, 10, 2 * idleRounds, 0, -1, 2},
+		"two with little to do":               {[]int32{200, 200}, 2, 1, 10, emptyWindows, 0, -1, 1},
+		"for a moment":                        {[]int32{200, 200}, 2, 1, 10, emptyWindows - 1, 0, -1, 2},
+		"the first one retires never":         {[]int32{200, 200}, 2, 0, 10, 2 * emptyWindows, 0, -1, 2},
+		"one with little, the other has much": {[]int32{700, 100}, 2, 1, 10, 2 * emptyWindows, 0, -1, 2},
 	} {
 		l := new(Loops)
 		l.working.Store(c.working)
