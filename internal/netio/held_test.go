@@ -68,3 +68,47 @@ func held() int64 {
 	metrics.Read(sample)
 	return int64(sample[0].Value.Uint64())
 }
+
+// However full the records are that come at once, crypto/tls finds room for them in what it
+// has been lent.
+func TestFullRecordsTakeNoMemory(t *testing.T) {
+	t.Run("by Go's poller", func(t *testing.T) { testFullRecords(t, netio.TLS) })
+	t.Run("by loops", func(t *testing.T) { testFullRecords(t, loops(t).TLS) })
+}
+
+func testFullRecords(t *testing.T, over func(*tls.Conn, *netio.Wire, []byte) (netio.Stream, error)) {
+	const at, turns = 200_000, 50 // several records, bursts of whose do not end where records do
+	l := overTLS(t, nil, tls.VersionTLS13, over)
+	whole := make(chan error, 1)
+	got := 0
+	run(func() error {
+		return l.stream.ReadBursts(func(burst []byte) (int, error) {
+			if got += len(burst); got%at == 0 {
+				whole <- nil
+			}
+			return len(burst), nil
+		})
+	})
+	sent := noise(at)
+	send := func(turns int) {
+		for range turns {
+			if _, err := l.peer.Write(sent); err != nil {
+				t.Fatal(err)
+			}
+			wait(t, whole)
+		}
+	}
+	send(2) // the peer's records are small at first
+	before := allocated()
+	send(turns)
+	if each := (allocated() - before) / turns; each > at/10 {
+		t.Errorf("%d bytes are allocated for each %d that come in records of 16 KiB", each, at)
+	}
+}
+
+// allocated returns how many bytes have ever been allocated.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}

@@ -21,7 +21,7 @@ type recordRoom struct {
 }
 
 // recordRoomSize holds the largest record, its header, and what a bytes.Buffer wants
-// behind what is read into it.
+// behind what is read into it. A Wire puts no part of another one into it.
 const recordRoomSize = 20 << 10
 
 var recordRooms = newPool(recordRoomSize)

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"cmp"
 	"net"
 	"time"
 )
@@ -79,11 +80,21 @@ func (w *Wire) Read(p []byte) (n int, err error) {
 	case len(w.burst) == 0:
 		return 0, errDry
 	default:
-		n = copy(p, w.burst)
+		n = copy(p, w.burst[:w.fitting(len(p))])
 		w.burst = w.burst[n:]
 	}
 	w.controls.pass(p[:n])
 	return n, err
+}
+
+// fitting returns how much of the burst is to be read into so many bytes of room: no record
+// in part, if a whole one fits. Behind a part, crypto/tls has to make room for the rest: it
+// moves what is there, or takes twice the memory.
+func (w *Wire) fitting(room int) int {
+	if room >= len(w.burst) {
+		return len(w.burst)
+	}
+	return cmp.Or(w.controls.whole(w.burst[:room]), room)
 }
 
 // Write writes to the network or, once taken over, into the stage.
