@@ -73,6 +73,16 @@ type webSocketConn struct {
 	transport net.Conn
 }
 
+// Read drops what comes with an error: bytes of a frame that broke off, which are still
+// masked.
+func (c webSocketConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
 func (c webSocketConn) Close() error { return c.transport.Close() }
 
 func (c webSocketConn) RoundTrip() time.Duration { return netio.RoundTrip(c.transport) }

@@ -17,7 +17,13 @@ import (
 // dialWebSocket opens a WebSocket to a server with the offered subprotocols.
 func dialWebSocket(t *testing.T, s *Server, subprotocols ...string) (*websocket.Conn, *http.Response, error) {
 	t.Helper()
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	return dialWebSocketOver(t, s, nil, subprotocols...)
+}
+
+// dialWebSocketOver dials over what a function connects to; nil: the server's address.
+func dialWebSocketOver(t *testing.T, s *Server, dial func(ctx context.Context, network, address string) (net.Conn, error), subprotocols ...string) (*websocket.Conn, *http.Response, error) {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DialContext: dial}
 	t.Cleanup(transport.CloseIdleConnections)
 	url := "ws://" + s.Addr().String() + "/derp"
 	if s.config.TLS != nil {
@@ -186,5 +192,34 @@ func TestWebSocketShutdown(t *testing.T) {
 		if took := time.Since(began); took > 4*time.Second {
 			t.Errorf("shutdown took %v: it waited for the peer", took)
 		}
+	}
+}
+
+// What has come of a message that breaks off is masked, and no frame of the peer's.
+func TestWebSocketThatBreaksOffBringsNothing(t *testing.T) {
+	s := webSocketServers(t)["plain"]
+	var raw net.Conn
+	ws, _, err := dialWebSocketOver(t, s, func(ctx context.Context, network, address string) (_ net.Conn, err error) {
+		raw, err = new(net.Dialer).DialContext(ctx, network, address)
+		return raw, err
+	}, "derp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, p := webSocketStream(t, ws), newPeer(s.config.Relay.PublicKey())
+	wantBytes(t, c, derp.AppendServerKey(nil, s.config.Relay.PublicKey()))
+	send(t, c, p.clientInfo())
+	p.wantServed(t, c)
+
+	before := s.config.Relay.Counters()
+
+	// On the wire it looks like frames, behind the head of a message that is longer.
+	const binary, masked, twoBytes = 0x82, 0x80, 126
+	wire := []byte{binary, masked | twoBytes, 0x10, 0, 1, 2, 3, 4}
+	send(t, raw, append(derp.AppendSendPacket(wire, p.key.Public(), []byte("never sent")), 99, 0, 0, 0, 0))
+	raw.Close()
+	eventually(t, "it has ended", func() bool { return s.config.Relay.Counters().Ended["read_error"] == 1 })
+	if now := s.config.Relay.Counters(); now.Received != before.Received || now.UnknownFrames != before.UnknownFrames {
+		t.Errorf("it had brought %+v and has brought %+v", before.Received, now.Received)
 	}
 }
