@@ -5,10 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/detour-relay/detour/internal/trim"
 )
 
 // All members come at once when a coordinator is back. If all of their handshakes
@@ -31,8 +28,6 @@ type handshakes struct {
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
-	pending atomic.Int64
-	rush    trim.Rush
 	running sync.WaitGroup // all
 	conns   sync.WaitGroup // of running, the connections
 }
@@ -66,8 +61,6 @@ func (h *handshakes) accept() {
 
 // secureOne hands a connection on, or closes it.
 func (h *handshakes) secureOne(conn net.Conn) {
-	h.rush.Note(h.pending.Add(1))
-	defer func() { h.rush.Note(h.pending.Add(-1)) }()
 	secure := tls.Server(conn, h.secure)
 	if !h.shake(secure) {
 		conn.Close()

@@ -115,7 +115,7 @@ func TestFinishWaitsForThoseWhoHaveCome(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer slow.Close()
-	for h.pending.Load() == 0 {
+	for len(h.turns) == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	finished := make(chan struct{})

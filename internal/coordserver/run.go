@@ -65,6 +65,7 @@ func (s *Server) start(ctx context.Context) error {
 	s.running.Go(s.metrics.Serve)
 	if s.options.Service { // otherwise the memory is not ours alone
 		s.running.Go(func() { (&trim.Trimmer{Conns: s.size, Packets: s.work, Later: engineKeeps}).Run(s.beside) })
+		s.running.Go(func() { trim.Pace(s.beside, trim.CoordinatorRoom) })
 	}
 	if s.opened() != nil {
 		return s.startWhole(ctx)

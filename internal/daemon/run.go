@@ -54,6 +54,7 @@ func (d *Daemon) start() <-chan error {
 	}
 	if d.options.Service { // otherwise the memory is not ours alone
 		d.running.Go(func() { (&trim.Trimmer{Conns: d.size, Packets: d.packets}).Run(d.beside) })
+		d.running.Go(func() { trim.Pace(d.beside, trim.RelayRoom) })
 	}
 	d.running.Go(func() { d.budget.quota.Run(d.beside) })
 	d.running.Go(func() { d.hitters.Run(d.beside, d.users) })
