@@ -1,12 +1,15 @@
 package key
 
 import (
+	"crypto/ecdh"
 	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
 
 	"golang.org/x/crypto/nacl/box"
+	//lint:ignore SA1019 new protocols are to use others, but boxes are made with it, and their package has no way to use a key twice
+	"golang.org/x/crypto/salsa20/salsa"
 )
 
 const nonceLen = 24
@@ -23,8 +26,25 @@ type Box struct{ shared [Len]byte }
 // Box computes what k and peer share. It costs one X25519 multiplication.
 func (k Private) Box(peer Public) Box {
 	var b Box
-	box.Precompute(&b.shared, (*[Len]byte)(&peer), &k.raw)
+	if k.made == nil {
+		box.Precompute(&b.shared, (*[Len]byte)(&peer), &k.raw)
+		return b
+	}
+	b.shared = k.multiply(peer)
+	salsa.HSalsa20(&b.shared, new([16]byte), &b.shared, &salsa.Sigma)
 	return b
+}
+
+// multiply returns zeros for a key to which no private one leads.
+func (k Private) multiply(peer Public) (product [Len]byte) {
+	point, err := ecdh.X25519().NewPublicKey(peer[:])
+	if err != nil {
+		return product
+	}
+	if x, err := k.made.ECDH(point); err == nil {
+		copy(product[:], x)
+	}
+	return product
 }
 
 // Seal returns a new buffer with a random nonce followed by the sealed message.

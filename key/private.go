@@ -1,14 +1,13 @@
 package key
 
 import (
+	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
-
-	"golang.org/x/crypto/curve25519"
 )
 
 const privatePrefix = "privkey:"
@@ -16,14 +15,30 @@ const privatePrefix = "privkey:"
 const redactedPrivate = privatePrefix + "(secret)"
 
 // Private is a Curve25519 private key. It does not print; Text gives it away. The zero value is no key.
-type Private struct{ raw [Len]byte }
+// Equal compares two of them, == does not.
+type Private struct {
+	raw  [Len]byte
+	made *ecdh.PrivateKey // the same key, with its public one: that costs a multiplication, for each box else; nil: no key
+}
+
+func newPrivate(raw [Len]byte) (Private, error) {
+	made, err := ecdh.X25519().NewPrivateKey(raw[:])
+	if err != nil {
+		return Private{}, err
+	}
+	return Private{raw, made}, nil
+}
 
 // NewPrivate makes a fresh private key from the system's randomness.
 func NewPrivate() Private {
-	var k Private
-	rand.Read(k.raw[:]) // never fails: crypto/rand ends the program instead
-	k.raw[0] &= 0xf8
-	k.raw[Len-1] = k.raw[Len-1]&0x7f | 0x40
+	var raw [Len]byte
+	rand.Read(raw[:]) // never fails: crypto/rand ends the program instead
+	raw[0] &= 0xf8
+	raw[Len-1] = raw[Len-1]&0x7f | 0x40
+	k, err := newPrivate(raw)
+	if err != nil {
+		panic("key: " + err.Error()) // GODEBUG=fips140=only allows no such key, and there is no relay without
+	}
 	return k
 }
 
@@ -34,20 +49,22 @@ func ParsePrivate(text string) (Private, error) {
 	if err == nil && raw == [Len]byte{} {
 		err = errZero
 	}
+	var k Private
+	if err == nil {
+		k, err = newPrivate(raw)
+	}
 	if err != nil {
 		return Private{}, fmt.Errorf("private key: %w", err)
 	}
-	return Private{raw}, nil
+	return k, nil
 }
 
 // Public returns the public key that belongs to k, and no key for no key.
 func (k Private) Public() Public {
-	if k.IsZero() {
+	if k.made == nil {
 		return Public{}
 	}
-	var p Public
-	curve25519.ScalarBaseMult((*[Len]byte)(&p), &k.raw)
-	return p
+	return Public(k.made.PublicKey().Bytes())
 }
 
 // IsZero reports whether k is the zero value, which is no key.
