@@ -37,7 +37,7 @@ race: ## run them under the race detector (needs a C compiler)
 	if [ "$$(go env GOOS)" = linux ]; then go test -race -pgo=off ./internal/edge -loops 2; fi
 	go test -race -pgo=off ./relay -started -run 'Rest|Limit|Shutdown|Drain|Close|End|Login|Admi|Waiting|Expire'
 
-chaos: ## peers that come, stall and leave as they like, for CHAOS (5m) over each poller, under the race detector; then all must add up
+chaos: ## peers that come, stall and leave as they like while the relay is taken over and links are cut, for CHAOS (5m) over each poller, under the race detector; then all must add up
 	DETOUR_CHAOS=$(CHAOS) go test -race -pgo=off -count=1 -timeout 0 -run TestChaos -v ./internal/daemon
 
 fuzz: ## fuzz each target for FUZZTIME (10s), beginning with its seeds

@@ -1,22 +1,23 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/detour-relay/detour/client"
 	"github.com/detour-relay/detour/internal/admin"
 	"github.com/detour-relay/detour/internal/config"
+	"github.com/detour-relay/detour/internal/meshkey"
 	"github.com/detour-relay/detour/key"
+	"github.com/detour-relay/detour/relay"
 )
 
 // chaosPeers is how many peers there are at a time, each for a short life.
@@ -36,16 +37,35 @@ func chaosTime(t *testing.T) time.Duration {
 	return d
 }
 
-// chaos is a crowd of peers who come, send, stall and leave as they like.
+// chaos is a crowd of peers who come, send, stall and leave as they like, at two relays of
+// a region. One process after the other takes the near one over; the link of the far one
+// comes and goes.
 type chaos struct {
-	relay *Daemon
-	over  context.Context
-	here  [chaosPeers]atomic.Pointer[key.Public]
-	came  atomic.Int64
-	lives atomic.Int64
+	near *chaosNear
+	far  *Daemon
+	over context.Context
+	here [chaosPeers]atomic.Pointer[key.Public]
+
+	lives, sent, came atomic.Int64
+	leaving           atomic.Bool // rovers do
+	steady            int         // pairs of rovers that have always been handed over
+	lost              uint64      // packets of theirs
 
 	mu    sync.Mutex
 	wrong error // guarded by mu: the first thing that must not be
+}
+
+// A place is where peers log in.
+type place struct{ URL, Pin string }
+
+func placeOf(d *Daemon) place { now := d.State(); return place{now.URL, now.Pin} }
+
+// chaosEnd is what has become of a relay when its last peer has left.
+type chaosEnd struct {
+	Wrong              []string // what must not be
+	FromPeers, ToPeers uint64   // packets
+	FromLinks, ToLinks uint64
+	Waited             uint64 // packets that have waited too long, or found no room
 }
 
 func (c *chaos) fail(format string, args ...any) {
@@ -56,8 +76,9 @@ func (c *chaos) fail(format string, args ...any) {
 	}
 }
 
-// Whatever peers do, no stream is broken and no packet comes twice, late or changed; and
-// when they have left, each packet is accounted for, and nothing of them is left.
+// Whatever peers do, and whoever takes over, no stream is broken and no packet comes twice,
+// late or changed; and when they have left, each packet is accounted for, and nothing of
+// them is left.
 func TestChaos(t *testing.T) {
 	for _, poller := range []string{config.PollerLoops, config.PollerGo} {
 		t.Run(poller, func(t *testing.T) {
@@ -71,18 +92,16 @@ func TestChaos(t *testing.T) {
 }
 
 func chaosOver(t *testing.T, poller string) {
-	settings := secured(t)
-	settings.Poller, settings.Access.Everyone = poller, true
-	c := &chaos{relay: open(t, settings, Options{})}
-	run(t, c.relay)
+	c := chaosRegion(t, poller)
 	over, stop := context.WithCancel(t.Context())
-	defer stop()
 	c.over = over
+	var peers sync.WaitGroup
+	defer peers.Wait()
+	defer stop()
 	c.live(0, rand.New(rand.NewPCG(0, 0))) // now all is there that stays
-	eventually(t, "the first is gone", func() bool { return c.relay.operators.Status().Relay.Conns == 0 })
+	eventually(t, "the first is gone, and the near relay there", c.isAlone)
 	goroutines, descriptors := runtime.NumGoroutine(), openFiles()
 	time.AfterFunc(chaosTime(t), stop)
-	var peers sync.WaitGroup
 	for n := range chaosPeers {
 		peers.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(n), 1))
@@ -91,99 +110,136 @@ func chaosOver(t *testing.T, poller string) {
 			}
 		})
 	}
+	peers.Go(c.rove)
+	peers.Go(c.cutLinks)
+	takeovers := 0
+	for ; over.Err() == nil; takeovers++ {
+		time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
+		c.near.takeOver(t)
+	}
 	peers.Wait()
+	t.Logf("%d lives, %d of %d packets have come; %d takeovers, %d pairs were handed over each time and lost %d",
+		c.lives.Load(), c.came.Load(), c.sent.Load(), takeovers, c.steady, c.lost)
+	eventually(t, "all are gone", func() bool {
+		return c.isAlone() && runtime.NumGoroutine() <= goroutines && openFiles() <= descriptors
+	})
+	far := endOf(c.far)
+	c.wantSums(t, append(c.near.end(t), far))
+}
+
+// isAlone reports whether the far relay has nobody but the near one, and they are linked.
+func (c *chaos) isAlone() bool {
+	s := c.far.operators.Status().Relay
+	return isEmpty(s) && s.Conns == 1 && len(s.Links) == 1
+}
+
+// isEmpty reports whether a relay has nothing of peers any more, here or at siblings.
+func isEmpty(s relay.Survey) bool {
+	return s.Conns == s.Watchers && s.RemotePeers == 0 && s.Queued == 0 && s.OutboxBytes == 0
+}
+
+// chaosRegion runs the two relays.
+func chaosRegion(t *testing.T, poller string) *chaos {
+	far, near := secured(t), secured(t)
+	far.Poller, far.Access.Everyone = poller, true
+	far.Mesh.KeyFile = filepath.Join(filepath.Dir(far.StateDir), "mesh.key")
+	if err := meshkey.Create(far.Mesh.KeyFile, meshkey.New()); err != nil {
+		t.Fatal(err)
+	}
+	c := &chaos{far: open(t, far, Options{})}
+	run(t, c.far)
+	near.Poller, near.Access, near.Mesh.KeyFile = far.Poller, far.Access, far.Mesh.KeyFile
+	near.Drain = config.Duration(min(3*time.Second, chaosTime(t)/4))
+	near.Mesh.With = []string{asSibling(placeOf(c.far))}
+	c.near = startNear(t, near)
+	c.linkFar(true)
+	return c
+}
+
+// asSibling is an entry of mesh.with.
+func asSibling(p place) string {
+	return strings.TrimSuffix(strings.TrimPrefix(p.URL, "https://"), "/derp") + "=" + p.Pin
+}
+
+// linkFar has the far relay link to the near one, or not.
+func (c *chaos) linkFar(link bool) {
+	next := c.far.Config()
+	next.Mesh.With = nil
+	if link {
+		next.Mesh.With = []string{asSibling(c.near.place)}
+	}
+	if _, err := c.far.Reload(next); err != nil {
+		c.fail("reload: %v", err)
+	}
+}
+
+// cutLinks has the link of the far relay come and go.
+func (c *chaos) cutLinks() {
+	defer c.linkFar(true)
+	for link := true; c.over.Err() == nil; link = !link {
+		c.linkFar(link)
+		select {
+		case <-c.over.Done():
+		case <-time.After(time.Duration(rand.IntN(1000)) * time.Millisecond):
+		}
+	}
+}
+
+// wantSums has nothing be wrong at any relay, and no packet counted that was not sent.
+func (c *chaos) wantSums(t *testing.T, ends []chaosEnd) {
+	t.Helper()
+	var all chaosEnd
+	for i, e := range ends {
+		for _, wrong := range e.Wrong {
+			t.Errorf("relay %d of %d: %s", i+1, len(ends), wrong)
+		}
+		all.FromPeers += e.FromPeers
+		all.ToPeers += e.ToPeers
+		all.FromLinks += e.FromLinks
+		all.ToLinks += e.ToLinks
+		all.Waited += e.Waited
+	}
+	sent, came := uint64(c.sent.Load()), uint64(c.came.Load())
+	if sent < all.FromPeers || all.ToPeers < came || all.ToLinks < all.FromLinks || came == 0 || all.FromLinks == 0 {
+		t.Errorf("peers have sent %d packets and got %d; relays say %+v", sent, came, all)
+	}
+	if c.lost > all.Waited {
+		t.Errorf("%d packets were lost between peers that were handed over", c.lost)
+	}
 	if c.wrong != nil {
 		t.Error(c.wrong)
 	}
-	if c.came.Load() == 0 {
-		t.Error("no packet has come")
-	}
-	t.Logf("%d lives, %d packets have come", c.lives.Load(), c.came.Load())
+}
+
+// endOf is what a relay has counted whose peers have left.
+func endOf(d *Daemon) (e chaosEnd) {
+	status := d.operators.Status()
 	for _, sum := range admin.Sums {
-		eventually(t, sum.Text, func() bool { s := c.relay.operators.Status(); return sum.Holds(&s) })
+		if !sum.Holds(&status) {
+			e.Wrong = append(e.Wrong, fmt.Sprintf("this does not hold: %s: %+v", sum.Text, status.Relay))
+		}
 	}
-	eventually(t, "all are gone", func() bool {
-		s := c.relay.operators.Status()
-		return s.Relay.Conns == 0 && s.Relay.Queued == 0 && s.Relay.OutboxBytes == 0 &&
-			runtime.NumGoroutine() <= goroutines && openFiles() <= descriptors
-	})
+	e.Wrong = append(e.Wrong, d.relay.Check()...)
+	n := status.Relay.Counters
+	if status.Relay.Queued != 0 || n.OutboxBytes != 0 {
+		e.Wrong = append(e.Wrong, fmt.Sprintf("%d packets wait, in %d bytes", status.Relay.Queued, n.OutboxBytes))
+	}
+	if bad := n.Ended["bad_frame"] + n.Ended["overrun"] + n.UnknownFrames; bad > 0 {
+		e.Wrong = append(e.Wrong, fmt.Sprintf("%d frames have come that nobody has sent", bad))
+	}
+	e.FromLinks, e.ToLinks = n.ForwardedIn, n.ForwardedOut
+	e.FromPeers = n.Received.Disco.Packets + n.Received.Other.Packets - n.ForwardedIn
+	e.ToPeers = n.Sent.Disco.Packets + n.Sent.Other.Packets - n.ForwardedOut
+	for reason, of := range n.Dropped {
+		if strings.HasPrefix(reason, "queue_") {
+			e.Waited += of.Disco.Packets + of.Other.Packets
+		}
+	}
+	return e
 }
 
 // openFiles returns how many descriptors this process has; 0 where nobody tells.
 func openFiles() int {
 	files, _ := os.ReadDir("/proc/self/fd")
 	return len(files)
-}
-
-// live is the life of one peer.
-func (c *chaos) live(place int, random *rand.Rand) {
-	secret := key.NewPrivate()
-	now := c.relay.State()
-	cfg := client.Config{URL: now.URL, CertName: now.Pin, Key: secret}
-	if random.IntN(4) == 0 {
-		cfg.WebSocket = client.WebSocketAlways
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	conn, _, err := client.Login(ctx, cfg)
-	cancel()
-	if err != nil {
-		c.fail("login: %v", err)
-		return
-	}
-	c.lives.Add(1)
-	public := secret.Public()
-	c.here[place].Store(&public)
-	stall := time.Duration(random.IntN(3)) * time.Duration(random.IntN(200)) * time.Millisecond
-	var reading sync.WaitGroup
-	reading.Go(func() { c.read(conn, stall) })
-	c.send(conn, random)
-	conn.Close() // what it has not read makes this a reset
-	reading.Wait()
-}
-
-// send sends bursts of numbered packets to whoever is there.
-func (c *chaos) send(conn *client.Conn, random *rand.Rand) {
-	numbers := map[key.Public]uint64{}
-	for range 1 + random.IntN(30) {
-		to := c.here[random.IntN(chaosPeers)].Load()
-		if c.over.Err() != nil || to == nil {
-			break
-		}
-		for range 1 + random.IntN(40) {
-			if conn.Send(*to, chaosPacket(numbers[*to], 16+random.IntN(1400))) != nil {
-				return // its neighbour in the network may have been too slow for it
-			}
-			numbers[*to]++
-		}
-		time.Sleep(time.Duration(random.IntN(5)) * time.Millisecond)
-	}
-}
-
-// chaosPacket is one of which each byte follows from its number.
-func chaosPacket(number uint64, size int) []byte {
-	packet := bytes.Repeat([]byte{byte(number * 7)}, size)
-	binary.BigEndian.PutUint64(packet, number)
-	return packet
-}
-
-// read checks all that comes, after a stall.
-func (c *chaos) read(conn *client.Conn, stall time.Duration) {
-	next := map[key.Public]uint64{}
-	buf := make([]byte, 64<<10)
-	time.Sleep(stall)
-	for {
-		m, err := conn.Recv(buf)
-		if err != nil {
-			return
-		}
-		if m.Kind != client.MessagePacket {
-			continue
-		}
-		number := binary.BigEndian.Uint64(m.Packet)
-		if number < next[m.Peer] || !bytes.Equal(m.Packet, chaosPacket(number, len(m.Packet))) {
-			c.fail("packet %d of a sender came after %d, or changed", number, next[m.Peer])
-		}
-		next[m.Peer] = number + 1
-		c.came.Add(1)
-	}
 }
