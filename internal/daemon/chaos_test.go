@@ -44,6 +44,9 @@ type chaos struct {
 	near *chaosNear
 	far  *Daemon
 	over context.Context
+
+	settle time.Duration // how long a process of the near relay waits for logins at a takeover
+
 	here [chaosPeers]atomic.Pointer[key.Public]
 
 	lives, sent, came atomic.Int64
@@ -150,6 +153,7 @@ func chaosRegion(t *testing.T, poller string) *chaos {
 	run(t, c.far)
 	near.Poller, near.Access, near.Mesh.KeyFile = far.Poller, far.Access, far.Mesh.KeyFile
 	near.Drain = config.Duration(min(3*time.Second, chaosTime(t)/4))
+	c.settle = time.Duration(min(near.Drain, config.Duration(drainSettle)))
 	near.Mesh.With = []string{asSibling(placeOf(c.far))}
 	c.near = startNear(t, near)
 	c.linkFar(true)

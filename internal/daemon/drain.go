@@ -11,8 +11,9 @@ import (
 
 const (
 	// drainSettle bounds the wait for connections that were accepted just before
-	// the relay stopped accepting.
-	drainSettle = time.Second
+	// the relay stopped accepting: a login over TLS and WebSocket takes six round trips,
+	// which is a second and more where the way is long.
+	drainSettle = 3 * time.Second
 
 	// drainTimeout is how much longer than asked for draining may take.
 	drainTimeout = 5 * time.Second
