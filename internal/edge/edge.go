@@ -35,6 +35,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,7 @@ type Server struct {
 	foreign foreign
 	passer  sni.Passer
 	count   counters
+	turns   turns
 
 	arriving sync.Mutex
 	arrivals *arrivals // guarded by arriving; nil until the first comes
@@ -103,6 +105,7 @@ func newServer(config Config, listener net.Listener) *Server {
 		reply:    switchingReply("DERP", config.Relay.PublicKey()),
 		listener: listener,
 		ready:    make(chan net.Conn),
+		turns:    newTurns(runtime.GOMAXPROCS(0)),
 		stopped:  make(chan struct{}),
 		closed:   make(chan struct{}),
 		born:     time.Now(),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/detour-relay/detour/internal/behind"
+	"github.com/detour-relay/detour/internal/netio"
 )
 
 // notTLSReply answers a peer that speaks plain HTTP to a TLS listener.
@@ -19,10 +20,10 @@ const notTLSReply = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; chars
 // secure completes the TLS handshake of a pending connection and gives it to
 // net/http, which finds the handshake done. It returns what became of a connection that
 // is not for the relay to answer.
-func (s *Server) secure(t *tls.Conn) *diverted {
+func (s *Server) secure(t *tls.Conn, m *netio.Metered) *diverted {
 	begun := time.Now()
 	t.SetDeadline(begun.Add(s.config.HandshakeTimeout))
-	if err := t.Handshake(); err != nil {
+	if err := s.shake(t, m); err != nil {
 		if d, ok := errors.AsType[*diverted](err); ok {
 			return d
 		}
@@ -43,6 +44,15 @@ func (s *Server) secure(t *tls.Conn) *diverted {
 	}
 	s.handOver(t)
 	return nil
+}
+
+// shake does the handshake, and computes when it is its turn.
+func (s *Server) shake(t *tls.Conn, m *netio.Metered) error {
+	turn := &turn{of: s.turns}
+	m.InTurns(turn)
+	defer m.InTurns(nil)
+	defer turn.Leave()
+	return t.Handshake()
 }
 
 // failed counts a handshake that came to nothing and closes the connection.

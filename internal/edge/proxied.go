@@ -224,7 +224,7 @@ func (s *Server) begin(c net.Conn, m *netio.Metered, now *Config) {
 		return
 	}
 	if t, ok := c.(*tls.Conn); ok {
-		if diverted := s.secure(t); diverted != nil {
+		if diverted := s.secure(t, m); diverted != nil {
 			s.divert(c, m, diverted)
 		}
 		return

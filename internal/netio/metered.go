@@ -10,6 +10,12 @@ type Meter interface {
 	Took(n int) error
 }
 
+// A Turn is had by who computes, and not while he reads or writes.
+type Turn interface {
+	Take()
+	Leave()
+}
+
 // A Metered conn tells a meter of what it reads, until Release. It may stand
 // beneath a [Wire], also one that has been taken over: the stream tells it of what
 // it reads itself, and reads it in small pieces.
@@ -21,6 +27,8 @@ type Metered struct {
 	// Set before anybody reads, by Precede and Look.
 	from net.Addr     // instead of the socket's; nil: that
 	look func([]byte) // at what is read first; nil: nobody does
+
+	turn Turn // of who reads and writes; nil: he needs none. Owned by him
 
 	ahead []byte // read already, and still to be read; owned by the reader
 }
@@ -35,6 +43,10 @@ func (m *Metered) Precede(from net.Addr, ahead []byte) { m.from, m.ahead = from,
 
 // Look has a function see what is read first. It may not keep it.
 func (m *Metered) Look(look func(first []byte)) { m.look = look }
+
+// InTurns has who reads take a turn whenever something has come, and leave it before he
+// waits for more, or writes. nil: no more turns; the last one stays his to leave.
+func (m *Metered) InTurns(turn Turn) { m.turn = turn }
 
 // RemoteAddr implements net.Conn.
 func (m *Metered) RemoteAddr() net.Addr {
@@ -55,7 +67,7 @@ func (m *Metered) Read(p []byte) (n int, err error) {
 			m.ahead = nil
 		}
 	} else {
-		n, err = m.Conn.Read(p)
+		n, err = m.read(p)
 	}
 	if m.look != nil && n > 0 {
 		m.look(p[:n])
@@ -65,6 +77,25 @@ func (m *Metered) Read(p []byte) (n int, err error) {
 		return 0, meterErr
 	}
 	return n, err
+}
+
+func (m *Metered) read(p []byte) (n int, err error) {
+	if m.turn == nil {
+		return m.Conn.Read(p)
+	}
+	m.turn.Leave()
+	if n, err = m.Conn.Read(p); err == nil {
+		m.turn.Take()
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (m *Metered) Write(p []byte) (int, error) {
+	if m.turn != nil {
+		m.turn.Leave()
+	}
+	return m.Conn.Write(p)
 }
 
 // CloseWrite lets net/http say its last word before it closes a conn whose peer
