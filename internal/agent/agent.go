@@ -130,7 +130,7 @@ func (a *Agent) open(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	a.trips = newTrips(a.bind, a.member.Self().Key)
+	a.trips = newTrips(a.bind, a.member.Self().Key, func(k key.Public) { beginAnew(a.device, k) })
 	out, in := newWindow(), newWindow()
 	a.device = device.NewDevice(gate{a.network.Device(), out, in}, gatedBind{a.trips, out, in}, a.deviceLog())
 	close(a.begun)

@@ -1,8 +1,6 @@
 package agent
 
 import (
-	"bytes"
-	"encoding/binary"
 	"sync"
 	"time"
 
@@ -10,64 +8,53 @@ import (
 	"golang.zx2c4.com/wireguard/device"
 
 	"github.com/detour-relay/detour/key"
-	"github.com/detour-relay/detour/wgbind"
 )
 
-// A handshake that is not answered is sent again after a quarter of a second, and then
-// after twice as long, up to mostAgain times: the device itself waits for 5 s, which is
-// long for who has just started, when either side may have had no relay yet. Who has got
-// it takes no notice of a second one.
-const (
-	againTime = 250 * time.Millisecond
-	mostAgain = 4
-)
-
-// Of two handshakes that cross, each device takes the other's for a newer one and drops
-// the answer to its own, so that there is no session before one of them tries again after
-// 5 s. So of two that begin within crossTime that of the lesser key counts, and the other
-// is not shown to the device; and who has heard of one lets it come to an end for againTime
-// before his own is sent. If it comes to none, what is sent again counts as ever.
-const crossTime = time.Second
-
-// trips is the Bind, and looks after handshakes: it sends again what is not answered, and
-// an answer tells how long the way there and back is, without a packet of its own.
+// trips is the Bind, and looks after handshakes: it keeps the rules of trip, and an answer
+// tells how long the way there and back is, without a packet of its own.
 type trips struct {
-	*wgbind.Bind
+	conn.Bind
 	own     key.Public
-	foreign chan key.Public // peers that send by keys of a run before this one
+	anew    func(key.Public) // has the device make another initiation
+	foreign chan key.Public  // peers that send by keys of a run before this one
 
 	mu     sync.Mutex
-	peers  map[key.Public]*trip // guarded by mu
+	peers  map[key.Public]*trip // guarded by mu, as what is in them
 	closed bool                 // guarded by mu
 }
 
-// trip is the handshake with a peer that began last.
-type trip struct {
-	packet []byte
-	to     conn.Endpoint
-	index  uint32
-	sent   time.Time // zero: it is answered
-	heard  time.Time // when the device was shown one of the peer
-	again  *time.Timer
-	times  int // that it was sent again
-	took   time.Duration
+func newTrips(b conn.Bind, own key.Public, anew func(key.Public)) *trips {
+	return &trips{Bind: b, own: own, anew: anew, foreign: make(chan key.Public, 16), peers: make(map[key.Public]*trip)}
 }
 
-func newTrips(b *wgbind.Bind, own key.Public) *trips {
-	return &trips{Bind: b, own: own, foreign: make(chan key.Public, 16), peers: make(map[key.Public]*trip)}
+// keyOf is the peer's of an endpoint, which is the Bind's.
+func keyOf(ep conn.Endpoint) key.Public { return ep.(interface{ Key() key.Public }).Key() }
+
+func isInitiation(b []byte) bool {
+	return len(b) == device.MessageInitiationSize && b[0] == device.MessageInitiationType
 }
 
-// Send notes when a handshake begins, and keeps it back for a moment if one of the peer
-// has.
+func isResponse(b []byte) bool {
+	return len(b) == device.MessageResponseSize && b[0] == device.MessageResponseType
+}
+
+// Send notes what the device sends, and keeps an initiation back if it has to wait.
 func (t *trips) Send(bufs [][]byte, ep conn.Endpoint) error {
-	// The device sends an initiation alone.
-	if b := bufs[0]; len(b) == device.MessageInitiationSize && b[0] == device.MessageInitiationType && !t.begins(ep, b) {
-		return nil
+	// The device sends a message of a handshake alone.
+	switch b := bufs[len(bufs)-1]; {
+	case isInitiation(b):
+		if !t.begins(keyOf(ep), b, ep) {
+			return nil
+		}
+	case isResponse(b):
+		t.replies(keyOf(ep), b)
+	case b[0] == device.MessageTransportType:
+		t.sends(keyOf(ep), b)
 	}
 	return t.Bind.Send(bufs, ep)
 }
 
-// Open notes when one is answered, and keeps back one that crosses ours.
+// Open notes what comes, and hides from the device what it is not to see.
 func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	receive, port, err := t.Bind.Open(port)
 	for i, next := range receive {
@@ -76,15 +63,15 @@ func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 			var last conn.Endpoint
 			for j := range n {
 				switch b := packets[j][:sizes[j]]; {
-				case len(b) == device.MessageResponseSize && b[0] == device.MessageResponseType:
-					t.answered(eps[j], binary.LittleEndian.Uint32(b[8:]))
-				case len(b) == device.MessageInitiationSize && b[0] == device.MessageInitiationType:
-					if !t.hears(eps[j].(*wgbind.Endpoint).Key(), time.Now()) {
+				case isResponse(b):
+					t.isAnswered(keyOf(eps[j]), b)
+				case isInitiation(b):
+					if !t.hears(keyOf(eps[j]), b, eps[j]) {
 						sizes[j] = 0 // the device skips it
 					}
 				case isData(b) && eps[j] != last:
 					last = eps[j]
-					t.receives(last.(*wgbind.Endpoint).Key())
+					t.receives(keyOf(last))
 				}
 			}
 			return n, err
@@ -93,16 +80,78 @@ func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	return receive, port, err
 }
 
-// hears reports whether the device is to be shown a handshake of a peer.
-func (t *trips) hears(k key.Public, now time.Time) bool {
+func (t *trips) begins(k key.Public, packet []byte, ep conn.Endpoint) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	p := t.tripLocked(k)
-	if !p.sent.IsZero() && now.Sub(p.sent) < crossTime && t.own.Compare(k) < 0 {
+	if t.closed {
 		return false
 	}
-	p.heard = now
-	return true
+	p := t.tripLocked(k)
+	p.stop()
+	which := senderOf(packet)
+	p.timer = time.AfterFunc(againTime, func() { t.due(k, which) })
+	return p.begins(packet, ep, time.Now())
+}
+
+// due does what is due of an initiation, unless it is no longer the last one.
+func (t *trips) due(k key.Public, which uint32) {
+	t.mu.Lock()
+	p := t.peers[k]
+	if t.closed || p == nil || p.timer == nil || senderOf(p.ours.packet) != which {
+		t.mu.Unlock()
+		return
+	}
+	packet, anew, after := p.due(time.Now())
+	to := p.ours.to
+	if after > 0 {
+		p.timer.Reset(after)
+	}
+	t.mu.Unlock()
+	if anew {
+		t.anew(k)
+	}
+	if packet != nil {
+		t.Bind.Send([][]byte{packet}, to) // it may be lost
+	}
+}
+
+// hears reports whether the device is to be shown an initiation.
+func (t *trips) hears(k key.Public, packet []byte, ep conn.Endpoint) bool {
+	t.mu.Lock()
+	show, reply := t.tripLocked(k).hears(packet, time.Now())
+	t.mu.Unlock()
+	if reply != nil {
+		t.Bind.Send([][]byte{reply}, ep) // it may be lost, too
+	}
+	return show
+}
+
+func (t *trips) replies(k key.Public, packet []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[k]; p != nil {
+		p.replies(packet, time.Now())
+	}
+}
+
+func (t *trips) isAnswered(k key.Public, packet []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[k]
+	if t.closed || p == nil {
+		return
+	}
+	if after := p.isAnswered(packet, time.Now()); after > 0 {
+		p.timer.Reset(after)
+	}
+}
+
+func (t *trips) sends(k key.Public, packet []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[k]; p != nil {
+		p.sends(keysOf(packet))
+	}
 }
 
 // receives notes a packet of the tunnel. If this run has had no handshake with the peer, it is
@@ -123,55 +172,24 @@ func (t *trips) receives(k key.Public) {
 func (t *trips) tripLocked(k key.Public) *trip {
 	p := t.peers[k]
 	if p == nil {
-		p = new(trip)
+		p = &trip{lesser: t.own.Compare(k) < 0}
 		t.peers[k] = p
 	}
 	return p
 }
 
-// begins reports whether a handshake of ours is to be sent now.
-func (t *trips) begins(ep conn.Endpoint, packet []byte) bool {
-	k, now := ep.(*wgbind.Endpoint).Key(), time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return false
-	}
-	p := t.tripLocked(k)
-	p.stop()
-	p.packet, p.to, p.times = bytes.Clone(packet), ep, 0
-	p.index, p.sent = binary.LittleEndian.Uint32(packet[4:]), now
-	p.again = time.AfterFunc(againTime, func() { t.sendAgain(p) })
-	return now.Sub(p.heard) >= againTime
-}
-
-func (t *trips) sendAgain(p *trip) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed || p.sent.IsZero() || p.times == mostAgain {
-		return
-	}
-	p.times++
-	t.Bind.Send([][]byte{p.packet}, p.to) // it may be lost
-	p.again.Reset(againTime << p.times)
-}
-
 func (p *trip) stop() {
-	if p.again != nil {
-		p.again.Stop()
+	if p.timer != nil {
+		p.timer.Stop()
 	}
 }
 
-func (t *trips) answered(ep conn.Endpoint, index uint32) {
-	k := ep.(*wgbind.Endpoint).Key()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p := t.peers[k]; p != nil && p.index == index && !p.sent.IsZero() {
-		if p.times == 0 { // otherwise nobody knows which one it answers
-			p.took = time.Since(p.sent)
-		}
-		p.sent = time.Time{}
-		p.stop()
+// beginAnew has a device make another initiation, though it is not yet time for it, where
+// it has come to no keys by the last one.
+func beginAnew(d *device.Device, k key.Public) {
+	if p := d.LookupPeer(device.NoisePublicKey(k)); p != nil {
+		p.ExpireCurrentKeypairs() // forgets when the last one was, too
+		p.SendHandshakeInitiation(true)
 	}
 }
 
@@ -181,7 +199,6 @@ func (t *trips) forget(k key.Public) {
 	defer t.mu.Unlock()
 	if p := t.peers[k]; p != nil {
 		p.stop()
-		p.sent = time.Time{}
 		delete(t.peers, k)
 	}
 }
