@@ -41,6 +41,7 @@ type hazards struct {
 	lost  func(from int, age time.Duration) bool     // a message of a handshake is; nil: never
 	late  [2]time.Duration                           // that they begin to send
 	plain [2]bool                                    // a device alone, as others have it
+	twice bool                                       // all comes both ways, as while a path is new
 }
 
 // A tunnel is two devices in fake time.
@@ -132,6 +133,9 @@ func (e *end) Send(bufs [][]byte, _ conn.Endpoint) error {
 		}
 		b = slices.Clone(b)
 		time.AfterFunc(wayTime, func() { e.other().inbox <- b })
+		if e.twice {
+			time.AfterFunc(3*wayTime, func() { e.other().inbox <- b })
+		}
 	}
 	return nil
 }
@@ -315,6 +319,7 @@ func TestTunnelsBegin(t *testing.T) {
 			}
 			return 0
 		}}},
+		{"all comes both ways", hazards{twice: true, slow: at(greater, hasTaken, 5*wayTime)}},
 		{"the lesser is a device alone", hazards{plain: [2]bool{lesser: true}}},
 		{"the greater is a device alone", hazards{plain: [2]bool{greater: true}}},
 	} {
@@ -337,7 +342,7 @@ func TestTunnelsBeginOnBusyMachines(t *testing.T) {
 			for seed := range uint64(times) {
 				r := rand.New(rand.NewPCG(seed, 0))
 				upTo := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d))) }
-				h := hazards{plain: plain, late: [2]time.Duration{upTo(100 * time.Millisecond), upTo(100 * time.Millisecond)}}
+				h := hazards{plain: plain, twice: seed%3 == 0, late: [2]time.Duration{upTo(100 * time.Millisecond), upTo(100 * time.Millisecond)}}
 				h.slow = func(int, string) time.Duration { return upTo(100*time.Millisecond) * time.Duration(r.IntN(2)) }
 				if seed%2 == 0 && plain == [2]bool{} {
 					h.lost = func(int, time.Duration) bool { return r.IntN(4) == 0 }
