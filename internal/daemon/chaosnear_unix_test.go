@@ -79,19 +79,22 @@ func startNear(t *testing.T, settings config.Config) *chaosNear {
 func (n *chaosNear) launch(t *testing.T, file string) error {
 	stdout, said, err1 := os.Pipe()
 	stderr, logged, err2 := os.Pipe()
+	alive, here, err3 := os.Pipe()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), chaosSettings+"="+file)
-	cmd.Stdout, cmd.Stderr = said, logged
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = alive, said, logged
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := errors.Join(err1, err2); err != nil {
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	alive.Close()
 	said.Close()
 	logged.Close()
 	t.Cleanup(func() {
+		here.Close()
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		for range n.words { // until it is closed
 		}
@@ -194,6 +197,10 @@ func nearProcess(file string) error {
 	if err != nil {
 		return err
 	}
+	go func() {
+		io.Copy(io.Discard, os.Stdin) // ends with the test, however that ends
+		os.Exit(1)
+	}()
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	running, polls := goleak.IgnoreCurrent(), len(descriptorsOf("anon_inode:[event"))
