@@ -49,6 +49,7 @@ type trip struct {
 	state state
 	ours  initiation
 	timer *time.Timer   // nil: there was none of ours
+	seen  []byte        // the last answer to one of ours
 	took  time.Duration // from one that was sent once to its answer; 0: not known
 
 	// The peer's that the device was shown last.
@@ -162,22 +163,28 @@ func (p *trip) replies(packet []byte, now time.Time) {
 	}
 }
 
-// isAnswered notes what the peer answers, and returns after which time there have to be
-// keys; 0: it is no answer to ours. Who has the greater key waits longer, so that not both
-// begin anew at the same moment.
-func (p *trip) isAnswered(packet []byte, now time.Time) time.Duration {
+// isAnswered notes what the peer answers, and reports whether the device is to be shown it:
+// not twice, as two goroutines of it would make keys of both, which are the same, and number
+// the packets from 0 twice. After the time that it returns there have to be keys; 0: it is
+// no answer to ours. Who has the greater key waits longer, so that not both begin anew at
+// the same moment.
+func (p *trip) isAnswered(packet []byte, now time.Time) (show bool, after time.Duration) {
 	o := &p.ours
-	if p.state != asked && p.state != overtaken || askedBy(packet) != senderOf(o.packet) {
-		return 0
+	switch {
+	case bytes.Equal(packet, p.seen):
+		return false, 0
+	case p.state != asked && p.state != overtaken || askedBy(packet) != senderOf(o.packet):
+		return true, 0
 	}
+	p.seen = bytes.Clone(packet)
 	if p.state == asked && o.times == 0 { // otherwise nobody knows which one it answers
 		p.took = now.Sub(o.made)
 	}
 	p.state, o.remote, o.answered = answered, senderOf(packet), now
 	if p.lesser {
-		return o.patience()
+		return true, o.patience()
 	}
-	return 2 * o.patience()
+	return true, 2 * o.patience()
 }
 
 // patience is how long the device may take for an answer: longer where that was in vain.

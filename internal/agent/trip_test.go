@@ -140,11 +140,12 @@ func TestPatience(t *testing.T) {
 		p, now := &trip{lesser: lesser}, time.Now()
 		for i := range 3 {
 			p.begins(initiationOf(our), nil, now)
-			if got := p.isAnswered(answerOf(theirs, our), now); got != want<<i {
-				t.Errorf("lesser: %v, the %d. time: %v, want %v", lesser, i+1, got, want<<i)
+			answer := answerOf(theirs+uint32(i), our)
+			if show, got := p.isAnswered(answer, now); !show || got != want<<i {
+				t.Errorf("lesser: %v, the %d. time: %v, want %v; shown: %v", lesser, i+1, got, want<<i, show)
 			}
-			if again := p.isAnswered(answerOf(theirs, our), now); again != 0 {
-				t.Error("it is answered twice")
+			if show, again := p.isAnswered(answer, now); show || again != 0 {
+				t.Error("the device is shown an answer twice")
 			}
 			if _, anew, _ := p.due(now); !anew {
 				t.Error("there is none made anew")

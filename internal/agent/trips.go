@@ -64,10 +64,12 @@ func (t *trips) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 			for j := range n {
 				switch b := packets[j][:sizes[j]]; {
 				case isResponse(b):
-					t.isAnswered(keyOf(eps[j]), b)
+					if !t.isAnswered(keyOf(eps[j]), b) {
+						sizes[j] = 0 // the device skips it
+					}
 				case isInitiation(b):
 					if !t.hears(keyOf(eps[j]), b, eps[j]) {
-						sizes[j] = 0 // the device skips it
+						sizes[j] = 0
 					}
 				case isData(b) && eps[j] != last:
 					last = eps[j]
@@ -134,16 +136,19 @@ func (t *trips) replies(k key.Public, packet []byte) {
 	}
 }
 
-func (t *trips) isAnswered(k key.Public, packet []byte) {
+// isAnswered reports whether the device is to be shown an answer.
+func (t *trips) isAnswered(k key.Public, packet []byte) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.peers[k]
 	if t.closed || p == nil {
-		return
+		return true
 	}
-	if after := p.isAnswered(packet, time.Now()); after > 0 {
+	show, after := p.isAnswered(packet, time.Now())
+	if after > 0 {
 		p.timer.Reset(after)
 	}
+	return show
 }
 
 func (t *trips) sends(k key.Public, packet []byte) {
