@@ -23,8 +23,7 @@ import (
 const (
 	drainTick = 10 * time.Millisecond
 
-	// drainTryFor is how long peers should keep trying before they treat the restart
-	// as a failure.
+	// drainTryFor is how long peers should try before the restart is a failure to them.
 	drainTryFor = 5 * time.Second
 
 	// retireAfter is the time from the retirement of a peer to its withdrawal: by then
@@ -140,8 +139,7 @@ type retiree struct {
 	at    time.Time
 }
 
-// withdrawRetired tells watchers of the peers that have retired before, and are
-// still here.
+// withdrawRetired tells watchers of peers that retired before, and are still here.
 func (r *routes) withdrawRetired(before time.Time) {
 	r.update(func(n *notices) {
 		for len(r.retirees) > 0 && r.retirees[0].at.Before(before) {

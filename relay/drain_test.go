@@ -150,6 +150,24 @@ func TestPeerThatMovesWhileItsRelayDrains(t *testing.T) {
 	})
 }
 
+// Who leaves a relay that drains is on his way to where all will be, even if he is there
+// before siblings have said so.
+func TestWhoLeavesADrainingRelayIsNotGone(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		alice, bob := r.Join("alice"), r.Join("bob")
+		a := r.LinkedTo("a")
+		bob.SendPacket(alice.Public(), "1")
+		drain(t, r, 10*time.Second)
+		alice.Got()
+		bob.Close()
+		alice.Expect()
+		a.Announce("bob")
+		alice.SendPacket(bob.Public(), "2")
+		a.Expect(`ForwardPacket(src=alice,dst=bob,"2")`)
+		checked(t, r)
+	})
+}
+
 // Of a key with several conns, one more move changes nothing.
 func TestDuplicatesWhileTheirRelayDrains(t *testing.T) {
 	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {

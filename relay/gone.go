@@ -13,10 +13,13 @@ func (c *conn) noteSender(src *route) {
 // senderHash stands for the key of a sender. Its lowest bit is set.
 func (r *routes) senderHash(rt *route) uint64 { return r.table.Hash(&rt.key) | 1 }
 
-// tellGone queues PeerGone for everybody who has heard from the key of rt.
-func (r *routes) tellGone(rt *route, n *notices) {
+// tellGoneLocked queues PeerGone for everybody who has heard from the key of rt. Who leaves
+// a relay that drains is not gone, but on his way to where all will be.
+func (r *routes) tellGoneLocked(rt *route, n *notices) {
 	for _, c := range r.audience.Left(&rt.listeners, r.senderHash(rt)) {
-		c.pushPeerGone(rt.key)
-		n.add(c)
+		if !r.draining {
+			c.pushPeerGone(rt.key)
+			n.add(c)
+		}
 	}
 }

@@ -99,8 +99,7 @@ func (c *conn) pace(b *burst) error {
 	if c.shared {
 		return errRest
 	}
-	// This sleeps inside the stream's ReadBursts, with the chunk of the burst in hand:
-	// whoever overflows others is not read meanwhile (docs/decisions/0004).
+	// With the chunk in hand: whoever overflows others is not read (decision 4).
 	time.Sleep(time.Duration(c.pause))
 	return nil
 }

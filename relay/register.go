@@ -65,7 +65,7 @@ func (r *routes) keepOrDeleteLocked(rt *route, n *notices) {
 	}
 	rt.setActive(nil)
 	r.table.Delete(rt)
-	r.tellGone(rt, n)
+	r.tellGoneLocked(rt, n)
 }
 
 // closePeer closes every conn of a key.
