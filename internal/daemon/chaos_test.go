@@ -51,6 +51,7 @@ type chaos struct {
 
 	lives, sent, came atomic.Int64
 	leaving           atomic.Bool // rovers do
+	stalled           atomic.Bool // the machine has been too busy for what is said about rovers
 	steady            int         // pairs of rovers that have always been handed over
 	lost              uint64      // packets of theirs
 
@@ -104,7 +105,10 @@ func chaosOver(t *testing.T, poller string) {
 	c.live(0, rand.New(rand.NewPCG(0, 0))) // now all is there that stays
 	eventually(t, "the first is gone, and the near relay there", c.isAlone)
 	goroutines, descriptors := runtime.NumGoroutine(), openFiles()
-	time.AfterFunc(chaosTime(t), stop)
+	peers.Go(func() {
+		defer stop()
+		c.last(chaosTime(t))
+	})
 	for n := range chaosPeers {
 		peers.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(n), 1))
@@ -113,6 +117,7 @@ func chaosOver(t *testing.T, poller string) {
 			}
 		})
 	}
+	peers.Go(c.watchStalls)
 	peers.Go(c.rove)
 	peers.Go(c.cutLinks)
 	takeovers := 0
@@ -126,8 +131,28 @@ func chaosOver(t *testing.T, poller string) {
 	eventually(t, "all are gone", func() bool {
 		return c.isAlone() && runtime.NumGoroutine() <= goroutines && openFiles() <= descriptors
 	})
-	far := endOf(c.far)
-	c.wantSums(t, append(c.near.end(t), far))
+	c.wantSums(t, append(c.near.end(t), c.farEnd()))
+}
+
+// last waits for so long, and until packets have come over the link, too.
+func (c *chaos) last(d time.Duration) {
+	time.Sleep(d)
+	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if c.came.Load() > 0 && c.far.operators.Status().Relay.Counters.ForwardedIn > 0 {
+			return
+		}
+	}
+}
+
+// farEnd is what has become of the far relay when the near one has left. Until its
+// connection is booked, a sum may not hold.
+func (c *chaos) farEnd() (far chaosEnd) {
+	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if far = endOf(c.far); len(far.Wrong) == 0 {
+			break
+		}
+	}
+	return far
 }
 
 // isAlone reports whether the far relay has nobody but the near one, and they are linked.
