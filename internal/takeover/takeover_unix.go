@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/cloudflare/tableflip"
 )
@@ -261,12 +262,25 @@ func (t *Takeover) upgrade(prepare Prepare) error {
 			return err
 		}
 	}
-	if err := t.upgrader.Upgrade(); err != nil {
+	err := t.startNext()
+	if err != nil {
 		undo()
-		if err.Error() == "parent hasn't exited" { // of tableflip, which has no variable for it
-			err = errors.New("the process before this one still drains: try again when it has ended")
-		}
-		return err
 	}
-	return nil
+	return err
+}
+
+// A process that has just ended may not be known to have: who asks at that moment waits
+// for endTime.
+const endTime, endLook = time.Second, 20 * time.Millisecond
+
+func (t *Takeover) startNext() error {
+	for begun := time.Now(); ; time.Sleep(endLook) {
+		err := t.upgrader.Upgrade()
+		switch {
+		case err == nil || err.Error() != "parent hasn't exited": // of tableflip, which has no variable for it
+			return err
+		case time.Since(begun) > endTime:
+			return errors.New("the process before this one still drains: try again when it has ended")
+		}
+	}
 }
