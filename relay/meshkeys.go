@@ -31,9 +31,7 @@ func (s *Server) noteMeshKey(c *conn, info derp.ClientInfo) {
 		return
 	}
 	n := s.count.wrongMeshKeys.Add(1)
-	last := s.wrongKeyLogged.Load()
-	now := s.now()
-	if (last == 0 || now-last > int64(time.Minute)) && s.wrongKeyLogged.CompareAndSwap(last, now) {
+	if s.wrongKeyLines.Due(time.Duration(s.now())) {
 		s.cfg.Logger.Warn("a peer has a mesh key that is not ours: compare the mesh keys of the region's relays",
 			"peer", c.key.Short(), "addr", c.addr, "count", n)
 	}

@@ -45,6 +45,7 @@ import (
 	"github.com/detour-relay/detour/internal/framequeue"
 	"github.com/detour-relay/detour/internal/keyring"
 	"github.com/detour-relay/detour/internal/limit"
+	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/internal/retry"
 	"github.com/detour-relay/detour/internal/tally"
 	"github.com/detour-relay/detour/internal/wheel"
@@ -126,8 +127,8 @@ type Server struct {
 
 	writeTimeout atomic.Int64 // Config.WriteTimeout
 
-	wrongKeyLogged atomic.Int64 // when one was logged last; 0: never
-	limiting       sync.Mutex   // held while limits change, before all other locks
+	wrongKeyLines rate.Minutely
+	limiting      sync.Mutex // held while limits change, before all other locks
 
 	// Guarded by mu.
 	mu       sync.Mutex

@@ -42,6 +42,7 @@ import (
 
 	"github.com/detour-relay/detour/internal/histogram"
 	"github.com/detour-relay/detour/internal/netio"
+	"github.com/detour-relay/detour/internal/rate"
 	"github.com/detour-relay/detour/internal/sni"
 	"github.com/detour-relay/detour/relay"
 )
@@ -65,7 +66,7 @@ type Server struct {
 	arriving sync.Mutex
 	arrivals *arrivals // guarded by arriving; nil until the first comes
 
-	refusalLines [proxyRefusals]rarely
+	refusalLines [proxyRefusals]rate.Minutely
 
 	ready    chan net.Conn // from the accept side to net/http
 	stopped  chan struct{} // closed when accepting ends

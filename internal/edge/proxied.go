@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/internal/behind"
@@ -200,20 +199,11 @@ var proxyRemedies = [proxyRefusals]string{
 // refusedProxy counts it, and says it once in a while.
 func (s *Server) refusedProxy(why proxyRefusal, conn string, err error) {
 	s.count.proxy[why].Add(1)
-	if remedy := proxyRemedies[why]; remedy != "" && s.refusalLines[why].due(time.Since(s.born)) {
+	if remedy := proxyRemedies[why]; remedy != "" && s.refusalLines[why].Due(time.Since(s.born)) {
 		s.config.Logger.Warn("a proxy's connection is refused; the next such line comes in a minute at the earliest", "conn", conn, "reason", err, "remedy", remedy)
 		return
 	}
 	s.config.Logger.Debug("a proxy's connection is refused", "conn", conn, "reason", err)
-}
-
-// A rarely is for what is said once a minute.
-type rarely struct{ next atomic.Int64 }
-
-// due reports whether it may be said now, which is the time since any fixed moment.
-func (r *rarely) due(now time.Duration) bool {
-	next := r.next.Load()
-	return int64(now) >= next && r.next.CompareAndSwap(next, int64(now+time.Minute))
 }
 
 // begin takes a connection that has been accepted to net/http: by way of its
