@@ -64,7 +64,7 @@ type conn struct {
 	duplicate atomic.Bool // its key has other conns; set under routes.mu
 	route     *route      // of its own key; set once, at registration
 
-	heard audience.Heard    // gone.go: whom it has heard from
+	heard audience.Heard    // presence.go: whom it has heard from
 	wheel wheel.Entry[conn] // keepalive.go
 }
 

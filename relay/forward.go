@@ -84,7 +84,12 @@ func (c *conn) lookupFlow(src, dst *key.Public, packet []byte, b *burst) *outbox
 		c.out.page.Lost(ledger.DupClient, kindOf(packet), 1, len(packet))
 		return nil
 	}
-	if from := routes.lookup(src); from != nil {
+	from := routes.lookup(src)
+	if from == nil { // it comes before the sibling's word that its sender is there
+		routes.audience.Await(out.conn, routes.senderHash(src))
+		from = routes.lookup(src)
+	}
+	if from != nil {
 		out.conn.noteSender(from)
 		if c.flows == nil {
 			c.flows = new(keytable.Pairs[route])

@@ -27,12 +27,9 @@ func (r *routes) announced(l *link, k key.Public) (err error) {
 		}
 		rt := r.lookup(&k)
 		if rt == nil {
-			rt = &route{key: k, forwarders: []*link{l}}
-			rt.setActive(&l.out)
-			r.table.Insert(rt)
-		} else {
-			rt.forwarders = append(rt.forwarders, l)
+			rt = r.insertLocked(k, &l.out)
 		}
+		rt.forwarders = append(rt.forwarders, l)
 		l.announced[k] = rt
 		r.chooseActiveLocked(rt, n)
 	})

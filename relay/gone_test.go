@@ -95,6 +95,22 @@ func TestGoneWaitsForTheLastConn(t *testing.T) {
 	})
 }
 
+// A packet that a sibling forwards may come before its word that the sender is there.
+func TestGoneIsToldOfWhoIsAnnouncedLate(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		sibling, link := r.JoinAs(relaytest.Who{Name: "mesh-peer", Mesh: true}), r.LinkedTo("sibling")
+		receiver, stranger := r.Join("receiver"), r.Join("stranger")
+		early := r.Public("early")
+		sibling.Send(derp.AppendForwardPacket(nil, early, receiver.Public(), []byte("hi")))
+		receiver.Expect(`RecvPacket(src=early,"hi")`)
+		link.Announce("early", "other")
+		checked(t, r)
+		link.Withdraw("early", "other")
+		receiver.Expect("PeerGone(early,reason=0)")
+		stranger.Expect()
+	})
+}
+
 // What one conn of a key was told is no matter of another, nor of a later one.
 func TestGoneIsRememberedPerConn(t *testing.T) {
 	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {

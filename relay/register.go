@@ -15,8 +15,7 @@ func (r *routes) add(c *conn) {
 		c.out.page = r.count.book.Page(c.id)
 		rt := r.lookup(&c.key)
 		if rt == nil {
-			rt = &route{key: c.key}
-			r.table.Insert(rt)
+			rt = r.insertLocked(c.key, &c.out)
 		}
 		c.route = rt
 		rt.conns = append(rt.conns, c)
@@ -32,6 +31,15 @@ func (r *routes) add(c *conn) {
 			r.chooseActiveLocked(rt, n)
 		}
 	})
+}
+
+// insertLocked makes the route of a key that was not known.
+func (r *routes) insertLocked(k key.Public, to *outbox) *route {
+	rt := &route{key: k}
+	rt.setActive(to)
+	r.table.Insert(rt)
+	r.audience.Came(&rt.listeners, r.senderHash(&k))
+	return rt
 }
 
 // remove unregisters c. If it was the last conn of its key, those who watch are
@@ -79,4 +87,26 @@ func (r *routes) closePeer(peer key.Public) {
 	for _, c := range conns {
 		c.close(ErrClosePeer)
 	}
+}
+
+// Notices are the conns that were sent control frames while the registration
+// mutex was held. They are flushed once it is free again.
+type notices []*conn
+
+func (n *notices) add(conns ...*conn) { *n = append(*n, conns...) }
+
+func (n notices) flush() {
+	for _, c := range n {
+		c.out.flush(nil, c.out.page)
+	}
+}
+
+// update runs f with the registration mutex held and then flushes those whom f
+// has sent something.
+func (r *routes) update(f func(n *notices)) {
+	var n notices
+	r.mu.Lock()
+	f(&n)
+	r.mu.Unlock()
+	n.flush()
 }

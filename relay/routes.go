@@ -24,7 +24,7 @@ type route struct {
 	local      atomic.Pointer[outbox] // of the youngest conn of the key; nil: it has none
 	conns      []*conn                // guarded by routes.mu: all conns of the key, oldest first
 	duplicates *duplicateSet          // guarded by routes.mu: while there are several (duplicates.go)
-	listeners  audience.Listeners     // gone.go: who is told when the key leaves
+	listeners  audience.Listeners     // presence.go: who is told when the key leaves
 
 	forwarders []*link // guarded by routes.mu: oldest first (forwarders.go)
 }
@@ -51,7 +51,7 @@ type routes struct {
 	count *counters              // set once
 	table *keytable.Table[route] // set once; changed under mu
 
-	audience *audience.Register[conn] // gone.go; set once
+	audience *audience.Register[conn] // presence.go; set once
 
 	peers atomic.Int64 // written under mu: keys of table that have conns
 

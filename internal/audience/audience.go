@@ -5,9 +5,10 @@
 // and of those that have left the last few, so that it is told once of one that
 // comes back. A source remembers who is to be told. Both keep nothing alive: a
 // listener is a number in a list, and a source a hash in a set without pointers.
+// Who hears from a source before it is known to be here is awaited (early.go).
 // To be told is a hint: what exceeds the bounds below is not remembered.
 //
-// Locks are taken in the order Heard · Listeners · Register, and nothing of the
+// Locks are taken in the order Heard · Listeners · Register or early, and nothing of the
 // caller's runs under them.
 package audience
 
@@ -82,6 +83,7 @@ type number uint64
 type Register[T any] struct {
 	heard func(*T) *Heard // set once
 	pairs atomic.Int64    // how many sources all listeners remember
+	early early
 
 	mu    sync.Mutex
 	slots []slot[T] // guarded by mu
@@ -106,13 +108,9 @@ func (r *Register[T]) Note(listener *T, source *Listeners, hash uint64) {
 	h := r.heard(listener)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	set := h.set
+	set := r.setLocked(h, listener)
 	if set == over {
 		return
-	}
-	if set == nil {
-		set = &heardSet{id: r.add(listener)}
-		h.set = set
 	}
 	if set.here.has(hash) || set.told.has(hash) || !r.hasRoom(set.here.n) {
 		return
@@ -121,6 +119,14 @@ func (r *Register[T]) Note(listener *T, source *Listeners, hash uint64) {
 		set.here.add(hash)
 		r.pairs.Add(1)
 	}
+}
+
+// setLocked returns the set of a listener, which has one from now on. h is locked.
+func (r *Register[T]) setLocked(h *Heard, listener *T) *heardSet {
+	if h.set == nil {
+		h.set = &heardSet{id: r.add(listener)}
+	}
+	return h.set
 }
 
 func (r *Register[T]) hasRoom(heard int) bool {

@@ -40,6 +40,50 @@ func TestListenersAreToldOnce(t *testing.T) {
 	}
 }
 
+// Who hears from a source before it is known is told like the others.
+func TestListenersMayHearEarly(t *testing.T) {
+	r := newRegister()
+	a, b, gone := new(listener), new(listener), new(listener)
+	var source, other Listeners
+	for range 3 {
+		r.Await(a, hash(1))
+		r.Await(b, hash(1))
+		r.Await(gone, hash(1))
+	}
+	r.End(gone)
+	r.Await(gone, hash(1))
+	r.Came(&other, hash(2))
+	r.Came(&source, hash(1))
+	r.Note(b, &source, hash(1))
+	if n := r.early.n.Load(); n != 0 {
+		t.Errorf("%d are still awaited", n)
+	}
+	if told := r.Left(&other, hash(2)); told != nil {
+		t.Errorf("told %v of another source", told)
+	}
+	if told := r.Left(&source, hash(1)); len(told) != 2 || told[0] != a || told[1] != b {
+		t.Errorf("told %v", told)
+	}
+}
+
+// Sources that never come take a bounded room, and none from those that do.
+func TestThoseAwaitedAreBounded(t *testing.T) {
+	r := newRegister()
+	l := new(listener)
+	for n := range 5 * maxEarly {
+		r.Await(l, hash(n))
+		if most := int64(len(r.early.listeners)); most > maxEarly || most != r.early.n.Load() {
+			t.Fatalf("%d are awaited, counted as %d", most, r.early.n.Load())
+		}
+	}
+	var source Listeners
+	r.Await(l, hash(-1))
+	r.Came(&source, hash(-1))
+	if told := r.Left(&source, hash(-1)); len(told) != 1 {
+		t.Errorf("told %v of the last", told)
+	}
+}
+
 func TestListenersThatEndAreNotTold(t *testing.T) {
 	r := newRegister()
 	a, b := new(listener), new(listener)
