@@ -49,8 +49,8 @@ type Config struct {
 	// OutboxMemory bounds the memory of what waits for all conns and links that take it
 	// slower than it comes, in bytes (default 128 MB; negative means no limit). As it
 	// fills up each of them may hold less, so that who holds most gives up first and
-	// something is left for others. Frames that are begun and not completed may be a
-	// quarter of it.
+	// something is left for others. Frames and TLS records that are begun and not
+	// completed may be a quarter of it.
 	OutboxMemory int64
 
 	// OutboxAge is how long a packet may wait for a full stream (default 500 ms;

@@ -56,9 +56,8 @@ type conn struct {
 	packets atomic.Uint64 // that came
 	bytes   atomic.Uint64 // of them
 	begun   atomic.Uint32 // length of the incomplete frame in front of the next burst
-	begunAt atomic.Uint32 // the tick at which the frame was begun that is not complete; 0: all are
+	part    wheel.Part    // sweep.go: since when there is one
 	home    atomic.Bool   // the peer said that this relay is its home
-	swept   atomic.Bool   // the sweeper looks after the frame that was begun
 	resting atomic.Bool   // limits.go: it is not read, for it has used too much
 
 	duplicate atomic.Bool // its key has other conns; set under routes.mu

@@ -13,8 +13,9 @@ var (
 	ErrWriteTimeout = errors.New("relay: the peer takes no bytes")
 	// ErrBadFrame: a frame of a length that its type cannot have.
 	ErrBadFrame = errors.New("relay: frame of impossible length")
-	// ErrFrameTimeout: a frame that was not complete 30 s after its first byte.
-	ErrFrameTimeout = errors.New("relay: a frame has been begun and not completed")
+	// ErrFrameTimeout: a frame, or a record of TLS, that was not complete 30 s after its
+	// first byte.
+	ErrFrameTimeout = errors.New("relay: a frame or record has been begun and not completed")
 	// ErrNotPrivileged: a frame that only a conn with the mesh key may send.
 	ErrNotPrivileged = errors.New("relay: frame needs the mesh key")
 	// ErrOverrun: a sibling that watches does not read what it asked for.

@@ -26,6 +26,10 @@ func (c *conn) ingest(p []byte) (used int, err error) { return c.ingestIn(nil, p
 
 // ingestIn is ingest in a round of bursts of several conns; nil: in none.
 func (c *conn) ingestIn(round sharedStream, p []byte) (used int, err error) {
+	if len(p) == 0 {
+		c.noteBegun(0, c.skip, false)
+		return 0, nil
+	}
 	by := c.readBy()
 	b := burst{now: c.server.now(), page: c.server.count.book.Page(by), round: round, limited: c.server.limits.On() && !c.sibling}
 	if c.duplicate.Load() && c.bringsHeader(p) {
@@ -39,7 +43,7 @@ func (c *conn) ingestIn(round sharedStream, p []byte) (used int, err error) {
 		more = n > 0
 	}
 	c.begun.Store(uint32(frameLen(p[used:])))
-	c.noteBegun(used, skipped, len(p) > used || c.skip > 0)
+	c.noteBegun(used, skipped, len(p) > used)
 	c.count(&b, by)
 	b.flush()
 	paused := c.pace(&b)
@@ -110,18 +114,19 @@ func (c *conn) bringsHeader(p []byte) bool {
 	return len(p) >= int(c.skip)+int(c.begun.Load())+derp.HeaderLen
 }
 
-// noteBegun notes since when the peer is in the middle of a frame, if it is. The
-// burst has used so many bytes, up to skipped of them of a frame that began before.
-func (c *conn) noteBegun(used int, skipped uint32, incomplete bool) {
-	since := c.begunAt.Load()
-	switch {
-	case !incomplete && since == 0:
-	case !incomplete:
-		c.begunAt.Store(0)
-	case since == 0 || used > 0 && used >= int(skipped):
-		c.begunAt.Store(c.server.clock.Now())
-		c.server.sweeper.watchFrame(c)
+// recordBegun is how much the stream holds of a record that has not come whole.
+func (c *conn) recordBegun() int {
+	if s, ok := c.stream.(interface{ Begun() int }); ok {
+		return s.Begun()
 	}
+	return 0
+}
+
+// noteBegun notes whether the peer is in the middle of a frame or record. The burst has
+// used so many bytes, up to skipped of them of a frame that began before.
+func (c *conn) noteBegun(used int, skipped uint32, incomplete bool) {
+	incomplete = incomplete || c.skip > 0 || c.recordBegun() > 0
+	c.server.sweeper.begun.Note(c, incomplete, used > 0 && used >= int(skipped))
 }
 
 // frameLen returns the length of the frame at the front of p; 0 if its header is

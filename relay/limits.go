@@ -157,8 +157,8 @@ func (c *conn) readAtOnce(bytes int64) {
 
 // A rest is a time in which a conn is not read.
 type rest struct {
-	from  int64  // when it began; a pause comes before it
-	begun uint32 // begunAt of the frame that is incomplete; 0: all are
+	from  int64 // when it began; a pause comes before it
+	begun bool  // a frame is incomplete
 }
 
 // rest waits until nothing is owed any more, or the conn has ended.
@@ -171,7 +171,7 @@ func (c *conn) rest() {
 // beginRest returns a rest and when to ask restsOn. It is not the peer's fault that a
 // frame stays incomplete meanwhile.
 func (c *conn) beginRest() (r rest, look time.Duration) {
-	r.from, r.begun = c.server.now(), c.begunAt.Swap(0)
+	r.from, r.begun = c.server.now(), c.server.sweeper.begun.Pause(c)
 	c.resting.Store(true)
 	if c.shared && c.pause > 0 { // which pace has left to us
 		r.from += int64(c.pause)
@@ -192,9 +192,8 @@ func (c *conn) restsOn(r *rest) (look time.Duration) {
 		k.Rested(rested)
 	}
 	c.owes, c.rested = nil, true
-	if r.begun != 0 {
-		c.begunAt.Store(c.server.clock.Now())
-		c.server.sweeper.watchFrame(c)
+	if r.begun {
+		c.noteBegun(0, 0, true)
 	}
 	c.resting.Store(false)
 	return 0

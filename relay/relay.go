@@ -82,7 +82,9 @@ type Stream interface {
 	// handle, has f.RoundEnded(Reader()) called when its reader is through with the others.
 	//
 	// LimitBursts(n int) may be there as well. From the next burst on, at most n bytes
-	// are read at once; 0: as many as come. It is called by who reads.
+	// are read at once; 0: as many as come. It is called by who reads. Begun() int is for
+	// any goroutine: how many bytes are held of what has not come whole, and no handler can
+	// see. Where it turns from or to 0 without a burst, handle gets an empty one.
 }
 
 // An Origin says where a conn comes from.
@@ -156,7 +158,7 @@ func New(cfg Config) (*Server, error) {
 	s.routes.init(&s.count)
 	s.clock = wheel.NewClock(tick, s.everyTick)
 	s.wheel.init(s)
-	s.sweeper.server = s
+	s.sweeper.init(s)
 	return s, nil
 }
 

@@ -2,19 +2,18 @@ package relay
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/detour-relay/detour/internal/wheel"
 )
 
 // The sweeper looks after what would otherwise stay as it is because nothing
-// moves: outboxes whose stream is full, and frames that a peer has begun and does
-// not complete.
+// moves: outboxes whose stream is full, and frames, or records of TLS, that a peer has
+// begun and does not complete.
 type sweeper struct {
 	server  *Server // set once
 	blocked wheel.List[*outbox]
-	begun   wheel.List[*conn] // that may have begun a frame
+	begun   wheel.Parts[*conn]
 }
 
 // frameTimeout is how long a peer may take for a frame that it has begun: at 65 KiB
@@ -24,15 +23,26 @@ const frameTimeout = 30 * time.Second
 // watch has the sweeper look after an outbox that may be full, until it is not.
 func (w *sweeper) watch(o *outbox) { w.blocked.Add(o, &o.swept) }
 
-// watchFrame has the sweeper look after a conn that may have begun a frame, until
-// it has not.
-func (w *sweeper) watchFrame(c *conn) { w.begun.Add(c, &c.swept) }
+func (w *sweeper) init(s *Server) {
+	w.server = s
+	w.begun = wheel.Parts[*conn]{Clock: s.clock, Of: func(c *conn) *wheel.Part { return &c.part }, Held: (*conn).holds}
+}
 
+// holds returns the bytes of what a conn has begun, and whether it is still there.
+func (c *conn) holds() (bytes int, here bool) {
+	return int(c.begun.Load()) + c.recordBegun(), c.ended.Load() == nil
+}
+
+// sweep gives up, besides, what has been begun for too long. All of it together may be a
+// quarter of what outboxes may hold, and beyond that who has begun first does not get the
+// whole time.
 func (w *sweeper) sweep() {
 	for _, o := range w.blocked.Take() {
 		w.sweepOutbox(o)
 	}
-	w.sweepFrames()
+	for _, c := range w.begun.Overdue(uint32(inTicks(frameTimeout)), int(w.server.outboxes.Most()/4)) {
+		c.close(ErrFrameTimeout)
+	}
 }
 
 // sweepOutbox closes a conn that has taken no bytes for too long, and drops what
@@ -53,29 +63,4 @@ func (w *sweeper) sweepOutbox(o *outbox) {
 	}
 	o.dropStale(now)
 	w.watch(o)
-}
-
-// sweepFrames closes conns whose frame has been begun for too long. What has come of
-// such frames is held: all together may be a quarter of what outboxes may, and beyond
-// it who has begun first does not get the whole time.
-func (w *sweeper) sweepFrames() {
-	held, most := 0, int(w.server.outboxes.Most()/4)
-	begun := slices.DeleteFunc(w.begun.Take(), func(c *conn) bool {
-		c.swept.Store(false)
-		held += int(c.begun.Load())
-		return c.begunAt.Load() == 0 || c.ended.Load() != nil
-	})
-	if most > 0 && held > most {
-		slices.SortFunc(begun, func(a, b *conn) int { return cmp.Compare(a.begunAt.Load(), b.begunAt.Load()) })
-	}
-	for _, c := range begun {
-		switch since := c.begunAt.Load(); {
-		case since == 0:
-		case most > 0 && held > most, w.server.clock.Now()-since > uint32(inTicks(frameTimeout)):
-			held -= int(c.begun.Load())
-			c.close(ErrFrameTimeout)
-		default:
-			w.watchFrame(c)
-		}
-	}
 }

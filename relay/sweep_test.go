@@ -3,11 +3,14 @@ package relay_test
 import (
 	"errors"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/detour-relay/detour/derp"
+	"github.com/detour-relay/detour/internal/netio"
 	"github.com/detour-relay/detour/internal/relaytest"
 	"github.com/detour-relay/detour/relay"
 )
@@ -89,6 +92,72 @@ func TestBegunFramesMustBeCompleted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A recording is a stream with records that no frame is to be seen of.
+type recording struct {
+	relay.Stream
+	begun  atomic.Int32
+	handle func([]byte) (int, error)
+}
+
+func (r *recording) Begun() int { return int(r.begun.Load()) }
+
+func (r *recording) ReadBursts(handle func([]byte) (int, error)) error {
+	r.handle = handle
+	return r.Stream.ReadBursts(handle)
+}
+
+// has is what the stream does when it has so much of a record. Its reader waits.
+func (r *recording) has(bytes int32) {
+	synctest.Wait()
+	r.begun.Store(bytes)
+	r.handle(nil)
+}
+
+// A record must be complete in 30 s as well, and counts in the total.
+func TestBegunRecordsMustBeCompleted(t *testing.T) {
+	const total, each = 1 << 20, 16 << 10
+	inBubble(t, relay.Config{OutboxMemory: total}, func(t *testing.T, r *relaytest.Relay) {
+		var streams []*recording
+		var peers []*relaytest.Peer
+		for n := range 2 + total/4/each {
+			near, far := net.Pipe()
+			s := &recording{Stream: netio.Blocking(far, nil)}
+			p := r.DialOver(relaytest.Who{Name: fmt.Sprint("peer", n)}, near, s)
+			p.Login()
+			streams, peers = append(streams, s), append(peers, p)
+		}
+		left := func() (n int) {
+			for _, p := range peers {
+				if p.IsServed() {
+					n++
+				} else if err := p.Ended(); !errors.Is(err, relay.ErrFrameTimeout) {
+					t.Errorf("ended with %v", err)
+				}
+			}
+			return n
+		}
+		streams[0].has(each)
+		streams[1].has(each)
+		time.Sleep(25 * time.Second)
+		streams[1].has(0)
+		time.Sleep(10 * time.Second)
+		if peers[0].IsServed() || left() != len(peers)-1 {
+			t.Fatalf("%d of %d are left, with half a record of one", left(), len(peers))
+		}
+		for _, s := range streams[1:] {
+			s.has(each)
+			time.Sleep(time.Second)
+		}
+		if peers[1].IsServed() || left() != total/4/each {
+			t.Errorf("%d are left that hold %d each, of %d in all", left(), each, total/4)
+		}
+		time.Sleep(time.Minute)
+		if left() != 0 {
+			t.Errorf("%d are left after a minute", left())
+		}
+	})
 }
 
 // What has come of incomplete frames has a total: those that were begun first are given up.

@@ -96,40 +96,56 @@ type tlsStream struct {
 	records recordRoom
 	handle  Handler
 
-	watching atomic.Bool // a timer runs for staged answers
+	begun    atomic.Uint32 // bytes of the record that has not come whole
+	watching atomic.Bool   // a timer runs for staged answers
 }
 
 func (s *tlsStream) ReadBursts(handle func([]byte) (int, error)) error {
-	s.handle = handle
+	s.handOver(handle)
 	return s.sock.read()
 }
 
 func (s *tlsStream) StartBursts(handle Handler, ended func(error)) {
-	s.handle = handle
+	s.handOver(handle)
 	s.sock.start(ended)
 }
+
+// handOver has another handler take what comes, who knows of no record yet.
+func (s *tlsStream) handOver(handle Handler) {
+	s.handle = handle
+	s.begun.Store(0)
+}
+
+func (s *tlsStream) Begun() int { return int(s.begun.Load()) }
 
 func (s *tlsStream) rest(forGood bool) { s.plain.end(forGood) }
 
 // take opens every complete record of the burst and delivers the plaintext.
 // What is left of the burst stands in front of the next: an incomplete record,
 // for which the TLS conn would take room for a whole one at once, or what the
-// handler did not let it open.
+// handler did not let it open. Whether there is an incomplete one the handler hears
+// by an empty burst, if there is no other.
 func (s *tlsStream) take(cipher *readBuf) error {
 	held := cipher.held()
 	whole := s.wire.controls.whole(held)
+	part := len(held) - whole
+	wasBegun := s.begun.Swap(uint32(part)) > 0
 	s.wire.feed(held[:whole])
 	s.records.lend(s.conn)
-	err := s.open()
-	cipher.keepLast(s.wire.unread() + len(held) - whole)
+	delivered, err := s.open()
+	if err == nil && !delivered && wasBegun != (part > 0) {
+		_, err = s.handle(nil)
+	}
+	cipher.keepLast(s.wire.unread() + part)
 	return cmp.Or(err, s.sendAnswers()) // an error may leave an alert to be sent
 }
 
-func (s *tlsStream) open() error {
+// open reports besides whether the handler has got something.
+func (s *tlsStream) open() (delivered bool, err error) {
 	for {
 		room := s.plain.room()
 		if len(room) == 0 {
-			return ErrBurstTooLong
+			return delivered, ErrBurstTooLong
 		}
 		n, err := s.conn.Read(room)
 		if n > 0 {
@@ -139,16 +155,17 @@ func (s *tlsStream) open() error {
 		if err == nil && s.plain.n < s.plain.burst() {
 			continue
 		}
+		delivered = delivered || s.plain.n > 0
 		if handleErr := s.plain.deliver(s.handle); handleErr != nil {
-			return handleErr
+			return delivered, handleErr
 		}
 		if errors.Is(err, errDry) {
 			s.records.takeBack(s.conn)
 			s.plain.park()
-			return nil
+			return delivered, nil
 		}
 		if err != nil {
-			return err
+			return delivered, err
 		}
 	}
 }

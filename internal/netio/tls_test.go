@@ -151,6 +151,54 @@ func TestRecordsInPieces(t *testing.T) {
 	}
 }
 
+// The handler hears of a record that is incomplete by an empty burst, once, and again by
+// one when nothing of it is there any more; whoever takes its place hears it, too.
+func TestHandlersHearOfIncompleteRecords(t *testing.T) {
+	for name, version := range versions {
+		t.Run(name, func(t *testing.T) {
+			l, cork := overCorked(t, version)
+			sent := noise(1000)
+			if _, err := l.peer.Write(sent); err != nil {
+				t.Fatal(err)
+			}
+			record := cork.bytes
+			stream := l.stream.(interface {
+				netio.Stream
+				Begun() int
+			})
+			hear := func(send []byte, bytes int) (burst []byte) {
+				t.Helper()
+				reading := run(func() error {
+					return stream.ReadBursts(func(p []byte) (int, error) {
+						burst = append(burst, p...)
+						if len(p) < bytes {
+							return len(p), nil
+						}
+						return len(p), io.EOF
+					})
+				})
+				if _, err := l.wire.Write(send); err != nil {
+					t.Fatal(err)
+				}
+				if err := wait(t, reading); err != io.EOF {
+					t.Fatal(err)
+				}
+				return burst
+			}
+			for _, more := range [][]byte{record[:500], nil} {
+				wantSame(t, "of half a record", hear(more, 0), nil)
+				if n := stream.Begun(); n != 500 {
+					t.Errorf("%d bytes are begun, want 500", n)
+				}
+			}
+			wantSame(t, "of a whole record", hear(record[500:], len(sent)), sent)
+			if n := stream.Begun(); n != 0 {
+				t.Errorf("%d bytes are begun, want none", n)
+			}
+		})
+	}
+}
+
 // An orderly end is io.EOF. A conn that breaks within a record is not.
 func TestEndOfTLS(t *testing.T) {
 	for name, version := range versions {
@@ -164,7 +212,14 @@ func TestEndOfTLS(t *testing.T) {
 			wait(t, closing)
 
 			l, cork := overCorked(t, version)
-			reading = run(func() error { return l.stream.ReadBursts(unused) })
+			reading = run(func() error {
+				return l.stream.ReadBursts(func(p []byte) (int, error) {
+					if len(p) > 0 {
+						return unused(p)
+					}
+					return 0, nil
+				})
+			})
 			if _, err := l.peer.Write(noise(1000)); err != nil {
 				t.Fatal(err)
 			}

@@ -58,6 +58,13 @@ func (s *started) LimitBursts(n int) {
 	}
 }
 
+func (s *started) Begun() int {
+	if under, ok := s.Stream.(interface{ Begun() int }); ok {
+		return under.Begun()
+	}
+	return 0
+}
+
 func (s *started) RoundTrip() time.Duration {
 	if under, ok := s.Stream.(interface{ RoundTrip() time.Duration }); ok {
 		return under.RoundTrip()
