@@ -24,7 +24,8 @@ type handshakes struct {
 	turns  chan struct{}
 	done   chan net.Conn
 	failed chan error    // what accepting ended with; has room
-	over   chan struct{} // closed when accepting has ended, and nobody who had come is left
+	over   chan struct{} // closed when whoever accepts has got all who had come, and been told so
+	told   sync.Once     // over is closed once
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -47,7 +48,6 @@ func (h *handshakes) accept() {
 		conn, err := h.Listener.Accept()
 		if err != nil {
 			h.conns.Wait() // those that have come are still served
-			close(h.over)
 			h.failed <- err
 			return
 		}
@@ -91,19 +91,21 @@ func (h *handshakes) shake(conn *tls.Conn) bool {
 	return conn.HandshakeContext(ctx) == nil
 }
 
-// Accept returns the next connection whose handshake is over.
+// Accept returns the next connection whose handshake is over. Who calls it again knows
+// the one before: net/http, which shuts down what it knows.
 func (h *handshakes) Accept() (net.Conn, error) {
 	select {
 	case conn := <-h.done:
 		return conn, nil
 	case err := <-h.failed:
+		h.told.Do(func() { close(h.over) })
 		h.failed <- err
 		return nil, err
 	}
 }
 
-// Finish ends accepting, and returns when those who had come before have been handed on
-// or have failed, or ctx ends.
+// Finish ends accepting, and returns when those who had come before have failed or are
+// known to whoever accepts, or ctx ends.
 func (h *handshakes) Finish(ctx context.Context) {
 	h.Listener.Close()
 	select {

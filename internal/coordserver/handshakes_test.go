@@ -107,7 +107,8 @@ func TestAllComeInAtOnce(t *testing.T) {
 }
 
 // Who came before the address was handed to another process comes in, however slowly,
-// and is waited for; who says nothing is not waited for for ever.
+// and is waited for until whoever accepts knows of it; who says nothing is not waited for
+// for ever.
 func TestFinishWaitsForThoseWhoHaveCome(t *testing.T) {
 	h, addr := secured(t)
 	slow, err := net.Dial("tcp", addr)
@@ -136,6 +137,15 @@ func TestFinishWaitsForThoseWhoHaveCome(t *testing.T) {
 	conn, err := h.Accept()
 	if err != nil {
 		t.Fatal(err)
+	}
+	time.Sleep(10 * time.Millisecond)
+	select {
+	case <-finished: // a shutdown could begin before the server knows the connection
+		t.Error("it did not wait for whoever accepts to come again")
+	default:
+	}
+	if _, err := h.Accept(); err == nil {
+		t.Error("somebody came after the end")
 	}
 	conn.Close()
 	<-finished
