@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -31,6 +32,7 @@ import (
 // TestMain makes the program available to the scripts in testdata, and fails on
 // goroutines that the other tests leave behind.
 func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "4") // the scripts mostly wait; what the command line says goes first
 	testscript.Main(leakCheck{m}, programs)
 }
 
