@@ -84,7 +84,8 @@ type Stream interface {
 	// LimitBursts(n int) may be there as well. From the next burst on, at most n bytes
 	// are read at once; 0: as many as come. It is called by who reads. Begun() int is for
 	// any goroutine: how many bytes are held of what has not come whole, and no handler can
-	// see. Where it turns from or to 0 without a burst, handle gets an empty one.
+	// see. Where it turns from or to 0 without a burst, handle gets an empty one, for which
+	// it must not stop the reading to begin again at once.
 }
 
 // An Origin says where a conn comes from.
