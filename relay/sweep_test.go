@@ -94,6 +94,19 @@ func TestBegunFramesMustBeCompleted(t *testing.T) {
 	}
 }
 
+// served returns how many are left; the others must have run out of time.
+func served(t *testing.T, peers []*relaytest.Peer) (n int) {
+	t.Helper()
+	for _, p := range peers {
+		if p.IsServed() {
+			n++
+		} else if err := p.Ended(); !errors.Is(err, relay.ErrFrameTimeout) {
+			t.Errorf("ended with %v", err)
+		}
+	}
+	return n
+}
+
 // A recording is a stream with records that no frame is to be seen of.
 type recording struct {
 	relay.Stream
@@ -128,16 +141,7 @@ func TestBegunRecordsMustBeCompleted(t *testing.T) {
 			p.Login()
 			streams, peers = append(streams, s), append(peers, p)
 		}
-		left := func() (n int) {
-			for _, p := range peers {
-				if p.IsServed() {
-					n++
-				} else if err := p.Ended(); !errors.Is(err, relay.ErrFrameTimeout) {
-					t.Errorf("ended with %v", err)
-				}
-			}
-			return n
-		}
+		left := func() int { return served(t, peers) }
 		streams[0].has(each)
 		streams[1].has(each)
 		time.Sleep(25 * time.Second)
@@ -174,21 +178,11 @@ func TestBegunFramesHaveATotal(t *testing.T) {
 			}
 			time.Sleep(2 * time.Second)
 		}
-		served := func(peers []*relaytest.Peer) (n int) {
-			for _, p := range peers {
-				if p.IsServed() {
-					n++
-				} else if err := p.Ended(); !errors.Is(err, relay.ErrFrameTimeout) {
-					t.Errorf("ended with %v", err)
-				}
-			}
-			return n
-		}
-		if old, young := served(begun[0]), served(begun[1]); old != 0 || young != total/4/len(frame) {
+		if old, young := served(t, begun[0]), served(t, begun[1]); old != 0 || young != total/4/len(frame) {
 			t.Errorf("of %d each, %d are left that began first, and %d of the others", batch, old, young)
 		}
 		time.Sleep(time.Minute)
-		if left := served(begun[1]); left != 0 {
+		if left := served(t, begun[1]); left != 0 {
 			t.Errorf("%d are left after a minute", left)
 		}
 	})

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// maxEarly bounds those that are awaited, some 20 bytes each.
+// maxEarly bounds those that are awaited, some 60 bytes each.
 const maxEarly = 1024
 
 // early are listeners that have heard from sources that are not known yet: two relays

@@ -22,14 +22,14 @@ type Parts[T any] struct {
 	list List[T]
 }
 
-// Note notes whether something is incomplete, and whether it has gone on: another one
-// was begun, or more of this one is there than was to be expected.
-func (p *Parts[T]) Note(thing T, incomplete, wentOn bool) {
+// Note notes whether something is incomplete, and whether that is another one than before:
+// its time begins anew.
+func (p *Parts[T]) Note(thing T, incomplete, another bool) {
 	part := p.Of(thing)
 	switch begun := part.since.Load() != 0; {
 	case !incomplete && begun:
 		part.since.Store(0)
-	case incomplete && (wentOn || !begun):
+	case incomplete && (another || !begun):
 		part.since.Store(p.Clock.Now())
 		p.list.Add(thing, &part.listed)
 	}
