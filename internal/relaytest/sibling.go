@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"testing/synctest"
 
 	"github.com/detour-relay/detour/derp"
 	"github.com/detour-relay/detour/internal/netio"
@@ -83,20 +84,24 @@ func (s *Sibling) Admit() {
 	s.Listen()
 }
 
-// Announce tells the relay that the sibling has conns of these names.
+// Announce tells the relay that the sibling has conns of these names, and waits
+// until it knows: packets of others do not wait for what a link says.
 func (s *Sibling) Announce(names ...string) {
 	s.relay.t.Helper()
 	for _, name := range names {
 		s.Send(derp.AppendPeerPresent(nil, derp.Presence{Key: s.relay.Public(name), Flags: derp.PresenceRegular}))
 	}
+	synctest.Wait()
 }
 
-// Withdraw tells the relay that the sibling has no conns of these names any more.
+// Withdraw tells the relay that the sibling has no conns of these names any more,
+// and waits until it knows.
 func (s *Sibling) Withdraw(names ...string) {
 	s.relay.t.Helper()
 	for _, name := range names {
 		s.Send(derp.AppendPeerGone(nil, s.relay.Public(name), derp.ReasonDisconnected))
 	}
+	synctest.Wait()
 }
 
 // Cancel ends the context of the relay's Link call.
