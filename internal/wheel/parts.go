@@ -46,8 +46,11 @@ func (p *Parts[T]) Overdue(ticks uint32, most int) (overdue []T) {
 	begun := slices.DeleteFunc(p.list.Take(), func(t T) bool {
 		p.Of(t).listed.Store(false)
 		bytes, here := p.Held(t)
+		if !here || p.Of(t).since.Load() == 0 {
+			return true
+		}
 		held += bytes
-		return !here || p.Of(t).since.Load() == 0
+		return false
 	})
 	if most > 0 && held > most {
 		slices.SortFunc(begun, func(a, b T) int { return cmp.Compare(p.Of(a).since.Load(), p.Of(b).since.Load()) })
