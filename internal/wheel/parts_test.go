@@ -59,6 +59,10 @@ func TestPartsHaveATotal(t *testing.T) {
 		p := &partly{bytes: 100}
 		all = append(all, p)
 		parts.Note(p, true, false)
+	}
+	slices.Reverse(all)
+	for _, p := range all {
+		parts.Note(p, true, true)
 		parts.Clock.count.Add(1)
 	}
 	for range 10 { // they hold nothing any more
@@ -66,7 +70,6 @@ func TestPartsHaveATotal(t *testing.T) {
 		parts.Note(gone, true, false)
 		gone.left = true
 	}
-	slices.Reverse(parts.list.things)
 	if got := parts.Overdue(1000, 700); !slices.Equal(got, all[:3]) {
 		t.Errorf("%d are given up, want the first 3", len(got))
 	}
