@@ -15,12 +15,13 @@ type Stages[T any] struct {
 // Race makes attempts in order: the next one once one has failed, or the lead of the
 // last one is over. It returns the first success; the others' contexts are cancelled
 // then, and what still comes of them is discarded. If all fail, the error joins
-// theirs in one line; if ctx ends, it is the cause.
+// theirs in one line, in the order of the attempts, whichever failed first; if ctx ends,
+// its cause follows what has failed until then.
 func Race[T any](ctx context.Context, s Stages[T], attempts ...func(context.Context) (T, error)) (T, error) {
 	if s.Go == nil {
 		s.Go = func(f func()) { go f() }
 	}
-	r := &race[T]{Stages: s, attempts: attempts, outcomes: make(chan outcome[T], len(attempts))}
+	r := &race[T]{Stages: s, attempts: attempts, outcomes: make(chan outcome[T], len(attempts)), errs: make([]error, len(attempts))}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	defer r.leave()
 	return r.run()
@@ -28,8 +29,9 @@ func Race[T any](ctx context.Context, s Stages[T], attempts ...func(context.Cont
 
 // outcome is how an attempt ended.
 type outcome[T any] struct {
-	got T
-	err error
+	attempt int
+	got     T
+	err     error
 }
 
 type race[T any] struct {
@@ -38,6 +40,7 @@ type race[T any] struct {
 	cancel         context.CancelFunc
 	attempts       []func(context.Context) (T, error)
 	outcomes       chan outcome[T] // has room for all
+	errs           []error         // of each, once it has failed
 	started, ended int
 }
 
@@ -54,18 +57,28 @@ func (r *race[T]) run() (none T, err error) {
 			if o.err == nil {
 				return o.got, nil
 			}
-			err = Join(err, o.err)
+			r.errs[o.attempt] = o.err
 			r.begin()
 		case <-lead.C:
 			r.begin()
 		case <-r.ctx.Done():
-			return none, Join(err, context.Cause(r.ctx))
+			return none, Join(r.failed(), context.Cause(r.ctx))
 		}
 		if r.started == len(r.attempts) {
 			lead.Stop()
 		}
 	}
-	return none, err
+	return none, r.failed()
+}
+
+// failed joins the errors that there are.
+func (r *race[T]) failed() (all error) {
+	for _, err := range r.errs {
+		if err != nil {
+			all = Join(all, err)
+		}
+	}
+	return all
 }
 
 // begin makes the next attempt, if there is one.
@@ -73,11 +86,11 @@ func (r *race[T]) begin() {
 	if r.started == len(r.attempts) {
 		return
 	}
-	try := r.attempts[r.started]
+	attempt, try := r.started, r.attempts[r.started]
 	r.started++
 	r.Go(func() {
 		got, err := try(r.ctx)
-		r.outcomes <- outcome[T]{got, err}
+		r.outcomes <- outcome[T]{attempt, got, err}
 	})
 }
 

@@ -76,6 +76,29 @@ func TestRace(t *testing.T) {
 	}
 }
 
+// What has failed is told in the order of the attempts.
+func TestRaceTellsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fails := func(says string, after time.Duration) func(context.Context) (int, error) {
+			return func(context.Context) (int, error) {
+				time.Sleep(after)
+				return 0, errors.New(says)
+			}
+		}
+		attempts := []func(context.Context) (int, error){fails("a", 3), fails("b", 2), fails("c", 1), fails("d", 4)}
+		if _, err := Race(t.Context(), Stages[int]{}, attempts...); err == nil || err.Error() != "a; b; c; d" {
+			t.Errorf("%v", err)
+		}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errors.New("enough"))
+		defer cancel()
+		attempts = append(attempts[1:3], fails("e", time.Hour))
+		if _, err := Race(ctx, Stages[int]{}, attempts...); err == nil || err.Error() != "b; c; enough" {
+			t.Errorf("%v", err)
+		}
+		time.Sleep(time.Hour) // the last one ends
+	})
+}
+
 func TestRaceEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		why := errors.New("enough")
