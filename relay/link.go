@@ -66,8 +66,8 @@ type link struct {
 	// Owned by the reader.
 	frames   frames.Reader
 	admitted bool // ServerInfo has arrived
-	told     bool // its first PeerPresent has arrived
 
+	told  atomic.Bool // its first PeerPresent has arrived: the link is up
 	heard atomic.Bool // bytes have come since the last Ping
 
 	// Guarded by routes.mu.
@@ -170,7 +170,7 @@ func (l *link) serve() error {
 // why explains an end that came before the sibling told of any peer, although it
 // has at least our own conn: it did not take us for a sibling.
 func (l *link) why(err error) error {
-	if !l.told && (errors.Is(err, io.EOF) || reasonOf(err) == endReadError) && l.ended.Load() == nil {
+	if !l.told.Load() && (errors.Is(err, io.EOF) || reasonOf(err) == endReadError) && l.ended.Load() == nil {
 		return fmt.Errorf("%w: %w", ErrNotSibling, err)
 	}
 	return err
@@ -264,11 +264,8 @@ func (l *link) peerPresent(payload []byte) error {
 	if err := l.server.routes.announced(l, p.Key); err != nil {
 		return err
 	}
-	if !l.told {
-		l.told = true
-		if l.to.Linked != nil {
-			l.to.Linked(l.key)
-		}
+	if first := !l.told.Swap(true); first && l.to.Linked != nil {
+		l.to.Linked(l.key)
 	}
 	return nil
 }

@@ -45,6 +45,25 @@ func TestLinkLogsIn(t *testing.T) {
 	})
 }
 
+// A link is up when the sibling tells of its peers: until then it may think that we are
+// none.
+func TestLinkIsUpWhenItsSiblingTellsOfPeers(t *testing.T) {
+	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
+		a := r.Link("a")
+		a.Greet()
+		a.Admit()
+		synctest.Wait()
+		if links := r.Survey().Links; len(links) != 0 {
+			t.Errorf("links are %+v before the sibling has told of anybody", links)
+		}
+		checked(t, r)
+		a.Announce("server")
+		if links := r.Survey().Links; len(links) != 1 || links[0].Name != "a" {
+			t.Errorf("links are %+v", links)
+		}
+	})
+}
+
 func TestForwardersAreForgottenWithTheirLink(t *testing.T) {
 	inBubble(t, relay.Config{}, func(t *testing.T, r *relaytest.Relay) {
 		a, b := r.LinkedTo("a"), r.LinkedTo("b")

@@ -107,7 +107,7 @@ type Survey struct {
 
 	Draining bool         `json:"draining"`
 	Queued   int64        `json:"queued"` // packets that wait in outboxes, as Counters have it; a burst more or less under traffic
-	Links    []LinkState  `json:"links"`  // that are up now
+	Links    []LinkState  `json:"links"`  // that are up now: the sibling has told of its peers
 	Groups   []GroupState `json:"groups"` // that have conns now
 }
 
@@ -224,7 +224,9 @@ func (r *routes) linkStates(now int64) (states []LinkState, draining bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for l := range r.links {
-		states = append(states, l.stateLocked(now))
+		if l.told.Load() {
+			states = append(states, l.stateLocked(now))
+		}
 	}
 	slices.SortFunc(states, func(a, b LinkState) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(b.Up, a.Up)) })
 	return states, r.draining
