@@ -172,6 +172,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("sort=-rx&limit=5000&after=7&afterconn=3&label=a")
 	f.Add("key=nodekey:abc&network=10.0.0.0/8&app=&sort=ip&after=10.0.0.1")
 	f.Add("sort=label&after=&afterconn=4")
+	f.Add("sort=label&after=&afterconn=") // fields that were left empty
 	all := crowd(rand.New(rand.NewPCG(7, 8)), 20)
 	f.Fuzz(func(t *testing.T, query string) {
 		v, err := url.ParseQuery(query)

@@ -155,8 +155,8 @@ func (q *Query) paging(of []Column, v url.Values, now time.Time) (err error) {
 		}
 		q.Limit = min(q.Limit, MostLimit)
 	}
-	if after := v.Get("after"); v.Has("afterconn") || after != "" {
-		return q.beginAt(after, v.Get("afterconn"), now)
+	if after, conn := v.Get("after"), v.Get("afterconn"); after != "" || conn != "" {
+		return q.beginAt(after, conn, now)
 	}
 	return nil
 }
