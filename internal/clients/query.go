@@ -155,15 +155,13 @@ func (q *Query) paging(of []Column, v url.Values, now time.Time) (err error) {
 		}
 		q.Limit = min(q.Limit, MostLimit)
 	}
-	if after, conn := v.Get("after"), v.Get("afterconn"); after != "" || conn != "" {
-		return q.beginAt(after, conn, now)
-	}
-	return nil
+	return q.beginAt(v.Get("after"), v.Get("afterconn"), now)
 }
 
-// beginAt takes no value for one that is empty only where texts are sorted.
+// beginAt takes no value for one that is empty only where texts are sorted, and a
+// connection is given.
 func (q *Query) beginAt(after, conn string, now time.Time) error {
-	if after == "" && !slices.Contains([]string{"label", "app"}, q.column.Name) {
+	if after == "" && (conn == "" || !slices.Contains([]string{"label", "app"}, q.column.Name)) {
 		return nil
 	}
 	return q.Begin(after, conn, now)
