@@ -154,14 +154,14 @@ func newLink(s *Server, stream Stream, to Sibling, sibling key.Public) *link {
 // serve keeps the link until it ends, and returns why.
 func (l *link) serve() error {
 	quit := make(chan struct{})
-	listening := make(chan struct{})
+	pinging := make(chan struct{})
 	go func() {
-		defer close(listening)
+		defer close(pinging)
 		l.pingLoop(quit)
 	}()
 	l.close(l.why(l.stream.ReadBursts(l.ingest)))
 	close(quit)
-	<-listening
+	<-pinging
 	l.server.routes.unlink(l)
 	l.out.close()
 	return *l.ended.Load()
@@ -176,7 +176,7 @@ func (l *link) why(err error) error {
 	return err
 }
 
-// listen sends Pings and ends the link when nothing comes back any more.
+// pingLoop sends Pings and ends the link when nothing comes back any more.
 func (l *link) pingLoop(quit chan struct{}) {
 	t := time.NewTicker(linkPing)
 	defer t.Stop()
