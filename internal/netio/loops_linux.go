@@ -186,8 +186,9 @@ func (l *loop) readMore() {
 
 // yieldAfter is how long a loop runs on without a word to Go's scheduler. After 10 ms of
 // that, the runtime takes the processor of a goroutine away whenever it is in the kernel,
-// and looks for that 50,000 times a second: a tenth of what a relay took.
-const yieldAfter = 2 * time.Millisecond
+// and looks for that 50,000 times a second: a tenth of what a relay took. A word costs
+// something, too: the scheduler wakes another thread, which finds nothing to do.
+const yieldAfter = 8 * time.Millisecond
 
 // wait returns how many news there are, and waits for some if nothing else is to be done.
 func (l *loop) wait(events []syscall.EpollEvent) int {
