@@ -3,6 +3,7 @@
 package relay
 
 import (
+	"reflect"
 	"testing"
 	"unsafe"
 
@@ -89,6 +90,23 @@ func TestPacketsAllocateNothing(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Who asks every second, as the page does, leaves nothing to collect.
+func TestCountersAreReadWithoutMemory(t *testing.T) {
+	s := newTestServer(t, Config{})
+	from, _ := join(s, numbered(0))
+	var c Counters
+	s.ReadCounters(&c)
+	if _, err := from.ingest(burstTo([]key.Public{numbered(1)}, 40, 1400)); err != nil {
+		t.Fatal(err)
+	}
+	if allocs := testing.AllocsPerRun(100, func() { s.ReadCounters(&c) }); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+	if want := s.Counters(); !reflect.DeepEqual(c, want) || c.Dropped["unknown_dest"].Other.Packets != 40 {
+		t.Errorf("%+v, want %+v", c, want)
 	}
 }
 

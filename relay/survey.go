@@ -136,40 +136,36 @@ type LinkState struct {
 
 // Counters returns the counters as they are now. It takes no lock and visits
 // nobody, so it may be asked as often as one likes.
-func (s *Server) Counters() Counters {
+func (s *Server) Counters() (c Counters) {
+	s.ReadCounters(&c)
+	return c
+}
+
+// ReadCounters is Counters for those who ask again and again: what c has from the time
+// before, its maps and histograms, is written over, and no memory is taken.
+func (s *Server) ReadCounters(c *Counters) {
 	n, peers := &s.count, s.routes.peers.Load()
-	book := n.book.Totals()
-	c := Counters{
+	book := ledger.Totals{Waits: zeroed(c.OutboxTime), Bursts: zeroed(c.BurstPackets), Flushes: zeroed(c.FlushFrames), News: zeroed(c.NewsFrames)}
+	n.book.AddTo(&book)
+	*c = Counters{
 		Accepts: n.accepts.Load(), Admitting: s.asking.Load(),
-		Conns:         n.conns.Load(),
-		Peers:         peers,
-		Homes:         n.homes.Load(),
-		NotIdeal:      n.notIdeal.Load(),
-		Watchers:      n.watchers.Load(),
+		Conns: n.conns.Load(), Peers: peers, Homes: n.homes.Load(),
+		NotIdeal: n.notIdeal.Load(), Watchers: n.watchers.Load(),
 		RemotePeers:   max(0, int64(s.routes.table.Len())-peers),
-		WrongMeshKeys: n.wrongMeshKeys.Load(),
-		LinkTries:     n.linkTries.Load(),
-		DupKeys:       n.dupKeys.Load(), DupConns: n.dupConns.Load(), DupConnsTotal: n.dupConnsTotal.Load(),
+		WrongMeshKeys: n.wrongMeshKeys.Load(), LinkTries: n.linkTries.Load(),
+		DupKeys: n.dupKeys.Load(), DupConns: n.dupConns.Load(), DupConnsTotal: n.dupConnsTotal.Load(),
 		HomeMovesIn: n.homeMovesIn.Load(), HomeMovesOut: n.homeMovesOut.Load(),
-		Received:     byKind(book.In),
-		ForwardedIn:  book.Forwarded,
-		Sent:         byKind(book.Out),
-		ForwardedOut: book.PassedOn,
-		Dropped:      make(map[string]ByKind, ledger.Reasons),
-		OutboxBytes:  s.outboxes.Used(), OutboxMemory: s.outboxes.Most(),
-		Pings: n.pings.Load(), Pongs: n.pongs.Load(), KeepAlives: n.keepAlives.Load(),
-		PeerGone:      make(map[string]uint64, len(n.peerGone)),
-		UnknownFrames: n.unknownFrames.Load(),
-		Ended:         make(map[string]uint64, endReasons),
-		LinksEnded:    make(map[string]uint64, endReasons),
-		Limited:       make(map[string]Limited, limit.Reasons),
-		OutboxTime:    Histogram(book.Waits),
-		LoginTime:     seconds(&n.loginTime),
-		AdmissionTime: seconds(&n.admissionTime),
-		RoundTrip:     seconds(&n.roundTrip),
-		BurstPackets:  Histogram(book.Bursts),
-		FlushFrames:   Histogram(book.Flushes),
-		NewsFrames:    Histogram(book.News),
+		Received: byKind(book.In), ForwardedIn: book.Forwarded,
+		Sent: byKind(book.Out), ForwardedOut: book.PassedOn,
+		OutboxBytes: s.outboxes.Used(), OutboxMemory: s.outboxes.Most(),
+		Pings: n.pings.Load(), Pongs: n.pongs.Load(), KeepAlives: n.keepAlives.Load(), UnknownFrames: n.unknownFrames.Load(),
+		Dropped: again(c.Dropped), PeerGone: again(c.PeerGone), Limited: again(c.Limited),
+		Ended: again(c.Ended), LinksEnded: again(c.LinksEnded),
+		OutboxTime: Histogram(book.Waits), BurstPackets: Histogram(book.Bursts),
+		FlushFrames: Histogram(book.Flushes), NewsFrames: Histogram(book.News),
+		LoginTime:     seconds(&n.loginTime, c.LoginTime),
+		AdmissionTime: seconds(&n.admissionTime, c.AdmissionTime),
+		RoundTrip:     seconds(&n.roundTrip, c.RoundTrip),
 	}
 	for r := range ledger.Reasons {
 		c.Dropped[r.String()] = byKind(book.Lost[r])
@@ -187,7 +183,6 @@ func (s *Server) Counters() Counters {
 			c.Ended[end.name] = n.closed[r].Load()
 		}
 	}
-	return c
 }
 
 // Survey returns the counters, and the states of links and groups. It visits no conn:
@@ -250,8 +245,22 @@ func (s *Server) groupStates() []GroupState {
 	return states
 }
 
-// seconds returns a histogram of nanoseconds.
-func seconds(h *histogram.Histogram) Histogram { return Histogram(h.Snapshot(1e9)) }
+// seconds returns a histogram of nanoseconds, in the memory of an older one.
+func seconds(h *histogram.Histogram, old Histogram) Histogram {
+	now := zeroed(old)
+	h.AddTo(&now, 1e9)
+	return Histogram(now)
+}
+
+func zeroed(h Histogram) histogram.Snapshot { return histogram.Snapshot(h).Zeroed() }
+
+func again[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	clear(m)
+	return m
+}
 
 func byKind(of [ledger.Kinds]ledger.Amount) ByKind {
 	return ByKind{Disco: Traffic(of[ledger.Disco]), Other: Traffic(of[ledger.Data])}

@@ -316,7 +316,7 @@ func (d *Daemon) serveOps() (err error) {
 		Scrapes: d.metrics.Scrapes,
 	})
 	d.page, err = relaypage.New(relaypage.Config{
-		Status: d.operators.Status, Counters: d.relay.Counters, Explain: d.health.Explain, Peers: d.relay.Peers,
+		Status: d.operators.Status, Counters: d.relay.ReadCounters, Explain: d.health.Explain, Peers: d.relay.Peers,
 		Name: func() string { return d.Config().Hostname }, Next: d.operators, History: d.history.Ask,
 		Desk: &d.desk, Orders: d.handler, HasToken: d.control.HasToken, Try: d.control.Try,
 	})

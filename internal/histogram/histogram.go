@@ -57,6 +57,12 @@ func (h *Histogram) Snapshot(unit float64) (s Snapshot) {
 	return s
 }
 
+// Zeroed is a snapshot with the same bounds and no values, in the memory of s.
+func (s Snapshot) Zeroed() Snapshot {
+	clear(s.Counts)
+	return Snapshot{Bounds: s.Bounds, Counts: s.Counts}
+}
+
 // AddTo adds what has been counted to a snapshot of the same bounds and unit, or to an
 // empty one.
 func (h *Histogram) AddTo(s *Snapshot, unit float64) {

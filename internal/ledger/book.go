@@ -143,6 +143,12 @@ type Totals struct {
 // Totals adds up the pages. Packets that are under way may be missing, or be in more
 // than came.
 func (b *Book) Totals() (t Totals) {
+	b.AddTo(&t)
+	return t
+}
+
+// AddTo is Totals into a t that is empty, but may have the memory of histograms.
+func (b *Book) AddTo(t *Totals) {
 	var control uint64
 	for i := range b.pages {
 		p := &b.pages[i]
@@ -164,7 +170,6 @@ func (b *Book) Totals() (t Totals) {
 	out := t.Out[Disco].Packets + t.Out[Data].Packets
 	t.Bursts.Sum = float64(t.In[Disco].Packets + t.In[Data].Packets)
 	t.Flushes.Sum = float64(out + control)
-	return t
 }
 
 func (a *Amount) plus(b *amount) {

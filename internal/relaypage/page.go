@@ -21,7 +21,7 @@ var templates embed.FS
 // Config is what a [Page] is made from. All of it is required.
 type Config struct {
 	Status   func() admin.Status
-	Counters func() relay.Counters // quick: it is asked every two seconds
+	Counters func(*relay.Counters) // reads them; quick: it is asked every two seconds
 	Explain  func() string         // why the relay wants no peers; empty: it wants some
 	Peers    func(yield func(relay.PeerState) bool)
 	Name     func() string // of the relay; empty: it has none
@@ -59,8 +59,10 @@ func New(config Config) (*Page, error) {
 func (p *Page) Run(ctx context.Context) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
+	var now relay.Counters
 	for {
-		p.pulse.note(time.Now(), p.config.Counters())
+		p.config.Counters(&now)
+		p.pulse.note(time.Now(), &now)
 		select {
 		case <-ctx.Done():
 			return

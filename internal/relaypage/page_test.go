@@ -56,10 +56,10 @@ func newStand(t *testing.T) *stand {
 	s := &stand{is: admin.Status{Version: "v1.2.3", Started: time.Now().Add(-time.Hour), Health: health.Snapshot{Healthy: true}}}
 	p, err := New(Config{
 		Status: func() admin.Status { s.asked++; return s.is },
-		Counters: func() relay.Counters {
+		Counters: func(c *relay.Counters) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.count
+			*c = s.count
 		},
 		Explain:  func() string { return s.explain },
 		Peers:    s.Peers,

@@ -32,7 +32,7 @@ type moment struct {
 	conns    int64
 }
 
-func (p *pulse) note(at time.Time, c relay.Counters) {
+func (p *pulse) note(at time.Time, c *relay.Counters) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reasons == nil {
