@@ -90,7 +90,7 @@ const (
 func (e engineLoad) trials() []trial {
 	return []trial{
 		{name: beingFlooded, measure: e.flooded}, {name: beingBothered, measure: e.bothered}, {name: beingStarved, measure: e.starve},
-		{name: crowdLogin, measure: e.logins}, {name: crowdMemory, once: true, measure: e.memory},
+		{name: crowdLogin, measure: e.logins}, {name: crowdMemory, measure: e.memory},
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 // trial is a measurement of each relay on its own that is no load from `detour bench`.
 type trial struct {
 	name    string
-	once    bool // one round is enough
 	measure func(context.Context, *stage, relayKind) (figures, error)
 }
 
@@ -40,9 +39,6 @@ func (t trial) find(ctx context.Context, s *stage) (found map[relayKind][]figure
 	found = map[relayKind][]figures{}
 	kinds := []relayKind{ours, sameGo, derper}
 	rounds := s.options.rounds
-	if t.once {
-		rounds = 1
-	}
 	for round := range rounds {
 		for _, kind := range kinds {
 			one, err := t.measure(ctx, s, kind)
