@@ -216,8 +216,11 @@ func (v *view) take(ctx context.Context, m *nats.Msg) error {
 	}
 	v.told, v.beats = meta.stream, 0
 	v.w.Entry(e)
-	if v.loading && (meta.stream >= v.end || meta.pending == 0) {
+	switch {
+	case v.loading && meta.stream >= v.end:
 		v.current()
+	case v.loading && meta.pending == 0 && len(v.in) == 0 && v.told >= v.doubtful:
+		return v.compare(ctx) // what stood at the end is gone, or the consumer's server lags
 	}
 	return nil
 }
