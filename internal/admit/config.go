@@ -57,6 +57,14 @@ type rules struct {
 	everyone bool
 	grace    time.Duration
 	timeout  time.Duration // of a question
+
+	changed change // zero: they are of a configuration
+}
+
+// A change is by what rules came to be others than those before.
+type change struct {
+	source string
+	at     time.Time
 }
 
 const defaultTimeout = 5 * time.Second // the reference's

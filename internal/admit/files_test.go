@@ -97,6 +97,24 @@ func TestListsAreReadWhenTheyChange(t *testing.T) {
 	})
 }
 
+// Who looks at the connected anyway, just when the rules are others and before the word
+// of it has come, knows what they were changed by.
+func TestWhoIsCutOffAtOnceIsCutOffByTheList(t *testing.T) {
+	path, h := writeFile(t, "keys", k(1).String()), &house{}
+	c := newChain(t, Config{Access: config.Access{Keys: []string{path}}, Peers: h})
+	h.join(relay.PeerState{Peer: k(1)})
+	write(t, path, k(2).String())
+	f, err := openKeyFile(path, c.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.replaceFile(path, f, nil)
+	c.look("", time.Now())
+	if s := c.Snapshot(); s.Decisions[SourceKeys].Revoked != 1 || h.ended(k(1)) != relay.ErrRevoked {
+		t.Errorf("%+v", s.Decisions)
+	}
+}
+
 // A file that is still being written is not read: it would be a part of a list.
 func TestListsAreLeftAloneWhileTheyAreWritten(t *testing.T) {
 	path := writeFile(t, "keys", k(1).String())

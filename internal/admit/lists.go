@@ -287,14 +287,14 @@ func (c *Chain) change(source string, edit func(*book) error) error {
 		c.counts.failed(SourceManaged)
 		return fmt.Errorf("nothing was changed, for the list cannot be kept: %w", err)
 	}
-	c.keep(now, next)
+	c.keep(source, now, next)
 	c.revoking.sweep(source)
 	return nil
 }
 
 // keep has the same rules decide with another book.
-func (c *Chain) keep(now *rules, book *book) {
+func (c *Chain) keep(source string, now *rules, book *book) {
 	next := *now
-	next.book = book
+	next.book, next.changed = book, change{source, time.Now()}
 	c.rules.Store(&next)
 }

@@ -187,6 +187,9 @@ func (c *Chain) askFirst(r *rules, now time.Time) {
 // look goes through the connected, and closes who is not admitted any more.
 func (c *Chain) look(source string, now time.Time) {
 	r := c.rules.Load()
+	if source == "" && now.Sub(r.changed.at) <= again[len(again)-1] {
+		source = r.changed.source // the word of it is on its way
+	}
 	found := map[reason]map[key.Public]bool{}
 	first := time.Time{}
 	c.peers.Peers(func(p relay.PeerState) bool {

@@ -132,6 +132,7 @@ func (c *Chain) replaceFile(path string, f *keyFile, err error) {
 	}
 	next.files = slices.Clone(next.files)
 	next.files[i] = f
+	next.changed = change{SourceKeys, time.Now()}
 	c.rules.Store(&next)
 	c.log.Info("a list of keys was read again", "file", path, "keys", len(f.set.entries))
 	c.revoking.sweep(SourceKeys)
@@ -146,7 +147,7 @@ func (c *Chain) lookAtBook() {
 	if (changed || anew) && err == nil {
 		var b *book
 		if b, err = c.shelf.load(); err == nil {
-			c.keep(c.rules.Load(), b)
+			c.keep(SourceManaged, c.rules.Load(), b)
 			c.revoking.sweep(SourceManaged)
 		} else if !changed {
 			c.shelf.watched.read = stamp{} // somebody is in the middle of it: the next look tells
