@@ -61,7 +61,7 @@ type rules struct {
 	changed change // zero: they are of a configuration
 }
 
-// A change is by what rules came to be others than those before.
+// A change is what made rules others than those before them, and when.
 type change struct {
 	source string
 	at     time.Time
