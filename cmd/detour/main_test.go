@@ -85,6 +85,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[runningRelay{}] = make(map[string]*runningRelay)
 			env.Values[valuesKey{}] = new(values)
+			env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "machine")) // what serves this machine is not theirs to ask
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -9,7 +9,7 @@ import (
 
 // Those above the bound are turned away, and a place that is given back is free.
 func TestOnlySoManyConnections(t *testing.T) {
-	c := dev()
+	c := dev(t)
 	c.Front.MaxConns = 2
 	s, _ := run(t, c, Options{})
 	dial := func() net.Conn {

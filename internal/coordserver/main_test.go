@@ -14,23 +14,31 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// dev are the settings of a coordinator that keeps nothing.
-func dev() Config {
+// dev are the settings of a coordinator that keeps nothing. Its admin socket would be
+// that of the whole machine.
+func dev(t *testing.T) Config {
+	t.Helper()
 	c := Defaults()
-	c.Front.Dev, c.Front.Listen = true, "127.0.0.1:0"
+	c.Front.Dev, c.Front.Listen, c.Front.AdminSocket = true, "127.0.0.1:0", filepath.Join(shortDir(t), "admin.sock")
 	return c
+}
+
+// shortDir is a directory until the test ends: sockets have short paths.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // kept are the settings of one with TLS that keeps its state.
 func kept(t *testing.T) Config {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "c") // sockets have short paths
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
 	c := Defaults()
-	c.Front.Listen, c.Front.Hostname, c.Front.TLS.Mode, c.Front.StateDir = "127.0.0.1:0", "127.0.0.1", config.TLSSelf, filepath.Join(dir, "state")
+	c.Front.Listen, c.Front.Hostname, c.Front.TLS.Mode, c.Front.StateDir = "127.0.0.1:0", "127.0.0.1", config.TLSSelf, filepath.Join(shortDir(t), "state")
 	return c
 }
 

@@ -46,7 +46,7 @@ func TestMetricsAreNamedAsTheyShould(t *testing.T) {
 
 // A coordinator answers Prometheus as a relay does.
 func TestMetricsPage(t *testing.T) {
-	c := dev()
+	c := dev(t)
 	c.Front.Metrics = "127.0.0.1:0"
 	if _, err := Open(c, Options{}); err == nil || !strings.Contains(err.Error(), "this program has no metrics") {
 		t.Errorf("without a page: %v", err)

@@ -199,7 +199,7 @@ func TestABusyPortIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	c := dev()
+	c := dev(t)
 	c.Front.Listen = listener.Addr().String()
 	if _, err := Open(c, Options{}); err == nil || !strings.Contains(err.Error(), "choose another address with listen") {
 		t.Error(err)
@@ -286,7 +286,7 @@ func TestOperatorsOverTheNetwork(t *testing.T) {
 
 // Who looks from this machine learns whether the coordinator is of use.
 func TestOpsPage(t *testing.T) {
-	c := dev()
+	c := dev(t)
 	c.Front.Admin = "127.0.0.1:0"
 	s, _ := run(t, c, Options{})
 	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n", "/status": `"phase": "serving"`, "/x": "there are only"} {
@@ -320,7 +320,7 @@ func TestOpenLeavesNothingBehind(t *testing.T) {
 }
 
 func TestRunEndsWithItsStart(t *testing.T) {
-	s, err := Open(dev(), Options{})
+	s, err := Open(dev(t), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
