@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -65,6 +66,7 @@ func start(t *testing.T, program string, args ...string) (url string) {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "STATE_DIRECTORY="+cmd.Dir) // the machine's is for others
 	banner, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
