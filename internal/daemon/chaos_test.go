@@ -51,12 +51,12 @@ type chaos struct {
 
 	lives, sent, came atomic.Int64
 	leaving           atomic.Bool // rovers do
-	stalled           atomic.Bool // the machine has been too busy for what is said about rovers
-	steady            int         // pairs of rovers that have always been handed over
-	lost              uint64      // packets of theirs
+	steady, lost      int         // packets of rovers that were connected or handed over; those that have not come
 
-	mu    sync.Mutex
-	wrong error // guarded by mu: the first thing that must not be
+	began  time.Time
+	mu     sync.Mutex
+	wrong  error // guarded by mu: the first thing that must not be
+	stalls spans // guarded by mu: the machine was too busy for what is said about rovers
 }
 
 // A place is where peers log in.
@@ -71,6 +71,9 @@ type chaosEnd struct {
 	FromLinks, ToLinks uint64
 	Waited             uint64 // packets that have waited too long, or found no room
 }
+
+// now is how long it has gone on.
+func (c *chaos) now() time.Duration { return time.Since(c.began) }
 
 func (c *chaos) fail(format string, args ...any) {
 	c.mu.Lock()
@@ -126,8 +129,8 @@ func chaosOver(t *testing.T, poller string) {
 		c.near.takeOver(t)
 	}
 	peers.Wait()
-	t.Logf("%d lives, %d of %d packets have come; %d takeovers, %d pairs were handed over each time and lost %d",
-		c.lives.Load(), c.came.Load(), c.sent.Load(), takeovers, c.steady, c.lost)
+	t.Logf("%d lives, %d of %d packets have come; %d takeovers, %d packets between who was connected or handed over, %d of them lost; the machine stood still %d times",
+		c.lives.Load(), c.came.Load(), c.sent.Load(), takeovers, c.steady, c.lost, len(c.stalls))
 	eventually(t, "all are gone", func() bool {
 		return c.isAlone() && runtime.NumGoroutine() <= goroutines && openFiles() <= descriptors
 	})
@@ -174,7 +177,7 @@ func chaosRegion(t *testing.T, poller string) *chaos {
 	if err := meshkey.Create(far.Mesh.KeyFile, meshkey.New()); err != nil {
 		t.Fatal(err)
 	}
-	c := &chaos{far: open(t, far, Options{})}
+	c := &chaos{far: open(t, far, Options{}), began: time.Now()}
 	run(t, c.far)
 	near.Poller, near.Access, near.Mesh.KeyFile = far.Poller, far.Access, far.Mesh.KeyFile
 	near.Drain = config.Duration(min(3*time.Second, chaosTime(t)/4))
@@ -232,8 +235,11 @@ func (c *chaos) wantSums(t *testing.T, ends []chaosEnd) {
 	if sent < all.FromPeers || all.ToPeers < came || all.ToLinks < all.FromLinks || came == 0 || all.FromLinks == 0 {
 		t.Errorf("peers have sent %d packets and got %d; relays say %+v", sent, came, all)
 	}
-	if c.lost > all.Waited {
-		t.Errorf("%d packets were lost between peers that were handed over", c.lost)
+	if uint64(c.lost) > min(all.Waited, uint64(c.steady)/100) { // most of what waits is for those who stall
+		t.Errorf("%d of %d packets were lost between peers that were connected or handed over; at all peers %d have waited too long", c.lost, c.steady, all.Waited)
+	}
+	if c.steady == 0 && len(c.stalls) == 0 {
+		t.Error("nobody was connected for long enough")
 	}
 	if c.wrong != nil {
 		t.Error(c.wrong)

@@ -1,11 +1,11 @@
 package daemon
 
 import (
-	"errors"
+	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/detour-relay/detour/client"
@@ -23,7 +23,19 @@ const (
 
 	// roversQuiet is after which time without a packet no more is on its way.
 	roversQuiet = 10 * time.Second
+
+	// grace is for how long before and after a span what is in it may have done harm.
+	grace = time.Second
 )
+
+// spans are times of the chaos since its beginning, one behind the other.
+type spans [][2]time.Duration
+
+// near reports whether one of them is at a time, or within grace of it.
+func (s spans) near(at time.Duration) bool {
+	i, _ := slices.BinarySearchFunc(s, at, func(span [2]time.Duration, at time.Duration) int { return cmp.Compare(span[1]+grace, at) })
+	return i < len(s) && s[i][0]-grace <= at
+}
 
 // A rover is one of them.
 type rover struct {
@@ -32,29 +44,31 @@ type rover struct {
 	public    key.Public
 	region    *client.Region
 	connected chan struct{}
-	once      sync.Once                  // closes connected
-	broke     atomic.Int64               // connections that ended before there was another
-	numbers   [chaosRovers]uint64        // owned by send: of packets to each, those that were refused aside
-	has       [chaosRovers][]uint64      // owned by read: bits, what has come from each
-	took      [chaosRovers]atomic.Uint64 // how many those are
-	gone      [chaosRovers]int           // owned by read: how often it was told that one has left
+	once      sync.Once                    // closes connected
+	sentAt    [chaosRovers][]time.Duration // owned by send: of packets to each, by number, those that were refused aside
+	gone      [chaosRovers][]time.Duration // owned by read: when it was told that one has left
+
+	mu   sync.Mutex
+	away spans                 // guarded by mu: it had no connection
+	has  [chaosRovers][]uint64 // guarded by mu: bits, what has come from each
 }
 
-// watchStalls notes whether the machine keeps it waiting for long.
+// watchStalls notes when the machine keeps it waiting for long.
 func (c *chaos) watchStalls() {
-	for last := time.Now(); c.over.Err() == nil; {
+	for last := c.now(); c.over.Err() == nil; {
 		time.Sleep(10 * time.Millisecond)
-		now := time.Now()
-		if now.Sub(last) > mostStall {
-			c.stalled.Store(true)
+		now := c.now()
+		if now-last > mostStall {
+			c.mu.Lock()
+			c.stalls = append(c.stalls, [2]time.Duration{last, now})
+			c.mu.Unlock()
 		}
 		last = now
 	}
 }
 
-// rove has them send to each other until it is over. Who has always been handed over is
-// never gone for the others, and loses nothing, unless it waited too long, or the machine
-// stood still.
+// rove has them send to each other until it is over. Who is handed over is not gone for
+// the others, and loses nothing, unless it waited too long, or the machine stood still.
 func (c *chaos) rove() {
 	rovers := make([]*rover, chaosRovers)
 	for i := range rovers {
@@ -70,63 +84,63 @@ func (c *chaos) rove() {
 		sending.Go(func() { r.send(i) })
 	}
 	sending.Wait()
-	awaitQuiet(rovers)
+	c.awaitQuiet(rovers)
 	c.leaving.Store(true)
 	for _, r := range rovers {
 		r.region.Close()
 	}
 	reading.Wait()
-	for i := range rovers {
-		for j := range rovers {
-			c.compare(rovers, i, j)
-		}
-	}
-}
-
-// awaitQuiet returns when all that was sent has come, whoever broke aside, or nothing
-// comes any more.
-func awaitQuiet(rovers []*rover) {
-	before := uint64(0)
-	for since := time.Now(); time.Since(since) < roversQuiet; time.Sleep(time.Millisecond) {
-		var sent, took uint64
-		for i, from := range rovers {
-			for j, to := range rovers {
-				if areSteady(from, to) {
-					sent += from.numbers[j]
-					took += to.took[i].Load()
+	c.steady, c.lost = c.compare(rovers)
+	for _, from := range rovers {
+		for i, other := range rovers {
+			for _, at := range from.gone[i] {
+				if !other.away.near(at) && !c.stalls.near(at) {
+					c.fail("after %v a rover was told that another has left, which was there", at)
 				}
 			}
 		}
-		if took == sent {
+	}
+}
+
+// awaitQuiet returns when all that must come has, or nothing comes any more.
+func (c *chaos) awaitQuiet(rovers []*rover) {
+	before := 0
+	for since := time.Now(); time.Since(since) < roversQuiet; time.Sleep(50 * time.Millisecond) {
+		_, missing := c.compare(rovers)
+		if missing == 0 {
 			return
 		}
-		if took != before {
-			before, since = took, time.Now()
+		if missing != before {
+			before, since = missing, time.Now()
 		}
 	}
 }
 
-// areSteady reports whether two have been connected all the time.
-func areSteady(a, b *rover) bool { return a != b && a.broke.Load() == 0 && b.broke.Load() == 0 }
-
-// compare looks what one has sent to another, and what of it has come.
-func (c *chaos) compare(rovers []*rover, i, j int) {
-	if c.stalled.Load() {
-		return
-	}
-	from, to := rovers[i], rovers[j]
-	if from.broke.Load() == 0 && to.gone[i] > 0 {
-		c.fail("%d times a rover was told that another has left, which was there all the time", to.gone[i])
-	}
-	if !areSteady(from, to) {
-		return
-	}
-	c.steady++
-	for n := range from.numbers[j] {
-		if !to.hasCome(i, n) {
-			c.lost++
+// compare looks at what they have sent to each other while they were connected, and how
+// much of it has not come.
+func (c *chaos) compare(rovers []*rover) (due, missing int) {
+	c.mu.Lock()
+	stalls := slices.Clone(c.stalls)
+	c.mu.Unlock()
+	for i, from := range rovers {
+		for j, to := range rovers {
+			from.mu.Lock()
+			away := slices.Clone(from.away)
+			from.mu.Unlock()
+			to.mu.Lock()
+			for n, at := range from.sentAt[j] {
+				if stalls.near(at) || away.near(at) || to.away.near(at) {
+					continue
+				}
+				due++
+				if !to.hasCome(i, uint64(n)) {
+					missing++
+				}
+			}
+			to.mu.Unlock()
 		}
 	}
+	return due, missing
 }
 
 func (r *rover) connect() (err error) {
@@ -137,12 +151,26 @@ func (r *rover) connect() (err error) {
 		OnState: func(s client.RegionState) {
 			if s.Connected {
 				r.once.Do(func() { close(r.connected) })
-			} else if !errors.Is(s.Err, client.ErrClosed) {
-				r.broke.Add(1)
 			}
+			r.book(s.Connected)
 		},
 	})
 	return err
+}
+
+// book notes that it has a connection from now on, or has none.
+func (r *rover) book(connected bool) {
+	const open = time.Duration(math.MaxInt64) - grace
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, last := r.now(), len(r.away)-1
+	isAway := last >= 0 && r.away[last][1] == open
+	switch {
+	case connected && isAway:
+		r.away[last][1] = now
+	case !connected && !isAway && !r.leaving.Load():
+		r.away = append(r.away, [2]time.Duration{now, open})
+	}
 }
 
 // send sends to the others, as soon as all are there.
@@ -157,8 +185,9 @@ func (r *rover) send(me int) {
 	for r.over.Err() == nil {
 		to := (me + 1 + rand.IntN(chaosRovers-1)) % chaosRovers
 		r.sent.Add(1)
-		if r.region.Send(r.all[to].public, chaosPacket(r.numbers[to], 16+rand.IntN(1000))) == nil {
-			r.numbers[to]++
+		at := r.now()
+		if r.region.Send(r.all[to].public, chaosPacket(uint64(len(r.sentAt[to])), 16+rand.IntN(1000))) == nil {
+			r.sentAt[to] = append(r.sentAt[to], at)
 		}
 		time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond)
 	}
@@ -178,7 +207,7 @@ func (r *rover) read() {
 		case from < 0:
 		case m.Kind == client.MessagePeerGone:
 			if !r.leaving.Load() {
-				r.gone[from]++
+				r.gone[from] = append(r.gone[from], r.now())
 			}
 		case m.Kind == client.MessagePacket:
 			r.take(from, r.number(m))
@@ -187,6 +216,8 @@ func (r *rover) read() {
 }
 
 func (r *rover) take(from int, number uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.hasCome(from, number) {
 		r.fail("packet %d of a rover has come twice", number)
 	}
@@ -194,9 +225,9 @@ func (r *rover) take(from int, number uint64) {
 		r.has[from] = append(r.has[from], 0)
 	}
 	r.has[from][number/64] |= 1 << (number % 64)
-	r.took[from].Add(1)
 }
 
+// hasCome reports whether a packet of one has come. r.mu is held.
 func (r *rover) hasCome(from int, number uint64) bool {
 	at := number / 64
 	return at < uint64(len(r.has[from])) && r.has[from][at]&(1<<(number%64)) != 0
