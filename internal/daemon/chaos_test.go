@@ -235,7 +235,9 @@ func (c *chaos) wantSums(t *testing.T, ends []chaosEnd) {
 	if sent < all.FromPeers || all.ToPeers < came || all.ToLinks < all.FromLinks || came == 0 || all.FromLinks == 0 {
 		t.Errorf("peers have sent %d packets and got %d; relays say %+v", sent, came, all)
 	}
-	if uint64(c.lost) > min(all.Waited, uint64(c.steady)/100) { // most of what waits is for those who stall
+	// Most of what waits is for those who stall: rovers lose no larger share, by chance aside.
+	share := float64(all.Waited) / float64(max(all.FromPeers, 1))
+	if c.lost > 0 && (uint64(c.lost) > all.Waited || float64(c.lost) > 10+share*float64(c.steady)) {
 		t.Errorf("%d of %d packets were lost between peers that were connected or handed over; at all peers %d have waited too long", c.lost, c.steady, all.Waited)
 	}
 	if c.steady == 0 && len(c.stalls) == 0 {
